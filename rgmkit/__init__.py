@@ -1,0 +1,1 @@
+"""rgmkit: restoration-based generative models for inverse problems."""

@@ -1,0 +1,1 @@
+"""What things are: degradations, forward processes, priors, objectives and solvers."""

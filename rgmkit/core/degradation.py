@@ -1,0 +1,160 @@
+"""What is done to an image: `y = A x + noise`."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import torch
+from torch import Tensor, nn
+
+from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
+from rgmkit.core.random import Randomness, randn
+from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
+
+if TYPE_CHECKING:
+    import deepinv
+
+RTOL = 1e-5  # relative residual at which the default prox and pinv stop, in float32 and float64 alike
+
+
+class Degradation(nn.Module, ABC):
+    """A measurement operator with white Gaussian noise: `y = A x + noise * e`, `e ~ N(0, I)`.
+
+    Images are `(B, C, H, W)` floating-point tensors in [0, 1]. A subclass gives `A`, and `image_shape`
+    when the measurement has another shape than the image; every other method has a generic default
+    that may be overridden by something faster, never by something else. An instance is never changed
+    by its methods: every parameter, a seed too, is a keyword of the constructor.
+
+    An operator that is not linear says so (`linear = False`); it has no adjoint, pinv or prox and
+    serves the solvers that only need `forward`.
+
+    Args:
+        noise: standard deviation of the noise, in units of the [0, 1] image.
+
+    >>> class Mirror(Degradation):
+    ...     "Left becomes right."
+    ...     def A(self, x):
+    ...         return x.flip(-1)
+    >>> mirror = Mirror(noise=0.1)
+    >>> x = torch.rand(2, 3, 4, 5)
+    >>> bool((mirror.adjoint(mirror.A(x)) == x).all())
+    True
+    """
+
+    linear: ClassVar[bool] = True
+    noise: float
+
+    def __init__(self, *, noise: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= noise < float("inf"):
+            raise ConfigError(f"noise is {noise}: give a standard deviation of 0 or more, in units of [0, 1] images")
+        self.noise = float(noise)
+
+    @abstractmethod
+    def A(self, x: Tensor) -> Tensor:
+        """The operator on a batch, each image on its own: `(B, C, H, W)` to a measurement `(B, ...)`."""
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the image that a measurement of `y_shape` was made of. Default: the same."""
+        return tuple(y_shape)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A^T y`. Default: the vector-Jacobian product of `A`."""
+        self._require_linear("adjoint")
+        return vjp_adjoint(self.A, y, self.image_shape(tuple(y.shape)))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`A^+ y`, the least-squares solution of least norm. Default: conjugate gradients.
+
+        Warns:
+            AccuracyWarning: if the relative residual of the normal equations stays above 1e-5.
+        """
+        self._require_linear("pinv")
+        return _solve(self._normal, self.adjoint(y), f"{type(self).__name__}.pinv")
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`; `gamma` is a number or a tensor `(B,)`.
+
+        Default: conjugate gradients on `(I + gamma A^T A) x = z + gamma A^T y`, from `z`.
+
+        Warns:
+            AccuracyWarning: if the relative residual stays above 1e-5.
+        """
+        self._require_linear("prox")
+        g = per_image(gamma, z)
+        b = z + g * self.adjoint(y)
+        return _solve(lambda x: x + g * self._normal(x), b, f"{type(self).__name__}.prox", x0=z)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """A first guess in the shape of the image. Default: the measurement itself."""
+        return y
+
+    def at(self, severity: float) -> Degradation:
+        """The same family between nothing (severity 0) and this operator (severity 1).
+
+        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`.
+        """
+        check_severity(severity)
+        return self if severity == 1 else _Blend(self, severity)
+
+    @final
+    def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Measure: `A x + noise * e`. Without a generator the noise is a fresh draw."""
+        y = self.A(x)
+        if self.noise == 0:
+            return y
+        return y + self.noise * randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+
+    @final
+    def to_deepinv(self, image_shape: tuple[int, ...]) -> deepinv.physics.LinearPhysics:
+        """This degradation as a deepinv `LinearPhysics` for images of `image_shape` (C, H, W)."""
+        self._require_linear("to_deepinv")
+        from rgmkit_deepinv.physics import to_physics  # deepinv takes seconds to import
+
+        return to_physics(self, image_shape)
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self.adjoint(self.A(x))
+
+    def _require_linear(self, what: str) -> None:
+        if not self.linear:
+            raise IncompatibleError(
+                f"{type(self).__name__} is not linear and has no {what}: "
+                f"use a solver that only measures forward, such as one-shot"
+            )
+
+
+@final
+class _Blend(Degradation):
+    """`(1 - s) x + s embed(A x)`: a step on the way from the identity to any degradation."""
+
+    def __init__(self, end: Degradation, severity: float) -> None:
+        super().__init__(noise=severity * end.noise)
+        self.end, self.severity = end, severity
+        self.linear = end.linear  # type: ignore[misc]  # what the end is, the way there is too
+
+    def A(self, x: Tensor) -> Tensor:
+        return torch.lerp(x, self.end.embed(self.end.A(x)), self.severity)
+
+    def at(self, severity: float) -> Degradation:
+        return self.end.at(severity * self.severity)
+
+
+def check_severity(severity: float) -> None:
+    """Raise a ConfigError unless `severity` lies in [0, 1]."""
+    if not 0 <= severity <= 1:
+        raise ConfigError(f"severity is {severity}: give a number from 0 (nothing) to 1 (all)")
+
+
+def _solve(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
+    x, residual, steps = conjugate_gradients(H, b, rtol=RTOL, **start)
+    worst = float(residual.max()) if residual.numel() else 0.0
+    if not worst <= RTOL:
+        warnings.warn(
+            f"{name}: relative residual {worst:.1e} after {steps} conjugate gradient steps, above {RTOL:.0e}",
+            AccuracyWarning,
+            stacklevel=3,
+        )
+    return x

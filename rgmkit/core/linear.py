@@ -1,0 +1,106 @@
+"""Linear algebra with operators that are only known as functions on batches of images.
+
+Every product is per image (the batch is never mixed), and every iteration reports the residual that
+it reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.random import Randomness, randn
+from rgmkit.errors import IncompatibleError
+
+Operator = Callable[[Tensor], Tensor]
+
+
+class Solved(NamedTuple):
+    """What an iterative method found: `x`, its relative residual per image, and the steps taken."""
+
+    x: Tensor
+    residual: Tensor
+    steps: int
+
+
+def per_image(value: float | Tensor, like: Tensor) -> Tensor:
+    """`value` (a number or a tensor (B,)) shaped to multiply a batch `like` (B, ...).
+
+    >>> per_image(torch.tensor([1.0, 2.0]), torch.zeros(2, 3, 4, 4)).shape
+    torch.Size([2, 1, 1, 1])
+    """
+    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    return value.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of each image with its partner: (B,)."""
+    return (a.conj() * b).real.flatten(1).sum(1)
+
+
+def vjp_adjoint(A: Operator, y: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    """`A^T y` by reverse-mode differentiation of a linear `A`; differentiable in `y`.
+
+    Raises:
+        IncompatibleError: if `A` of an image of `image_shape` has not the shape of `y`.
+    """
+    with torch.enable_grad():
+        x = torch.zeros(image_shape, dtype=y.dtype, device=y.device, requires_grad=True)
+        Ax = A(x)
+    if Ax.shape != y.shape:
+        raise IncompatibleError(
+            f"A maps an image of shape {tuple(image_shape)} to {tuple(Ax.shape)}, but the measurement "
+            f"has shape {tuple(y.shape)}: give the operator an image_shape(y_shape) that inverts its "
+            f"change of shape"
+        )
+    (x_bar,) = torch.autograd.grad(Ax, x, y, create_graph=y.requires_grad)
+    return x_bar
+
+
+def conjugate_gradients(
+    H: Operator, b: Tensor, *, x0: Tensor | None = None, rtol: float = 1e-6, max_steps: int = 200
+) -> Solved:
+    """Solve `H x = b` for a symmetric positive semi-definite `H`, each image on its own.
+
+    Stops when `|b - H x| <= rtol |b|` holds for every image. From `x0 = 0` the iterates stay in the
+    range of `H`, so that a singular system gives its solution of least norm.
+    Source: Hestenes and Stiefel, 1952.
+    """
+    x = torch.zeros_like(b) if x0 is None else x0
+    r = b if x0 is None else b - H(x)
+    p, rr, scale = r, dot(r, r), dot(b, b)
+    steps = 0
+    while steps < max_steps and bool((rr > rtol**2 * scale).any()):
+        Hp = H(p)
+        pHp = dot(p, Hp)
+        alpha = torch.where(pHp > 0, rr / pHp.clamp(min=torch.finfo(b.dtype).tiny), 0)
+        x = x + per_image(alpha, b) * p
+        r = r - per_image(alpha, b) * Hp
+        rr_next = dot(r, r)
+        beta = torch.where(rr > 0, rr_next / rr.clamp(min=torch.finfo(b.dtype).tiny), 0)
+        p, rr = r + per_image(beta, b) * p, rr_next
+        steps += 1
+    residual = (rr / scale.clamp(min=torch.finfo(b.dtype).tiny)).sqrt()
+    return Solved(x, residual, steps)
+
+
+def operator_norm(
+    H: Operator, shape: tuple[int, ...], *, generator: Randomness = None, dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None, rtol: float = 1e-4, max_steps: int = 100,
+) -> float:
+    """The largest eigenvalue of a symmetric positive semi-definite `H` by power iteration.
+
+    `|A|^2` is `operator_norm(lambda x: adjoint(A(x)), shape)`.
+    """
+    x = randn((1, *shape[1:]), generator=generator, device=device, dtype=dtype)
+    x, value = x / x.norm(), 0.0
+    for _ in range(max_steps):
+        Hx = H(x)
+        previous, value = value, float(Hx.norm())
+        if value == 0 or abs(value - previous) <= rtol * value:
+            break
+        x = Hx / value
+    return value

@@ -1,0 +1,40 @@
+"""The learned part of the loss: a divergence, per level, between re-degraded answers and the data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Critic = Callable[[Tensor, Tensor], Tensor]
+"""`critic(x, level)`: one number per image of a level, higher for what looks real; (B,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Draws of the same levels from data and from answers: `R_t(x)` and `R_t(x_hat)`, (B, …).
+
+    Attributes:
+        real, fake: the draws, with independent noise.
+        level: of each pair, int64 (B,), 0 … T-1.
+        variance: the noise variance `sigma_t^2` of each pair, (B,).
+    """
+
+    real: Tensor
+    fake: Tensor
+    level: Tensor
+    variance: Tensor
+
+
+class Objective(ABC):
+    """What the training loop needs of a divergence: a loss for the critic and one for the restorer."""
+
+    @abstractmethod
+    def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
+        """The loss that the critic's step descends; `step` counts from 0 (for lazy penalties)."""
+
+    @abstractmethod
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """The loss that the restorer's step descends, a function of `pair.fake`."""

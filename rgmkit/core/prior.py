@@ -1,0 +1,111 @@
+"""What is believed of clean images."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor, nn
+
+from rgmkit.core.process import ForwardProcess
+from rgmkit.core.random import Randomness, randn
+from rgmkit.errors import IncompatibleError
+
+CAPABILITIES = frozenset({"value", "grad", "prox", "restore"})
+
+
+class Prior(nn.Module, ABC):
+    """`g(x)` on images in [0, 1]: any of a value, a gradient, a prox; `provides` says which.
+
+    A solver names what it needs and is refused a prior that lacks it before anything runs.
+    """
+
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def value(self, x: Tensor) -> Tensor:
+        """`g(x)` of each image, (B,)."""
+        raise self._lacks("value")
+
+    def grad(self, x: Tensor) -> Tensor:
+        """The gradient of `g` at `x`."""
+        raise self._lacks("grad")
+
+    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+        """`argmin_u gamma g(u) + 1/2 |u - x|^2`; `gamma` is a number or a tensor (B,)."""
+        raise self._lacks("prox")
+
+    def _lacks(self, what: str) -> IncompatibleError:
+        has = ", ".join(sorted(self.provides)) or "nothing"
+        return IncompatibleError(f"the prior {type(self).__name__} has no {what} (it has {has})")
+
+
+class RestoringPrior(Prior):
+    """A prior given by a network that undoes every level of a forward process.
+
+    Images are in [0, 1]; degraded images `y` are in the range of the process. The change of range,
+    `x = center + scale * (process range)`, happens in `degrade` and `restore` and nowhere else.
+
+    Args:
+        process: the levels that the network restores from.
+        image_shape: shape of one image of the training data, (C, H, W) or (d,), when it is known.
+        center, scale: of the process range in the units of the user: 1/2 and 1/2 for images.
+    """
+
+    provides: ClassVar[frozenset[str]] = frozenset({"restore", "prox"})
+    latent: int = 0  # number of values of the auxiliary variable z
+
+    def __init__(
+        self,
+        process: ForwardProcess,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        center: float = 0.5,
+        scale: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.process = process
+        self.image_shape = None if image_shape is None else tuple(image_shape)
+        self.center, self.scale = float(center), float(scale)
+
+    @abstractmethod
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        """`x_hat = G(y, level - 1, z)` in the range of the process, for levels 1 … T."""
+
+    @final
+    def degrade(self, x: Tensor, level: int | Tensor, *, generator: Randomness = None) -> Tensor:
+        """A draw of level `level` (0 … T) from images `x`: `R_s(x)`."""
+        return self.process.degrade((x - self.center) / self.scale, self._level(level, x), generator=generator)
+
+    @final
+    def restore(
+        self, y: Tensor, level: int | Tensor, *, z: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor:
+        """Images `x_hat` from degraded images `y` of level 1 … T; `z` is `(B, latent)`, drawn if None."""
+        level = self._level(level, y)
+        if z is None:
+            z = randn((len(y), self.latent), generator=generator, device=y.device, dtype=y.dtype)
+        return self.center + self.scale * self._restore(y, level, z)
+
+    @final
+    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+        """Plug and play: a denoiser of std `sqrt(gamma)` stands in for the prox of `gamma g`.
+
+        The lowest level whose noise reaches `sqrt(gamma)` is added and undone.
+        """
+        std = torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x))
+        level = torch.tensor([self.level_above(float(s)) for s in std], device=x.device)
+        return self.restore(self.degrade(x, level, generator=generator), level, generator=generator)
+
+    def noise(self, level: int) -> float:
+        """The noise of a level as the std of a noisy image in [0, 1]: `scale * sigma_s / a_s`."""
+        process = self.process
+        return self.scale * float(process.sigma_by_level[level] / process.a_by_level[level])
+
+    def level_above(self, noise: float) -> int:
+        """The lowest level that is at least as noisy as an image with noise of this std, or T."""
+        levels = range(1, self.process.levels)
+        return next((level for level in levels if self.noise(level) >= noise), self.process.levels)
+
+    def _level(self, level: int | Tensor, like: Tensor) -> Tensor:
+        return level if isinstance(level, Tensor) else self.process.full_level(level, like)

@@ -1,0 +1,114 @@
+"""A ladder of degradations from a clean image (level 0) to nothing left of it (level T)."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rgmkit.core.linear import per_image
+from rgmkit.core.random import Randomness, randn
+from rgmkit.errors import ConfigError
+
+
+class ForwardProcess(nn.Module, ABC):
+    """`y_s = A_s x + noise_s` for the levels `s = 0` (clean) … `levels` (nothing left).
+
+    Works on image-shaped tensors `(B, C, H, W)` in [-1, 1], or on points `(B, d)` divided by their
+    standard deviation. `level` is always that of the degraded image: int64 `(B,)`, mixed freely in a
+    batch. A subclass gives `mean`, and `shape_noise` when its noise is not white.
+
+    Args:
+        a: gain of the clean image at the levels 0 … T, `a[0] = 1`.
+        sigma: noise std of one pixel at the levels 0 … T, `sigma[0] = 0`.
+    """
+
+    a_by_level: Tensor
+    sigma_by_level: Tensor
+
+    def __init__(self, a: Sequence[float], sigma: Sequence[float]) -> None:
+        super().__init__()
+        self.levels = len(a) - 1
+        self.register_buffer("a_by_level", torch.tensor(a, dtype=torch.float64).float(), persistent=False)
+        self.register_buffer("sigma_by_level", torch.tensor(sigma, dtype=torch.float64).float(), persistent=False)
+
+    @abstractmethod
+    def mean(self, x: Tensor, level: Tensor) -> Tensor:
+        """`A_s x`, image-shaped; `x` itself where the level is 0."""
+
+    def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
+        """The noise of a level from a standard normal draw `e`. Default: white, `sigma_s e`."""
+        return per_image(self.sigma(level), e) * e
+
+    def a(self, level: Tensor) -> Tensor:
+        """Gain of the clean image, (B,)."""
+        return self.a_by_level[level]
+
+    def sigma(self, level: Tensor) -> Tensor:
+        """Noise std of one pixel, (B,)."""
+        return self.sigma_by_level[level]
+
+    def degrade(
+        self, x: Tensor, level: Tensor, *, noise: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor:
+        """A draw of `y_s`; `noise` is a standard normal draw to use in place of a new one."""
+        if noise is None:
+            noise = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return self.mean(x, level) + self.shape_noise(noise, level)
+
+    def fidelity(self, x_hat: Tensor, y: Tensor, level: Tensor) -> Tensor:
+        """`1/2 |y - A_s x_hat|^2 / sigma_s^2` for levels of 1 or more, summed over an image: (B,)."""
+        error = (y - self.mean(x_hat, level)).flatten(1)
+        return error.square().sum(1) / (2 * self.sigma(level).to(error).square())
+
+    def terminal(
+        self, shape: Sequence[int], *, generator: Randomness = None, device: torch.device | str | None = None
+    ) -> Tensor:
+        """A draw of `y_T` without any x: the noise of level T, all that is left there."""
+        e = randn(shape, generator=generator, device=device)
+        return self.shape_noise(e, self.full_level(self.levels, e))
+
+    def full_level(self, level: int, like: Tensor) -> Tensor:
+        """`level` for every image of the batch `like`: int64 (B,)."""
+        return torch.full((len(like),), level, dtype=torch.int64, device=like.device)
+
+
+BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedule (paper, appendix)
+LAST_RATIO = 150.0  # noise over signal at level T of a geometric ladder: nothing is left
+
+
+def ladder(
+    schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 1.2
+) -> tuple[list[float], list[float]]:
+    """Gains `a` and noise stds `sigma` of the levels 0 … `levels`, with `a^2 + sigma^2 = 1`.
+
+    `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/N`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
+    `a_k = sqrt(abar(tau_k) / abar(tau_0))`: the variance preserving schedule of the paper.
+    `geometric`: `sigma/a` goes from `r_first` to `r_last` in equal ratios over levels 1 … T-1, and to
+    150 at T. Computed in float64.
+
+    >>> a, sigma = ladder("vp", 4)
+    >>> [round(value, 6) for value in a]
+    [1.0, 0.722319, 0.280492, 0.058557, 0.006572]
+    """
+    if levels < 1:
+        raise ConfigError(f"levels is {levels}: a forward process has at least one level")
+    if schedule == "vp":
+        tau = TAU_0 + (1 - TAU_0) * np.arange(levels + 1) / levels
+        log_abar = -(tau**2) * (BETA_MAX - BETA_MIN) / 2 - tau * BETA_MIN
+        a = np.exp((log_abar - log_abar[0]) / 2)
+    elif schedule == "geometric":
+        if not 0 < r_first <= r_last < LAST_RATIO:
+            raise ConfigError(
+                f"r_first is {r_first} and r_last {r_last}: a geometric ladder needs "
+                f"0 < r_first <= r_last < {LAST_RATIO:g}"
+            )
+        steps = np.geomspace(r_first, r_last, levels - 1) if levels > 1 else []
+        a = 1 / np.sqrt(1 + np.square([0.0, *steps, LAST_RATIO]))
+    else:
+        raise ConfigError(f"schedule is {schedule!r}: give 'vp' or 'geometric'")
+    return a.tolist(), [math.sqrt(max(0.0, 1 - value**2)) for value in a]

@@ -1,0 +1,35 @@
+"""Errors that a user can act on: the message names the thing, the value and the fix.
+
+The command line prints them as one line and exits with code 2; anything else is a bug and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class RgmkitError(Exception):
+    """Base of every error that rgmkit raises on purpose."""
+
+
+class ConfigError(RgmkitError):
+    """A configuration, an option or an argument that is unknown, missing or ill-typed."""
+
+
+class IncompatibleError(RgmkitError):
+    """Two things that don't fit: a solver and a prior, an operator and an image size."""
+
+
+class PluginError(RgmkitError):
+    """A plugin that could not be loaded, or a component that nobody gives."""
+
+
+class CheckpointError(RgmkitError):
+    """A model folder or checkpoint that is missing, cut, or of another configuration."""
+
+
+class DataError(RgmkitError):
+    """An image or data set that cannot be read or used."""
+
+
+class AccuracyWarning(UserWarning):
+    """An iterative method stopped before it reached the accuracy that was asked for."""

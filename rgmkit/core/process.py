@@ -68,9 +68,9 @@ class ForwardProcess(nn.Module, ABC):
     def terminal(
         self, shape: Sequence[int], *, generator: Randomness = None, device: torch.device | str | None = None
     ) -> Tensor:
-        """A draw of `y_T` without any x: the noise of level T, all that is left there."""
-        e = randn(shape, generator=generator, device=device)
-        return self.shape_noise(e, self.full_level(self.levels, e))
+        """A draw of `y_T` without any x: of an even grey, since at level T nothing is left of the image."""
+        grey = torch.zeros(*shape, device=device)
+        return self.degrade(grey, self.full_level(self.levels, grey), generator=generator)
 
     def full_level(self, level: int, like: Tensor) -> Tensor:
         """`level` for every image of the batch `like`: int64 (B,)."""

@@ -1,0 +1,35 @@
+"""How a level and the auxiliary variable enter a network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Correction(nn.Module):
+    """`x_hat = a_{t+1} y + sigma_{t+1} u`: the best linear guess for unit-variance data, plus a correction.
+
+    At `t = 0` of a fine ladder the guess is nearly the answer, at level T it is nothing, and the
+    network's output `u` has unit size throughout.
+    """
+
+    a: Tensor
+    sigma: Tensor
+
+    def __init__(self, a_by_level: Tensor, sigma_by_level: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("a", a_by_level[1:].clone(), persistent=False)
+        self.register_buffer("sigma", sigma_by_level[1:].clone(), persistent=False)
+
+    def forward(self, y: Tensor, u: Tensor, t: Tensor) -> Tensor:
+        """The answer from the input `y` and the correction `u`."""
+        shape = (-1, *[1] * (y.ndim - 1))
+        return self.a[t].view(shape) * y + self.sigma[t].view(shape) * u
+
+
+def fourier_features(x: Tensor, octaves: int) -> Tensor:
+    """`x` beside `sin` and `cos` of `2^k pi x / 2`, k = 0 … octaves - 1, along dimension 1."""
+    if octaves == 0:
+        return x
+    angles = torch.cat([x * (torch.pi / 2 * 2**k) for k in range(octaves)], dim=1)
+    return torch.cat([x, angles.sin(), angles.cos()], dim=1)

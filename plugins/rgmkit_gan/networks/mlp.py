@@ -1,0 +1,87 @@
+"""Networks for points: the quickest way to try an objective."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from rgmkit.core.process import ForwardProcess
+from rgmkit_gan.networks.embedding import Correction, fourier_features
+
+
+class _ResidualMLP(nn.Module):
+    """`h <- h + W2 silu(W1 silu(h) + level)`, `depth` times, on Fourier features of the input."""
+
+    def __init__(self, inputs: int, outputs: int, levels: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(inputs, width)
+        self.level = nn.ModuleList(nn.Embedding(levels, width) for _ in range(depth))
+        self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.leave = nn.Linear(width, outputs)
+
+    def forward(self, features: Tensor, t: Tensor) -> Tensor:
+        h = self.enter(features)
+        for level, first, second in zip(self.level, self.first, self.second, strict=True):
+            h = h + second(silu(first(silu(h)) + level(t)))
+        return self.leave(silu(h))
+
+
+@final
+class MLP(nn.Module):
+    """A restorer of points: `G(y, t, z) = a_{t+1} y + sigma_{t+1} u(y, t, z)`.
+
+    Args:
+        process: gives the levels and their `a`, `sigma`.
+        image_shape: of one point, (d,).
+        width, depth: of the residual layers.
+        octaves: of the Fourier features of y; 0 for none (25 modes then merge into a few).
+        latent: number of values of z.
+    """
+
+    def __init__(
+        self,
+        *,
+        process: ForwardProcess,
+        image_shape: tuple[int, ...],
+        width: int = 64,
+        depth: int = 3,
+        octaves: int = 4,
+        latent: int = 2,
+    ) -> None:
+        super().__init__()
+        (d,) = image_shape
+        self.latent, self.octaves = latent, octaves
+        self.body = _ResidualMLP(d * (1 + 2 * octaves) + latent, d, process.levels, width, depth)
+        self.correct = Correction(process.a_by_level, process.sigma_by_level)
+
+    def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Clean points from points `y` (B, d) of level t + 1."""
+        features = torch.cat([fourier_features(y, self.octaves), z.to(y)], dim=1)
+        return self.correct(y, self.body(features, t), t)
+
+
+@final
+class MLPDiscriminator(nn.Module):
+    """`D(x, t)` for points: one number each, (B,)."""
+
+    def __init__(
+        self,
+        *,
+        process: ForwardProcess,
+        image_shape: tuple[int, ...],
+        width: int = 64,
+        depth: int = 3,
+        octaves: int = 4,
+    ) -> None:
+        super().__init__()
+        (d,) = image_shape
+        self.octaves = octaves
+        self.body = _ResidualMLP(d * (1 + 2 * octaves), 1, process.levels, width, depth)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """One number per point, higher for what looks real."""
+        return self.body(fourier_features(x, self.octaves), t)[:, 0]

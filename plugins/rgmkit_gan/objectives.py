@@ -1,0 +1,110 @@
+"""Adversarial divergences between `R_t(x_hat)` and `R_t(x)`, one per level."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from rgmkit.core.objective import Critic, Objective, Pair
+
+
+def gradient_penalty(critic: Critic, x: Tensor, level: Tensor, weight: float | Tensor) -> Tensor:
+    """`1/2 E[weight |grad_x D(x, t)|^2]`: R1 on real inputs, R2 on fake ones (Mescheder et al. 2018)."""
+    x = x.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(x, level).sum(), x, create_graph=True)
+    return (weight * slope.float().square().flatten(1).sum(1)).mean() / 2
+
+
+def judge(critic: Critic, pair: Pair) -> tuple[Tensor, Tensor]:
+    """`D(real), D(fake)`, in one pass unless the critic compares the images of a batch."""
+    if getattr(critic, "compares_batch", False):
+        return critic(pair.real, pair.level), critic(pair.fake, pair.level)
+    both = critic(torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level]))
+    real, fake = both.chunk(2)
+    return real, fake
+
+
+class _LogisticGAN(Objective):
+    """`D` descends `softplus(-D(real)) + softplus(D(fake))`, and R1 on every `interval`-th step.
+
+    Args:
+        gamma: weight of `1/2 E|grad_x D(real)|^2`; not multiplied by the interval, as published.
+        interval: steps between two penalties.
+    """
+
+    def __init__(self, *, gamma: float = 0.02, interval: int = 15) -> None:
+        self.gamma, self.interval = gamma, interval
+
+    def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
+        """The logistic loss, with lazy R1."""
+        real, fake = judge(critic, pair)
+        loss = (softplus(-real) + softplus(fake)).mean()
+        if step % self.interval == 0 and self.gamma > 0:
+            loss = loss + gradient_penalty(critic, pair.real, pair.level, self.gamma)
+        return loss
+
+    @abstractmethod
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor: ...
+
+
+@final
+class KL(_LogisticGAN):
+    """`G` descends `softplus(-D) - softplus(D) = -D(fake)`, an estimate of KL(fake || real).
+
+    Source: Choi, Park and Kang, ICML 2023.
+    """
+
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """`-E D(fake)`."""
+        return -critic(pair.fake, pair.level).mean()
+
+
+@final
+class JS(_LogisticGAN):
+    """`G` descends the non-saturating `softplus(-D(fake))`.
+
+    Source: Goodfellow et al., 2014.
+    """
+
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """`E softplus(-D(fake))`."""
+        return softplus(-critic(pair.fake, pair.level)).mean()
+
+
+@final
+class Relativistic(Objective):
+    """`D` descends `softplus(D(fake) - D(real))` with R1 and R2, `G` its mirror.
+
+    A real and a fake image are judged together, which keeps every mode of the data in sight of `G`.
+    The penalties stand on real and on fake inputs, are weighed by `gamma * (floor + sigma_t^2)`, so that a
+    level without noise may have a steep `D`, and are multiplied by the interval.
+
+    Source: Huang et al., "The GAN is dead; long live the GAN!", NeurIPS 2024.
+
+    Args:
+        gamma: weight of the penalties.
+        interval: steps between two penalties.
+        floor: what is added to the noise variance of the level.
+    """
+
+    def __init__(self, *, gamma: float = 0.02, interval: int = 4, floor: float = 0.0) -> None:
+        self.gamma, self.interval, self.floor = gamma, interval, floor
+
+    def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
+        """The relativistic pairing loss, with lazy R1 and R2."""
+        real, fake = judge(critic, pair)
+        loss = softplus(fake - real).mean()
+        if step % self.interval == 0 and self.gamma > 0:
+            weight = self.gamma * self.interval * (self.floor + pair.variance)
+            both, levels = torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level])
+            loss = loss + 2 * gradient_penalty(critic, both, levels, torch.cat([weight, weight]))
+        return loss
+
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """`E softplus(D(real) - D(fake))`."""
+        real, fake = judge(critic, pair)
+        return softplus(real - fake).mean()

@@ -1,0 +1,44 @@
+"""RGM-D: Gaussian noise, level by level."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+from torch import Tensor
+
+from rgmkit.core.linear import per_image
+from rgmkit.core.process import ForwardProcess, ladder
+
+
+@final
+class GaussianProcess(ForwardProcess):
+    """`y_s = a_s x + sigma_s e`, `e ~ N(0, I)`, on images or points. Terminal law: N(0, sigma_T^2 I).
+
+    Source: Choi, Park and Kang, ICML 2023, "RGM-D".
+
+    Args:
+        levels: number of levels T.
+        schedule: "vp", the variance preserving schedule of the paper, or "geometric", equal steps of
+            the ratio `sigma/a`.
+        r_first, r_last: ratio `sigma/a` of levels 1 and T-1 of a geometric ladder.
+
+    >>> import torch
+    >>> process = GaussianProcess(levels=4)
+    >>> y = process.degrade(torch.zeros(2, 1, 8, 8), torch.tensor([0, 4]))
+    >>> float(y[0].std()), round(float(process.sigma(torch.tensor([4]))), 4)
+    (0.0, 1.0)
+    """
+
+    def __init__(
+        self,
+        *,
+        levels: int = 4,
+        schedule: Literal["vp", "geometric"] = "vp",
+        r_first: float = 0.1,
+        r_last: float = 1.2,
+    ) -> None:
+        super().__init__(*ladder(schedule, levels, r_first=r_first, r_last=r_last))
+
+    def mean(self, x: Tensor, level: Tensor) -> Tensor:
+        """`a_s x`."""
+        return per_image(self.a(level), x) * x

@@ -1,0 +1,68 @@
+"""A forward process from any degradation: a third party's operator becomes a ladder to train on."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import per_image
+from rgmkit.core.process import ForwardProcess, ladder
+from rgmkit.errors import IncompatibleError
+
+
+@final
+class SeverityProcess(ForwardProcess):
+    """`y_s = 2 embed(A^(s)((a_s x + 1)/2)) - 1 + sigma_s e`: a degradation at rising severity, and noise.
+
+    `A^(s)` is the degradation at severity `s/T`. The operator acts on [0, 1], the process on [-1, 1].
+    The degradation's own noise is not used: the ladder's is. Terminal law: what the operator makes of an
+    even grey, plus N(0, sigma_T^2 I), since with `a_T` near 0 nothing is left of the image.
+
+    Args:
+        degradation: the operator at level T.
+        levels: number of levels T.
+        schedule, r_first, r_last: of the noise ladder, see `GaussianProcess`.
+
+    >>> class Mirror(Degradation):
+    ...     def A(self, x):
+    ...         return x.flip(-1)
+    >>> process = SeverityProcess(degradation=Mirror(), levels=4)
+    >>> process.degrade(torch.rand(2, 3, 8, 8), torch.tensor([1, 4])).shape
+    torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        *,
+        degradation: Degradation,
+        levels: int = 4,
+        schedule: Literal["vp", "geometric"] = "vp",
+        r_first: float = 0.1,
+        r_last: float = 1.2,
+    ) -> None:
+        super().__init__(*ladder(schedule, levels, r_first=r_first, r_last=r_last))
+        self.steps = torch.nn.ModuleList([degradation.at(s / levels) for s in range(levels + 1)])
+
+    def mean(self, x: Tensor, level: Tensor) -> Tensor:
+        """`2 embed(A^(s)((a_s x + 1)/2)) - 1`; `x` itself at level 0."""
+        scaled = (per_image(self.a(level), x) * x + 1) / 2
+        out = x.clone()
+        for s in range(1, self.levels + 1):
+            chosen = (level == s).nonzero()[:, 0]
+            if len(chosen):
+                out = out.index_copy(0, chosen, 2 * self._step(scaled[chosen], s) - 1)
+        return out
+
+    def _step(self, x: Tensor, s: int) -> Tensor:
+        step = self.steps[s]
+        assert isinstance(step, Degradation)
+        made = step.embed(step.A(x))
+        if made.shape != x.shape:
+            raise IncompatibleError(
+                f"{type(step).__name__} turns images of shape {tuple(x.shape)} into {tuple(made.shape)}: to "
+                f"train on it, its embed(y) must come back to the size of the image"
+            )
+        return made

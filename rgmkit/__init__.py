@@ -1,1 +1,76 @@
-"""rgmkit: restoration-based generative models for inverse problems."""
+"""rgmkit: restoration-based generative models for inverse problems.
+
+One network, trained to restore images from every level of a degradation, restores measured images and
+generates new ones. Everything here is imported when it is first used: `import rgmkit` is light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rgmkit.config import degradation, prior, process, solver
+    from rgmkit.core.degradation import Degradation
+    from rgmkit.core.objective import Objective
+    from rgmkit.core.prior import Prior, RestoringPrior
+    from rgmkit.core.process import ForwardProcess
+    from rgmkit.core.random import Streams
+    from rgmkit.core.solver import Problem, Solution, Solver
+    from rgmkit.errors import (
+        AccuracyWarning,
+        CheckpointError,
+        ConfigError,
+        DataError,
+        IncompatibleError,
+        PluginError,
+        RgmkitError,
+    )
+    from rgmkit.inference import generate, restore
+    from rgmkit.models import load
+    from rgmkit.plugins import Component, hookimpl
+    from rgmkit.training import train
+
+    __version__: str
+
+__all__ = [
+    "AccuracyWarning", "CheckpointError", "Component", "ConfigError", "DataError", "Degradation", "ForwardProcess",
+    "IncompatibleError", "Objective", "PluginError", "Prior", "Problem", "RestoringPrior", "RgmkitError", "Solution",
+    "Solver", "Streams", "__version__", "degradation", "generate", "hookimpl", "load", "prior", "process", "restore",
+    "solver", "train",
+]  # fmt: skip
+
+_HOME = {
+    "rgmkit.config": "degradation prior process solver",
+    "rgmkit.core.degradation": "Degradation",
+    "rgmkit.core.objective": "Objective",
+    "rgmkit.core.prior": "Prior RestoringPrior",
+    "rgmkit.core.process": "ForwardProcess",
+    "rgmkit.core.random": "Streams",
+    "rgmkit.core.solver": "Problem Solution Solver",
+    "rgmkit.errors": "AccuracyWarning CheckpointError ConfigError DataError IncompatibleError PluginError RgmkitError",
+    "rgmkit.inference": "generate restore",
+    "rgmkit.models": "load",
+    "rgmkit.plugins": "Component hookimpl",
+    "rgmkit.training": "train",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("rgmkit")
+    elif name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'rgmkit' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return sorted(set(globals()) | set(__all__))

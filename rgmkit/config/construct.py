@@ -1,0 +1,180 @@
+"""Specs to objects: the constructor's signature is the schema of the configuration."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rgmkit import plugins
+from rgmkit.config.signature import check, describe, options_of
+from rgmkit.config.text import Spec, parse_spec
+from rgmkit.errors import ConfigError
+from rgmkit.plugins.component import BASES
+
+T = TypeVar("T")
+
+
+def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None = None, **injected: Any) -> Any:
+    """The component that `spec` asks for.
+
+    Args:
+        kind: degradation, prior, solver, process, network, objective or data.
+        spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object that is
+            built already and is passed through.
+        path: where the spec stands in the configuration, for errors. Default: the kind.
+        folder: what relative file paths in the options are relative to. Default: the working directory.
+        injected: arguments of the caller that are no options of the user; each is passed to the
+            constructors, nested ones too, that have a parameter of that name.
+
+    Raises:
+        ConfigError: for an unknown, missing or ill-typed option, with its path and the nearest valid name.
+        PluginError: if no plugin gives a component of that name.
+
+    >>> build("solver", {"use": "cascade"}).generates
+    True
+    """
+    path = kind if path is None else path
+    if isinstance(spec, str):
+        spec = parse_spec(spec)
+    elif isinstance(spec, Mapping):
+        spec = _from_mapping(kind, spec, path)
+    elif not isinstance(spec, Spec):
+        return _passed(kind, spec, path)
+    cls = plugins.load_class(kind, spec.name)
+    return make(cls, spec.options, path=path, what=f"{kind} {spec.name!r}", folder=folder, **injected)
+
+
+def make(
+    cls: type[T],
+    options: Mapping[str, Any],
+    *,
+    path: str = "",
+    what: str | None = None,
+    folder: Path | None = None,
+    **injected: Any,
+) -> T:
+    """`cls(**options)`, each option checked against the signature of the constructor; see `build`.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Run:
+    ...     steps: int
+    ...     rate: float = 1e-3
+    >>> make(Run, {"steps": 10, "rate": 1})
+    Run(steps=10, rate=1.0)
+    """
+    what = what or cls.__name__
+    known = options_of(cls)
+    given = {name: value for name, value in injected.items() if name in known}
+    valid = [name for name in known if name not in given]
+    for name in options:
+        if name not in valid:
+            raise ConfigError(_unknown(_join(path, name), name, valid, what))
+    missing = [known[name] for name in valid if known[name].required and name not in options]
+    if missing:
+        names = " and ".join(f"{_join(path, option.name)} ({describe(option.type)})" for option in missing)
+        raise ConfigError(f"{what} needs {names}: give {'it' if len(missing) == 1 else 'them'}")
+
+    def nested(base: type, value: Any, path: str) -> Any:
+        kind = _kind_of(base)
+        if kind is None or not isinstance(value, (str, Spec, Mapping)):
+            return NotImplemented
+        made = build(kind, value, path=path, folder=folder, **injected)
+        return made if isinstance(made, base) else NotImplemented
+
+    for name, value in options.items():
+        given[name] = check(value, known[name].type, _join(path, name), folder=folder, nested=nested)
+    try:
+        return cls(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}" if path else str(error)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path or what}: {error}") from error
+
+
+def degradation(name: str, /, **options: Any) -> Any:
+    """The degradation of that name: `y = A x + noise`.
+
+    Raises:
+        ConfigError: for an unknown, missing or ill-typed option.
+        PluginError: if nobody gives a degradation of that name.
+
+    >>> import rgmkit
+    >>> rgmkit.degradation("gaussian-noise", noise=0.1).noise
+    0.1
+    """
+    return _named("degradation", name, options)
+
+
+def prior(name: str, /, **options: Any) -> Any:
+    """The prior of that name: what is believed of clean images. For a trained model use `rgmkit.load`.
+
+    Raises:
+        ConfigError, PluginError: as `degradation`.
+    """
+    return _named("prior", name, options)
+
+
+def solver(name: str, /, **options: Any) -> Any:
+    """The solver of that name: from a problem to a solution.
+
+    Raises:
+        ConfigError, PluginError: as `degradation`.
+    """
+    return _named("solver", name, options)
+
+
+def process(name: str, /, **options: Any) -> Any:
+    """The forward process of that name: a ladder of degradations.
+
+    Raises:
+        ConfigError, PluginError: as `degradation`.
+    """
+    return _named("process", name, options)
+
+
+def _named(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+    spec = parse_spec(name)
+    return build(kind, Spec(spec.name, {**spec.options, **options}))
+
+
+def _from_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
+    options = dict(spec)
+    name = options.pop("use", None)
+    if not isinstance(name, str):
+        names = ", ".join(map(plugins.address, plugins.found(kind)))
+        raise ConfigError(f"{path}.use is {'missing' if name is None else repr(name)}: name a {kind}, one of {names}")
+    return Spec(name, options)
+
+
+def _passed(kind: str, value: Any, path: str) -> Any:
+    if isinstance(value, _base(kind)):
+        return value
+    raise ConfigError(f"{path} is {value!r}: give a {kind}, its name, or a mapping with 'use: name'")
+
+
+def _base(kind: str) -> type:
+    module, _, name = BASES[kind].partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _kind_of(base: type) -> str | None:
+    """The kind whose components an annotation asks for: of the classes above it the most special one."""
+    above = [f"{cls.__module__}:{cls.__name__}" for cls in base.__mro__]
+    homes = {home: kind for kind, home in BASES.items()} | {"torch.nn.modules.module:Module": "network"}
+    return next((homes[name] for name in above if name in homes), None)
+
+
+def _unknown(where: str, name: str, valid: list[str], what: str) -> str:
+    near = difflib.get_close_matches(name, valid, 1)
+    options = f"its options are {', '.join(valid)}" if valid else "it has none"
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{where} is not an option of {what}: {hint}({options})"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,186 @@
+"""Text to plain values: YAML files, spec strings, and `path=value` overrides."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from rgmkit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A component that is asked for: its name and the options that are given."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the scalars of version 1.2: `1e-3` is a number, `on` and `12:30` are text; keys are given once."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in [
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("merge", r"<<", "<"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+]:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+
+
+def parse_value(text: str, where: str = "value") -> Any:
+    """A YAML value.
+
+    >>> parse_value("1e-3"), parse_value("[1, two]"), parse_value("on")
+    (0.001, [1, 'two'], 'on')
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} {text!r} is not valid YAML: {_problem(error)}") from error
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: if the file is missing, is not YAML, gives a key twice or is not a mapping.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {_problem(error)}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}: write 'name: value' lines")
+    for key in content:
+        if not isinstance(key, str):
+            raise ConfigError(f"{path} has the key {key!r}: keys are names")
+    return content
+
+
+def take_plugins(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`options` without its `plugins` list, whose files, relative to `folder`, are loaded.
+
+    Raises:
+        ConfigError: if it is not a list of files.
+        PluginError: if a file is missing or fails.
+    """
+    from rgmkit import plugins
+
+    rest = dict(options)
+    files = rest.pop("plugins", None) or []
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        raise ConfigError(f"plugins is {files!r}: give a list of Python files, such as [ops.py]")
+    for file in files:
+        plugins.add_file(folder / Path(file).expanduser())
+    return rest
+
+
+def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """A copy of `options` with `path=value` assignments made; values are YAML.
+
+    A component given by its name alone, `process: gaussian`, becomes `{use: gaussian}` on the way.
+
+    Raises:
+        ConfigError: if an assignment is not of this form, or leads through something else than a mapping.
+
+    >>> override({"process": "gaussian"}, ["process.levels=4", "train.rate=1e-3"])
+    {'process': {'use': 'gaussian', 'levels': 4}, 'train': {'rate': 0.001}}
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(options))
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"{assignment!r} is not of the form path=value, such as process.levels=4")
+        section = result
+        for depth, key in enumerate(keys[:-1]):
+            inner = section.get(key)
+            if isinstance(inner, str):
+                spec = parse_spec(inner)
+                inner = {"use": spec.name, **spec.options}
+            elif inner is None:
+                inner = {}
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{assignment!r}: {'.'.join(keys[: depth + 1])} is {inner!r} and has no options")
+            section[key] = inner
+            section = inner
+        section[keys[-1]] = parse_value(value, path)
+    return result
+
+
+def parse_spec(text: str) -> Spec:
+    """`name:key=value,key=value`; values are YAML, and commas inside brackets or quotes are kept.
+
+    Raises:
+        ConfigError: if the text is not of this form.
+
+    >>> parse_spec("blur:std=2,noise=1e-2")
+    Spec(name='blur', options={'std': 2, 'noise': 0.01})
+    """
+    name, _, rest = text.partition(":")
+    if not name.strip():
+        raise ConfigError(f"spec {text!r} has no name: write name:key=value,key=value")
+    options: dict[str, Any] = {}
+    for part in _split(rest, text) if rest.strip() else ():
+        key, equals, value = part.partition("=")
+        key = key.strip()
+        if not equals or not key.isidentifier() or not value.strip():
+            raise ConfigError(f"{part.strip()!r} in {text!r} is not of the form key=value")
+        if key in options:
+            raise ConfigError(f"{key!r} is given twice in {text!r}")
+        options[key] = parse_value(value, f"{key} in {text!r}:")
+    return Spec(name.strip(), options)
+
+
+def _split(text: str, whole: str) -> Iterator[str]:
+    """Parts between the commas that are outside brackets and quotes."""
+    depth, quote, start = 0, "", 0
+    for i, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "[{(":
+            depth += 1
+        elif char in "]})":
+            depth -= 1
+        elif char == "," and depth == 0:
+            yield text[start:i]
+            start = i + 1
+    if depth or quote:
+        raise ConfigError(f"spec {whole!r} has an open bracket or quote: close it")
+    yield text[start:]
+
+
+def _problem(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    text = " ".join(str(getattr(error, "problem", None) or error).split())
+    return f"{text} (line {mark.line + 1}, column {mark.column + 1})" if mark else text

@@ -1,0 +1,23 @@
+"""The core's own components, registered through the same entry point group as everybody's."""
+
+from __future__ import annotations
+
+from rgmkit.plugins.component import Component
+from rgmkit.plugins.hookspec import hookimpl
+
+
+@hookimpl
+def rgmkit_components() -> list[Component]:
+    """Solvers, the generic forward process, and data sets."""
+    return [
+        Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
+        Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
+        Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
+        Component("process", "severity", "rgmkit.core.severity:SeverityProcess", "The severities of any degradation"),
+        Component("data", "digits", "rgmkit.training.data.digits:Digits", "Handwritten digits, 16x16"),
+        Component("data", "gmm", "rgmkit.training.data.toys:GMM", "8 Gaussians on a circle, 2-D points"),
+        Component("data", "gaussian25", "rgmkit.training.data.toys:Gaussian25", "25 Gaussians on a grid, 2-D points"),
+        Component("data", "checkerboard", "rgmkit.training.data.toys:Checkerboard", "8 squares, 2-D points"),
+        Component("data", "folder", "rgmkit.training.data.files:Folder", "The images in a folder"),
+        Component("data", "npz", "rgmkit.training.data.files:Npz", "The images in a NumPy archive"),
+    ]

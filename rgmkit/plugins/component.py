@@ -1,0 +1,73 @@
+"""One named thing that a plugin gives."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from rgmkit.errors import PluginError
+
+BASES = {
+    "degradation": "rgmkit.core.degradation:Degradation",
+    "prior": "rgmkit.core.prior:Prior",
+    "solver": "rgmkit.core.solver:Solver",
+    "process": "rgmkit.core.process:ForwardProcess",
+    "network": "torch.nn:Module",
+    "objective": "rgmkit.core.objective:Objective",
+    "data": "rgmkit.training.data.base:Data",
+}
+"""The class that a component of each kind derives from."""
+
+KINDS = tuple(BASES)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A class that can be asked for by name, with the options of its constructor.
+
+    Args:
+        kind: degradation, prior, solver, process, network, objective or data.
+        name: letters, digits, `.`, `_` and `-`.
+        target: the class, or `"package.module:Class"`, which is imported only when it is used.
+        summary: one line for listings.
+        distribution, version: of the package that gives it; the loader fills them in.
+
+    Raises:
+        PluginError: if a field is not as above.
+
+    >>> Component("degradation", "rain", "rgmkit_rain.rain:Rain", "Streaks of rain").name
+    'rain'
+    """
+
+    kind: str
+    name: str
+    target: str | type
+    summary: str = ""
+    distribution: str = field(default="", kw_only=True)
+    version: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PluginError(
+                f"component {self.name!r} is of unknown kind {self.kind!r}: give one of {', '.join(KINDS)}"
+            )
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise PluginError(f"component name {self.name!r} is not valid: use letters, digits, '.', '_' and '-'")
+        if isinstance(self.target, str):
+            if not TARGET.fullmatch(self.target):
+                raise PluginError(f"target {self.target!r} of {self.name!r} is not of the form 'package.module:Class'")
+        elif not isinstance(self.target, type):
+            raise PluginError(f"target {self.target!r} of {self.name!r} is not a class or 'package.module:Class'")
+        if not isinstance(self.summary, str):
+            raise PluginError(f"summary {self.summary!r} of {self.name!r} is not a string")
+
+    @property
+    def origin(self) -> str:
+        """Who gives it: the distribution and its version.
+
+        >>> Component("solver", "x", "a:B", distribution="rgmkit-x", version="1.0").origin
+        'rgmkit-x 1.0'
+        """
+        return f"{self.distribution} {self.version}".strip()

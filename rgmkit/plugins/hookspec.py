@@ -1,0 +1,22 @@
+"""The hook that a plugin implements. There is one, for every kind of component."""
+
+from __future__ import annotations
+
+import pluggy
+
+from rgmkit.plugins.component import Component
+
+GROUP = "rgmkit"
+"""The entry point group, and the name of the pluggy project."""
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def rgmkit_components() -> list[Component]:  # type: ignore[empty-body]
+    """The components that this plugin gives.
+
+    Keep the module of the hook light: give a target as `"package.module:Class"`, and listing the
+    plugins imports nothing heavy.
+    """

@@ -1,0 +1,194 @@
+"""From names to components: who gives what, who keeps a bare name, and why a name is missing."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+import os
+import re
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from rgmkit.errors import PluginError
+from rgmkit.plugins.component import BASES, KINDS, Component
+from rgmkit.plugins.hookspec import GROUP
+from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, reason
+
+BUILT_IN = "rgmkit"
+DISABLE = "RGMKIT_PLUGINS_DISABLE"
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """The components of the plugins that were loaded, by kind and name."""
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self.clashes: list[str] = []
+        self.disabled: list[Source] = []
+        self._given: dict[tuple[str, str], list[Component]] = {}
+        self._loader = Loader()
+        self._files: set[Path] = set()
+
+    def load(self, entries: Iterable[EntryPoint]) -> None:
+        """Load entry points, those of rgmkit first: they keep their bare names."""
+        sources = sorted(map(Source.of_entry, entries), key=lambda s: (not _built_in(s), s.distribution, s.entry))
+        if not any(map(_built_in, sources)):
+            missing = PluginError("rgmkit's own plugins are not registered: install it with 'pip install -e .'")
+            self._fail(Failure("*", BUILT_IN, "look-up", missing))
+        for source in sources:
+            if _is_disabled(source):
+                self.disabled.append(source)
+                continue
+            given = self._loader.load(source)
+            if isinstance(given, Failure):
+                self._fail(given)
+            else:
+                self._add(given, source)
+
+    def add_file(self, path: str | Path) -> None:
+        """Load a Python file that was named on purpose; a file that is there already is left alone.
+
+        Raises:
+            PluginError: if the file is missing or fails.
+        """
+        path = Path(path).expanduser().resolve()
+        if path in self._files:
+            return
+        if not path.is_file():
+            raise PluginError(f"no plugin file {path}: give the path of a Python file")
+        given = self._loader.load(Source.of_file(path))
+        if isinstance(given, Failure):
+            raise PluginError(f"plugin file {path} failed at {given.stage}: {reason(given.cause)}") from given.cause
+        self._files.add(path)
+        self._add(given, Source.of_file(path))
+
+    def found(self, kind: str | None = None) -> list[Component]:
+        """All components, or those of a kind, in the order of kinds and names."""
+        kinds = KINDS if kind is None else (_known_kind(kind),)
+        every = [component for given in self._given.values() for component in given if component.kind in kinds]
+        return sorted(every, key=lambda c: (KINDS.index(c.kind), c.name.lower(), not _built_in(c), c.distribution))
+
+    def address(self, component: Component) -> str:
+        """The shortest name that finds the component: bare, or `name@distribution` where that is taken."""
+        given = self._given[component.kind, component.name]
+        if len(given) == 1 or _built_in(component):
+            return component.name
+        return f"{component.name}@{component.distribution}"
+
+    def lookup(self, kind: str, name: str) -> Component:
+        """The component of a kind and a name, or of `name@distribution`.
+
+        Raises:
+            PluginError: if there is none, or more than one.
+        """
+        bare, _, distribution = name.partition("@")
+        given = self._given.get((_known_kind(kind), bare), [])
+        if distribution:
+            given = [c for c in given if _canonical(c.distribution) == _canonical(distribution)]
+        elif given and _built_in(given[0]):
+            return given[0]
+        if not given:
+            raise self._unknown(kind, name)
+        if len(given) > 1:
+            who = " and ".join(c.distribution for c in given)
+            raise PluginError(f"{kind} {name!r} is given by {who}: write {' or '.join(map(self.address, given))}")
+        return given[0]
+
+    def _add(self, components: list[Component], source: Source) -> None:
+        for component in components:
+            given = self._given.setdefault((component.kind, component.name), [])
+            if any(_canonical(c.distribution) == _canonical(component.distribution) for c in given):
+                twice = PluginError(
+                    f"another plugin of {source.distribution} gives the {component.kind} {component.name!r}"
+                )
+                self._fail(Failure(source.entry, source.distribution, "naming", twice))
+                continue
+            given.append(component)
+            if len(given) > 1:
+                self._report_clash(given)
+
+    def _report_clash(self, given: list[Component]) -> None:
+        first, last = given[0], given[-1]
+        if _built_in(first):
+            fix = f"rgmkit's keeps the name, write {self.address(last)} for the other"
+        else:
+            fix = f"write {' or '.join(map(self.address, given))}"
+        clash = f"{last.kind} {last.name!r} of {last.origin} is also given by {first.origin}: {fix}"
+        self.clashes.append(clash)
+        log.warning(clash)
+
+    def _fail(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        log.warning(str(failure))
+
+    def _unknown(self, kind: str, name: str) -> PluginError:
+        known = [self.address(component) for component in self.found(kind)]
+        near = difflib.get_close_matches(name, known, 1)
+        text = f"no {kind} is named {name!r}"
+        text += f", the nearest is {near[0]!r}" if near else f": there are {', '.join(known) or 'none'}"
+        elsewhere = [c for c in self.found() if c.name == name]
+        if elsewhere:
+            text += f" ({name!r} is a {elsewhere[0].kind})"
+        if self.failures:
+            text += f"; it may belong to a plugin that failed: {'; '.join(map(str, self.failures))}"
+        if self.disabled:
+            text += f"; {DISABLE} disables {', '.join(f'{s.entry} of {s.distribution}' for s in self.disabled)}"
+        return PluginError(text)
+
+
+def load_target(component: Component) -> type:
+    """The class of a component, imported and checked to be of its kind.
+
+    Raises:
+        PluginError: if it cannot be imported or is something else.
+    """
+    what = f"{component.kind} {component.name!r} of {component.origin}"
+    cls = component.target if isinstance(component.target, type) else _resolve(component.target, what)
+    base = _resolve(BASES[component.kind], what)
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise PluginError(f"{what}: {component.target!r} is not a subclass of {base.__name__}")
+    return cls
+
+
+def _resolve(target: str, what: str) -> type:
+    module, _, name = target.partition(":")
+    try:
+        found: type = getattr(importlib.import_module(module), name)
+    except CAUGHT as cause:
+        raise PluginError(f"{what} cannot be imported from {target!r}: {reason(cause)}") from cause
+    return found
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise PluginError(f"no kind of component is named {kind!r}: give one of {', '.join(KINDS)}")
+    return kind
+
+
+def _built_in(what: Source | Component) -> bool:
+    return _canonical(what.distribution) == BUILT_IN
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _is_disabled(source: Source) -> bool:
+    """Whether the environment disables a plugin; those of rgmkit itself cannot be disabled."""
+    names = {_canonical(name.strip()) for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
+    return not _built_in(source) and bool({"all", _canonical(source.distribution), _canonical(source.entry)} & names)
+
+
+_installed: Registry | None = None
+
+
+def installed() -> Registry:
+    """The registry of this process; the installed plugins are loaded when it is first asked for."""
+    global _installed
+    if _installed is None:
+        _installed = Registry()  # set before loading: a plugin may ask for components while it is imported
+        _installed.load(entry_points(group=GROUP))
+    return _installed

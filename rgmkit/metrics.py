@@ -1,0 +1,74 @@
+"""How far an image is from the truth: per image, on [0, 1] with data range 1."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor
+
+from rgmkit.errors import IncompatibleError
+
+SSIM_STD, SSIM_RADIUS = 1.5, 5  # the Gaussian window of Wang et al. 2004, 11 by 11 pixels
+
+
+def psnr(x: Tensor, reference: Tensor) -> Tensor:
+    """`-10 log10 mean((x - reference)^2)` in dB for images (B, C, H, W): (B,). Higher is better.
+
+    Equal images give infinity. Values outside [0, 1] count as they are.
+
+    Raises:
+        IncompatibleError: if the shapes differ.
+
+    >>> import torch
+    >>> psnr(torch.full((1, 1, 8, 8), 0.6), torch.full((1, 1, 8, 8), 0.5)).round(decimals=2)
+    tensor([20.])
+    """
+    from torchmetrics.functional.image import peak_signal_noise_ratio  # takes seconds to import
+
+    _check(x, reference)
+    return peak_signal_noise_ratio(x, reference, data_range=1.0, reduction="none", dim=(1, 2, 3))
+
+
+def ssim(x: Tensor, reference: Tensor) -> Tensor:
+    """Structural similarity of images (B, C, H, W), at most 1: (B,). Higher is better.
+
+    A Gaussian window of 11 by 11 pixels, std 1.5, over the positions where it lies inside the image.
+    For images with a side under 11 pixels it shrinks to fit, with a warning, and the value compares
+    with others of that size only. Source: Wang, Bovik, Sheikh and Simoncelli, 2004.
+
+    Raises:
+        IncompatibleError: if the shapes differ or a side is under 3 pixels.
+
+    >>> import torch
+    >>> x = torch.linspace(0, 1, 256).reshape(1, 1, 16, 16)
+    >>> ssim(x, x)
+    tensor([1.])
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    _check(x, reference)
+    radius = min(SSIM_RADIUS, (min(x.shape[-2:]) - 1) // 2)
+    if radius < 1:
+        raise IncompatibleError(f"images of {_size(x)} pixels have no SSIM: it needs sides of 3 or more")
+    std = SSIM_STD
+    if radius < SSIM_RADIUS:
+        std = radius / 3.5  # the std at which torchmetrics takes a window of this radius
+        warnings.warn(
+            f"SSIM of {_size(x)} images uses a window of {2 * radius + 1} pixels in place of 11", stacklevel=2
+        )
+    _, at_pixels = structural_similarity_index_measure(
+        x, reference, sigma=std, data_range=1.0, reduction="none", return_full_image=True
+    )
+    return at_pixels[..., radius:-radius, radius:-radius].flatten(1).mean(1)  # as scikit-image does
+
+
+def _check(x: Tensor, reference: Tensor) -> None:
+    if x.shape != reference.shape or x.ndim != 4:
+        raise IncompatibleError(
+            f"images of shape {tuple(x.shape)} and {tuple(reference.shape)} cannot be compared: "
+            f"give two batches (B, C, H, W) of one shape"
+        )
+
+
+def _size(x: Tensor) -> str:
+    return f"{x.shape[-2]}x{x.shape[-1]}"

@@ -34,7 +34,9 @@ class Registry:
 
     def load(self, entries: Iterable[EntryPoint]) -> None:
         """Load entry points, those of rgmkit first: they keep their bare names."""
-        sources = sorted(map(Source.of_entry, entries), key=lambda s: (not _built_in(s), s.distribution, s.entry))
+        sources = sorted(
+            map(Source.of_entry, entries), key=lambda s: (not _built_in(s), _canonical(s.distribution), s.entry)
+        )
         if not any(map(_built_in, sources)):
             missing = PluginError("rgmkit's own plugins are not registered: install it with 'pip install -e .'")
             self._fail(Failure("*", BUILT_IN, "look-up", missing))

@@ -1,0 +1,46 @@
+"""Shared by the tests: distributions made of a few files, with no installer."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PLUGIN = """
+import rgmkit
+
+@rgmkit.hookimpl
+def rgmkit_components():
+    return [rgmkit.Component({kind!r}, {name!r}, {target!r}, "A test")]
+"""
+
+
+def plugin_source(name: str, kind: str = "degradation", target: str = "rgmkit_noise.noise:GaussianNoise") -> str:
+    """The source of a plugin that gives one component."""
+    return PLUGIN.format(kind=kind, name=name, target=target)
+
+
+def write_distribution(folder: Path, name: str, source: str, *, version: str = "1.0", module: str = "") -> str:
+    """What an installer leaves of a distribution with one plugin module; returns the name of the module."""
+    module = module or name.replace("-", "_")
+    (folder / f"{module}.py").write_text(textwrap.dedent(source))
+    info = folder / f"{module}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[rgmkit]\n{module.split('_')[-1]} = {module}\n")
+    return module
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Make distributions that this process sees as installed."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def make(name: str, source: str, **options: str) -> str:
+        return write_distribution(site, name, source, **options)
+
+    return make

@@ -1,1 +1,22 @@
-"""See the modules beside this file."""
+"""The learned prior: networks, adversarial objectives, and the prior they make."""
+
+from __future__ import annotations
+
+from rgmkit import Component, hookimpl
+
+
+@hookimpl
+def rgmkit_components() -> list[Component]:
+    """The `gan` prior, its networks with their discriminators, and its objectives."""
+    return [
+        Component("prior", "gan", "rgmkit_gan.prior:GanPrior", "A restorer trained against discriminators"),
+        Component("network", "unet", "rgmkit_gan.networks.unet:UNet", "Small convolutional restorer, any image size"),
+        Component(
+            "network", "unet-discriminator", "rgmkit_gan.networks.unet:UNetDiscriminator", "Discriminator for unet"
+        ),
+        Component("network", "mlp", "rgmkit_gan.networks.mlp:MLP", "Restorer of 2-D points"),
+        Component("network", "mlp-discriminator", "rgmkit_gan.networks.mlp:MLPDiscriminator", "Discriminator for mlp"),
+        Component("objective", "kl", "rgmkit_gan.objectives:KL", "KL(fake || real), logistic critic, R1"),
+        Component("objective", "js", "rgmkit_gan.objectives:JS", "Non-saturating logistic GAN, R1"),
+        Component("objective", "relativistic", "rgmkit_gan.objectives:Relativistic", "Relativistic pairs, R1 and R2"),
+    ]

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from rgmkit.core.linear import per_image
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import IncompatibleError
@@ -73,9 +74,19 @@ class RestoringPrior(Prior):
         """`x_hat = G(y, level - 1, z)` in the range of the process, for levels 1 … T."""
 
     @final
-    def degrade(self, x: Tensor, level: int | Tensor, *, generator: Randomness = None) -> Tensor:
-        """A draw of level `level` (0 … T) from images `x`: `R_s(x)`."""
-        return self.process.degrade((x - self.center) / self.scale, self._level(level, x), generator=generator)
+    def degrade(
+        self, x: Tensor, level: int | Tensor, *, noise: float = 0.0, generator: Randomness = None
+    ) -> Tensor:
+        """A draw of level `level` (0 … T) from images `x`: `R_s(x)`.
+
+        `noise` is the std of white noise that `x` has already; only what lacks of the level's is added.
+        """
+        level = self._level(level, x)
+        e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        if noise > 0:
+            present = noise * self.process.a(level) / (self.scale * self.process.sigma(level))
+            e = e * per_image((1 - present.square()).clamp(min=0).sqrt(), e)
+        return self.process.degrade((x - self.center) / self.scale, level, noise=e)
 
     @final
     def restore(

@@ -33,6 +33,10 @@ class Data(ABC):
         """`n` examples to measure generated ones against."""
         return self.batch(n, seed=seed, step=-1)
 
+    def score(self, samples: Tensor) -> dict[str, float]:
+        """Figures of generated examples that mean something for this data. Default: none."""
+        return {}
+
 
 class FiniteData(Data):
     """Data that can be counted: every example once per epoch, in an order drawn from (seed, epoch).

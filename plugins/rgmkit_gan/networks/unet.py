@@ -1,0 +1,208 @@
+"""A small convolutional restorer and its discriminator, for images of any size.
+
+Everything in the restorer is local: features are normalised pixel by pixel, and there is no attention,
+so that a large image may be restored in tiles.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle, silu
+
+from rgmkit.core.process import ForwardProcess
+from rgmkit_gan.networks.embedding import Correction
+
+
+def _conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
+    """A convolution that keeps the size; weights N(0, gain^2 / fan_in), no bias at the start."""
+    conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    nn.init.normal_(conv.weight, std=gain / (inputs * size * size) ** 0.5)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+class _Style(nn.Module):
+    """Level and z become one vector: `silu(dense(silu(embed(t) + dense(z / rms z))))`."""
+
+    def __init__(self, levels: int, latent: int, width: int) -> None:
+        super().__init__()
+        self.level, self.z = nn.Embedding(levels, width), nn.Linear(latent, width)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+        z = z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
+        return silu(self.mix(silu(self.level(t) + self.z(z))))
+
+
+class _Block(nn.Module):
+    """`h + W2 silu(scale * norm(W1 silu(norm(h))) + shift)`, scale and shift from the style."""
+
+    def __init__(self, inputs: int, outputs: int, style: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(inputs, outputs), _conv(outputs, outputs, gain=0.1)
+        self.modulate = nn.Linear(style, 2 * outputs)
+        nn.init.zeros_(self.modulate.bias)
+        self.skip = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, h: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.modulate(style)[:, :, None, None].chunk(2, 1)
+        inner = self.first(silu(_pixel_norm(h)))
+        inner = silu(_pixel_norm(inner) * (1 + scale) + shift)
+        return self.skip(h) + self.second(inner)
+
+
+def _pixel_norm(h: Tensor) -> Tensor:
+    """Each pixel's features over their root mean square: a normalisation that stays local."""
+    return h * (h.square().mean(1, keepdim=True) + 1e-4).rsqrt()
+
+
+@final
+class UNet(nn.Module):
+    """A restorer of images: `G(y, t, z) = a_{t+1} y + sigma_{t+1} u(y, t, z)`.
+
+    `patch x patch` pixels become channels at the entrance. Images of any size are padded inside to the
+    next size that the scales divide, by reflection of the edge.
+
+    Args:
+        process: gives the levels and their `a`, `sigma`.
+        image_shape: of one training image, (C, H, W); only C is fixed by it.
+        width: channels at the finest scale.
+        multipliers: channels of each scale over `width`; each scale halves the resolution.
+        blocks: residual blocks per scale, down and up.
+        patch: side of the pixel blocks that become channels at the entrance.
+        latent: number of values of z.
+    """
+
+    def __init__(
+        self,
+        *,
+        process: ForwardProcess,
+        image_shape: tuple[int, ...],
+        width: int = 48,
+        multipliers: tuple[int, ...] = (1, 2),
+        blocks: int = 2,
+        patch: int = 2,
+        latent: int = 16,
+    ) -> None:
+        super().__init__()
+        channels, style = image_shape[0], 2 * width
+        widths = [width * m for m in multipliers]
+        self.patch, self.latent, self.multiple = patch, latent, patch * 2 ** (len(widths) - 1)
+        self.style = _Style(process.levels, latent, style)
+        self.enter = _conv(channels * patch**2, widths[0])
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        inputs = widths[0]
+        for w in widths:
+            self.down.append(_Scale(inputs, w, style, blocks))
+            inputs = w
+        for w in reversed(widths[:-1]):
+            self.up.append(_Scale(inputs + w, w, style, blocks))
+            inputs = w
+        self.leave = _conv(widths[0], channels * patch**2, gain=0.1)
+        self.correct = Correction(process.a_by_level, process.sigma_by_level)
+
+    def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Clean images from images `y` (B, C, H, W) of level t + 1."""
+        return self.correct(y, self._correction(y, t, z), t)
+
+    def _correction(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        height, width = y.shape[-2:]
+        style = self.style(t, z.to(y))
+        h = self.enter(pixel_unshuffle(_pad_to(y, self.multiple), self.patch))
+        skips: list[Tensor] = []
+        for i, scale in enumerate(self.down):
+            if i:
+                skips.append(h)
+                h = avg_pool2d(h, 2)
+            h = scale(h, style)
+        for scale in self.up:
+            h = scale(torch.cat([interpolate(h, scale_factor=2.0), skips.pop()], 1), style)
+        u = pixel_shuffle(self.leave(silu(_pixel_norm(h))), self.patch)
+        return u[..., :height, :width].to(y.dtype)
+
+
+class _Scale(nn.Module):
+    """The residual blocks of one resolution."""
+
+    def __init__(self, inputs: int, outputs: int, style: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(_Block(outputs if i else inputs, outputs, style) for i in range(blocks))
+
+    def forward(self, h: Tensor, style: Tensor) -> Tensor:
+        for block in self.blocks:
+            h = block(h, style)
+        return h
+
+
+def _pad_to(y: Tensor, multiple: int) -> Tensor:
+    """`y` padded on the right and below to multiples, by reflection (by repetition if too small)."""
+    below, right = -y.shape[-2] % multiple, -y.shape[-1] % multiple
+    if not (below or right):
+        return y
+    mode = "reflect" if below < y.shape[-2] and right < y.shape[-1] else "replicate"
+    return pad(y, (0, right, 0, below), mode=mode)
+
+
+class _Judge(nn.Module):
+    """`skip(h) + W2 act(W1 act(h) + level)`, the resolution halved first where asked."""
+
+    def __init__(self, inputs: int, outputs: int, style: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(inputs, outputs), _conv(outputs, outputs, gain=0.5)
+        self.level = nn.Linear(style, outputs)
+        self.skip = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, h: Tensor, style: Tensor) -> Tensor:
+        inner = self.first(leaky_relu(h, 0.2)) + self.level(style)[:, :, None, None]
+        return self.skip(h) + self.second(leaky_relu(inner, 0.2))
+
+
+@final
+class UNetDiscriminator(nn.Module):
+    """`D(x, t)` for images: residual blocks, the resolution halved between scales, a sum over pixels.
+
+    Args:
+        process: gives the number of levels.
+        image_shape: of one image, (C, H, W); only C is fixed by it.
+        width: channels at the finest scale.
+        multipliers: channels of each scale over `width`; each scale halves the resolution.
+        blocks: residual blocks per scale.
+        patch: side of the pixel blocks that become channels at the entrance.
+    """
+
+    def __init__(
+        self,
+        *,
+        process: ForwardProcess,
+        image_shape: tuple[int, ...],
+        width: int = 48,
+        multipliers: tuple[int, ...] = (1, 2, 2),
+        blocks: int = 1,
+        patch: int = 2,
+    ) -> None:
+        super().__init__()
+        style, widths = 2 * width, [width * m for m in multipliers]
+        self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
+        self.level = nn.Embedding(process.levels, style)
+        self.enter = _conv(image_shape[0] * patch**2, widths[0])
+        self.scales = nn.ModuleList()
+        inputs = widths[0]
+        for w in widths:
+            self.scales.append(nn.ModuleList(_Judge(w if i else inputs, w, style) for i in range(blocks)))
+            inputs = w
+        self.last = _conv(inputs, inputs)
+        self.leave = nn.Linear(inputs, 1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """One number per image, higher for what looks real."""
+        style = self.level(t)
+        h = self.enter(pixel_unshuffle(_pad_to(x, self.multiple), self.patch))
+        for i, blocks in enumerate(self.scales):
+            h = avg_pool2d(h, 2) if i else h
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h, style)
+        h = leaky_relu(self.last(leaky_relu(h, 0.2)), 0.2).sum((2, 3))
+        return self.leave(h)[:, 0].float()

@@ -1,0 +1,44 @@
+"""The model card: a README whose front matter holds the facts and whose body shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+FENCE = "---\n"
+
+
+def write_card(name: str, facts: Mapping[str, Any]) -> str:
+    """A README in Markdown with the facts as YAML before it.
+
+    >>> card = write_card("digits", {"steps": 100, "figures": {"noise": {"frechet": 1.5}}})
+    >>> read_card(card)["steps"]
+    100
+    """
+    plain = {key: value for key, value in facts.items() if key != "figures"}
+    lines = [f"# {name}", "", "A restoration-based generative model, trained with rgmkit.", ""]
+    lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
+    lines += _figures(facts.get("figures") or {})
+    lines += ["Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit generate FOLDER` in a shell.", ""]
+    return FENCE + yaml.safe_dump(dict(facts), sort_keys=False) + FENCE + "\n".join(lines)
+
+
+def read_card(text: str) -> dict[str, Any]:
+    """The facts of a card; none if it has no front matter."""
+    parts = text.split(FENCE, 2)
+    facts = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+    return facts if isinstance(facts, dict) else {}
+
+
+def _figures(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A table: a row for each start of the chain, a column for each figure."""
+    if not figures:
+        return []
+    columns = list(next(iter(figures.values())))
+    lines = ["## Figures", "", "Generation started from noise, and from real images at level k.", ""]
+    lines += ["| start | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for start, row in figures.items():
+        lines.append(f"| {start} | " + " | ".join(f"{row[column]:.4g}" for column in columns) + " |")
+    return [*lines, ""]

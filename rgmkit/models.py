@@ -1,0 +1,144 @@
+"""Model folders: `config.yaml`, `model.safetensors` (averaged weights) and `README.md` (the model card).
+
+Loading one reads data only: nothing is unpickled, and nothing is imported because the folder names it,
+except components that are registered anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from rgmkit.card import read_card, write_card
+from rgmkit.config import build, read_yaml
+from rgmkit.core.prior import RestoringPrior
+from rgmkit.errors import CheckpointError, ConfigError, PluginError
+from rgmkit.files import written_aside
+
+CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
+
+
+def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.Module | None = None) -> RestoringPrior:
+    """The trained prior in a model folder, or a model that comes with rgmkit (`digits`).
+
+    Args:
+        model: a folder, or the name of a shipped model; a text with a separator is always a folder.
+        device: where it runs.
+        network: for a model that was trained with a module of your own: a module of the same kind.
+
+    Raises:
+        CheckpointError: if a file is missing, cut, or does not fit the configuration.
+
+    >>> import rgmkit
+    >>> rgmkit.load("digits").image_shape
+    (1, 16, 16)
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = locate(model)
+    config = _config(folder)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} has no {WEIGHTS}: copy the whole model folder, or train it again") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is cut or damaged ({error}): copy it again") from error
+    prior = _prior(config, folder, network)
+    try:
+        prior.network.load_state_dict(weights)  # type: ignore[union-attr, operator]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {reason}") from error
+    return prior.to(device).eval().requires_grad_(False)
+
+
+def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write a model folder; each of the three files is whole or not there.
+
+    Args:
+        prior: its `network` holds the weights to save.
+        config: the training configuration; objects in it are written as the names of their classes.
+        facts: for the model card: data, steps, seed, seconds, figures.
+    """
+    from safetensors.torch import save_file
+
+    network = prior.network
+    assert isinstance(network, nn.Module)
+    images = {"shape": list(prior.image_shape or ()) or None, "center": prior.center, "scale": prior.scale}
+    content = {**{key: _writable(value) for key, value in config.items() if key != "plugins"}, "images": images}
+    with written_aside(folder / WEIGHTS) as part:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, part)
+    with written_aside(folder / CONFIG) as part:
+        part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    with written_aside(folder / CARD) as part:
+        part.write_text(write_card(folder.resolve().name, facts), encoding="utf-8")
+
+
+def info(model: str | Path) -> dict[str, Any]:
+    """What a model folder says of itself: where it is, its configuration, and the facts of its card."""
+    folder = locate(model)
+    card = folder / CARD
+    facts = read_card(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    return {"folder": str(folder), "config": _config(folder), "facts": facts}
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with rgmkit."""
+    return sorted(entry.name for entry in Path(str(files("rgmkit"))).joinpath("shipped").iterdir() if entry.is_dir())
+
+
+def locate(model: str | Path) -> Path:
+    """The folder of a model: a path if it has a separator or exists, else a shipped model of that name.
+
+    Raises:
+        CheckpointError: if there is neither.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if isinstance(model, Path) or "/" in model or "\\" in model:
+        raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
+    if model in shipped():
+        return Path(str(files("rgmkit"))).joinpath("shipped", model)
+    raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(shipped())})")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
+    return read_yaml(folder / CONFIG)
+
+
+def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> RestoringPrior:
+    """The prior of a configuration, with weights still to be loaded."""
+    images = config.get("images") or {}
+    shape = tuple(images.get("shape") or ()) or None
+    try:
+        process = build("process", config.get("process"), folder=folder)
+        if network is None:
+            with torch.random.fork_rng(devices=[]):
+                network = build("network", config.get("network"), process=process, image_shape=shape)
+        given = {"image_shape": shape, "center": images.get("center", 0.5), "scale": images.get("scale", 0.5)}
+        prior = build("prior", config.get("prior", "gan"), process=process, network=network, **given)
+    except (ConfigError, PluginError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+    assert isinstance(prior, RestoringPrior)
+    return prior
+
+
+def _writable(value: Any) -> Any:
+    """Plain values as they are; an object by the name of its class, which no plugin answers to."""
+    if isinstance(value, Mapping):
+        return {str(key): _writable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_writable(inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value) if isinstance(value, Path) else f"python.{type(value).__qualname__}"

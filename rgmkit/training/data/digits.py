@@ -1,0 +1,58 @@
+"""1,797 handwritten digits that come with the package.
+
+Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
+Repository, 1998, https://doi.org/10.24432/C50P49 (CC BY 4.0): its test part, 8x8 pixels of 17 grey
+values, as distributed with scikit-learn.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from rgmkit.training.data.base import FiniteData
+
+TRAIN = 1500  # of 1,797; the others are held back
+SPLIT_SEED = 20230305
+
+
+@final
+class Digits(FiniteData):
+    """Handwritten digits, 8x8 pixels enlarged to 16x16 by bicubic interpolation, grey.
+
+    Args:
+        split: "train" (1,500 images) or "held-back" (the other 297, which no training sees).
+
+    >>> Digits(split="held-back").images.shape
+    torch.Size([297, 1, 16, 16])
+    """
+
+    shape = (1, 16, 16)
+
+    def __init__(self, *, split: Literal["train", "held-back"] = "train") -> None:
+        super().__init__()
+        images, labels = _read()
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
+        chosen = order[:TRAIN] if split == "train" else order[TRAIN:]
+        self.images, self.labels = images[chosen], labels[chosen]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """The images at these places, (n, 1, 16, 16) in [0, 1]."""
+        return self.images[indices]
+
+
+@lru_cache(maxsize=1)
+def _read() -> tuple[Tensor, Tensor]:
+    with files("rgmkit.training.data").joinpath("digits.npz").open("rb") as file, np.load(file) as archive:
+        images, labels = torch.from_numpy(archive["images"]), torch.from_numpy(archive["labels"])
+    small = images[:, None].float() / 16
+    return interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1), labels.long()

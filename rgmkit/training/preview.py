@@ -1,0 +1,43 @@
+"""Pictures of samples while a network trains."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rgmkit.files import written_aside
+from rgmkit.training.setup import Run
+
+
+def write_preview(run: Run, out: Path) -> None:
+    """A sheet of 64 images, or points over the data, as `out/samples/step-….png`."""
+    from rgmkit.inference import generate
+
+    path = out / "samples" / f"step-{run.step:08d}.png"
+    points = len(run.data.shape) == 1
+    samples = generate(run.prior(), 2000 if points else 64, seed=0)
+    if points:
+        draw_points(path, samples.cpu(), run.data.examples(2000))
+    else:
+        from rgmkit import images
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, images.grid(samples.cpu().clamp(0, 1), enlarge=max(1, 64 // samples.shape[-1]))[None])
+
+
+def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:
+    """Samples over data as a picture; without matplotlib (`rgmkit[plot]`) nothing is drawn."""
+    if not find_spec("matplotlib"):
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot(aspect="equal")
+    for points, colour, label in ((data, "0.75", "data"), (samples, "tab:red", "samples")):
+        axes.scatter(*torch.as_tensor(points).T.numpy(), s=2, c=colour, linewidths=0, label=label)
+    axes.legend(loc="upper right", markerscale=4)
+    with written_aside(path) as part:
+        figure.savefig(part, format="png", dpi=100)

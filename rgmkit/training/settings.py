@@ -1,0 +1,53 @@
+"""The numbers of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rgmkit.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The `training:` part of a configuration.
+
+    Attributes:
+        steps: optimiser steps of the restorer; each has one of the critic before it.
+        batch: examples per step.
+        lr: learning rate of the restorer (Adam).
+        critic_lr: learning rate of the critic; `lr` if not given.
+        lr_final: where the cosine ends, as a share of the start.
+        betas: of both Adams.
+        ema: decay of the averaged weights, which are the ones that are saved (shorter at the start).
+        fidelity: weight lambda of the fidelity term.
+        level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
+        precision: "bf16" runs the networks in bfloat16 where that is safe.
+        threads: CPU threads; small networks are quickest with one.
+        checkpoint_every: steps between checkpoints.
+        preview_every: steps between pictures of samples; 0 for none.
+    """
+
+    steps: int = 10_000
+    batch: int = 64
+    lr: float = 1e-3
+    critic_lr: float | None = None
+    lr_final: float = 0.0
+    betas: tuple[float, float] = (0.0, 0.99)
+    ema: float = 0.999
+    fidelity: float = 1e-3
+    level_weights: tuple[float, ...] | None = None
+    precision: Literal["float32", "bf16"] = "float32"
+    threads: int | None = None
+    checkpoint_every: int = 1000
+    preview_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
+        for name in ("lr", "fidelity", "preview_every"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is {self.ema}: give a decay from 0 to just below 1, such as 0.999")

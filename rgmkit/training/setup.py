@@ -1,0 +1,166 @@
+"""From a configuration to everything that a training run consists of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from rgmkit.config import build, make
+from rgmkit.core.objective import Objective
+from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.process import ForwardProcess
+from rgmkit.errors import ConfigError
+from rgmkit.training.data.base import Data
+from rgmkit.training.settings import Settings
+
+DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "gan", "process": "gaussian", "objective": "relativistic"}
+KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "plugins", "images")
+
+
+@dataclass(eq=False)
+class Run:
+    """A training run: what is trained, on what, and how far it has come."""
+
+    config: dict[str, Any]
+    settings: Settings
+    seed: int
+    device: torch.device
+    data: Data
+    process: ForwardProcess
+    network: nn.Module
+    critic: nn.Module
+    objective: Objective
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    critic_optimizer: torch.optim.Optimizer
+    schedules: tuple[LambdaLR, LambdaLR]
+    step: int = 0
+    seconds: float = 0.0
+
+    def parts(self) -> dict[str, Any]:
+        """Everything with a state that a checkpoint keeps, by name."""
+        return {
+            "network": self.network,
+            "critic": self.critic,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "critic_optimizer": self.critic_optimizer,
+            "schedule": self.schedules[0],
+            "critic_schedule": self.schedules[1],
+        }
+
+    def prior(self) -> RestoringPrior:
+        """The prior with the averaged weights: what previews, figures and model folders are made of."""
+        return make_prior(self.config, self.process, self.average.module, data=self.data)
+
+
+def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device) -> Run:
+    """Build everything that `config` names; the networks' first weights depend on the seed only.
+
+    Raises:
+        ConfigError: for a key, a name or a value that does not fit, with its path.
+    """
+    config = complete(config)
+    settings = make(Settings, config.get("training") or {}, path="training")
+    seed = config["seed"]
+    if not isinstance(seed, int):
+        raise ConfigError(f"seed is {seed!r}: give a whole number")
+    data = build("data", config["data"], folder=folder)
+    process = build("process", config["process"], folder=folder).to(device)
+    for_networks = {"process": process, "image_shape": data.shape, "folder": folder}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build("network", config["network"], **for_networks)
+        critic = build("network", config["critic"], path="critic", **for_networks)
+    network, critic = (_placed(part, device, data) for part in (network, critic))
+    objective = build("objective", config["objective"], folder=folder)
+    optimizer = _adam(network, settings.lr, settings)
+    critic_optimizer = _adam(critic, settings.lr if settings.critic_lr is None else settings.critic_lr, settings)
+    schedules = (_cosine(optimizer, settings), _cosine(critic_optimizer, settings))
+    average = AveragedModel(network, multi_avg_fn=_warm_ema(settings.ema))
+    average.update_parameters(network)
+    return Run(
+        config, settings, seed, device, data, process, network, critic, objective, average,
+        optimizer, critic_optimizer, schedules,
+    )  # fmt: skip
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` with its defaults; the critic defaults to the discriminator that belongs to the network."""
+    import difflib
+
+    for key in config:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"{key} is not a part of a training configuration: {hint}(it has {', '.join(KEYS)})")
+    full = {**DEFAULTS, **config}
+    for key in ("data", "network"):
+        if full.get(key) is None:
+            raise ConfigError(f"{key} is missing: name the {key} to train {'on' if key == 'data' else ''}".rstrip())
+    if full.get("critic") is None:
+        full["critic"] = f"{_name(full['network'])}-discriminator"
+    return full
+
+
+def make_prior(
+    config: Mapping[str, Any], process: ForwardProcess, network: nn.Module, *, data: Data | None = None
+) -> RestoringPrior:
+    """The prior that `config` names, over a network; the range of the images is the data's or the config's."""
+    images = config.get("images") or {}
+    shape = data.shape if data else images.get("shape")
+    center = data.center if data else images.get("center", 0.5)
+    scale = data.scale if data else images.get("scale", 0.5)
+    prior = build(
+        "prior", config.get("prior", "gan"), process=process, network=network,
+        image_shape=None if shape is None else tuple(shape), center=center, scale=scale,
+    )  # fmt: skip
+    if not isinstance(prior, RestoringPrior):
+        raise ConfigError(f"prior is {config.get('prior')!r}, which has no network to train: take 'gan'")
+    return prior.to(process.a_by_level.device).eval()
+
+
+def _name(spec: Any) -> str:
+    if isinstance(spec, Mapping):
+        return str(spec.get("use"))
+    if isinstance(spec, str):
+        return spec.partition(":")[0]
+    raise ConfigError("critic is missing: a network that is passed as an object needs its critic passed too")
+
+
+def _placed(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
+    # Convolutions on the CPU and on tensor cores are quickest with the channels last in memory.
+    layout = torch.channels_last if len(data.shape) == 3 else torch.preserve_format
+    return module.to(device=device, memory_format=layout)
+
+
+def _adam(module: nn.Module, lr: float, settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.Adam(module.parameters(), lr=lr, betas=settings.betas, fused=True)
+
+
+def _cosine(optimizer: torch.optim.Optimizer, settings: Settings) -> LambdaLR:
+    final, steps = settings.lr_final, settings.steps
+
+    def share(step: int) -> float:
+        return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+
+    return LambdaLR(optimizer, share)
+
+
+def _warm_ema(decay: float) -> Any:
+    """An average that is short at the start, min(decay, (1 + n)/(10 + n)): else it remembers the first weights."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        n = float(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from rgmkit.errors import DataError
+from rgmkit.files import written_aside
 from rgmkit.images.picture import Picture
 from rgmkit.layout import quantised, resized
 
@@ -112,14 +113,9 @@ def _stored(x: Tensor, bits: int) -> np.ndarray:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_bytes(data)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_aside(path) as part:
+            part.write_bytes(data)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 

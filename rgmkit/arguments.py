@@ -1,0 +1,97 @@
+"""What `restore` and `generate` make of their arguments."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rgmkit import plugins
+from rgmkit.config import build
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit.core.solver import Solver
+from rgmkit.errors import DataError, IncompatibleError, PluginError
+
+
+def as_prior(prior: Prior | str | Path | Any) -> Prior:
+    """A prior from an object, a name, a spec, or a model: a shipped name or a folder.
+
+    A string is a model when it is a folder, when a shipped one has that name, or when its first part
+    holds a path separator; any other names a component.
+    """
+    from rgmkit import models
+
+    if not isinstance(prior, (str, Path)):
+        return build("prior", prior)
+    name = str(prior).partition(":")[0]
+    if isinstance(prior, Path) or os.path.isdir(prior) or prior in models.shipped() or "/" in name or "\\" in name:
+        return models.load(prior)
+    try:
+        return build("prior", prior)
+    except PluginError as error:
+        if any(component.name == name for component in plugins.found("prior")):
+            raise
+        raise PluginError(f"{error}; models: {', '.join(models.shipped()) or 'none'}, or a folder ./NAME") from error
+
+
+def default_solver(prior: Prior, degradation: Degradation) -> Solver:
+    """The solver that fits: `cascade`, `one-shot`, or `pgd` for a prior that is no network."""
+    if not isinstance(prior, RestoringPrior):
+        return build("solver", "pgd")
+    return build("solver", "cascade" if degradation.linear else "one-shot")
+
+
+def check_fits(prior: Prior, shape: tuple[int, ...]) -> None:
+    """Raise an IncompatibleError unless the prior's training images are of this kind: axes and channels."""
+    trained = getattr(prior, "image_shape", None)
+    if trained is None:
+        if len(shape) == 1:
+            raise DataError(f"y of shape (B, {shape[0]}) holds vectors: give an image as (1, H, W)")
+        return
+    if len(shape) != len(trained) or shape[0] != trained[0]:
+        raise IncompatibleError(
+            f"the model was trained on {_kind(trained)} and the image asked for is {_kind(shape)}: "
+            f"convert the image, or take another model"
+        )
+
+
+def _kind(shape: tuple[int, ...]) -> str:
+    if len(shape) != 3:
+        return f"points of {shape[0]} values" if len(shape) == 1 else f"arrays {tuple(shape)}"
+    word = {1: "grey", 3: "colour"}.get(shape[0])
+    return f"{word or 'many-channel'} {tuple(shape)}"
+
+
+def home(prior: Prior) -> tuple[torch.device | None, torch.dtype | None]:
+    """Where the prior lives, and the precision of its parameters; None where it has nothing."""
+    tensors = itertools.chain(prior.parameters(), prior.buffers())
+    device = next((tensor.device for tensor in tensors), None)
+    return device, next((p.dtype for p in prior.parameters() if p.is_floating_point()), None)
+
+
+def moved(module: Degradation, device: torch.device) -> Degradation:
+    """`module`, or a copy of it where the tensors of the caller's own are on another device."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    if all(tensor.device == device for tensor in tensors):
+        return module
+    return copy.deepcopy(module).to(device)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """`module` in evaluation mode for a while; every part goes back to the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,184 @@
+"""Restoring a measurement and generating images: a solver, a prior, and the layout of the caller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgmkit.arguments import as_prior, check_fits, default_solver, evaluating, home, moved
+from rgmkit.config import build
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import Prior
+from rgmkit.core.random import Streams
+from rgmkit.core.solver import Callback, Problem, Solution, Solver
+from rgmkit.errors import ConfigError
+from rgmkit.layout import unpack
+
+BATCH_PIXELS, BATCH_MOST = 2**18, 1024  # of a batch that generates: about 1 GB of features at 128 channels
+
+
+def restore(
+    y: Any,
+    degradation: Degradation | str | Any,
+    prior: Prior | str | Path | Any,
+    *,
+    solver: Solver | str | Any = None,
+    seed: int = 0,
+    callback: Callback | None = None,
+) -> Solution:
+    """The image that a measurement `y = A x + noise` was made of, as the prior believes it.
+
+    `y` is a tensor `(C, H, W)` or `(B, C, H, W)`, or a NumPy array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`;
+    uint8 and uint16 cover [0, 1], floats are used as they are. The answer `Solution.x` has its type
+    and layout: whole numbers are rounded and clipped, floats are not. The last of 2 or 4 channels of a
+    NumPy array is alpha: it is set aside and comes back. A tensor `(B, d)` holds points or vectors.
+
+    It is computed where the prior's parameters are, in their precision (float64 stays float64 with a
+    prior that has none). Image `i` of the batch draws from (seed, i) alone.
+
+    Args:
+        y: the measurement.
+        degradation: what made it: an object, a name, or a spec such as "blur:std=2,noise=0.02".
+        prior: an object, a name or spec such as "tv:weight=0.05", the name of a shipped model, or the
+            folder of a model.
+        solver: an object, a name or a spec. Default: `cascade` with a network, `one-shot` when the
+            degradation is not linear, and proximal gradient descent, `pgd`, with an explicit prior.
+        seed: of everything that the solver draws.
+        callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats.
+
+    Raises:
+        DataError: if `y` has another type or number of axes, or holds NaN or infinite values.
+        IncompatibleError: if measurement, degradation, prior and solver do not fit together.
+        ConfigError, PluginError, CheckpointError: if a name, an option or a model folder is wrong.
+
+    >>> import numpy as np
+    >>> y = np.full((16, 20), 128, dtype=np.uint8)
+    >>> solution = restore(y, "gaussian-noise:noise=0.1", "tv")
+    >>> solution.x.shape, solution.x.dtype
+    ((16, 20), dtype('uint8'))
+    """
+    degradation, prior = build("degradation", degradation), as_prior(prior)
+    solver = default_solver(prior, degradation) if solver is None else build("solver", solver)
+    x, layout = unpack(y, name="y")
+    device, dtype = home(prior)
+    x = x.to(device or layout.device)
+    if dtype is not None and x.is_floating_point():
+        x = x.to(dtype)
+    degradation = moved(degradation, x.device)
+    problem = Problem.measured(x, degradation, prior)
+    check_fits(prior, problem.shape[1:])
+    with evaluating(prior):
+        solution = solver.solve(problem, generator=Streams(seed, range(len(x))), callback=callback)
+    return replace(solution, x=layout.pack(solution.x))
+
+
+def generate(
+    prior: Prior | str | Path | Any,
+    n: int,
+    *,
+    solver: Solver | str | Any = None,
+    seed: int = 0,
+    shape: tuple[int, ...] | None = None,
+    batch: int | None = None,
+    callback: Callback | None = None,
+) -> Tensor:
+    """`n` new images (n, C, H, W), clamped to [0, 1], or points (n, d), on the device of the prior.
+
+    Image `i` draws from (seed, i) alone: the batch size changes nothing beyond float rounding, and the
+    first images of a larger `n` are those of a smaller one.
+
+    Args:
+        prior: a trained prior, the name of a shipped model, or the folder of a model.
+        n: how many.
+        solver: an object, a name or a spec. Default: `cascade`.
+        seed: of all noise.
+        shape: of one image, (C, H, W). Default: that of the training images.
+        batch: images at a time. Default: what fits in about 1 GB.
+        callback: called as `callback(step, steps, x)`, the steps counted over all batches.
+
+    Raises:
+        IncompatibleError: if the prior cannot generate, or not images of this shape.
+        ConfigError, PluginError, CheckpointError: if an argument, a name or a model folder is wrong.
+    """
+    batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=callback))
+    if batches:
+        return torch.cat(batches)
+    prior = as_prior(prior)
+    return torch.empty(0, *_shape(prior, shape), device=home(prior)[0])
+
+
+def generate_batches(
+    prior: Prior | str | Path | Any,
+    n: int,
+    *,
+    solver: Solver | str | Any = None,
+    seed: int = 0,
+    shape: tuple[int, ...] | None = None,
+    batch: int | None = None,
+    start: int = 0,
+    callback: Callback | None = None,
+) -> Iterator[Tensor]:
+    """The images `start` … `start + n - 1` of a seed, batch by batch; see `generate`.
+
+    Wrong arguments raise at once, not at the first batch.
+    """
+    prior = as_prior(prior)
+    solver = build("solver", "cascade" if solver is None else solver)
+    solver.check(Problem(prior, ()))
+    shape = _shape(prior, shape)
+    batch = default_batch(shape) if batch is None else batch
+    if n < 0 or batch < 1 or start < 0:
+        raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
+    return _batches(prior, solver, shape, range(start, start + n), batch, seed, callback)
+
+
+def _batches(
+    prior: Prior,
+    solver: Solver,
+    shape: tuple[int, ...],
+    indices: range,
+    batch: int,
+    seed: int,
+    callback: Callback | None,
+) -> Iterator[Tensor]:
+    count = math.ceil(len(indices) / batch)
+    for i in range(count):
+        part = indices[i * batch : (i + 1) * batch]
+        problem = Problem(prior, (len(part), *shape))
+        with evaluating(prior):
+            solution = solver.solve(problem, generator=Streams(seed, part), callback=_offset(callback, i, count))
+        yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
+
+
+def _offset(callback: Callback | None, i: int, count: int) -> Callback | None:
+    """A callback that counts the steps of batch `i` of `count` among those of all."""
+    if callback is None:
+        return None
+    return lambda step, steps, x: callback(i * steps + step, count * steps, x)
+
+
+def default_batch(shape: tuple[int, ...]) -> int:
+    """How many images (C, H, W) are generated at a time: 2^18 pixels, 1024 images at the most.
+
+    >>> default_batch((3, 32, 32)), default_batch((3, 256, 256)), default_batch((2,))
+    (256, 4, 1024)
+    """
+    return max(1, min(BATCH_MOST, BATCH_PIXELS // max(1, math.prod(shape[1:]))))
+
+
+def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    if shape is None:
+        shape = getattr(prior, "image_shape", None)
+        if shape is None:
+            raise ConfigError("the prior does not say what it was trained on: give shape=(C, H, W)")
+        return tuple(shape)
+    if not shape or min(shape) < 1:
+        raise ConfigError(f"shape is {shape}: give (C, H, W), each 1 or more")
+    check_fits(prior, shape)
+    return tuple(shape)

@@ -1,0 +1,45 @@
+"""A prior whose restorer is known in closed form: data are Gaussian, pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from rgmkit_noise.process import GaussianProcess
+from torch import Tensor
+
+from rgmkit.core.linear import per_image
+from rgmkit.core.prior import RestoringPrior
+
+
+class GaussianRestorer(RestoringPrior):
+    """Data `x ~ N(mean, std^2 I)` in the range of the process; `y = a x + sigma e`.
+
+    The restorer is a draw of the posterior `N((a std^2 y + sigma^2 mean) / v, std^2 sigma^2 / v)`,
+    `v = a^2 std^2 + sigma^2`, or with `sample=False` its mean: what a perfectly trained network gives.
+    """
+
+    def __init__(self, shape=(1, 4, 6), *, mean=0.1, std=0.15, sample=True, levels=4):
+        super().__init__(GaussianProcess(levels=levels), image_shape=shape)
+        self.mean, self.std, self.sample = mean, std, sample
+        self.latent = math.prod(shape) if sample else 0
+        self.calls: list[tuple[int, ...]] = []  # levels of each evaluation
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        self.calls.append(tuple(level.tolist()))
+        a, sigma = per_image(self.process.a(level), y), per_image(self.process.sigma(level), y)
+        v = a**2 * self.std**2 + sigma**2
+        x = (a * self.std**2 * y + sigma**2 * self.mean) / v
+        return x + self.std * sigma / v.sqrt() * z.reshape(y.shape) if self.sample else x
+
+
+class Trainable(GaussianRestorer):
+    """The same with a float32 parameter and a part that is in training mode."""
+
+    def __init__(self, shape=(1, 4, 6), **options):
+        super().__init__(shape, **options)
+        self.offset = torch.nn.Parameter(torch.zeros(()))
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        return self.dropout(super()._restore(y, level, z)) + self.offset

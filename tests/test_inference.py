@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from analytic import GaussianRestorer, Trainable
+
+from rgmkit.arguments import as_prior, default_solver, moved
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import Prior
+from rgmkit.core.solver import Solution, Solver
+from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
+from rgmkit.inference import generate, generate_batches, restore
+
+
+class Identity(Degradation):
+    def A(self, x):
+        return x
+
+
+class Thin(Degradation):
+    """Every second pixel each way."""
+
+    def A(self, x):
+        return x[..., ::2, ::2]
+
+    def image_shape(self, y_shape):
+        return (*y_shape[:-2], 2 * y_shape[-2], 2 * y_shape[-1])
+
+
+class Grey(Degradation):
+    def A(self, x):
+        return x.mean(1, keepdim=True)
+
+    def image_shape(self, y_shape):
+        return (y_shape[0], 3, *y_shape[2:])
+
+
+class Square(Degradation):
+    linear = False
+
+    def A(self, x):
+        return x**2
+
+
+class Anything(Prior):
+    """Believes every image."""
+
+
+class Stretch(Solver):
+    """`gain * y`, at the size of the answer; keeps what it was asked."""
+
+    needs_linear = False
+
+    def __init__(self, gain=1.0):
+        self.gain, self.problem = gain, None
+
+    def _solve(self, problem, *, generator, callback):
+        self.problem = problem
+        x = torch.nn.functional.interpolate(problem.y, size=problem.shape[-2:], mode="nearest")
+        return Solution(self.gain * x.expand(problem.shape), nfe=3, trace=[{"step": 1.0}])
+
+
+def noise(*shape, seed=0, dtype=torch.float32):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def ints(dtype, *shape):
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+
+
+FORMS = {
+    "tensor (C,H,W)": noise(3, 5, 7),
+    "tensor (B,C,H,W)": noise(2, 5, 4, 7, dtype=torch.float64),
+    "tensor uint8": torch.from_numpy(ints(np.uint8, 1, 5, 7)),
+    "tensor uint16": torch.from_numpy(ints(np.uint16, 2, 1, 5, 7)),
+    "tensor half": noise(3, 5, 7).half(),
+    "tensor bfloat16, a view": noise(3, 5, 7).bfloat16().transpose(1, 2),
+    "(H,W) uint8": ints(np.uint8, 5, 7),
+    "(H,W) float64": noise(5, 7).double().numpy(),
+    "(H,W,1) uint16": ints(np.uint16, 5, 7, 1),
+    "(H,W,2) uint8, with alpha": ints(np.uint8, 5, 7, 2),
+    "(H,W,3) float16": noise(5, 7, 3).half().numpy(),
+    "(H,W,3) big-endian": noise(5, 7, 3).numpy().astype(">f4"),
+    "(H,W,4) uint16, with alpha": ints(np.uint16, 5, 7, 4),
+    "(H,W,3) a flipped view": ints(np.uint8, 5, 7, 3)[::-1, ::2],
+    "(B,H,W,1)": ints(np.uint8, 2, 5, 7, 1),
+    "(B,H,W,4) float64, with alpha": noise(2, 5, 7, 4).double().numpy(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_answer_has_the_type_and_layout_of_the_question(form):
+    y = FORMS[form]
+    before = y.clone() if isinstance(y, torch.Tensor) else y.copy()
+    solver = Stretch()
+    solution = restore(y, Identity(), Anything(), solver=solver)
+    assert type(solution.x) is type(y)
+    assert solution.x.dtype == (y.dtype if isinstance(y, torch.Tensor) else y.dtype.newbyteorder("="))
+    assert solution.x.shape == y.shape
+    assert bool((solution.x == y).all())
+    assert bool((y == before).all())
+    asked = solver.problem.y
+    assert asked.ndim == 4
+    assert asked.dtype == (torch.float64 if "64" in str(y.dtype) else torch.float32)
+    assert float(asked.max()) <= 1
+    assert (solution.nfe, solution.trace) == (3, [{"step": 1.0}])
+    assert solution.seconds > 0
+
+
+def test_whole_numbers_are_clipped_and_rounded_and_floats_are_not():
+    y = np.array([[0, 50, 101, 200]], np.uint8)
+    assert restore(y, Identity(), Anything(), solver=Stretch(1.5)).x.tolist() == [[0, 75, 152, 255]]
+    assert restore(y / 100, Identity(), Anything(), solver=Stretch(1.5)).x.max() == 3.0
+
+
+def test_answers_of_another_size_or_channel_count_keep_the_layout():
+    y = ints(np.uint8, 5, 7, 4)
+    large = restore(y, Thin(), Anything(), solver=Stretch()).x
+    assert (large == y.repeat(2, 0).repeat(2, 1)).all()  # alpha too
+    grey = ints(np.uint8, 5, 7)
+    assert (restore(grey, Grey(), Anything(), solver=Stretch()).x == grey[..., None].repeat(3, 2)).all()
+    assert restore(noise(2, 1, 5, 7), Grey(), Anything(), solver=Stretch()).x.shape == (2, 3, 5, 7)
+
+
+REFUSED = {
+    "channels first in NumPy": (np.zeros((3, 8, 9)), "channels come last"),
+    "five channels in NumPy": (np.zeros((2, 8, 9, 5)), "channels come last"),
+    "a row": (np.zeros(8), "NumPy array of shape"),
+    "a list": ([[0.0]], "is a list"),
+    "int64": (np.zeros((4, 4), np.int64), "int64"),
+    "bool": (torch.zeros(1, 4, 4, dtype=torch.bool), "bool"),
+    "objects": (np.array([[None]]), "object"),
+    "no images": (torch.zeros(0, 1, 4, 4), "no values"),
+    "NaN": (torch.tensor([[[0.0, torch.nan]]]), "1 of 2 values that are NaN"),
+    "infinity": (np.array([[np.inf, -np.inf]]), "2 of 2"),
+    "NaN in alpha": (np.full((2, 2, 4), np.nan), "16 of 16"),
+    "(H, W) tensor": (torch.zeros(8, 9), "give an image as"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_measurement_is_refused(case):
+    y, part = REFUSED[case]
+    with pytest.raises(DataError, match=part) as error:
+        restore(y, Identity(), Anything(), solver=Stretch())
+    assert "\n" not in str(error.value)
+
+
+def test_the_prior_sets_the_precision():
+    solver = Stretch()
+    y = noise(1, 4, 6, dtype=torch.float64)
+    x = restore(y, Identity(), Trainable(), solver=solver).x
+    assert (solver.problem.y.dtype, x.dtype) == (torch.float32, torch.float64)
+    restore(y.float(), Identity(), Trainable().double(), solver=solver)
+    assert solver.problem.y.dtype == torch.float64
+
+
+def test_a_grey_model_refuses_colour_and_an_image_refuses_points():
+    for y, part in [(noise(3, 4, 6), r"grey \(1, 4, 6\).*colour \(3, 4, 6\)"), (noise(5, 2), "points of 2 values")]:
+        with pytest.raises(IncompatibleError, match=part):
+            restore(y, Identity(), GaussianRestorer(), solver=Stretch())
+    with pytest.raises(IncompatibleError, match="colour"):
+        generate(GaussianRestorer(), 2, shape=(3, 4, 6))
+    points = GaussianRestorer((2,), sample=False)
+    assert restore(noise(5, 2), Identity(noise=0.1), points).x.shape == (5, 2)
+
+
+def test_default_solvers():
+    names = [
+        type(default_solver(prior, degradation)).__name__
+        for prior, degradation in [
+            (GaussianRestorer(), Identity()),
+            (GaussianRestorer(), Square()),
+        ]
+    ]
+    assert names == ["Cascade", "OneShot"]
+
+
+def test_names_specs_and_models():
+    y = ints(np.uint8, 8, 9)
+    x = restore(y, "gaussian-noise:noise=0.1", "tv:weight=5", solver={"use": "pgd", "iterations": 3}).x
+    assert x.shape == y.shape
+    assert isinstance(as_prior(GaussianRestorer()), GaussianRestorer)
+    for missing in ("no/such/model", "./none"):
+        with pytest.raises(CheckpointError, match=missing):
+            as_prior(missing)
+    with pytest.raises(PluginError, match=r"nobody.*models: "):
+        as_prior("nobody")
+    with pytest.raises(ConfigError):
+        restore(y, 3, "tv")
+
+
+def draws():
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+
+def test_a_seed_gives_the_same_bits_and_the_global_generators_are_left_alone():
+    prior, y = GaussianRestorer(), noise(3, 1, 4, 6)
+    before = draws()
+    degradation = Identity(noise=0.2)
+    one, again, other = (restore(y, degradation, prior, seed=seed).x for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert torch.equal(generate(prior, 3, seed=1), generate(prior, 3, seed=1))
+    assert not torch.equal(generate(prior, 3, seed=1), generate(prior, 3, seed=2))
+    assert draws() == before
+    first = restore(y[0], degradation, prior, seed=1).x
+    torch.testing.assert_close(first, one[0])  # image 0 draws the same alone
+
+
+def test_restoring_with_the_prior_comes_nearer_to_the_truth():
+    prior = GaussianRestorer()
+    truth = generate(prior, 200, seed=3)
+    y = truth + 0.2 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    x = restore(y, "gaussian-noise:noise=0.2", prior).x
+    assert float((x - truth).square().mean()) < 0.75 * float((y - truth).square().mean())
+
+
+def test_one_evaluation_at_the_noise_of_a_level_is_the_wiener_filter():
+    """`x = (s^2 y + n^2 m) / (s^2 + n^2)` for data N(m, s^2) and noise n, all on [0, 1]."""
+    prior = GaussianRestorer(mean=0.2, std=0.3, sample=False)
+    n, m, s = prior.noise(1), 0.6, 0.15
+    y = noise(2, 1, 4, 6)
+    x = restore(y, Identity(noise=n), prior, solver="one-shot").x
+    torch.testing.assert_close(x, (s**2 * y + n**2 * m) / (s**2 + n**2))
+
+
+def test_the_cascade_draws_from_the_law_of_the_data():
+    """With exact posterior draws at every level the answers are exactly N(mean, std^2), white."""
+    prior = GaussianRestorer(mean=0.2, std=0.3)
+    x = 2 * generate(prior, 5000, seed=0) - 1  # in the range of the process; 4 std inside the bounds
+    assert prior.calls[0][0] == 4
+    values = (x - 0.2) / 0.3
+    n = values.numel()
+    assert abs(float(values.mean())) < 4.5 / n**0.5
+    assert abs(float(values.var()) - 1) < 4.5 * (2 / n) ** 0.5
+    assert abs(float(values.pow(3).mean())) < 4.5 * (15 / n) ** 0.5
+    assert abs(float((values[..., 1:] * values[..., :-1]).mean())) < 4.5 / (values[..., 1:].numel()) ** 0.5
+    assert abs(float((values[1:] * values[:-1]).mean())) < 4.5 / (values[1:].numel()) ** 0.5
+
+
+def test_batches_change_nothing():
+    prior = GaussianRestorer()
+    whole = generate(prior, 7, seed=5)
+    for batch in (1, 3, 7, 100):
+        torch.testing.assert_close(generate(prior, 7, seed=5, batch=batch), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(generate(prior, 4, seed=5), whole[:4], rtol=0, atol=1e-6)
+    parts = list(generate_batches(prior, 5, seed=5, batch=2, start=2))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    torch.testing.assert_close(torch.cat(parts), whole[2:], rtol=0, atol=1e-6)
+    assert len(whole.unique(dim=0)) == 7
+
+
+def test_generated_images_are_clamped_and_points_are_not():
+    wide = generate(GaussianRestorer(std=3.0), 50)
+    assert (float(wide.min()), float(wide.max())) == (0, 1)
+    points = generate(GaussianRestorer((2,), std=3.0), 50)
+    assert points.shape == (50, 2)
+    assert float(points.abs().max()) > 1
+    assert generate(GaussianRestorer(), 0).shape == (0, 1, 4, 6)
+
+
+def test_steps_are_counted_over_all_batches():
+    seen = []
+    generate(GaussianRestorer(), 5, batch=2, callback=lambda step, steps, x: seen.append((step, steps, len(x))))
+    steps = seen[0][1]
+    assert [step for step, _, _ in seen] == list(range(seen[0][0], seen[0][0] + steps))
+    assert {total for _, total, _ in seen} == {steps}
+    assert seen[-1][2] == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n": -1}, {"n": 1, "batch": 0}, {"n": 1, "shape": (1, 0, 4)}, {"n": 1, "shape": ()}]
+)
+def test_wrong_numbers_are_refused_at_once(wrong):
+    with pytest.raises(ConfigError):
+        generate_batches(GaussianRestorer(), **wrong)
+
+
+def test_what_cannot_generate_says_so():
+    with pytest.raises(IncompatibleError, match="restore"):
+        generate(Anything(), 1, shape=(1, 4, 4))
+    with pytest.raises(IncompatibleError, match="cannot generate"):
+        generate(GaussianRestorer(), 1, solver="one-shot")
+    unknown = GaussianRestorer()
+    unknown.image_shape = None
+    with pytest.raises(ConfigError, match="shape="):
+        generate(unknown, 1)
+
+
+def test_the_prior_keeps_its_mode_and_has_no_gradient():
+    prior = Trainable()
+    expected = generate(prior.eval(), 2)
+    prior.train()
+    prior.dropout.eval()
+    modes = [part.training for part in prior.modules()]
+    answer = generate(prior, 2)
+    assert torch.equal(answer, expected)
+    assert not answer.requires_grad
+    assert not restore(noise(1, 4, 6).requires_grad_(), Identity(noise=0.1), prior).x.requires_grad
+    with pytest.raises(RuntimeError, match="stop"):
+        generate(prior, 2, callback=lambda *_: (_ for _ in ()).throw(RuntimeError("stop")))
+    assert [part.training for part in prior.modules()] == modes
+
+
+def test_a_degradation_follows_the_prior_to_its_device_as_a_copy():
+    degradation = Identity()
+    degradation.register_buffer("weights", torch.ones(2))
+    assert moved(degradation, torch.device("cpu")) is degradation
+    moved = moved(degradation, torch.device("meta"))
+    assert (moved.weights.device.type, degradation.weights.device.type) == ("meta", "cpu")

@@ -1,1 +1,11 @@
-"""See the modules beside this file."""
+"""Blur: Gaussian, motion, or a kernel from a file."""
+
+from __future__ import annotations
+
+from rgmkit.plugins import Component, hookimpl
+
+
+@hookimpl
+def rgmkit_components() -> list[Component]:
+    """What this plugin gives; nothing of it is imported here."""
+    return [Component("degradation", "blur", "rgmkit_blur.blur:Blur", "Gaussian or motion blur, or a kernel's file")]

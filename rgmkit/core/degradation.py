@@ -139,6 +139,7 @@ class _Blend(Degradation):
         return torch.lerp(x, self.end.embed(self.end.A(x)), self.severity)
 
     def at(self, severity: float) -> Degradation:
+        check_severity(severity)
         return self.end.at(severity * self.severity)
 
 
@@ -150,7 +151,7 @@ def check_severity(severity: float) -> None:
 
 def _solve(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
     x, residual, steps = conjugate_gradients(H, b, rtol=RTOL, **start)
-    worst = float(residual.max()) if residual.numel() else 0.0
+    worst = float(residual.detach().max()) if residual.numel() else 0.0
     if not worst <= RTOL:
         warnings.warn(
             f"{name}: relative residual {worst:.1e} after {steps} conjugate gradient steps, above {RTOL:.0e}",

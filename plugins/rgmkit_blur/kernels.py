@@ -1,0 +1,129 @@
+"""Kernels: small arrays of odd size whose values are at least 0 and sum to 1, in float64."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rgmkit.errors import ConfigError, DataError
+
+TRUNCATE = 4.0  # standard deviations kept of a Gaussian, as in scipy.ndimage
+LARGEST_STD, LARGEST_LENGTH = 250, 2000  # a kernel of 2001 x 2001 float64 values is 32 MB
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel as a value: equal taps are one key of a cache, and nothing can change them."""
+
+    shape: tuple[int, int]
+    data: bytes
+
+    @staticmethod
+    def of(taps: np.ndarray) -> Kernel:
+        """`taps` divided by their sum; an even side gets a row of zeros at its end, so that its centre stays n // 2."""
+        taps = np.pad(np.asarray(taps, dtype=np.float64), [(0, 1 - n % 2) for n in taps.shape])
+        rows, columns = taps.shape
+        return Kernel((rows, columns), (taps / taps.sum()).tobytes())
+
+    @property
+    def taps(self) -> np.ndarray:
+        """The values, float64 of odd shape."""
+        return np.frombuffer(self.data).reshape(self.shape)
+
+    @property
+    def radius(self) -> tuple[int, int]:
+        """Rows above and columns left of the centre."""
+        return self.shape[0] // 2, self.shape[1] // 2
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """`exp(-|u|^2 / (2 std^2))` at whole pixels, truncated at 4 std.
+
+    >>> Gaussian(std=1.0).kernel().shape
+    (9, 9)
+    """
+
+    std: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.std <= LARGEST_STD:
+            raise ConfigError(f"std is {self.std}: give the width of the Gaussian, 0 to {LARGEST_STD} pixels")
+
+    def kernel(self) -> Kernel:
+        """The taps."""
+        radius = int(TRUNCATE * self.std + 0.5)
+        u = np.arange(-radius, radius + 1)
+        line = np.exp(-0.5 * np.square(u / self.std)) if radius else np.ones(1)
+        return Kernel.of(np.outer(line, line))
+
+    def at(self, severity: float) -> Gaussian:
+        """A narrower Gaussian of std `severity * std`."""
+        return Gaussian(severity * self.std)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A straight motion at constant speed: each tap is the share of the exposure spent in that pixel.
+
+    The point moves along a segment of `length` pixels, centred, at `angle` degrees counter-clockwise
+    from the horizontal.
+
+    >>> Motion(length=4.0).kernel().taps
+    array([[0.   , 0.   , 0.   , 0.   , 0.   ],
+           [0.   , 0.   , 0.   , 0.   , 0.   ],
+           [0.125, 0.25 , 0.25 , 0.25 , 0.125],
+           [0.   , 0.   , 0.   , 0.   , 0.   ],
+           [0.   , 0.   , 0.   , 0.   , 0.   ]])
+    """
+
+    length: float = 9.0
+    angle: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.length <= LARGEST_LENGTH:
+            raise ConfigError(f"length is {self.length}: give the length of the motion, 0 to {LARGEST_LENGTH} pixels")
+        if not math.isfinite(self.angle):
+            raise ConfigError(f"angle is {self.angle}: give the direction of the motion, in degrees")
+
+    def kernel(self) -> Kernel:
+        """The taps, from the places where the segment crosses the borders of pixels."""
+        turn = math.radians(self.angle)
+        way = np.array([-math.sin(turn), math.cos(turn)])  # row and column; rows count downwards
+        half = self.length / 2
+        radius = math.ceil(max(half - 0.5, 0))
+        taps = np.zeros((2 * radius + 1, 2 * radius + 1))
+        borders = np.arange(-radius, radius) + 0.5
+        cuts = [borders / speed for speed in way if abs(speed) > 1e-9]
+        times = np.sort(np.clip(np.concatenate([[-half, half], *cuts]), -half, half))
+        row, column = np.rint(np.outer(way, (times[1:] + times[:-1]) / 2)).astype(int) + radius
+        np.add.at(taps, (row, column), np.diff(times))
+        if not self.length:
+            taps[radius, radius] = 1
+        return Kernel.of((taps + taps[::-1, ::-1]) / 2)
+
+    def at(self, severity: float) -> Motion:
+        """A shorter motion in the same direction."""
+        return Motion(severity * self.length, self.angle)
+
+
+def read_kernel(path: Path) -> Kernel:
+    """The kernel in an image file: grey values, the mean of the colours, divided by their sum.
+
+    Raises:
+        DataError: if the file is missing or no image, or its values are negative or all 0.
+    """
+    from rgmkit.images import read
+
+    if not path.exists():
+        raise DataError(f"kernel is {str(path)!r}: give gaussian, motion or the path of an image file that exists")
+    taps = read(path).x[0].double().mean(0).numpy()
+    if taps.min() < 0 or taps.max() <= 0:
+        raise DataError(
+            f"kernel {path} has values from {taps.min():g} to {taps.max():g}: give an image without negative "
+            f"values and not all black"
+        )
+    return Kernel.of(taps)

@@ -1,0 +1,159 @@
+"""Two ways to take every factor-th pixel after a filter, each with its closed forms."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from rgmkit.core.fourier import reciprocal, widen
+from rgmkit.core.linear import per_image
+from rgmkit_downsample.filters import FILTERS
+
+
+@dataclass(frozen=True)
+class Sampling(ABC):
+    """A linear map A from (B, C, H, W) to (B, C, H / factor, W / factor), with H and W divisible."""
+
+    factor: int
+
+    @abstractmethod
+    def A(self, x: Tensor) -> Tensor:
+        """Fewer pixels."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A^T y`."""
+
+    @abstractmethod
+    def pinv(self, y: Tensor) -> Tensor:
+        """`A^+ y`."""
+
+    @abstractmethod
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`."""
+
+    @abstractmethod
+    def embed(self, y: Tensor) -> Tensor:
+        """`y` enlarged, its content where it was."""
+
+
+@dataclass(frozen=True)
+class Box(Sampling):
+    """Averages of factor x factor pixels: `A A^T = I / factor^2`, so that A^+ repeats each pixel."""
+
+    def A(self, x: Tensor) -> Tensor:
+        """The averages."""
+        return avg_pool2d(widen(x), self.factor).to(x.dtype)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Each pixel repeated, divided by factor^2."""
+        return self.embed(y) / self.factor**2
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """Each pixel repeated."""
+        return self.embed(y)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`z + gamma / (factor^2 + gamma) A^+ (y - A z)`."""
+        g = per_image(gamma, z)
+        return z + self.embed(g / (self.factor**2 + g) * (y - self.A(z)))
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Each pixel repeated."""
+        return y.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
+
+
+@dataclass(frozen=True)
+class Filtered(Sampling):
+    """A filter with a circular boundary, then every factor-th pixel.
+
+    `F A x = fold(W F x)`, where fold averages the factor^2 frequencies that alias to the same one. So
+    `A A^T` is circulant on the coarse grid, with the eigenvalues `fold(|W|^2)`, and
+    `(I + gamma A^T A)^-1 = I - gamma A^T (I + gamma A A^T)^-1 A` costs two transforms.
+    Source: Zhao et al., IEEE Trans. Image Processing, 2016.
+    """
+
+    filter: str
+
+    def A(self, x: Tensor) -> Tensor:
+        """The samples of the filtered image."""
+        W = self._response(x.shape[-2], x.shape[-1], x).filter
+        return _real(self._fold(W * _fft(x)), x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Zeros between the samples, then the mirrored filter."""
+        return self._spread(_fft(y), y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`A^T (A A^T)^+ y`."""
+        power = self._coarse(y).power
+        return self._spread(reciprocal(power) * _fft(y), y)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`z + gamma A^T (I + gamma A A^T)^-1 (y - A z)`."""
+        response, g = self._coarse(y), per_image(gamma, widen(z))
+        missing = _fft(y) - self._fold(response.filter * _fft(z))
+        return (widen(z) + self._spread(g * missing / (1 + g * response.power), widen(y))).to(z.dtype)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Bicubic interpolation about the centres of the pixels."""
+        return interpolate(widen(y), scale_factor=float(self.factor), mode="bicubic").to(y.dtype)
+
+    def _fold(self, spectrum: Tensor) -> Tensor:
+        height, width = (n // self.factor for n in spectrum.shape[-2:])
+        return spectrum.unflatten(-1, (self.factor, width)).unflatten(-3, (self.factor, height)).mean((-4, -2))
+
+    def _spread(self, spectrum: Tensor, y: Tensor) -> Tensor:
+        """`A^T` of the coarse image that has this spectrum."""
+        tiled = spectrum.tile(self.factor, self.factor)
+        return _real(self._coarse(y).filter.conj() * tiled, y)
+
+    def _coarse(self, y: Tensor) -> Response:
+        return self._response(y.shape[-2] * self.factor, y.shape[-1] * self.factor, y)
+
+    def _response(self, height: int, width: int, like: Tensor) -> Response:
+        wide = widen(like)
+        return response(self.filter, self.factor, height, width, wide.dtype, wide.device)
+
+
+class Response(NamedTuple):
+    """The spectrum W of a filter, (H, W) complex, and the eigenvalues of `A A^T`, on the coarse grid."""
+
+    filter: Tensor
+    power: Tensor
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
+def response(name: str, factor: int, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Response:
+    """The response of a filter on images of a size, computed in float64."""
+    lines = [_line(name, factor, size) for size in (height, width)]
+    powers = [np.square(np.abs(line)).reshape(factor, -1).mean(0) for line in lines]
+    spectrum, power = np.multiply.outer(*lines), np.multiply.outer(*powers)
+    return Response(
+        torch.from_numpy(spectrum).to(dtype=dtype.to_complex(), device=device),
+        torch.from_numpy(power).to(dtype=dtype, device=device),
+    )
+
+
+def _line(name: str, factor: int, size: int) -> np.ndarray:
+    """The spectrum along one axis, of the filter as a correlation."""
+    first, taps = FILTERS[name](factor)
+    wrapped = np.zeros(size)
+    np.add.at(wrapped, np.arange(first, first + len(taps)) % size, taps)
+    return np.fft.fft(wrapped).conj()
+
+
+def _fft(x: Tensor) -> Tensor:
+    return torch.fft.fft2(widen(x))
+
+
+def _real(spectrum: Tensor, like: Tensor) -> Tensor:
+    return torch.fft.ifft2(spectrum).real.to(like.dtype)

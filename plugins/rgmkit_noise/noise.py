@@ -1,0 +1,52 @@
+"""White Gaussian noise."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.linear import per_image
+
+
+class GaussianNoise(Degradation):
+    """`y = x + noise * e`, `e ~ N(0, I)`: denoising.
+
+    Severity s has the noise `s * noise`.
+
+    Args:
+        noise: standard deviation, in units of the [0, 1] image.
+
+    >>> import torch
+    >>> noisy = GaussianNoise(noise=0.2)(torch.zeros(1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    >>> round(float(noisy.std()), 2)
+    0.2
+    """
+
+    def __init__(self, *, noise: float = 0.1) -> None:
+        super().__init__(noise=noise)
+
+    def A(self, x: Tensor) -> Tensor:
+        """`x` itself."""
+        return x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`y` itself."""
+        return y
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`y` itself."""
+        return y
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`(z + gamma y) / (1 + gamma)`."""
+        g = per_image(gamma, z)
+        return (z + g * y) / (1 + g)
+
+    def at(self, severity: float) -> GaussianNoise:
+        """Noise of std `severity * noise`."""
+        check_severity(severity)
+        return GaussianNoise(noise=severity * self.noise)
+
+    def extra_repr(self) -> str:
+        """The options, for `print`."""
+        return f"noise={self.noise:g}"

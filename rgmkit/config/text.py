@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -113,7 +112,7 @@ def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str
     >>> override({"process": "gaussian"}, ["process.levels=4", "train.rate=1e-3"])
     {'process': {'use': 'gaussian', 'levels': 4}, 'train': {'rate': 0.001}}
     """
-    result: dict[str, Any] = copy.deepcopy(dict(options))
+    result: dict[str, Any] = _copied(options)
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         keys = path.strip().split(".")
@@ -133,6 +132,13 @@ def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str
             section = inner
         section[keys[-1]] = parse_value(value, path)
     return result
+
+
+def _copied(value: Any) -> Any:
+    """A copy of mappings and lists; the objects in them stay the same objects."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def parse_spec(text: str) -> Spec:

@@ -10,8 +10,8 @@ from rgmkit.plugins.loader import Failure
 from rgmkit.plugins.registry import installed, load_target
 
 __all__ = [
-    "KINDS", "Component", "Failure", "add_file", "address", "clashes", "failures", "found", "hookimpl", "load_class",
-    "lookup",
+    "KINDS", "Component", "Failure", "add_file", "address", "clashes", "failures", "find", "found", "hookimpl",
+    "load_class", "lookup",
 ]  # fmt: skip
 
 
@@ -39,6 +39,18 @@ def load_class(kind: str, name: str) -> type:
 def found(kind: str | None = None) -> list[Component]:
     """The components of a kind, or all; none of them is imported."""
     return installed().found(kind)
+
+
+def find(name: str) -> list[Component]:
+    """The components of a name, whatever their kind.
+
+    Raises:
+        PluginError: if there is none, or more than one of a kind.
+
+    >>> [component.kind for component in find("cascade")]
+    ['solver']
+    """
+    return installed().find(name)
 
 
 def address(component: Component) -> str:

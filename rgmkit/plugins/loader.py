@@ -55,8 +55,13 @@ class Failure:
     stage: str
     cause: BaseException
 
+    @property
+    def reason(self) -> str:
+        """The cause in one line."""
+        return reason(self.cause)
+
     def __str__(self) -> str:
-        return f"plugin {self.entry} of {self.distribution} failed at {self.stage}: {reason(self.cause)}"
+        return f"plugin {self.entry} of {self.distribution} failed at {self.stage}: {self.reason}"
 
 
 def reason(cause: BaseException) -> str:

@@ -99,6 +99,17 @@ class Registry:
             raise PluginError(f"{kind} {name!r} is given by {who}: write {' or '.join(map(self.address, given))}")
         return given[0]
 
+    def find(self, name: str) -> list[Component]:
+        """The components of a name, `name@distribution` too, in all kinds.
+
+        Raises:
+            PluginError: if there is none.
+        """
+        kinds = [kind for kind in KINDS if (kind, name.partition("@")[0]) in self._given]
+        if not kinds:
+            raise self._unknown(None, name)
+        return [self.lookup(kind, name) for kind in kinds]
+
     def _add(self, components: list[Component], source: Source) -> None:
         for component in components:
             given = self._given.setdefault((component.kind, component.name), [])
@@ -126,10 +137,10 @@ class Registry:
         self.failures.append(failure)
         log.warning(str(failure))
 
-    def _unknown(self, kind: str, name: str) -> PluginError:
+    def _unknown(self, kind: str | None, name: str) -> PluginError:
         known = [self.address(component) for component in self.found(kind)]
         near = difflib.get_close_matches(name, known, 1)
-        text = f"no {kind} is named {name!r}"
+        text = f"no {kind or 'component'} is named {name!r}"
         text += f", the nearest is {near[0]!r}" if near else f": there are {', '.join(known) or 'none'}"
         elsewhere = [c for c in self.found() if c.name == name]
         if elsewhere:

@@ -1,0 +1,113 @@
+"""`rgmkit`: its commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from rgmkit.cli import degrade, demo, generate, info, plugins, restore, train
+from rgmkit.cli.common import Commands, Settings, debug_option, examples, plugin_option, say
+from rgmkit.errors import RgmkitError
+
+FAILED, INTERRUPTED = 2, 130
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "rgmkit demo",
+        "rgmkit degrade photo.png -d blur:std=2,noise=0.02 -o blurred.png",
+        "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
+    ),
+)
+@plugin_option
+@debug_option
+@click.version_option(package_name="rgmkit", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Restore measured images and generate new ones with one trained network.
+
+    A degradation, prior or solver is written name:option=value,option=value. `rgmkit plugins` lists the
+    names, `rgmkit plugins show NAME` their options.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for _module in (demo, train, generate, degrade, restore, plugins, info):
+    cli.add_command(_module.command)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0, 2 after an error in one line, 130 after Ctrl-C."""
+    settings = Settings()
+    with _reports(settings):
+        code = _run(args, settings)
+    sys.exit(code)
+
+
+def _run(args: Sequence[str] | None, settings: Settings) -> int:
+    try:
+        code = cli.main(args, prog_name="rgmkit", standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "rgmkit"
+        return _fail(error, f"{error.format_message()} (see '{command} --help')", settings)
+    except click.ClickException as error:
+        return _fail(error, error.format_message(), settings)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: the last flush is quiet too
+        return 1
+    except (RgmkitError, OSError) as error:
+        return _fail(error, _reason(error), settings)
+
+
+def _fail(error: Exception, message: str, settings: Settings) -> int:
+    if settings.debug:
+        traceback.print_exception(error)
+    say(f"error: {message}")
+    return FAILED
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+class _OneLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def _reports(settings: Settings) -> Iterator[None]:
+    """Log records of rgmkit and Python's warnings become one line each on stderr."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if settings.debug or not issubclass(category, (DeprecationWarning, FutureWarning)):
+            say(f"warning: {message}")
+
+    logger, handler = logging.getLogger("rgmkit"), _OneLine()
+    logger.addHandler(handler)
+    logger.propagate = False
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = True

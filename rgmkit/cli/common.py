@@ -1,0 +1,149 @@
+"""What commands share: options, messages, progress."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rgmkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from rgmkit.core.solver import Callback
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+@dataclass
+class Settings:
+    """What holds for the whole run."""
+
+    debug: bool = False
+
+
+class Commands(click.Group):
+    """A group that names the nearest command when one is not known."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that `args` start with."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.commands, 1)
+            known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.commands)}"
+            raise click.UsageError(f"no command is named {args[0]!r}: {known}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order that a newcomer needs them."""
+        return list(self.commands)
+
+
+def say(message: str) -> None:
+    """One line for the user, on stderr: stdout carries results only."""
+    click.echo(" ".join(message.split()), err=True)
+
+
+def examples(*lines: str) -> str:
+    """The examples at the end of a help text."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """One JSON object on stdout; numbers that JSON has not (the PSNR of equal images) become null."""
+    click.echo(json.dumps(_finite(facts), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Settings).debug = True
+
+
+def _plugin(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
+    if files and not ctx.resilient_parsing:
+        from rgmkit import plugins
+
+        for file in files:
+            plugins.add_file(file)
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_debug, is_eager=True, help="Show the traceback of an error."
+)
+plugin_option = click.option(
+    "--plugin",
+    metavar="FILE.py",
+    type=PATH,
+    multiple=True,
+    expose_value=False,
+    callback=_plugin,
+    help="Load components from a Python file. May be repeated.",
+)
+device_option = click.option(
+    "--device", metavar="DEVICE", help="Where to compute: cpu, cuda, cuda:1, ... [default: cuda if there is one]"
+)
+seed_option = click.option(
+    "--seed", metavar="S", type=int, default=0, show_default=True, help="Seed of the random numbers."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+degradation_option = click.option(
+    "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
+)
+solver_option = click.option(
+    "--solver", metavar="SPEC", help="The solver, such as cascade. [default: what suits the prior]"
+)
+
+
+def common_options(command: F) -> F:
+    """`--plugin` and `--debug`, which every command takes."""
+    return plugin_option(debug_option(command))
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name, or CUDA if there is one, else the CPU.
+
+    Raises:
+        ConfigError: if there is no such device here.
+    """
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device is {name!r}, which is not available here ({reason}): try --device cpu") from error
+    return device
+
+
+@contextmanager
+def progress(title: str, unit: str) -> Iterator[Callback]:
+    """A bar on stderr, from the second second on, for a solver's callback."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit=unit, delay=2, disable=None, leave=False) as bar:
+
+        def show(step: int, steps: int, x: Any) -> None:
+            bar.total = steps
+            bar.update(step - bar.n)
+
+        yield show

@@ -1,0 +1,70 @@
+"""`rgmkit degrade`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rgmkit.cli.common import (
+    PATH,
+    choose_device,
+    common_options,
+    degradation_option,
+    device_option,
+    examples,
+    say,
+    seed_option,
+)
+from rgmkit.cli.files import check_output, cropped, is_picture, npy, write_bytes
+from rgmkit.errors import DataError
+
+MEASUREMENT = 1  # the stream of the measurement's noise, apart from those of solvers with the same seed
+
+
+@click.command(
+    "degrade",
+    short_help="Degrade an image and write the measurement.",
+    epilog=examples(
+        "rgmkit degrade photo.png -d gaussian-noise:noise=0.1 -o noisy.png",
+        "rgmkit degrade photo.jpg -d blur:kernel=motion,length=15,angle=30,noise=0.01 -o blurred.npy",
+        "rgmkit degrade photo.png --plugin ops.py -d half -o half.tiff",
+    ),
+)
+@click.argument("image", type=PATH)
+@degradation_option
+@click.option(
+    "-o", "--out", metavar="OUT", type=PATH, required=True, help="The measurement: .png, .jpg, .tiff or .npy."
+)
+@seed_option
+@device_option
+@common_options
+def command(image: Path, degradation: str, out: Path, seed: int, device: str | None) -> None:
+    """Degrade IMAGE and write the measurement y = A x + noise.
+
+    A measurement has values outside [0, 1]. PNG and JPEG clip and round them, which is said; .npy keeps them.
+    """
+    import dataclasses
+
+    import torch
+
+    from rgmkit import images
+    from rgmkit.config import build
+    from rgmkit.core.random import seeded
+
+    images.check_target(out)
+    operator = build("degradation", degradation)
+    picture, note = cropped(images.read(image), operator)
+    for line in (*picture.notes, *([note] if note else [])):
+        say(f"note: {image}: {line}")
+    where = choose_device(device)
+    with torch.no_grad():
+        y = operator.to(where)(picture.x.to(where), generator=seeded(seed, MEASUREMENT)).cpu()
+    if is_picture(y):
+        for line in images.write(out, dataclasses.replace(picture, x=y)).notes:
+            say(f"note: {out}: {line}")
+        return
+    if out.suffix.lower() != ".npy":
+        raise DataError(f"the measurement has shape {tuple(y.shape)} and is no picture: write it as .npy")
+    check_output(out, (".npy",))
+    write_bytes(out, npy(y.numpy()))

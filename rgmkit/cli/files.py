@@ -1,0 +1,102 @@
+"""Files of commands: measurements of any shape in, arrays and figures out, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rgmkit.errors import ConfigError, DataError
+from rgmkit.files import written_aside
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rgmkit.core.degradation import Degradation
+    from rgmkit.images import Picture
+
+
+def fresh_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise a ConfigError if `folder` is a file, or holds files that nobody asked to overwrite."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
+
+
+def check_output(path: Path, endings: tuple[str, ...]) -> None:
+    """Raise a DataError unless a file with one of `endings` can be written to `path`."""
+    if path.suffix.lower() not in endings:
+        raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {' or '.join(endings)}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file in it")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise DataError(f"{path}: nothing can be written to {folder}")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The file `path`, whole or not at all."""
+    with written_aside(path) as part:
+        part.write_bytes(data)
+
+
+def npy(array: Any) -> bytes:
+    """An array as the content of an .npy file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    """Arrays as the content of an .npz file; the same arrays give the same bytes."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def read_measurement(path: Path) -> Picture:
+    """A picture, or a measurement of another shape: an .npy array with its batch axis, (1, …)."""
+    from rgmkit import images
+
+    if path.suffix.lower() == ".npy" and path.is_file():
+        import numpy as np
+        import torch
+
+        from rgmkit.layout import check_finite
+
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            return images.read(path)  # which says what is wrong
+        if isinstance(array, np.ndarray) and (array.ndim > 3 or array.dtype.kind == "c"):
+            if len(array) != 1:
+                raise DataError(f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...)")
+            y = torch.from_numpy(array)
+            check_finite(y, str(path))
+            return images.Picture(y, bits=32)
+    return images.read(path)
+
+
+def is_picture(y: Tensor) -> bool:
+    """Whether a measurement can be stored as a grey or colour image."""
+    return y.ndim == 4 and y.shape[1] in (1, 3) and not y.is_complex()
+
+
+def cropped(picture: Picture, degradation: Degradation) -> tuple[Picture, str | None]:
+    """The part of a picture that the degradation can take, and a word if it is not all of it."""
+    usable_shape = getattr(degradation, "usable_shape", None)
+    if usable_shape is None:
+        return picture, None
+    old, new = tuple(picture.x.shape), tuple(usable_shape(tuple(picture.x.shape)))
+    if new == old:
+        return picture, None
+    note = f"cropped from {old[-2]}x{old[-1]} to {new[-2]}x{new[-1]}, a size that {type(degradation).__name__} can take"
+    return picture.crop(*new[-2:]), note

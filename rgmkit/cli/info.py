@@ -1,0 +1,48 @@
+"""`rgmkit info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from rgmkit.cli.common import common_options, examples, json_option, print_json
+
+
+@click.command(
+    "info",
+    short_help="Say what a model was trained on and what it measured.",
+    epilog=examples("rgmkit info digits", "rgmkit info runs/digits --json"),
+)
+@click.argument("model")
+@json_option
+@common_options
+def command(model: str, as_json: bool) -> None:
+    """Say what MODEL was trained on, for how long, and what it measured.
+
+    MODEL is the name of a shipped model, or a model folder.
+    """
+    from rgmkit import models
+
+    facts = models.info(model)
+    if as_json:
+        print_json(facts)
+        return
+    for line in _lines(facts):
+        click.echo(line)
+
+
+def _lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """One line for each value, deeper for what is inside."""
+    width = max((len(str(key)) for key in facts), default=0)
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{str(key).ljust(width)}  {'' if value in (None, {}) else _short(value)}".rstrip()
+
+
+def _short(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,126 @@
+"""`rgmkit plugins`: what there is, and the options of each component."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rgmkit.cli.common import Commands, common_options, examples, json_option, print_json
+
+if TYPE_CHECKING:
+    from rgmkit.plugins import Component
+
+
+@click.group(
+    "plugins",
+    cls=Commands,
+    short_help="List what can be used by name, and its options.",
+    invoke_without_command=True,
+    epilog=examples("rgmkit plugins", "rgmkit plugins show blur", "rgmkit plugins --plugin ops.py list --json"),
+)
+@json_option
+@common_options
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the components that can be used by name, and their options."""
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+    elif as_json:
+        ctx.default_map = {ctx.invoked_subcommand: {"as_json": True}}
+
+
+@command.command("list", epilog=examples("rgmkit plugins list", "rgmkit plugins list --json"))
+@json_option
+@common_options
+def list_command(as_json: bool) -> None:
+    """List the components: name, kind, summary, and who gives them. Nothing of theirs is imported."""
+    _list(as_json)
+
+
+def _list(as_json: bool) -> None:
+    from rgmkit import plugins
+
+    found = plugins.found()
+    if as_json:
+        failures = [
+            {"entry": f.entry, "distribution": f.distribution, "stage": f.stage, "cause": f.reason}
+            for f in plugins.failures()
+        ]
+        print_json({"components": [_facts(c) for c in found], "failures": failures, "clashes": plugins.clashes()})
+        return
+    rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in found]
+    _table([("name", "kind", "what it is", "given by"), *rows])
+    failed = [(f.entry, f.stage, f.reason, f.distribution) for f in plugins.failures()]
+    if failed:
+        click.echo()
+        _table([("failed", "at", "why", "given by"), *failed])
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@command.command(
+    "show",
+    epilog=examples("rgmkit plugins show blur", "rgmkit plugins show rain@acme-rain", "rgmkit plugins show gan --json"),
+)
+@click.argument("name")
+@json_option
+@common_options
+def show_command(name: str, as_json: bool) -> None:
+    """Show the options of the component NAME, their types and defaults, and what it does."""
+    from rgmkit import plugins
+
+    shown = [_described(component) for component in plugins.find(name)]
+    if as_json:
+        print_json({"components": shown})
+        return
+    for facts in shown:
+        title = f"{facts['kind']} {facts['name']}"
+        click.echo(f"{title}  ({facts['distribution']} {facts['version']}".rstrip() + f", {facts['target']})\n")
+        click.echo(f"{facts['description']}\n")
+        for option in facts["options"]:
+            default = "required" if option["required"] else f"default {option['default']}"
+            click.echo(f"  {option['name']}: {option['type']}; {default}")
+        if not facts["options"]:
+            click.echo("  It has no options.")
+
+
+def _facts(component: Component) -> dict[str, Any]:
+    from rgmkit import plugins
+
+    target = component.target
+    return {
+        "name": plugins.address(component),
+        "kind": component.kind,
+        "summary": component.summary,
+        "distribution": component.distribution,
+        "version": component.version,
+        "target": target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}",
+    }
+
+
+def _described(component: Component) -> dict[str, Any]:
+    from rgmkit import plugins
+    from rgmkit.config import describe, options_of
+
+    cls = plugins.load_class(component.kind, plugins.address(component))
+    options = [
+        {
+            "name": option.name,
+            "type": describe(option.type),
+            "required": option.required,
+            "default": None if option.required else _plain(option.default),
+        }
+        for option in options_of(cls).values()
+    ]
+    text = inspect.getdoc(cls) or component.summary
+    return {**_facts(component), "description": text.split(">>>")[0].rstrip(), "options": options}
+
+
+def _plain(default: Any) -> str:
+    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)

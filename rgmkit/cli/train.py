@@ -1,0 +1,41 @@
+"""`rgmkit train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rgmkit.cli.common import PATH, common_options, device_option, examples
+
+
+@click.command(
+    "train",
+    short_help="Train the model of a configuration file.",
+    epilog=examples(
+        "rgmkit train examples/digits_quick.yaml -o runs/digits",
+        "rgmkit train examples/digits.yaml -o runs/digits --resume",
+        "rgmkit train examples/toys/gmm.yaml --set process.levels=3 --set seed=1",
+    ),
+)
+@click.argument("config", metavar="CONFIG.yaml", type=PATH)
+@click.option(
+    "-o", "--out", metavar="DIR", type=PATH, help="The model folder. [default: runs/ and the name of the file]"
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the folder.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Change an option of the configuration, such as process.levels=4. May be repeated.",
+)
+@device_option
+@common_options
+def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], device: str | None) -> None:
+    """Train the model of a configuration file; prints the model folder."""
+    from rgmkit.cli.common import choose_device
+    from rgmkit.training import train
+
+    folder = train(config, out=out, resume=resume, overrides=overrides, device=choose_device(device))
+    click.echo(folder)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from rgmkit import plugins
-from rgmkit.config import build
+from rgmkit.config import Spec, build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import DataError, IncompatibleError, PluginError
 
+Asked: TypeAlias = str | Spec | Mapping[str, Any]
+"""A component by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
 
-def as_prior(prior: Prior | str | Path | Any) -> Prior:
+
+def as_prior(prior: Prior | Asked | Path) -> Prior:
     """A prior from an object, a name, a spec, or a model: a shipped name or a folder.
 
     A string is a model when it is a folder, when a shipped one has that name, or when its first part

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.arguments import as_prior, check_fits, default_solver, evaluating, home, moved
+from rgmkit.arguments import Asked, as_prior, check_fits, default_solver, evaluating, home, moved
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
@@ -25,10 +25,10 @@ BATCH_PIXELS, BATCH_MOST = 2**18, 1024  # of a batch that generates: about 1 GB 
 
 def restore(
     y: Any,
-    degradation: Degradation | str | Any,
-    prior: Prior | str | Path | Any,
+    degradation: Degradation | Asked,
+    prior: Prior | Asked | Path,
     *,
-    solver: Solver | str | Any = None,
+    solver: Solver | Asked | None = None,
     seed: int = 0,
     callback: Callback | None = None,
 ) -> Solution:
@@ -71,18 +71,18 @@ def restore(
     if dtype is not None and x.is_floating_point():
         x = x.to(dtype)
     degradation = moved(degradation, x.device)
+    check_fits(prior, degradation.image_shape(tuple(x.shape))[1:])
     problem = Problem.measured(x, degradation, prior)
-    check_fits(prior, problem.shape[1:])
     with evaluating(prior):
         solution = solver.solve(problem, generator=Streams(seed, range(len(x))), callback=callback)
     return replace(solution, x=layout.pack(solution.x))
 
 
 def generate(
-    prior: Prior | str | Path | Any,
+    prior: Prior | Asked | Path,
     n: int,
     *,
-    solver: Solver | str | Any = None,
+    solver: Solver | Asked | None = None,
     seed: int = 0,
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,
@@ -114,10 +114,10 @@ def generate(
 
 
 def generate_batches(
-    prior: Prior | str | Path | Any,
+    prior: Prior | Asked | Path,
     n: int,
     *,
-    solver: Solver | str | Any = None,
+    solver: Solver | Asked | None = None,
     seed: int = 0,
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,

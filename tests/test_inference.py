@@ -310,5 +310,5 @@ def test_a_degradation_follows_the_prior_to_its_device_as_a_copy():
     degradation = Identity()
     degradation.register_buffer("weights", torch.ones(2))
     assert moved(degradation, torch.device("cpu")) is degradation
-    moved = moved(degradation, torch.device("meta"))
-    assert (moved.weights.device.type, degradation.weights.device.type) == ("meta", "cpu")
+    other = moved(degradation, torch.device("meta"))
+    assert (other.weights.device.type, degradation.weights.device.type) == ("meta", "cpu")

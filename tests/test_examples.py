@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+PROMISED = ["custom_operator.py", "deblur_tv_pgd.py", "generate_rgm_cascade.py", "superresolve_rgm_drs.py"]
+
+
+def files():
+    return {path for path in EXAMPLES.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_the_promised_scripts_are_there():
+    assert set(PROMISED) <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_is_short_and_runs_in_any_folder(script, tmp_path, monkeypatch, capsys):
+    assert len((EXAMPLES / script).read_text().splitlines()) < 40
+    before = files()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setattr("sys.argv", [script])
+    runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    made = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size > 0]
+    assert made or capsys.readouterr().out.strip(), "it shows nothing"
+    assert files() == before, "it writes beside itself"

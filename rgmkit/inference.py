@@ -63,18 +63,19 @@ def restore(
     >>> solution.x.shape, solution.x.dtype
     ((16, 20), dtype('uint8'))
     """
-    degradation, prior = build("degradation", degradation), as_prior(prior)
-    solver = default_solver(prior, degradation) if solver is None else build("solver", solver)
+    operator: Degradation = build("degradation", degradation)
+    prior = as_prior(prior)
+    method: Solver = default_solver(prior, operator) if solver is None else build("solver", solver)
     x, layout = unpack(y, name="y")
     device, dtype = home(prior)
     x = x.to(device or layout.device)
     if dtype is not None and x.is_floating_point():
         x = x.to(dtype)
-    degradation = moved(degradation, x.device)
-    check_fits(prior, degradation.image_shape(tuple(x.shape))[1:])
-    problem = Problem.measured(x, degradation, prior)
+    operator = moved(operator, x.device)
+    check_fits(prior, operator.image_shape(tuple(x.shape))[1:])
+    problem = Problem.measured(x, operator, prior)
     with evaluating(prior):
-        solution = solver.solve(problem, generator=Streams(seed, range(len(x))), callback=callback)
+        solution = method.solve(problem, generator=Streams(seed, range(len(x))), callback=callback)
     return replace(solution, x=layout.pack(solution.x))
 
 
@@ -129,13 +130,13 @@ def generate_batches(
     Wrong arguments raise at once, not at the first batch.
     """
     prior = as_prior(prior)
-    solver = build("solver", "cascade" if solver is None else solver)
-    solver.check(Problem(prior, ()))
+    method: Solver = build("solver", "cascade" if solver is None else solver)
+    method.check(Problem(prior, ()))
     shape = _shape(prior, shape)
     batch = default_batch(shape) if batch is None else batch
     if n < 0 or batch < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
-    return _batches(prior, solver, shape, range(start, start + n), batch, seed, callback)
+    return _batches(prior, method, shape, range(start, start + n), batch, seed, callback)
 
 
 def _batches(

@@ -106,11 +106,14 @@ def generate(
     Raises:
         IncompatibleError: if the prior cannot generate, or not images of this shape.
         ConfigError, PluginError, CheckpointError: if an argument, a name or a model folder is wrong.
+
+    >>> generate("digits", 3, seed=1).shape
+    torch.Size([3, 1, 16, 16])
     """
+    prior = as_prior(prior)
     batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=callback))
     if batches:
         return torch.cat(batches)
-    prior = as_prior(prior)
     return torch.empty(0, *_shape(prior, shape), device=home(prior)[0])
 
 

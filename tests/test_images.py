@@ -195,20 +195,24 @@ def bad_files(folder):
     np.save(folder / "nothing.npy", np.zeros((0, 4)))
     with open(folder / "pickled.npy", "wb") as file:
         np.save(file, np.array([Bomb()], object), allow_pickle=True)
+    damaged = bytearray((folder / "good.tif").read_bytes())
+    damaged[60] = 200  # the type of a tag
+    (folder / "damaged.tif").write_bytes(damaged)
     (folder / "raw.npy").write_bytes(pickle.dumps(Bomb()))
     (folder / "cut.npy").write_bytes((folder / "nan.npy").read_bytes()[:-4])
     tifffile.imwrite(folder / "nan.tif", np.full((4, 4), np.nan, np.float32))
     tifffile.imwrite(folder / "int32.tif", np.zeros((4, 4), np.int32))
     return {
         "missing.png": "does not exist", ".": "is a folder", "text.png": "not a picture", "empty.png": "is empty",
-        "cut_good.png": "cut off", "cut_good16.png": "cut off", "cut_good.tif": "cut off", "cut.npy": "cut off",
+        "cut_good.png": "cut off", "cut_good16.png": "cut off", "cut_good.tif": "cut off", "damaged.tif": "damaged.tif",
+        "cut.npy": "cut off",
         "nan.npy": "2 of 4 values", "nan.tif": "NaN", "whole.npy": "int64", "complex.npy": "complex128",
         "first.npy": "channels come last", "batch.npy": "one image", "nothing.npy": "no values",
         "pickled.npy": "allow_pickle", "raw.npy": "not a picture", "int32.tif": "int32",
     }  # fmt: skip
 
 
-def test_what_is_no_picture_is_refused_in_one_line_that_names_it(tmp_path, monkeypatch):
+def test_what_is_no_picture_is_refused_in_one_line_that_names_it(tmp_path, monkeypatch, caplog, recwarn):
     monkeypatch.chdir(tmp_path)
     for name, part in bad_files(tmp_path).items():
         with pytest.raises(DataError) as error:
@@ -218,6 +222,8 @@ def test_what_is_no_picture_is_refused_in_one_line_that_names_it(tmp_path, monke
         assert str(tmp_path / name) in message
         assert "\n" not in message
     assert not Path("unpickled").exists()
+    assert not caplog.records
+    assert not recwarn.list
 
 
 def test_places_where_nothing_can_be_written(tmp_path):

@@ -7,7 +7,10 @@ read as two pictures of 8 bits, such a TIFF by tifffile.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,8 @@ def read(path: str | Path) -> Picture:
     path = Path(path)
     data = _bytes(path)
     try:
-        array, notes = _decoder(data)(data)
+        with _quiet():
+            array, notes = _decoder(data)(data)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -117,6 +121,8 @@ def _tiff(data: bytes) -> Decoded:
         try:
             array = page.asarray()
         except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
             if page.samplesperpixel == 1:
                 return _pillow(data)  # libtiff knows the compression
             raise DataError(f"{_one_line(error)}: pip install imagecodecs, or save it without compression") from error
@@ -169,6 +175,19 @@ def _upright(array: np.ndarray, orientation: int | None) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         array = array[:, ::-1]
     return array
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No lines on stderr about tags that a decoder stumbles over: what matters is raised."""
+    log = logging.getLogger("tifffile")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
 
 
 def _one_line(error: Exception) -> str:

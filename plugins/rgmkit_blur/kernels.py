@@ -73,11 +73,7 @@ class Motion:
     from the horizontal.
 
     >>> Motion(length=4.0).kernel().taps
-    array([[0.   , 0.   , 0.   , 0.   , 0.   ],
-           [0.   , 0.   , 0.   , 0.   , 0.   ],
-           [0.125, 0.25 , 0.25 , 0.25 , 0.125],
-           [0.   , 0.   , 0.   , 0.   , 0.   ],
-           [0.   , 0.   , 0.   , 0.   , 0.   ]])
+    array([[0.125, 0.25 , 0.25 , 0.25 , 0.125]])
     """
 
     length: float = 9.0
@@ -94,15 +90,12 @@ class Motion:
         turn = math.radians(self.angle)
         way = np.array([-math.sin(turn), math.cos(turn)])  # row and column; rows count downwards
         half = self.length / 2
-        radius = math.ceil(max(half - 0.5, 0))
-        taps = np.zeros((2 * radius + 1, 2 * radius + 1))
-        borders = np.arange(-radius, radius) + 0.5
-        cuts = [borders / speed for speed in way if abs(speed) > 1e-9]
+        radius = np.ceil(np.maximum(half * np.abs(way) - 0.5 - 1e-9, 0)).astype(int)
+        taps = np.zeros(2 * radius + 1)
+        cuts = [np.arange(0.5 - r, r) / speed for r, speed in zip(radius, way, strict=True) if r]
         times = np.sort(np.clip(np.concatenate([[-half, half], *cuts]), -half, half))
-        row, column = np.rint(np.outer(way, (times[1:] + times[:-1]) / 2)).astype(int) + radius
-        np.add.at(taps, (row, column), np.diff(times))
-        if not self.length:
-            taps[radius, radius] = 1
+        cells = np.rint(np.outer(way, (times[1:] + times[:-1]) / 2)).astype(int) + radius[:, None]
+        np.add.at(taps, tuple(cells), np.diff(times) if half else 1.0)
         return Kernel.of((taps + taps[::-1, ::-1]) / 2)
 
     def at(self, severity: float) -> Motion:

@@ -1,0 +1,79 @@
+"""Conformance checks: what a third party's component must do, one check a test.
+
+Each check is a function whose name says what it tests; pytest uses that name as the test's id:
+
+    import pytest
+    import rgmkit.testing
+    from rgmkit_rain.rain import Rain
+
+    @pytest.mark.parametrize("check", rgmkit.testing.checks("degradation"))
+    def test_rain(check):
+        check(Rain(noise=0.05), image_shape=(3, 12, 8))
+
+What a check takes depends on the kind, and every shape is that of one image, best not square:
+
+- degradation: `check(degradation, image_shape)`, images (C, H, W) in [0, 1];
+- process: `check(process, image_shape)`, images (C, H, W) in [-1, 1] or points (d,);
+- prior: `check(prior, image_shape)`;
+- solver: `check(solver)`.
+
+A check that fails raises an AssertionError with what it measured and what it expects. One that does not
+apply (the adjoint of an operator that is not linear, a prox that a prior does not provide) raises
+`unittest.SkipTest`, which pytest reports as skipped. Checks draw from seeded generators, work in float64
+with a batch of 3, and need no pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rgmkit.errors import ConfigError
+from rgmkit.testing import degradations, priors, processes, solvers
+
+Check = Callable[..., None]
+
+_CHECKS: dict[str, list[Check]] = {
+    "degradation": degradations.CHECKS,
+    "process": processes.CHECKS,
+    "prior": priors.CHECKS,
+    "solver": solvers.CHECKS,
+}
+
+__all__ = ["Check", "check_all", "checks"]
+
+
+def checks(kind: str) -> list[Check]:
+    """The checks of a kind of component: degradation, process, prior or solver.
+
+    Raises:
+        ConfigError: for another kind.
+
+    >>> [check.__name__ for check in checks("degradation")][:2]
+    ['linearity', 'adjoint']
+    """
+    if kind not in _CHECKS:
+        raise ConfigError(f"there are no checks of kind {kind!r}: give {', '.join(_CHECKS)}")
+    return list(_CHECKS[kind])
+
+
+def check_all(kind: str, component: Any, *shape: tuple[int, ...]) -> list[str]:
+    """Run every check of a kind that applies, without pytest; the names of those that ran.
+
+    Raises:
+        AssertionError: from the first check that fails.
+
+    >>> import rgmkit
+    >>> "adjoint" in check_all("degradation", rgmkit.degradation("blur", std=1), (1, 6, 5))
+    True
+    """
+    import unittest
+
+    ran = []
+    for check in checks(kind):
+        try:
+            check(component, *shape)
+        except unittest.SkipTest:
+            continue
+        ran.append(check.__name__)
+    return ran

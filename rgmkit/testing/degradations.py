@@ -1,0 +1,238 @@
+"""Checks of degradations: `check(degradation, image_shape)` with `image_shape` (C, H, W)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import dot
+from rgmkit.core.random import seeded
+from rgmkit.errors import ConfigError
+from rgmkit.testing.measure import (
+    BATCH,
+    agree,
+    global_generators_untouched,
+    images,
+    numbers,
+    one_by_one,
+    quietly,
+    skip,
+    skipped_if_inaccurate,
+    unchanged,
+)
+
+EXACT = 1e-9  # relative, of float64 arithmetic
+ITERATED = 2e-4  # relative, of the default prox and pinv, whose residual is 1e-5
+PROJECTED = 1e-2  # relative, where small singular values let a small residual leave more
+GAMMAS = (0.1, 1.0, 30.0)
+
+Shape = tuple[int, ...]
+
+
+def linearity(degradation: Degradation, image_shape: Shape) -> None:
+    """`A(2 x - 3 u) = 2 A x - 3 A u`."""
+    _only_linear(degradation)
+    x, u = images(image_shape), images(image_shape, seed=1)
+    agree(degradation.A(2 * x - 3 * u), 2 * degradation.A(x) - 3 * degradation.A(u), EXACT, "A of a combination")
+
+
+def adjoint(degradation: Degradation, image_shape: Shape) -> None:
+    """`<A x, y> = <x, A^T y>` for each image of the batch."""
+    _only_linear(degradation)
+    x = images(image_shape)
+    Ax = degradation.A(x)
+    y = images(Ax.shape[1:], seed=1).to(Ax.dtype)
+    back = degradation.adjoint(y)
+    assert back.shape == x.shape, f"adjoint gives {tuple(back.shape)} for images of {tuple(x.shape)}"
+    left, right = dot(Ax, y), dot(x, back)
+    scale = (dot(Ax, Ax) * dot(y, y)).sqrt() + (dot(x, x) * dot(back, back)).sqrt()
+    close = bool(((left - right).abs() <= EXACT * scale).all())
+    assert close, f"<A x, y> is {numbers(left)}, but <x, adjoint(y)> is {numbers(right)}"
+
+
+def one_image_at_a_time(degradation: Degradation, image_shape: Shape) -> None:
+    """A batch gives what each of its images gives on its own."""
+    x = images(image_shape)
+    y = degradation.A(x)
+    agree(y, one_by_one(degradation.A, x), EXACT, "A of a batch against one image at a time")
+    agree(degradation.embed(y), one_by_one(degradation.embed, y), EXACT, "embed of a batch against one at a time")
+    if degradation.linear:
+        each = one_by_one(degradation.adjoint, y)
+        agree(degradation.adjoint(y), each, EXACT, "adjoint of a batch against one at a time")
+
+
+def prox(degradation: Degradation, image_shape: Shape) -> None:
+    """The gradient of `gamma/2 |A x - y|^2 + 1/2 |x - z|^2`, by autograd, vanishes at the prox."""
+    _only_linear(degradation)
+    z = images(image_shape)
+    y = _measured(degradation, image_shape)
+    for gamma in GAMMAS:
+        x = degradation.prox(z, y, gamma).detach().requires_grad_()
+        assert x.shape == z.shape, f"prox gives {tuple(x.shape)} for images of {tuple(z.shape)}"
+        misfit, change = degradation.A(x) - y, x - z
+        (slope,) = torch.autograd.grad((gamma * dot(misfit, misfit) + dot(change, change)).sum() / 2, x)
+        scale = dot(z, z).sqrt() + gamma * dot(degradation.adjoint(y), degradation.adjoint(y)).sqrt()
+        relative = dot(slope, slope).sqrt() / scale
+        small = bool((relative <= ITERATED).all())
+        assert small, f"prox, gamma {gamma}: relative gradient {numbers(relative)}, expected at most {ITERATED:.0e}"
+
+
+def prox_of_each_gamma(degradation: Degradation, image_shape: Shape) -> None:
+    """`gamma` of shape (B,) is one number for each image."""
+    _only_linear(degradation)
+    z, y = images(image_shape), _measured(degradation, image_shape)
+    gamma = torch.tensor(GAMMAS, dtype=torch.float64)
+    each = [degradation.prox(z[i : i + 1], y[i : i + 1], g) for i, g in enumerate(GAMMAS)]
+    agree(degradation.prox(z, y, gamma), torch.cat(each), ITERATED, "prox with one gamma per image")
+
+
+def pinv(degradation: Degradation, image_shape: Shape) -> None:
+    """`A^+ y` is the least-squares solution of least norm.
+
+    That is, `A^T A A^+ y = A^T y` and `A^+ A A^T y = A^T y`; and, of any pseudo-inverse,
+    `A A^+ A x = A x` and `A^+ A A^+ y = A^+ y`.
+    """
+    _only_linear(degradation)
+    x, y = images(image_shape), _measured(degradation, image_shape)
+    back = degradation.adjoint(y)
+    with skipped_if_inaccurate("pinv"):
+        found, projected = degradation.pinv(y), degradation.pinv(degradation.A(x))
+        again, returned = degradation.pinv(degradation.A(found)), degradation.pinv(degradation.A(back))
+        each = one_by_one(degradation.pinv, y)
+    assert found.shape == x.shape, f"pinv gives {tuple(found.shape)} for images of {tuple(x.shape)}"
+    agree(degradation.adjoint(degradation.A(found)), back, ITERATED, "A^T A pinv(y) against A^T y")
+    agree(returned, back, PROJECTED, "pinv(A A^T y) against A^T y")
+    agree(degradation.A(projected), degradation.A(x), PROJECTED, "A pinv(A x) against A x")
+    agree(again, found, PROJECTED, "pinv(A pinv(y)) against pinv(y)")
+    agree(found, each, PROJECTED, "pinv of a batch against one image at a time")
+
+
+def shapes(degradation: Degradation, image_shape: Shape) -> None:
+    """`image_shape` inverts the change of shape of A, and `embed` comes back to it, for any batch."""
+    for batch in (1, 4):
+        x = images(image_shape, batch=batch)
+        y = degradation.A(x)
+        assert y.shape[0] == batch, f"A makes a batch of {y.shape[0]} of {batch} images"
+        told = tuple(degradation.image_shape(tuple(y.shape)))
+        assert told == tuple(x.shape), f"image_shape({tuple(y.shape)}) is {told}, but the image had {tuple(x.shape)}"
+        shape = tuple(degradation.embed(y).shape)
+        assert shape == told, f"embed gives {shape}, but the image had {told}"
+
+
+def dtypes(degradation: Degradation, image_shape: Shape) -> None:
+    """float32 gives float32, and what float64 gives to its accuracy."""
+    x, y = images(image_shape), _measured(degradation, image_shape)
+    calls = {"A": lambda x, y: degradation.A(x)}
+    if degradation.linear:
+        calls |= {"adjoint": lambda x, y: degradation.adjoint(y), "prox": lambda x, y: degradation.prox(x, y, 1.0)}
+    for name, call in calls.items():
+        wide, narrow = call(x, y), call(x.float(), y.float())
+        assert narrow.dtype == torch.float32, f"{name} of float32 gives {narrow.dtype}"
+        agree(narrow.double(), wide, 1e-3, f"{name} in float32 against float64")
+
+
+def gradients(degradation: Degradation, image_shape: Shape) -> None:
+    """Autograd goes through A to x, and through prox to z and y, with the right values."""
+    _only_linear(degradation)
+    x, y = images(image_shape).requires_grad_(), _measured(degradation, image_shape).requires_grad_()
+    (slope,) = torch.autograd.grad(dot(degradation.A(x), y.detach()).sum(), x)
+    agree(slope, degradation.adjoint(y.detach()), EXACT, "the gradient of <A x, y> against the adjoint")
+    w = images(image_shape, seed=2)
+    slopes = torch.autograd.grad(dot(degradation.prox(x, y, 2.0), w).sum(), (x, y))
+    # prox is linear in (z, y) together, so that its gradient reproduces it
+    value = dot(degradation.prox(x, y, 2.0), w)
+    told = dot(slopes[0], x) + dot(slopes[1], y)
+    scale = (dot(w, w) * (dot(x, x) + dot(y, y))).sqrt()
+    close = bool(((value - told).abs() <= ITERATED * scale).all())
+    assert close, f"<prox(z, y), w> is {numbers(value)}, but its gradient gives {numbers(told)}"
+
+
+def noise(degradation: Degradation, image_shape: Shape) -> None:
+    """`forward(x) - A(x)` has mean 0 and std `noise`, within 5 standard errors."""
+    x = images(image_shape).repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
+    y = degradation.A(x)
+    error = degradation(x, generator=seeded(0)) - y
+    mean, std, n = float(error.mean()), float(error.std()), error.numel()
+    slack = 5 * degradation.noise / math.sqrt(n) + 1e-12
+    assert abs(mean) <= slack, f"the noise has mean {mean:.2e}, expected 0 within {slack:.1e}"
+    assert abs(std - degradation.noise) <= slack, f"the noise has std {std:.4f}, expected {degradation.noise:.4f}"
+
+
+def randomness(degradation: Degradation, image_shape: Shape) -> None:
+    """The same generator gives the same measurement; global generators are left alone."""
+    x = images(image_shape)
+    with global_generators_untouched("forward"):
+        first, again = (degradation(x, generator=seeded(7)) for _ in range(2))
+        degradation(x)
+    assert torch.equal(first, again), "forward gives two different measurements from the same seed"
+
+
+def purity(degradation: Degradation, image_shape: Shape) -> None:
+    """No method changes the object or its arguments; a call repeated gives the same again."""
+    x, y = images(image_shape), _measured(degradation, image_shape)
+    arguments = x.clone(), y.clone()
+    calls = {
+        "A": lambda: degradation.A(x),
+        "embed": lambda: degradation.embed(y),
+        "at": lambda: degradation.at(0.5).A(x),
+    }
+    if degradation.linear:
+        calls |= {
+            "adjoint": lambda: degradation.adjoint(y),
+            "pinv": lambda: quietly(degradation.pinv, y),
+            "prox": lambda: degradation.prox(x, y, 1.0),
+        }
+    for name, call in calls.items():
+        with unchanged(degradation, name), global_generators_untouched(name):
+            first = call().clone()
+            degradation.A(x[:1])
+            again = call()
+        assert torch.equal(first, again), f"{name} gives another result when it is called again"
+        kept = torch.equal(arguments[0], x) and torch.equal(arguments[1], y)
+        assert kept, f"{name} writes into its arguments"
+
+
+def severities(degradation: Degradation, image_shape: Shape) -> None:
+    """`at(0)` is the identity without noise, `at(1)` the operator itself, and each keeps its size between."""
+    x = images(image_shape).sigmoid()  # in [0, 1]
+    nothing, half, whole = (degradation.at(severity) for severity in (0, 0.5, 1))
+    agree(nothing.embed(nothing.A(x)), x, EXACT, "A at severity 0 against the image")
+    assert nothing.noise == 0, f"the noise at severity 0 is {nothing.noise}, expected 0"
+    agree(whole.A(x), degradation.A(x), EXACT, "A at severity 1 against A")
+    assert whole.noise == degradation.noise, f"the noise at severity 1 is {whole.noise}, expected {degradation.noise}"
+    assert 0 <= half.noise <= degradation.noise, f"the noise at severity 1/2 is {half.noise} of {degradation.noise}"
+    shape = half.embed(half.A(x)).shape
+    assert shape == x.shape, f"at severity 1/2 an image {tuple(x.shape)} is embedded as {tuple(shape)}"
+    for severity in (-0.1, 1.1):
+        try:
+            degradation.at(severity)
+        except ConfigError:
+            continue
+        raise AssertionError(f"at({severity}) is accepted: call check_severity, which raises a ConfigError")
+
+
+def finals(degradation: Degradation, image_shape: Shape) -> None:
+    """`forward` and `to_deepinv` are rgmkit's own."""
+    for name in ("forward", "to_deepinv"):
+        own = getattr(type(degradation), name) is getattr(Degradation, name)
+        assert own, f"{type(degradation).__name__} overrides {name}, which is final: override A instead"
+
+
+def _only_linear(degradation: Degradation) -> None:
+    if not degradation.linear:
+        skip(f"{type(degradation).__name__} is not linear")
+
+
+def _measured(degradation: Degradation, image_shape: Shape) -> Tensor:
+    """A measurement that is not in the range of A."""
+    y = degradation.A(images(image_shape, seed=3))
+    return y + images(y.shape[1:], seed=4).to(y.dtype)
+
+
+CHECKS = [
+    linearity, adjoint, one_image_at_a_time, prox, prox_of_each_gamma, pinv, shapes, dtypes, gradients, noise,
+    randomness, purity, severities, finals,
+]  # fmt: skip

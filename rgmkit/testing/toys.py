@@ -1,0 +1,98 @@
+"""A small problem whose answer is known: what the checks of solvers solve."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import dot, per_image
+from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit.core.process import ForwardProcess, ladder
+from rgmkit.core.random import Randomness, seeded
+from rgmkit.core.solver import Problem
+from rgmkit.testing.measure import images
+
+SHAPE = (2, 4, 6)
+STD = 0.1  # of the images, white about grey
+
+
+class Soften(Degradation):
+    """The mean of a pixel and its right neighbour, with noise twice as strong as the images."""
+
+    def __init__(self, *, noise: float = 2 * STD) -> None:
+        super().__init__(noise=noise)
+
+    def A(self, x: Tensor) -> Tensor:
+        """`(x + its neighbour) / 2`, circular."""
+        return (x + x.roll(-1, -1)) / 2
+
+
+class Clip(Degradation):
+    """Not linear: values above 1/2 are cut."""
+
+    linear = False
+
+    def A(self, x: Tensor) -> Tensor:
+        """`min(x, 1/2)`."""
+        return x.clamp(max=0.5)
+
+
+class Nothing(Prior):
+    """A prior that provides nothing."""
+
+
+class Grey(Prior):
+    """`g(x) = 1/2 |(x - 1/2) / STD|^2`: minus the logarithm of the density of the images."""
+
+    provides = frozenset({"value", "grad", "prox"})
+
+    def value(self, x: Tensor) -> Tensor:
+        """`g(x)`."""
+        return dot(x - 0.5, x - 0.5) / (2 * STD**2)
+
+    def grad(self, x: Tensor) -> Tensor:
+        """`(x - 1/2) / STD^2`."""
+        return (x - 0.5) / STD**2
+
+    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+        """A step towards grey."""
+        w = per_image(gamma, x) / STD**2
+        return (x + 0.5 * w) / (1 + w)
+
+
+class Noise(ForwardProcess):
+    """`y_s = a_s x + sigma_s e`."""
+
+    def __init__(self) -> None:
+        super().__init__(*ladder("vp", 4))
+
+    def mean(self, x: Tensor, level: Tensor) -> Tensor:
+        """`a_s x`."""
+        return per_image(self.a(level), x) * x
+
+
+class Restorer(RestoringPrior):
+    """Draws from the posterior of the same images, as a perfect network would."""
+
+    latent = SHAPE[0] * SHAPE[1] * SHAPE[2]
+
+    def __init__(self) -> None:
+        super().__init__(Noise(), image_shape=SHAPE)
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        a, sigma, std = per_image(self.process.a(level), y), per_image(self.process.sigma(level), y), STD / self.scale
+        v = (a * std).square() + sigma.square()
+        return (a * std**2 * y + std * sigma * v.sqrt() * z.reshape(y.shape)) / v
+
+
+def truth() -> Tensor:
+    """Images of the prior, (3, *SHAPE)."""
+    return 0.5 + STD * images(SHAPE)
+
+
+def problem(prior: Prior) -> Problem:
+    """To restore softened, noisy images."""
+    degradation = Soften()
+    with torch.no_grad():
+        return Problem.measured(degradation(truth(), generator=seeded(1)), degradation, prior)

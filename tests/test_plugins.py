@@ -46,10 +46,10 @@ BROKEN = {
     "exit": ("import sys; sys.exit('not today')", "import", "SystemExit: not today"),
     "misspelt": (
         "import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_componets(): return []",
-        "check of its hooks",
+        "the check of its hooks",
         "unknown hook 'rgmkit_componets': the hook is named 'rgmkit_components'",
     ),
-    "undecorated": ("def rgmkit_components(): return []", "check of its hooks", "@rgmkit.hookimpl"),
+    "undecorated": ("def rgmkit_components(): return []", "the check of its hooks", "@rgmkit.hookimpl"),
     "arguments": (
         "import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components(config): return []",
         "registration",
@@ -57,23 +57,27 @@ BROKEN = {
     ),
     "raises": (
         "import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components():\n    raise RuntimeError('two\\nlines')",
-        "its hook's call",
+        "the call of its hook",
         "RuntimeError: two lines",
     ),
     "exits-in-hook": (
         "import rgmkit, sys\n@rgmkit.hookimpl\ndef rgmkit_components(): sys.exit(3)",
-        "its hook's call",
+        "the call of its hook",
         "SystemExit: 3",
     ),
-    "none": ("import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components(): pass", "its hook's call", "returned None"),
-    "no-list": ("import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components(): return 'rain'", "its hook's call", "a list"),
+    "none": ("import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components(): pass", "the call of its hook", "returned None"),
+    "no-list": (
+        "import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components(): return 'rain'",
+        "the call of its hook",
+        "a list",
+    ),
     "no-component": (
         "import rgmkit\n@rgmkit.hookimpl\ndef rgmkit_components(): return ['rain']",
-        "its hook's call",
+        "the call of its hook",
         "put rgmkit.Component there",
     ),
-    "kind": (plugin_source("rain", kind="weather"), "its hook's call", "unknown kind 'weather'"),
-    "target": (plugin_source("rain", target="rgmkit_rain.Rain"), "its hook's call", "'package.module:Class'"),
+    "kind": (plugin_source("rain", kind="weather"), "the call of its hook", "unknown kind 'weather'"),
+    "target": (plugin_source("rain", target="rgmkit_rain.Rain"), "the call of its hook", "'package.module:Class'"),
 }
 
 

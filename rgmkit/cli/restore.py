@@ -99,14 +99,14 @@ def _truth(path: Path, operator: Degradation, y: Tensor) -> Picture:
     from rgmkit import images
 
     picture, note = cropped(images.read(path), operator)
-    if note:
-        say(f"note: {path}: {note}")
     expected = tuple(operator.image_shape(tuple(y.shape)))
     if tuple(picture.x.shape) != expected:
         raise IncompatibleError(
             f"--truth {path} has shape {tuple(picture.x.shape)}, and the measurement is of an image of shape "
             f"{expected}: give the image that was measured"
         )
+    if note:
+        say(f"note: {path}: {note}")
     return picture
 
 

@@ -91,9 +91,9 @@ class Loader:
             plugin = source.load()
             stage = "registration"
             self.manager.register(plugin, name=f"{source.distribution}:{source.entry}")
-            stage = "check of its hooks"
+            stage = "the check of its hooks"
             self._check_hooks(plugin)
-            stage = "its hook's call"
+            stage = "the call of its hook"
             given = self.manager.subset_hook_caller("rgmkit_components", others)()
             return [replace(c, distribution=source.distribution, version=source.version) for c in _checked(given)]
         except CAUGHT as cause:

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import pytest
+import torch
+
+import rgmkit
+from rgmkit import images
+from rgmkit.cli.app import cli, main
+from rgmkit.cli.reference import _walk, reference
+
+DOCS = Path(__file__).parents[1] / "docs"
+TINY = {"use": "unet", "width": 8, "multipliers": [1, 2], "blocks": 1, "latent": 2}
+QUICK = {"steps": 2, "batch": 4, "preview_every": 0}
+OPS = """
+import rgmkit
+
+class Half(rgmkit.Degradation):
+    "Half as bright."
+    def A(self, x):
+        return x / 2
+
+@rgmkit.hookimpl
+def rgmkit_components():
+    return [rgmkit.Component("degradation", "cli-half", Half, "Half as bright")]
+"""
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*args: object) -> Ran:
+        with pytest.raises(SystemExit) as exited:
+            main([str(arg) for arg in args])
+        return Ran(exited.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    """A grey picture of 15 x 22 pixels."""
+    path = tmp_path_factory.mktemp("pictures") / "photo.png"
+    images.write(path, torch.linspace(0, 1, 15 * 22).reshape(1, 15, 22))
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """A folder with the models `digits` and `points`, hardly trained."""
+    folder = tmp_path_factory.mktemp("models")
+    rgmkit.train({"data": "digits", "network": TINY, "training": QUICK}, out=folder / "digits", progress=False)
+    rgmkit.train({"data": "gmm", "network": "mlp", "training": QUICK}, out=folder / "points", progress=False)
+    return folder
+
+
+def test_help_of_every_command_has_examples():
+    for path, command in _walk(cli, "rgmkit"):
+        assert command.epilog and f"  {path}" in command.epilog, path
+        options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
+        assert {"--debug", "--plugin"} <= options, path
+        assert all(option.help for option in command.params if isinstance(option, click.Option)), path
+
+
+def test_reference_is_current():
+    written = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    assert written == reference(), "run: python -m rgmkit.cli.reference docs/command-line.md"
+
+
+def test_no_arguments_and_version(run):
+    assert "Commands:" in run().out
+    assert run("--version").out == f"rgmkit {rgmkit.__version__}\n"
+
+
+@pytest.fixture
+def bad(tmp_path, models) -> dict[str, Path]:
+    """Files that cannot be used."""
+    text = tmp_path / "text.png"
+    text.write_text("not an image")
+    nan = tmp_path / "nan.npy"
+    np.save(nan, np.full((8, 8), np.nan, np.float32))
+    small = tmp_path / "small.npy"
+    np.save(small, np.zeros((2, 2), np.float32))
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "config.yaml").write_text((models / "digits" / "config.yaml").read_text())
+    (cut / "model.safetensors").write_bytes((models / "digits" / "model.safetensors").read_bytes()[:1000])
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    return {"text": text, "nan": nan, "small": small, "cut": cut, "empty": empty}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("degrade PHOTO -d gausian-noise -o OUT", "the nearest is 'gaussian-noise'"),
+        ("degrade PHOTO -d blur:stdd=2 -o OUT", "did you mean 'std'"),
+        ("degrade PHOTO -d blur:std=wide -o OUT", "degradation.std is 'wide': give a number"),
+        ("degrade PHOTO -d blur:std -o OUT", "key=value"),
+        ("degrade PHOTO -d gaussian-noise:noise=-1 -o OUT", "give a standard deviation of 0 or more"),
+        ("degrade none.png -d blur -o OUT", "none.png does not exist"),
+        ("degrade TEXT -d blur -o OUT", "not a picture"),
+        ("degrade NAN -d blur -o OUT", "NaN"),
+        ("degrade SMALL -d downsample:factor=3 -o OUT", "factor 3 is larger than a side"),
+        ("degrade PHOTO -d blur -o OUT.gif", "ending '.gif'"),
+        ("degrade PHOTO -d blur -o OUT --device qpu", "--device is 'qpu'"),
+        ("degrade PHOTO -d blur -o OUT --plugin none.py", "no plugin file"),
+        ("degrade PHOTO -o OUT", "Missing option"),
+        ("restore NAN -d blur --prior tv -o OUT", "NaN"),
+        ("restore PHOTO -d blur --prior tvv -o OUT", "the nearest is 'tv'"),
+        ("restore PHOTO -d blur --prior tv --solver pgdd -o OUT", "the nearest is 'pgd'"),
+        ("restore PHOTO -d blur --prior tv --solver cascade -o OUT", "needs a prior with restore"),
+        ("restore PHOTO -d blur --prior ./none -o OUT", "./none is not a model folder"),
+        ("restore PHOTO -d blur --prior CUT -o OUT", "cut"),
+        ("restore PHOTO -d blur --prior EMPTY -o OUT", "config.yaml"),
+        ("restore PHOTO -d downsample --prior tv -o OUT --truth PHOTO", "measurement is of an image of shape"),
+        ("generate CUT -o OUT", "cut"),
+        ("generate no-such-model -o OUT", "no-such-model"),
+        ("generate MODELS/digits -n 0 -o OUT", "not in the range"),
+        ("generate MODELS/digits --solver pnp-drs -o OUT", "cannot generate"),
+        ("info no-such-model", "no-such-model"),
+        ("train none.yaml", "none.yaml"),
+        ("train TEXT", "text.png"),
+        ("plugins show gausian-noise", "the nearest is 'gaussian-noise'"),
+        ("restor PHOTO", "did you mean 'restore'"),
+        ("plugins lst", "did you mean 'list'"),
+        ("degrade PHOTO --colour red", "No such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_touches_nothing(args, message, run, bad, photo, models, tmp_path):
+    names = {**bad, "photo": photo, "models": models, "out": tmp_path / "out.png"}
+    for name, path in names.items():
+        args = args.replace(name.upper(), str(path))
+    before = sorted(tmp_path.rglob("*"))
+    ran = run(*args.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ") and ran.err.count("\n") == 1, ran.err
+    assert message in ran.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("args", [["--debug", "info", "none"], ["info", "none", "--debug"]])
+def test_debug_adds_the_traceback(args, run):
+    ran = run(*args)
+    assert ran.code == 2 and "Traceback" in ran.err and ran.err.splitlines()[-1].startswith("error: ")
+
+
+def test_interruption_is_quiet(run, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rgmkit.plugins.found", interrupted)
+    ran = run("plugins")
+    assert ran.code == 130 and "Traceback" not in ran.err and not ran.out
+
+
+def test_closed_pipe_is_quiet():
+    with subprocess.Popen(
+        [sys.executable, "-m", "rgmkit", "plugins"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_degrade_keeps_the_measurement_in_npy(run, photo, tmp_path):
+    args = ("degrade", photo, "-d", "gaussian-noise:noise=0.2", "--seed", 5)
+    first, second = tmp_path / "new" / "a.npy", tmp_path / "b.npy"
+    assert run(*args, "-o", first) == (0, "", "")
+    run(*args, "-o", second)
+    assert first.read_bytes() == second.read_bytes()
+    error = np.load(first) - images.read(photo).x[0, 0].numpy()
+    assert abs(error.std() - 0.2) < 0.03
+    run("degrade", photo, "-d", "gaussian-noise:noise=0.2", "--seed", 6, "-o", second)
+    assert first.read_bytes() != second.read_bytes()
+
+
+def test_degrade_says_what_writing_and_cropping_change(run, photo, tmp_path):
+    ran = run("degrade", photo, "-d", "downsample:factor=4,noise=0.5", "-o", tmp_path / "a.png")
+    assert ran.code == 0 and not ran.out
+    assert "cropped from 15x22 to 12x20" in ran.err and "clipped" in ran.err and "rounded" in ran.err
+    assert images.read(tmp_path / "a.png").x.shape == (1, 1, 3, 5)
+
+
+def test_components_of_a_file(run, photo, tmp_path):
+    ops = tmp_path / "ops.py"
+    ops.write_text(OPS)
+    for args in (["--plugin", ops, "degrade", photo], ["degrade", photo, "--plugin", ops]):
+        assert run(*args, "-d", "cli-half", "-o", tmp_path / "half.npy").code == 0
+    assert np.allclose(np.load(tmp_path / "half.npy"), images.read(photo).x[0, 0].numpy() / 2)
+    assert "ops.py" in run("plugins", "--plugin", ops).out
+
+
+@pytest.mark.parametrize("prior", ["tv:weight=0.02", "MODEL"])
+def test_restore_reports_before_and_after(prior, run, photo, models, tmp_path):
+    spec, measured, out = "downsample:factor=2,noise=0.02", tmp_path / "y.npy", tmp_path / "x.png"
+    run("degrade", photo, "-d", spec, "-o", measured)
+    args = ("restore", measured, "-d", spec, "--prior", prior.replace("MODEL", str(models / "digits")), "-o", out)
+    ran = run(*args, "--truth", photo, "--json")
+    facts = json.loads(ran.out)
+    assert ran.code == 0 and facts["seconds"] >= 0 and facts["nfe"] == (0 if prior.startswith("tv") else facts["nfe"])
+    truth, x = images.read(photo).crop(14, 22).x, images.read(out).x
+    assert x.shape == truth.shape
+    after = -10 * float((x - truth).square().mean().log10())
+    assert facts["psnr"]["after"] == pytest.approx(after, abs=0.1)
+    ran = run(*args, "--truth", photo)
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["PSNR", "SSIM", "NFE", "seconds"]
+    first = out.read_bytes()
+    assert run(*args).out.splitlines()[0].startswith("NFE")
+    assert out.read_bytes() == first
+
+
+def test_measurement_that_is_no_picture(run, photo, tmp_path):
+    ops = tmp_path / "stack.py"
+    ops.write_text(
+        OPS.replace("cli-half", "cli-stack").replace("return x / 2", "return x.repeat(1, 5, 1, 1)")
+        + "Half.image_shape = lambda self, y: (y[0], y[1] // 5, *y[2:])\n"
+    )
+    args = ("--plugin", ops, "-d", "cli-stack:noise=0.01")
+    ran = run("degrade", photo, *args, "-o", tmp_path / "y.png")
+    assert ran.code == 2 and "write it as .npy" in ran.err
+    assert run("degrade", photo, *args, "-o", tmp_path / "y.npy").code == 0
+    assert np.load(tmp_path / "y.npy").shape == (1, 5, 15, 22)
+    restored = run("restore", tmp_path / "y.npy", *args, "--prior", "tikhonov", "-o", tmp_path / "x.png")
+    assert restored.code == 0 and images.read(tmp_path / "x.png").x.shape == (1, 1, 15, 22)
+
+
+def test_generated_images_depend_on_the_seed_only(run, models, tmp_path):
+    first, second, more = (tmp_path / f"{name}.npz" for name in ("first", "second", "more"))
+    run("generate", models / "digits", "-n", 5, "-o", first, "--seed", 1)
+    run("generate", models / "digits", "-n", 5, "-o", second, "--seed", 1)
+    assert first.read_bytes() == second.read_bytes()
+    run("generate", models / "digits", "-n", 7, "-o", more, "--seed", 1, "--batch", 2)
+    made, longer = (np.load(file)["images"] for file in (first, more))
+    assert (made.shape, made.dtype) == ((5, 16, 16, 1), np.uint8)
+    assert np.abs(longer[:5].astype(int) - made).max() <= 1
+    run("generate", models / "digits", "-n", 5, "-o", second, "--seed", 2)
+    assert np.abs(np.load(second)["images"].astype(int) - made).max() > 1
+
+
+def test_generated_sheet_and_points(run, models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("generate", models / "digits", "-n", 4) == (0, "", "")
+    assert images.read("samples.png").x.shape[-1] > 2 * 16
+    again = run("generate", models / "digits", "-n", 4)
+    assert again.code == 2 and "samples.png is there already" in again.err
+    assert run("generate", models / "points", "-n", 20, "-o", "p.npz").code == 0
+    points = np.load("p.npz")["points"]
+    assert (points.shape, points.dtype) == ((20, 2), np.float32)
+    pytest.importorskip("matplotlib")
+    for name in ("p.png", "q.png"):
+        assert run("generate", models / "points", "-n", 20, "-o", name).code == 0
+    assert Path("p.png").read_bytes() == Path("q.png").read_bytes()
+
+
+def test_points_without_matplotlib(run, models, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ran = run("generate", models / "points", "-o", tmp_path / "p.png")
+    assert ran.code == 2 and "pip install 'rgmkit[plot]'" in ran.err
+
+
+def test_train_sets_options_and_refuses_a_full_folder(run, tmp_path):
+    config = tmp_path / "gmm.yaml"
+    config.write_text("data: gmm\nnetwork: mlp\nprocess: gaussian\ntraining: {steps: 1e6, preview_every: 0}\n")
+    args = ("train", config, "-o", tmp_path / "model", "--device", "cpu")
+    assert "training.steps is 1000000.0: give a whole number" in run(*args).err
+    ran = run(*args, "--set", "training.steps=2", "--set", "process.levels=3")
+    assert (ran.code, ran.out) == (0, f"{tmp_path / 'model'}\n")
+    facts = json.loads(run("info", tmp_path / "model", "--json").out)
+    assert facts["config"]["process"] == {"use": "gaussian", "levels": 3}
+    assert "levels" in run("info", tmp_path / "model").out
+    assert run(*args, "--set", "training.steps=2").code == 2
+
+
+def test_plugins_are_listed_and_shown(run):
+    ran = run("plugins")
+    listed = json.loads(run("plugins", "list", "--json").out)
+    names = [component["name"] for component in listed["components"]]
+    assert {"gaussian-noise", "cascade", "gan", "tv", "digits"} <= set(names)
+    assert listed["failures"] == [] and listed["clashes"] == [] and ran.err == ""
+    assert all(name in ran.out for name in names)
+    shown = run("plugins", "show", "blur").out
+    assert "kernel: 'gaussian', 'motion' or a file path; default gaussian" in shown
+    (blur,) = json.loads(run("plugins", "show", "blur", "--json").out)["components"]
+    assert blur["distribution"] == "rgmkit" and blur["version"] == rgmkit.__version__
+
+
+def test_demo_writes_over_nothing(run, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    ran = run("demo", "-o", tmp_path)
+    assert ran.code == 2 and "is not empty" in ran.err
+    assert "is a file" in run("demo", "-o", tmp_path / "mine.txt").err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -29,9 +28,7 @@ def write_preview(run: Run, out: Path) -> None:
 
 
 def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:
-    """Samples over data as a picture; without matplotlib (`rgmkit[plot]`) nothing is drawn."""
-    if not find_spec("matplotlib"):
-        return
+    """Samples over data as a picture."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -56,6 +57,8 @@ class Outer:
         ("flag", True, True),
         ("steps", 3, 3),
         ("rate", 1, 1.0),
+        ("rate", np.float32(0.5), 0.5),
+        ("steps", np.int64(3), 3),
         ("title", "a", "a"),
         ("file", "a.png", Path("/base/a.png")),
         ("file", "/a.png", Path("/a.png")),

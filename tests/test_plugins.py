@@ -3,7 +3,6 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from conftest import plugin_source
 
 from rgmkit.errors import PluginError
 from rgmkit.plugins import hookspec, load_class
-from rgmkit.plugins.hookspec import GROUP
-from rgmkit.plugins.registry import Registry, load_target
+from rgmkit.plugins.registry import Registry, _entry_points, load_target
 
 DOCS = Path(__file__).parents[1] / "docs"
 BUILT_IN = "gaussian-noise"
@@ -21,7 +19,7 @@ BUILT_IN = "gaussian-noise"
 def fresh() -> Registry:
     """The registry that a new process would have."""
     registry = Registry()
-    registry.load(entry_points(group=GROUP))
+    registry.load(_entry_points(registry))
     return registry
 
 
@@ -119,6 +117,17 @@ def test_name_given_by_two_others_needs_the_distribution(distribution):
     assert registry.lookup("degradation", "rain@zeta-rain").distribution == "Zeta.Rain"
     with pytest.raises(PluginError, match="no degradation is named 'rain@other'"):
         registry.lookup("degradation", "rain@other")
+
+
+def test_malformed_entry_points_harm_nobody_else(distribution, tmp_path, caplog):
+    distribution("acme-rain", plugin_source("rain"))
+    distribution("acme-torn", "")
+    (tmp_path / "site" / "acme_torn-1.0.dist-info" / "entry_points.txt").write_text("[rgmkit]\ntorn\n")
+    with caplog.at_level(logging.WARNING):
+        registry = fresh()
+    assert registry.lookup("degradation", "rain").distribution == "acme-rain"
+    (failure,) = registry.failures
+    assert failure.distribution == "acme-torn" and len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("names", ["acme_rain", "rain", "other, ACME-RAIN", "all"])

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import write_distribution
-
-import rgmkit.testing
+from skimage import data
 
 PACKAGE = Path(__file__).parents[1] / "examples" / "rgmkit_rain"
 COMMANDS = """
@@ -55,12 +55,7 @@ def test_it_is_listed_with_its_distribution_and_version(site, tmp_path):
 
 
 def test_it_degrades_restores_and_trains_by_name(site, tmp_path):
-    from skimage import data
-
-    import rgmkit.images
-
-    truth = rgmkit.images.read(_saved(data.camera()[::8, ::8][:40], tmp_path / "truth.npy"))
-    assert truth.x.shape == (1, 1, 40, 64)
+    np.save(tmp_path / "truth.npy", data.camera()[::8, ::8][:40] / 255)
     (tmp_path / "rain.yaml").write_text(
         "data: digits\n"
         "network: {use: unet, width: 8, multipliers: [1, 2], blocks: 1, latent: 2}\n"
@@ -84,11 +79,4 @@ def test_it_passes_the_conformance_checks(site, tmp_path):
     shutil.copy(PACKAGE / "test_rain.py", tmp_path)
     ran = python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_rain.py", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout
-    assert f"{len(rgmkit.testing.checks('degradation')) + 1} passed" in ran.stdout or "skipped" in ran.stdout
-
-
-def _saved(array, path: Path) -> Path:
-    import numpy as np
-
-    np.save(path, array.astype(np.float32) / 255)
-    return path
+    assert "passed" in ran.stdout

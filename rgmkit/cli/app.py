@@ -73,6 +73,10 @@ def _run(args: Sequence[str] | None, settings: Settings) -> int:
         return 1
     except (RgmkitError, OSError) as error:
         return _fail(error, _reason(error), settings)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return _fail(error, f"out of memory: take a smaller image or batch ({_reason(error)[:120]})", settings)
 
 
 def _fail(error: Exception, message: str, settings: Settings) -> int:

@@ -12,6 +12,9 @@ from rgmkit.cli.common import Commands, common_options, examples, json_option, p
 if TYPE_CHECKING:
     from rgmkit.plugins import Component
 
+GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", "image_shape", "center", "scale")}
+"""Arguments of constructors that a training run gives, by kind: no options of the user."""
+
 
 @click.group(
     "plugins",
@@ -85,6 +88,7 @@ def show_command(name: str, as_json: bool) -> None:
         click.echo(f"{facts['description']}\n")
         for option in facts["options"]:
             default = "required" if option["required"] else f"default {option['default']}"
+            default = "given by the training run" if option["given"] else default
             click.echo(f"  {option['name']}: {option['type']}; {default}")
         if not facts["options"]:
             click.echo("  It has no options.")
@@ -109,14 +113,17 @@ def _described(component: Component) -> dict[str, Any]:
     from rgmkit.config import describe, options_of
 
     cls = plugins.load_class(component.kind, plugins.address(component))
+    known = options_of(cls)
+    given = GIVEN.get(component.kind, ()) if component.kind == "network" or "network" in known else ()
     options = [
         {
             "name": option.name,
             "type": describe(option.type),
+            "given": option.name in given,
             "required": option.required,
             "default": None if option.required else _plain(option.default),
         }
-        for option in options_of(cls).values()
+        for option in known.values()
     ]
     text = inspect.getdoc(cls) or component.summary
     return {**_facts(component), "description": text.split(">>>")[0].rstrip(), "options": options}

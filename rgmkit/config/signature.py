@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,13 @@ def _hints(function: Any) -> dict[str, Any]:
     """Annotations as types; one that cannot be resolved at run time is left unchecked."""
     try:
         return typing.get_type_hints(function)
-    except Exception:
+    except Exception:  # a name that is imported for type checkers only
         found = {}
-        for name, hint in inspect.get_annotations(function).items():
+        for name, hint in getattr(function, "__annotations__", {}).items():
             one = types.SimpleNamespace(__annotations__={name: hint})
             try:
                 found.update(typing.get_type_hints(one, function.__globals__))
-            except Exception:  # a name that is imported for type checkers only
+            except Exception:
                 found[name] = Any
         return found
 
@@ -113,11 +114,11 @@ def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested
     kind = origin or hint
     if not isinstance(kind, type):
         return value
-    if kind in (bool, int, str):
-        return _only(value, type(value) is kind or (isinstance(value, kind) and not isinstance(value, bool)))
-    if kind is float:
-        _only(value, isinstance(value, (int, float)) and not isinstance(value, bool))
-        return float(value)
+    if kind in (bool, str):
+        return _only(value, isinstance(value, kind))
+    if kind in (int, float):
+        _only(value, isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool))
+        return kind(value)
     if issubclass(kind, Path):
         _only(value, isinstance(value, (str, Path)))
         file = Path(value).expanduser()

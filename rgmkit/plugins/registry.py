@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 
 from rgmkit.errors import PluginError
@@ -49,6 +49,15 @@ class Registry:
                 self._fail(given)
             else:
                 self._add(given, source)
+
+    def entries_of(self, distribution: Distribution) -> list[EntryPoint]:
+        """The entry points of one distribution, none if its list cannot be read, which is recorded."""
+        try:
+            return list(distribution.entry_points.select(group=GROUP))
+        except CAUGHT as cause:
+            name = distribution.metadata["Name"] or "unknown"
+            self._fail(Failure("*", name, "the reading of its entry points", cause))
+            return []
 
     def add_file(self, path: str | Path) -> None:
         """Load a Python file that was named on purpose; a file that is there already is left alone.
@@ -181,6 +190,14 @@ def _known_kind(kind: str) -> str:
     return kind
 
 
+def _entry_points(registry: Registry) -> Iterable[EntryPoint]:
+    """The entry points of rgmkit's group; a distribution whose list cannot be read is recorded and left out."""
+    try:
+        return entry_points(group=GROUP)
+    except CAUGHT:  # one malformed list makes the look-up of all fail
+        return [entry for distribution in distributions() for entry in registry.entries_of(distribution)]
+
+
 def _built_in(what: Source | Component) -> bool:
     return _canonical(what.distribution) == BUILT_IN
 
@@ -203,5 +220,5 @@ def installed() -> Registry:
     global _installed
     if _installed is None:
         _installed = Registry()  # set before loading: a plugin may ask for components while it is imported
-        _installed.load(entry_points(group=GROUP))
+        _installed.load(_entry_points(_installed))
     return _installed

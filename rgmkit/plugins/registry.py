@@ -150,7 +150,10 @@ class Registry:
         known = [self.address(component) for component in self.found(kind)]
         near = difflib.get_close_matches(name, known, 1)
         text = f"no {kind or 'component'} is named {name!r}"
-        text += f", the nearest is {near[0]!r}" if near else f": there are {', '.join(known) or 'none'}"
+        if near:
+            text += f", the nearest is {near[0]!r}"
+        else:
+            text += f": there are {', '.join(known) or 'none'}" if kind else ": see 'rgmkit plugins'"
         elsewhere = [c for c in self.found() if c.name == name]
         if elsewhere:
             text += f" ({name!r} is a {elsewhere[0].kind})"

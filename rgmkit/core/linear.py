@@ -47,7 +47,8 @@ def vjp_adjoint(A: Operator, y: Tensor, image_shape: tuple[int, ...]) -> Tensor:
     Raises:
         IncompatibleError: if `A` of an image of `image_shape` has not the shape of `y`.
     """
-    with torch.enable_grad():
+    graph = y.requires_grad and torch.is_grad_enabled()
+    with torch.inference_mode(mode=False), torch.enable_grad():
         x = torch.zeros(image_shape, dtype=y.dtype, device=y.device, requires_grad=True)
         Ax = A(x)
     if Ax.shape != y.shape:
@@ -56,7 +57,8 @@ def vjp_adjoint(A: Operator, y: Tensor, image_shape: tuple[int, ...]) -> Tensor:
             f"has shape {tuple(y.shape)}: give the operator an image_shape(y_shape) that inverts its "
             f"change of shape"
         )
-    (x_bar,) = torch.autograd.grad(Ax, x, y, create_graph=y.requires_grad)
+    with torch.inference_mode(mode=False):
+        (x_bar,) = torch.autograd.grad(Ax, x, y, create_graph=graph)
     return x_bar
 
 

@@ -105,7 +105,7 @@ def train_step(run: Run) -> dict[str, float]:
     """
     settings, process, step = run.settings, run.process, run.step
     generator = seeded(run.seed, step)
-    torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # of dropout, if there is any
+    _seed_dropout(int(torch.randint(2**62, (), generator=generator)), run.device)
 
     # Clean images, each with a level and a degraded draw of it.
     x = run.data.batch(settings.batch, seed=run.seed, step=step).to(run.device)
@@ -127,19 +127,18 @@ def train_step(run: Run) -> dict[str, float]:
     _descend(critic_loss, run.critic_optimizer)
 
     # The restorer learns from the critic, and to agree with what it was given.
-    run.critic.requires_grad_(False)
     with _precision(run):
         prior_loss = run.objective.restorer_loss(run.critic, Pair(real, fake, target, sigma**2))
     fidelity = process.fidelity(x_hat, y, level).mean()
     _descend(prior_loss + settings.fidelity * fidelity, run.optimizer)
-    run.critic.requires_grad_(True)
 
     # The averaged weights follow, and the learning rates go down.
     run.average.update_parameters(run.network)
     for schedule in run.schedules:
         schedule.step()
     if step % 20 == 19:  # reading a number waits for the device
-        return {"critic": float(critic_loss), "prior": float(prior_loss), "fidelity": float(fidelity) / x[0].numel()}
+        losses = {"critic": critic_loss, "prior": prior_loss, "fidelity": fidelity / x[0].numel()}
+        return {name: float(loss.detach()) for name, loss in losses.items()}
     return {}
 
 
@@ -154,9 +153,17 @@ def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:
 
 
 def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    optimizer.zero_grad()
+    # Gradients of its own parameters only: the other network is passed through, not trained.
+    loss.backward(inputs=optimizer.param_groups[0]["params"])  # type: ignore[no-untyped-call]
     optimizer.step()
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    """Dropout draws from torch's global generators (forked by the loop), which follow the step, too."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _precision(run: Run) -> torch.autocast:

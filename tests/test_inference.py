@@ -174,9 +174,10 @@ def test_default_solvers():
         for prior, degradation in [
             (GaussianRestorer(), Identity()),
             (GaussianRestorer(), Square()),
+            (Anything(), Identity()),
         ]
     ]
-    assert names == ["Cascade", "OneShot"]
+    assert names == ["Cascade", "OneShot", "PGD"]
 
 
 def test_names_specs_and_models():

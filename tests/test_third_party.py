@@ -64,7 +64,7 @@ def test_it_degrades_restores_and_trains_by_name(site, tmp_path):
     )
     commands = [
         "degrade truth.npy -d rain:density=0.1,noise=0.05 -o wet.npy",
-        "restore wet.npy -d rain:density=0.1,noise=0.05 --prior tv:weight=0.05 --truth truth.npy -o dry.npy --json",
+        "restore wet.npy -d rain:density=0.1,noise=0.05 --prior tv --truth truth.npy -o dry.npy --json",
         "train rain.yaml -o model --device cpu",
         "generate ./model -n 2 -o new.npz",
     ]

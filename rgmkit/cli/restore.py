@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "restore",
     short_help="Restore a measurement.",
     epilog=examples(
-        "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv:weight=0.01 -o restored.png",
+        "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
         "rgmkit restore small.npy -d downsample:factor=2 --prior digits -o large.png --truth digit.png --json",
         "rgmkit restore noisy.png -d gaussian-noise:noise=0.1 --prior runs/faces --solver pnp-drs -o clean.png",
     ),

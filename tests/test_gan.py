@@ -1,0 +1,132 @@
+"""The learned prior: networks, discriminators and objectives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from rgmkit_gan.networks.mlp import MLP, MLPDiscriminator
+from rgmkit_gan.networks.unet import UNet, UNetDiscriminator
+from rgmkit_gan.objectives import JS, KL, Relativistic, gradient_penalty
+from rgmkit_gan.prior import GanPrior
+from rgmkit_noise.process import GaussianProcess
+from torch.nn.functional import softplus
+
+from rgmkit.core.objective import Pair
+from rgmkit.core.random import seeded
+
+PROCESS = GaussianProcess(levels=4, schedule="geometric")
+
+
+@pytest.fixture
+def unet() -> UNet:
+    torch.manual_seed(0)
+    return UNet(process=PROCESS, image_shape=(2, 16, 16), width=8, blocks=1, latent=3).eval()
+
+
+def draw(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=seeded(*shape))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (5, 7), (1, 33), (18, 31)])
+def test_unet_takes_any_size(unet, size):
+    x = unet(draw(3, 2, *size), torch.tensor([0, 1, 3]), draw(3, 3))
+    assert x.shape == (3, 2, *size) and x.isfinite().all()
+
+
+def test_unet_is_local(unet):
+    """A far pixel changes nothing: tiles of a large image are the large image's."""
+    y, t, z = draw(1, 2, 96, 16), torch.tensor([1]), draw(1, 3)
+    changed = y.clone()
+    changed[..., 80:, :] += 1
+    with torch.no_grad():
+        difference = (unet(y, t, z) - unet(changed, t, z)).abs()
+    assert difference[..., :32, :].max() == 0 and difference[..., 80:, :].max() > 0.1
+
+
+def test_unet_sees_level_and_z_and_keeps_images_apart(unet):
+    y, t, z = draw(2, 2, 16, 16), torch.tensor([1, 2]), draw(2, 3)
+    with torch.no_grad():
+        x = unet(y, t, z)
+        torch.testing.assert_close(x[:1], unet(y[:1], t[:1], z[:1]))
+        assert (x[:1] - unet(y[:1], t[1:], z[:1])).abs().max() > 1e-3
+        assert (x[:1] - unet(y[:1], t[:1], z[1:])).abs().max() > 1e-4
+
+
+def test_correction_starts_near_the_linear_guess(unet):
+    y, t = draw(4, 2, 16, 16), torch.arange(4)
+    with torch.no_grad():
+        x = unet(y, t, draw(4, 3))
+    guess = PROCESS.a(t + 1).view(-1, 1, 1, 1) * y
+    assert (x - guess).square().mean() < 0.1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (10, 7)])
+def test_discriminator_judges_each_image_alone(size):
+    torch.manual_seed(0)
+    critic = UNetDiscriminator(process=PROCESS, image_shape=(2, 16, 16), width=8)
+    x, t = draw(3, 2, *size), torch.tensor([0, 1, 3])
+    torch.testing.assert_close(critic(x, t)[1:2], critic(x[1:2], t[1:2]))
+    assert (critic(x, t) - critic(x, t.flip(0)))[0].abs() > 1e-4
+
+
+def test_prior_feeds_the_level_aimed_at():
+    levels = []
+
+    def network(y, t, z):
+        levels.append(t.tolist())
+        return y
+
+    module = torch.nn.Module()
+    module.forward = network
+    prior = GanPrior(process=PROCESS, network=module)
+    x = prior.restore(torch.zeros(2, 1, 4, 4), torch.tensor([1, 4]))
+    assert levels == [[0, 3]] and (x == 0.5).all()
+
+
+def _pair() -> Pair:
+    level = torch.tensor([0, 1, 2])
+    return Pair(draw(3, 2), draw(3, 2) + 1, level, PROCESS.sigma(level) ** 2)
+
+
+def _quadratic(x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+    return x.square().sum(1) / 2 + level
+
+
+def test_gradient_penalty_of_a_quadratic():
+    """`D = |x|^2 / 2` has the slope x: the penalty is `weight/2 E|x|^2`."""
+    x = draw(5, 2)
+    penalty = gradient_penalty(_quadratic, x, torch.zeros(5), torch.full((5,), 3.0))
+    torch.testing.assert_close(penalty, 1.5 * x.square().sum(1).mean())
+
+
+@pytest.mark.parametrize(
+    "objective, term",
+    [
+        (KL(), lambda real, fake: softplus(-fake) - softplus(fake)),
+        (JS(), lambda real, fake: softplus(-fake)),
+        (Relativistic(), lambda real, fake: softplus(real - fake)),
+    ],
+    ids=["kl", "js", "relativistic"],
+)
+def test_restorer_terms(objective, term):
+    pair = _pair()
+    expected = term(_quadratic(pair.real, pair.level), _quadratic(pair.fake, pair.level)).mean()
+    torch.testing.assert_close(objective.restorer_loss(_quadratic, pair), expected)
+
+
+def test_penalties_are_lazy():
+    pair, r1 = _pair(), 0.5 * 0.3 * _pair().real.square().sum(1).mean()
+    kl = KL(gamma=0.3, interval=3)
+    torch.testing.assert_close(kl.critic_loss(_quadratic, pair, step=3) - kl.critic_loss(_quadratic, pair, step=4), r1)
+    pairs = Relativistic(gamma=0.3, interval=3, floor=0.1)
+    weight = 3 * 0.3 * (0.1 + pair.variance)
+    both = sum((weight * x.square().sum(1)).mean() / 2 for x in (pair.real, pair.fake))
+    difference = pairs.critic_loss(_quadratic, pair, step=3) - pairs.critic_loss(_quadratic, pair, step=4)
+    torch.testing.assert_close(difference, both)
+
+
+def test_points():
+    torch.manual_seed(0)
+    restorer, critic = (cls(process=PROCESS, image_shape=(2,)) for cls in (MLP, MLPDiscriminator))
+    y, t = draw(4, 2), torch.arange(4)
+    assert restorer(y, t, draw(4, 2)).shape == (4, 2) and critic(y, t).shape == (4,)

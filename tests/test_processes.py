@@ -1,0 +1,76 @@
+"""Forward processes: the published numbers, the conformance checks, and the ladders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rgmkit_blur.blur import Blur
+from rgmkit_downsample.process import MultiscaleProcess
+from rgmkit_noise.process import GaussianProcess
+
+import rgmkit.testing
+from rgmkit.core.process import ladder
+from rgmkit.core.severity import SeverityProcess
+from rgmkit.errors import ConfigError, IncompatibleError
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "forward_processes.npz"
+PROCESSES = {
+    "gaussian": GaussianProcess(levels=4),
+    "gaussian geometric": GaussianProcess(levels=3, schedule="geometric", r_first=0.2, r_last=2),
+    "gaussian one level": GaussianProcess(levels=1, schedule="geometric"),
+    "multiscale odd": MultiscaleProcess(levels=7),
+    "multiscale even": MultiscaleProcess(levels=4),
+    "multiscale geometric": MultiscaleProcess(levels=5, schedule="geometric", r_first=0.3, r_last=2),
+    "severity": SeverityProcess(degradation=Blur(std=2.0), levels=4),
+}
+
+
+@pytest.mark.parametrize("check", rgmkit.testing.checks("process"), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", PROCESSES)
+def test_conformance(name, check):
+    check(PROCESSES[name], (1, 16, 24))
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the published numbers are not here")
+@pytest.mark.parametrize("key, process", [("ddpm", GaussianProcess(levels=4)), ("sr", MultiscaleProcess(levels=7))])
+def test_published_levels_and_fidelities(key, process):
+    numbers = {name: torch.from_numpy(value) for name, value in np.load(REFERENCE).items()}
+    for s in range(process.levels + 1):
+        level, y = torch.full((2,), s), numbers[f"{key}_y_{s}"]
+        torch.testing.assert_close(process.degrade(numbers["x0"], level, noise=numbers["noise"]), y, atol=1e-5, rtol=0)
+        if s:
+            fidelity = process.fidelity(numbers["x_hat"], y, level)
+            torch.testing.assert_close(fidelity, numbers[f"{key}_fidelity_{s - 1}"], rtol=1e-5, atol=0)
+
+
+def test_multiscale_noise_of_the_paper():
+    sigma = MultiscaleProcess(levels=7).sigma(torch.arange(8))
+    table = torch.tensor([0, 1.383120, 0.691560, 1.919713, 0.959856, 1.996568, 0.998284, 1.999957])
+    torch.testing.assert_close(sigma, table, atol=2e-6, rtol=0)
+
+
+def test_terminal_of_an_operator_that_moves_grey():
+    """Where the operator blackens half of the image, level T does so too: the terminal draw must."""
+
+    class Half(rgmkit.Degradation):
+        def A(self, x):
+            return x * (torch.arange(x.shape[-1]) % 2)
+
+    process = SeverityProcess(degradation=Half())
+    y = process.terminal((400, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(y.mean((0, 1, 2)), torch.tensor([-1.0, 0, -1, 0]), atol=0.1, rtol=0)
+
+
+def test_ladders():
+    a, sigma = ladder("geometric", 4, r_first=0.1, r_last=1.2)
+    ratios = np.array(sigma[1:]) / np.array(a[1:])
+    np.testing.assert_allclose(ratios, [0.1, np.sqrt(0.12), 1.2, 150], rtol=1e-9)
+    np.testing.assert_allclose(np.square(a) + np.square(sigma), 1)
+    for wrong in ({"schedule": "linear"}, {"levels": 0}, {"schedule": "geometric", "r_first": 2, "r_last": 1}):
+        with pytest.raises(ConfigError):
+            ladder(**{"schedule": "vp", "levels": 4, **wrong})
+    with pytest.raises(IncompatibleError, match="multiples of 8"):
+        MultiscaleProcess(levels=7).mean(torch.zeros(1, 1, 12, 16), torch.tensor([1]))

@@ -1,0 +1,180 @@
+"""Training: resumed equals uninterrupted, model folders, a third party's degradation, and that it learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import rgmkit
+from rgmkit.core.random import seeded
+from rgmkit.training.data.digits import Digits
+from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
+from rgmkit.training.loop import stratified_levels
+from rgmkit.training.setup import set_up
+
+POINTS = {
+    "data": "gmm",
+    "process": {"use": "gaussian", "schedule": "geometric", "r_first": 0.1, "r_last": 1.2},
+    "network": "mlp",
+    "objective": {"use": "relativistic", "floor": 0.03},
+    "training": {"steps": 8, "batch": 256, "lr": 5e-3, "ema": 0.99, "checkpoint_every": 3, "preview_every": 0},
+}
+TINY = {"use": "unet", "width": 8, "blocks": 1}
+IMAGES = {"data": "digits", "network": TINY, "training": {"steps": 2, "batch": 8, "preview_every": 2}}
+
+
+def train(config, out, **options):
+    return rgmkit.train(config, out=out, progress=False, **options)
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+    whole = weights(train(POINTS, tmp_path / "whole"))
+    loop = "rgmkit.training.loop.train_step"
+    step = rgmkit.training.loop.train_step
+
+    def killed(run):
+        if run.step == 7:
+            raise RuntimeError("killed")
+        return step(run)
+
+    monkeypatch.setattr(loop, killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(POINTS, tmp_path / "parts")
+    monkeypatch.setattr(loop, step)
+    newest = tmp_path / "parts" / "checkpoints" / "step-00000006.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])  # cut while it was written: the one before it counts
+    torch.rand(1)  # the global generator has moved on
+    resumed = weights(train(POINTS, tmp_path / "parts", resume=True))
+    assert all(whole[name].equal(resumed[name]) for name in whole)
+
+
+def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):
+    out = train(POINTS, tmp_path / "run")
+    with pytest.raises(rgmkit.ConfigError, match="not empty"):
+        train(POINTS, out)
+    with pytest.raises(rgmkit.CheckpointError, match="another configuration"):
+        train(POINTS, out, resume=True, overrides=["training.lr=1e-4"])
+    with pytest.raises(rgmkit.CheckpointError, match="no checkpoint"):
+        train(POINTS, tmp_path / "none", resume=True)
+
+
+def test_learns_the_circle(tmp_path):
+    prior = rgmkit.load(train(POINTS, tmp_path / "gmm", overrides=["training.steps=250", "training.threads=1"]))
+    score = GMM().score(rgmkit.generate(prior, 2000, seed=1))
+    assert score["modes"] == 8 and score["inside"] > 0.7
+
+
+def test_model_folder_round_trip(tmp_path):
+    out = train(IMAGES, tmp_path / "tiny")
+    assert (out / "samples" / "step-00000002.png").is_file()
+    prior = rgmkit.load(out)
+    digits = rgmkit.generate(prior, 3, seed=1)
+    assert digits.shape == (3, 1, 16, 16) and digits.equal(rgmkit.generate(rgmkit.load(str(out)), 3, seed=1))
+    facts = rgmkit.models.info(out)["facts"]
+    assert facts["steps"] == 2 and facts["seed"] == 0 and "noise" in facts["figures"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "other network", "no config", "unknown network"])
+def test_damaged_model_folders(tmp_path, damage):
+    out = train(IMAGES, tmp_path / "tiny", overrides=["training.preview_every=0"])
+    file, config = out / "model.safetensors", out / "config.yaml"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "missing":
+        file.unlink()
+    elif damage == "other network":
+        config.write_text(config.read_text().replace("width: 8", "width: 16"))
+    elif damage == "no config":
+        config.unlink()
+    else:
+        config.write_text(config.read_text().replace("use: unet", "use: os.system"))
+    with pytest.raises(rgmkit.CheckpointError) as error:
+        rgmkit.load(out)
+    assert str(out) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_own_modules_in_python(tmp_path):
+    class Restorer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+
+        def forward(self, y, t, z):
+            return self.layer(y)
+
+    class Critic(Restorer):
+        def forward(self, x, t):
+            return self.layer(x)[:, 0]
+
+    config = {**POINTS, "network": Restorer(), "critic": Critic()}
+    out = train(config, tmp_path / "own")
+    assert rgmkit.generate(rgmkit.load(out, network=Restorer()), 2).shape == (2, 2)
+    with pytest.raises(rgmkit.CheckpointError, match="Restorer"):
+        rgmkit.load(out)
+
+
+def test_a_third_party_degradation_is_trained_on_by_name(tmp_path):
+    (tmp_path / "ops.py").write_text(
+        "import rgmkit\n"
+        "class Mirror(rgmkit.Degradation):\n"
+        "    def A(self, x):\n"
+        "        return x.flip(-1)\n"
+        "@rgmkit.hookimpl\n"
+        "def rgmkit_components():\n"
+        "    return [rgmkit.Component('degradation', 'mirror', Mirror, 'Left becomes right')]\n"
+    )
+    (tmp_path / "mirror.yaml").write_text(
+        "plugins: [ops.py]\ndata: digits\nprocess: {use: severity, degradation: mirror}\n"
+        "network: {use: unet, width: 8, blocks: 1}\ntraining: {steps: 2, batch: 8, preview_every: 0}\n"
+    )
+    prior = rgmkit.load(train(tmp_path / "mirror.yaml", tmp_path / "out"))
+    x = Digits(split="held-back").images[:2]
+    y = prior.degrade(x, 4, generator=seeded(0))
+    assert prior.restore(y, 4, generator=seeded(1)).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"network": None}, "network"),
+        ({"netwrok": "mlp"}, "network"),
+        ({"training": {"step": 3}}, "steps"),
+        ({"training": {"steps": 0}}, "training"),
+        ({"data": "digitz"}, "digits"),
+        ({"process": {"use": "gaussian", "levels": "four"}}, "process.levels"),
+    ],
+)
+def test_wrong_configurations_name_the_place(tmp_path, change, word):
+    with pytest.raises(rgmkit.RgmkitError, match=word):
+        train({**POINTS, **change}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_levels_keep_their_proportions_in_every_batch(tmp_path):
+    config = {**POINTS, "training": {"batch": 40, "level_weights": [4, 3, 2, 1]}}
+    run = set_up(config, folder=tmp_path, device=torch.device("cpu"))
+    for step in range(5):
+        count = torch.bincount(stratified_levels(run, seeded(step)), minlength=5)[1:]
+        assert (count - torch.tensor([16, 12, 8, 4])).abs().max() <= 1
+
+
+def test_every_example_once_per_epoch():
+    data = Digits()
+    seen = torch.cat([data.batch(100, seed=3, step=step) for step in range(15)])
+    assert seen.flatten(1).sum(1).sort().values.equal(data.images.flatten(1).sum(1).sort().values)
+    assert not seen[:100].equal(data.batch(100, seed=3, step=15))
+
+
+@pytest.mark.parametrize("toy, modes", [(GMM(), 8), (Gaussian25(), 25), (Checkerboard(), 8)])
+def test_scores_of_the_toys_themselves(toy, modes):
+    points = toy.examples(4000, seed=1)
+    score = toy.score(points)
+    assert score["modes"] == score["of"] == modes and score["inside"] > 0.999
+    assert abs(float((points / toy.scale).square().mean()) - 1) < 0.05
+    one = toy.score(points[:1].expand(100, 2))
+    assert one["modes"] == 1

@@ -99,7 +99,10 @@ def bad(tmp_path, models) -> dict[str, Path]:
     (cut / "model.safetensors").write_bytes((models / "digits" / "model.safetensors").read_bytes()[:1000])
     empty = tmp_path / "empty"
     empty.mkdir()
-    return {"text": text, "nan": nan, "small": small, "cut": cut, "empty": empty}
+    hollow = tmp_path / "hollow"
+    hollow.mkdir()
+    (hollow / "config.yaml").write_text((cut / "config.yaml").read_text())
+    return {"text": text, "nan": nan, "small": small, "cut": cut, "empty": empty, "hollow": hollow}
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,7 @@ def bad(tmp_path, models) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior EMPTY -o OUT", "config.yaml"),
         ("restore PHOTO -d downsample --prior tv -o OUT --truth PHOTO", "measurement is of an image of shape"),
         ("generate CUT -o OUT", "cut"),
+        ("generate HOLLOW -o OUT", "has no model.safetensors"),
         ("generate no-such-model -o OUT", "no-such-model"),
         ("generate MODELS/digits -n 0 -o OUT", "not in the range"),
         ("generate MODELS/digits --solver pnp-drs -o OUT", "cannot generate"),

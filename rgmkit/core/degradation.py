@@ -99,7 +99,7 @@ class Degradation(nn.Module, ABC):
         check_severity(severity)
         return self if severity == 1 else _Blend(self, severity)
 
-    @final
+    @final  # type: ignore[misc]  # torch declares forward as an attribute
     def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
         """Measure: `A x + noise * e`. Without a generator the noise is a fresh draw."""
         y = self.A(x)

@@ -90,8 +90,14 @@ def conjugate_gradients(
 
 
 def operator_norm(
-    H: Operator, shape: tuple[int, ...], *, generator: Randomness = None, dtype: torch.dtype | None = None,
-    device: torch.device | str | None = None, rtol: float = 1e-4, max_steps: int = 100,
+    H: Operator,
+    shape: tuple[int, ...],
+    *,
+    generator: Randomness = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    rtol: float = 1e-4,
+    max_steps: int = 100,
 ) -> float:
     """The largest eigenvalue of a symmetric positive semi-definite `H` by power iteration.
 

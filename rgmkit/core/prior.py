@@ -74,9 +74,7 @@ class RestoringPrior(Prior):
         """`x_hat = G(y, level - 1, z)` in the range of the process, for levels 1 … T."""
 
     @final
-    def degrade(
-        self, x: Tensor, level: int | Tensor, *, noise: float = 0.0, generator: Randomness = None
-    ) -> Tensor:
+    def degrade(self, x: Tensor, level: int | Tensor, *, noise: float = 0.0, generator: Randomness = None) -> Tensor:
         """A draw of level `level` (0 … T) from images `x`: `R_s(x)`.
 
         `noise` is the std of white noise that `x` has already; only what lacks of the level's is added.

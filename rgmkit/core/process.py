@@ -52,9 +52,7 @@ class ForwardProcess(nn.Module, ABC):
         """Noise std of one pixel, (B,)."""
         return self.sigma_by_level[level]
 
-    def degrade(
-        self, x: Tensor, level: Tensor, *, noise: Tensor | None = None, generator: Randomness = None
-    ) -> Tensor:
+    def degrade(self, x: Tensor, level: Tensor, *, noise: Tensor | None = None, generator: Randomness = None) -> Tensor:
         """A draw of `y_s`; `noise` is a standard normal draw to use in place of a new one."""
         if noise is None:
             noise = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
@@ -81,9 +79,7 @@ BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedu
 LAST_RATIO = 150.0  # noise over signal at level T of a geometric ladder: nothing is left
 
 
-def ladder(
-    schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 1.2
-) -> tuple[list[float], list[float]]:
+def ladder(schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 1.2) -> tuple[list[float], list[float]]:
     """Gains `a` and noise stds `sigma` of the levels 0 … `levels`, with `a^2 + sigma^2 = 1`.
 
     `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/N`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
@@ -107,7 +103,7 @@ def ladder(
                 f"r_first is {r_first} and r_last {r_last}: a geometric ladder needs "
                 f"0 < r_first <= r_last < {LAST_RATIO:g}"
             )
-        steps = np.geomspace(r_first, r_last, levels - 1) if levels > 1 else []
+        steps = np.geomspace(r_first, r_last, levels - 1) if levels > 1 else np.empty(0)
         a = 1 / np.sqrt(1 + np.square([0.0, *steps, LAST_RATIO]))
     else:
         raise ConfigError(f"schedule is {schedule!r}: give 'vp' or 'geometric'")

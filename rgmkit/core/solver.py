@@ -90,9 +90,7 @@ class Solver(ABC):
 
     @final
     @torch.no_grad()
-    def solve(
-        self, problem: Problem, *, generator: Randomness = None, callback: Callback | None = None
-    ) -> Solution:
+    def solve(self, problem: Problem, *, generator: Randomness = None, callback: Callback | None = None) -> Solution:
         """Answer `problem`, drawing from `generator` only.
 
         Raises:

@@ -148,8 +148,8 @@ def _shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:
     return cls(**options) if cls else None
 
 
-# Keyed by value, so that operators stay free of state; 16 entries hold the levels of a ladder.
-@functools.lru_cache(maxsize=16)
+# Keyed by value, so that operators stay free of state; 8 entries hold the levels of a ladder, or 8 large images.
+@functools.lru_cache(maxsize=8)
 @torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
 def transfer(kernel: Kernel, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`K`, the half spectrum of a kernel wrapped onto an image, (height, width // 2 + 1) complex."""

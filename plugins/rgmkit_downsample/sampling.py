@@ -130,7 +130,7 @@ class Response(NamedTuple):
     power: Tensor
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=8)
 @torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
 def response(name: str, factor: int, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Response:
     """The response of a filter on images of a size, computed in float64."""

@@ -1,0 +1,136 @@
+"""Degradations as deepinv operators, and deepinv operators as degradations."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from deepinv.physics import DecomposablePhysics, GaussianNoise, LinearPhysics, StackedLinearPhysics, ZeroNoise
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import per_image
+from rgmkit.core.random import randn, seeded
+from rgmkit.errors import ConfigError, IncompatibleError
+
+
+def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
+    """`degradation` as a deepinv `LinearPhysics` for images of `image_shape` (C, H, W).
+
+    Its `A`, `A_adjoint`, `A_dagger` and `prox_l2` are `A`, `adjoint`, `pinv` and `prox` of a copy of the
+    degradation; its noise model is Gaussian with the same std. As everywhere in deepinv, calling it draws
+    noise from torch's global generator.
+
+    >>> import rgmkit
+    >>> physics = rgmkit.degradation("downsample", factor=2).to_deepinv((1, 4, 6))
+    >>> physics.A(torch.ones(2, 1, 4, 6)).shape
+    torch.Size([2, 1, 2, 3])
+    """
+    return _DegradationPhysics(degradation, tuple(image_shape))
+
+
+class _DegradationPhysics(LinearPhysics):
+    """The methods take deepinv's keywords (a noise std, a solver's options) and, knowing none, pass them by."""
+
+    def __init__(self, degradation: Degradation, image_shape: tuple[int, ...]) -> None:
+        noise = GaussianNoise(degradation.noise) if degradation.noise > 0 else ZeroNoise()
+        super().__init__(img_size=image_shape, noise_model=noise)
+        self.degradation = copy.deepcopy(degradation)
+
+    def A(self, x: Tensor, **options: Any) -> Tensor:
+        return self.degradation.A(x)
+
+    def A_adjoint(self, y: Tensor, **options: Any) -> Tensor:
+        return self.degradation.adjoint(y)
+
+    def A_dagger(self, y: Tensor, **options: Any) -> Tensor:
+        return self.degradation.pinv(y)
+
+    def prox_l2(self, z: Tensor | float | None, y: Tensor, gamma: float | Tensor, **options: Any) -> Tensor:
+        if not isinstance(z, Tensor):
+            z = torch.full_like(self.A_adjoint(y), 0.0 if z is None else z)
+        return self.degradation.prox(z, y, gamma.flatten() if isinstance(gamma, Tensor) else gamma)
+
+
+class Physics(Degradation):
+    """`y = A x + noise * e` with the operator of a deepinv `LinearPhysics`.
+
+    A copy is taken, which nothing changes. Adjoint, prox and pinv are the operator's own where deepinv has
+    its singular values; otherwise prox and pinv are those of conjugate gradients, with the residual
+    checked (deepinv stops at a relative residual of 1e-4 without a word).
+
+    The first guess is the measurement itself when it has the shape of the image, and else
+    `A^T y / (|A 1|^2 / n)`, the back-projection in the brightness of an even image.
+
+    Args:
+        physics: the operator.
+        image_shape: of the images, (C, H, W). Default: the operator's `img_size`, or else the shape of the
+            measurement.
+        noise: standard deviation. Default: that of the operator's noise model, if it is Gaussian or none.
+
+    Raises:
+        IncompatibleError: if the operator is not linear, or a stack of several.
+        ConfigError: if the noise model is another one and `noise` is not given.
+
+    >>> from deepinv.physics import Inpainting
+    >>> mask = torch.tensor([[[1.0, 0.0, 1.0]]])
+    >>> holes = Physics(physics=Inpainting(img_size=(1, 1, 3), mask=mask), noise=0.1)
+    >>> holes.prox(torch.zeros(1, 1, 1, 3), torch.ones(1, 1, 1, 3), gamma=1.0)
+    tensor([[[[0.5000, 0.0000, 0.5000]]]])
+    """
+
+    def __init__(
+        self, *, physics: LinearPhysics, image_shape: tuple[int, ...] | None = None, noise: float | None = None
+    ) -> None:
+        name = type(physics).__name__
+        if not isinstance(physics, LinearPhysics) or isinstance(physics, StackedLinearPhysics):
+            raise IncompatibleError(f"{name} is not a single deepinv LinearPhysics: pass one that is")
+        super().__init__(noise=_noise_of(physics) if noise is None else noise)
+        self.physics = physics.clone()
+        size = image_shape or getattr(physics, "img_size", None)
+        self.size = tuple(int(n) for n in size) if size else None
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """`(B, *image_shape)`."""
+        return tuple(y_shape) if self.size is None else (y_shape[0], *self.size)
+
+    def A(self, x: Tensor) -> Tensor:
+        """The operator's `A`."""
+        return self.physics.A(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The operator's `A_adjoint`."""
+        return self.physics.A_adjoint(y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """The operator's `A_dagger` if its singular values are known, conjugate gradients if not."""
+        return self.physics.A_dagger(y) if isinstance(self.physics, DecomposablePhysics) else super().pinv(y)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """The operator's `prox_l2` if its singular values are known, conjugate gradients if not."""
+        if isinstance(self.physics, DecomposablePhysics):
+            return self.physics.prox_l2(z, y, per_image(gamma, z))
+        return super().prox(z, y, gamma)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """The measurement, or its scaled back-projection."""
+        shape = self.image_shape(tuple(y.shape))
+        if tuple(y.shape) == shape:
+            return y
+        even = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
+        noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)
+        gain = max(float(self.A(x).abs().square().sum()) / even.numel() for x in (even, noise))
+        return self.adjoint(y) / gain
+
+
+def _noise_of(physics: LinearPhysics) -> float:
+    model = physics.noise_model
+    if isinstance(model, ZeroNoise):
+        return 0.0
+    if isinstance(model, GaussianNoise) and model.sigma.numel() == 1:
+        return float(model.sigma)
+    raise ConfigError(
+        f"the noise of {type(physics).__name__} is {type(model).__name__}, not Gaussian with one std: "
+        f"give noise=, the std that the fidelity is to count with"
+    )

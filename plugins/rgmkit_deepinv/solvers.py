@@ -76,7 +76,7 @@ class Splitting(Solver):
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
-        measured = _measure(degradation, problem.shape, y)
+        measured = measure(degradation, problem.shape, y)
         steps = self.step or self._steps(measured)
         steps = [steps] * self.iterations if isinstance(steps, float) else steps
         fidelity, prior = _Fidelity(degradation, measured.noise), _Prior(problem, measured, generator)
@@ -207,7 +207,7 @@ class _Prior(optim.Prior):
         return self._prox(x, gamma)
 
 
-def _measure(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> Measured:
+def measure(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> Measured:
     """Both squared singular values from fixed random images: the same for every batch and seed."""
     e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.dtype)
     mean = float(degradation.A(e).square().sum() / e.square().sum())

@@ -37,7 +37,7 @@ class Wavelet(ExplicitPrior):
     >>> import torch
     >>> prior = Wavelet(weight=1, wavelet="haar", levels=1)
     >>> prior.value(torch.tensor([[[[1.0, -1.0], [1.0, -1.0]]]]))
-    tensor([2.])
+    tensor([2.0000])
     """
 
     strength, exponent = 0.9, 0.5

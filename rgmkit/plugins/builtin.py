@@ -18,6 +18,4 @@ def rgmkit_components() -> list[Component]:
         Component("data", "gmm", "rgmkit.training.data.toys:GMM", "8 Gaussians on a circle, 2-D points"),
         Component("data", "gaussian25", "rgmkit.training.data.toys:Gaussian25", "25 Gaussians on a grid, 2-D points"),
         Component("data", "checkerboard", "rgmkit.training.data.toys:Checkerboard", "8 squares, 2-D points"),
-        Component("data", "folder", "rgmkit.training.data.files:Folder", "The images in a folder"),
-        Component("data", "npz", "rgmkit.training.data.files:Npz", "The images in a NumPy archive"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
@@ -115,6 +116,11 @@ class RestoringPrior(Prior):
         """The lowest level that is at least as noisy as an image with noise of this std, or T."""
         levels = range(1, self.process.levels)
         return next((level for level in levels if self.noise(level) >= noise), self.process.levels)
+
+    def level_near(self, noise: float) -> int:
+        """The level whose noise is nearest to that of an image with noise of this std, in ratio."""
+        distance = {s: abs(math.log(self.noise(s) / max(noise, 1e-6))) for s in range(1, self.process.levels + 1)}
+        return min(distance, key=distance.__getitem__)
 
     def _level(self, level: int | Tensor, like: Tensor) -> Tensor:
         return level if isinstance(level, Tensor) else self.process.full_level(level, like)

@@ -6,6 +6,7 @@ from typing import ClassVar, cast, final
 
 from torch import Tensor
 
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -17,62 +18,87 @@ FAR = 0.3  # an answer is never trusted less than this std, however high its lev
 
 @final
 class Cascade(Solver):
-    """For `s = start … 1`: `x <- G(y_s, s - 1, z)`, `x <- prox(x)`, `y_{s-1} <- R_{s-1}(x)`.
+    """For `s = T … 1`: `x <- G(y_s, s - 1, z)`, `y_{s-1} <- R_{s-1}(x)`, from noise: a new image, NFE = T.
 
-    Without a measurement there is no prox, the chain starts at level T from noise, and the last `x` is a
-    new image: NFE = T (paper, algorithm 2). With one, each answer is pulled towards the measurement,
-    `argmin_x gamma_s/2 |A x - y|^2 + 1/2 |x - x_hat|^2` with
-    `gamma_s = trust * min(noise_s, 0.3)^2 / noise^2`, where `noise_s` is the noise of level s on [0, 1]
-    images: the less the level told about the image, the more the measurement is believed.
+    With a measurement (paper, algorithm 2, and here) the chain starts at the level whose noise is
+    nearest to that of the measurement, goes through each level several times, and each answer moves
+    half-way and is pulled towards the measurement:
+
+        x <- argmin_u gamma_s/2 |A u - y|^2 + 1/2 |u - (x + step (x_hat - x))|^2,
+        gamma_s = trust * min(noise_s, .3)^2 * max(0, 1/noise^2 - 1/noise_s^2),
+
+    where `noise_s` is the noise of level s on [0, 1] images. The last factor is what the measurement
+    knows beyond what the network was shown of it; where that is nothing, one evaluation is enough.
+    Step, trust and number of evaluations were chosen on training digits, over noises of .02 to .25,
+    three blurs and super-resolution by 2 and 4.
 
     Args:
-        start: level to start from; by default T to generate, and to restore the lowest level that is at
-            least as noisy as the measurement.
+        start: level to start from; by default T to generate, the nearest in noise to restore.
         trust: factor of `gamma_s`.
-        repeats: evaluations at each level.
+        step: how far each answer moves towards the network's, above 0 to 1; the first moves all the way.
+        evaluations: of the network in all, at the most; with a measurement only.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
     generates: ClassVar[bool] = True
 
-    def __init__(self, *, start: int | None = None, trust: float = 1.0, repeats: int = 1) -> None:
-        if repeats < 1 or trust < 0:
-            raise ConfigError(f"repeats is {repeats} and trust {trust}: give repeats >= 1 and trust >= 0")
-        self.start, self.trust, self.repeats = start, trust, repeats
+    def __init__(
+        self, *, start: int | None = None, trust: float = 0.25, step: float = 0.5, evaluations: int = 8
+    ) -> None:
+        if evaluations < 1 or trust < 0 or not 0 < step <= 1:
+            raise ConfigError(
+                f"evaluations is {evaluations}, trust {trust}, step {step}: give evaluations >= 1, trust >= 0, "
+                f"and a step above 0, at most 1"
+            )
+        self.start, self.trust, self.step, self.evaluations = start, trust, step, evaluations
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
+        if problem.y is None or problem.degradation is None:
+            return self._generate(problem, generator, callback)
+        return self._restore(problem, problem.y, problem.degradation, generator, callback)
+
+    def _generate(self, problem: Problem, generator: Randomness, callback: Callback) -> Solution:
         prior = cast(RestoringPrior, problem.prior)
-        start, y = self._enter(problem, prior, generator)
-        levels = [s for s in range(start, 0, -1) for _ in range(self.repeats)]
+        top = prior.process.levels
+        if self.start not in (None, top):
+            raise ConfigError(f"cascade.start is {self.start}: without a measurement the start is level {top}")
+        weight = next(prior.parameters(), None)
+        device = None if weight is None else weight.device
+        y = prior.process.terminal(problem.shape, generator=generator, device=device)
+        for s in range(top, 0, -1):
+            x = prior.restore(y, s, generator=generator)
+            callback(top - s + 1, top, x)
+            if s > 1:
+                y = prior.degrade(x, s - 1, generator=generator)
+        return Solution(x, nfe=top, trace=[{"level": s} for s in range(top, 0, -1)])
+
+    def _restore(
+        self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback
+    ) -> Solution:
+        prior, noise = cast(RestoringPrior, problem.prior), degradation.noise
+        levels = self._levels(prior, noise)
+        x = degradation.embed(y)
         trace: list[dict[str, float]] = []
         for i, s in enumerate(levels):
-            x = prior.restore(y, s, generator=generator)
-            x = self._pull(x, s, problem, prior)
+            # Only the first guess has the measurement's noise; it counts as part of the level's.
+            y_s = prior.degrade(x, s, noise=0 if i else noise, generator=generator)
+            x_hat = prior.restore(y_s, s, generator=generator)
+            x = self._pull(x.lerp(x_hat, self.step) if i else x_hat, s, y, degradation, prior)
             trace.append({"level": s, **residual(x, problem)})
             callback(i + 1, len(levels), x)
-            if i + 1 < len(levels):
-                y = prior.degrade(x, levels[i + 1] if self.repeats > 1 else s - 1, generator=generator)
         return Solution(x, nfe=len(levels), trace=trace)
 
-    def _enter(self, problem: Problem, prior: RestoringPrior, generator: Randomness) -> tuple[int, Tensor]:
-        """The level to start from, and a draw of it."""
+    def _levels(self, prior: RestoringPrior, noise: float) -> list[int]:
+        """The level of each evaluation."""
         top = prior.process.levels
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
-        if problem.y is None or problem.degradation is None:
-            if self.start not in (None, top):
-                raise ConfigError(f"cascade.start is {self.start}: without a measurement the start is level {top}")
-            weight = next(prior.parameters(), None)
-            device = None if weight is None else weight.device
-            return top, prior.process.terminal(problem.shape, generator=generator, device=device)
-        noise = problem.degradation.noise
-        start = self.start or prior.level_above(noise)
-        guess = problem.degradation.embed(problem.y)
-        return start, prior.degrade(guess, start, noise=noise, generator=generator)
+        start = self.start or prior.level_near(noise)
+        most = max(1, self.evaluations // start)
+        return [s for s in range(start, 0, -1) for _ in range(most if noise < prior.noise(s) else 1)]
 
-    def _pull(self, x: Tensor, s: int, problem: Problem, prior: RestoringPrior) -> Tensor:
+    def _pull(self, x: Tensor, s: int, y: Tensor, degradation: Degradation, prior: RestoringPrior) -> Tensor:
         """The prox of the fidelity, with the weight of level s."""
-        if problem.y is None or problem.degradation is None:
-            return x
-        gamma = self.trust * min(prior.noise(s), FAR) ** 2 / noise_of(problem.degradation) ** 2
-        return problem.degradation.prox(x, problem.y, gamma)
+        unseen = 1 / noise_of(degradation) ** 2 - 1 / prior.noise(s) ** 2
+        gamma = self.trust * min(prior.noise(s), FAR) ** 2 * max(0.0, unseen)
+        return degradation.prox(x, y, gamma) if gamma > 0 else x

@@ -15,7 +15,7 @@ from rgmkit.solvers.measured import residual
 class OneShot(Solver):
     """`x = G(y_s, s - 1, z)`: the measurement, brought to a level of the prior's ladder, is restored once.
 
-    The level is the lowest that is at least as noisy as the measurement; the noise that is there already
+    The level is the one whose noise is nearest to that of the measurement; the noise that is there already
     counts. Needs only `forward` of the degradation, so that it serves those that are not linear.
 
     Args:
@@ -32,7 +32,7 @@ class OneShot(Solver):
         prior = cast(RestoringPrior, problem.prior)
         assert problem.y is not None and problem.degradation is not None  # `check` has seen to it
         noise, top = problem.degradation.noise, prior.process.levels
-        level = self.level or prior.level_above(noise)
+        level = self.level or prior.level_near(noise)
         if not 1 <= level <= top:
             raise ConfigError(f"one-shot.level is {level}: this prior has the levels 1 to {top}")
         y = prior.degrade(problem.degradation.embed(problem.y), level, noise=noise, generator=generator)

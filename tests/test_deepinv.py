@@ -53,7 +53,7 @@ def photo():
 
 
 def restored(photo, spec, prior, **options):
-    degradation = rgmkit.degradation(spec)
+    degradation = rgmkit.degradation(spec) if isinstance(spec, str) else spec
     y = degradation(photo, generator=seeded(1))
     before, solution = degradation.embed(y), rgmkit.restore(y, degradation, prior, **options)
     return float(psnr(before, photo).mean()), float(psnr(solution.x, photo).mean())
@@ -153,7 +153,7 @@ def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     spec = f"{operator}noise={noise}"
     degradation = rgmkit.degradation(spec)
     problem = Problem.measured(photo, degradation, rgmkit.prior(prior))
-    measured = solvers.measure(degradation, problem.shape, photo)
+    measured = solvers.Measured(degradation, problem.shape, photo)
     weight = problem.prior.weighted(measured.noise, measured.mean).weight
     after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}
     assert after[1] == restored(photo, spec, prior, solver="admm")[1]
@@ -171,6 +171,18 @@ def test_a_network_is_a_prior_too(name):
     again = rgmkit.solver(name, iterations=7).solve(problem, generator=Streams(0, range(3)))
     assert torch.equal(solution.x, again.x) and solution.nfe == 7
     assert (solution.x - toys.truth()).norm() < (problem.y - toys.truth()).norm()
+
+
+def test_steps_that_are_too_long_are_refused_with_the_remedy(photo):
+    with pytest.raises(ConfigError, match="PGD diverged with step 1: give a smaller one"):
+        restored(photo.double(), "gaussian-noise:noise=0.001", "tikhonov:weight=1e-9", solver="pgd:step=1,tolerance=0")
+    with pytest.raises(IncompatibleError, match="measures nothing"):
+        restored(photo, Dark(), "tv")
+
+
+class Dark(rgmkit.Degradation):
+    def A(self, x):
+        return 0 * x
 
 
 def test_it_stops_when_the_steps_get_small(photo):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, cast, final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, cast, final
 
 import numpy as np
 import torch
@@ -16,23 +18,48 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import operator_norm
 from rgmkit.core.random import Randomness, randn, seeded
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit.solvers.measured import noise_of, residual
 from rgmkit_deepinv.priors import ExplicitPrior
 
 
-class Measured(NamedTuple):
-    """What the default steps are made from: the noise std, and `|A|^2` as its largest and mean singular value squared.
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the default steps and weights are made from, the same for every batch and seed.
 
     Attributes:
-        noise: standard deviation, 1e-3 at the least.
-        largest: `|A|^2`, the largest squared singular value.
-        mean: `|A|_F^2 / n` with n the pixels of an image.
+        degradation, shape, y: of the problem.
     """
 
-    noise: float
-    largest: float
-    mean: float
+    degradation: Degradation
+    shape: tuple[int, ...]
+    y: Tensor
+
+    @property
+    def noise(self) -> float:
+        """The noise std, 1e-3 at the least."""
+        return noise_of(self.degradation)
+
+    @cached_property
+    def mean(self) -> float:
+        """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from one white image."""
+        e = randn((1, *self.shape[1:]), generator=seeded(0), device=self.y.device, dtype=self.y.dtype)
+        return self._positive(float(self.degradation.A(e).square().sum() / e.square().sum()))
+
+    @cached_property
+    def largest(self) -> float:
+        """`|A|^2`, the largest squared singular value, by power iteration."""
+        degradation, y = self.degradation, self.y
+
+        def normal(x: Tensor) -> Tensor:
+            return degradation.adjoint(degradation.A(x))
+
+        return self._positive(operator_norm(normal, self.shape, generator=seeded(1), dtype=y.dtype, device=y.device))
+
+    def _positive(self, value: float) -> float:
+        if not 0 < value < float("inf"):
+            raise IncompatibleError(f"{type(self.degradation).__name__} has the norm {value}: it measures nothing")
+        return value
 
 
 class Splitting(Solver):
@@ -64,11 +91,16 @@ class Splitting(Solver):
             raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
         if step is not None and not 0 < step < float("inf"):
             raise ConfigError(f"step is {step}: give a positive number")
-        self.iterations, self.step, self.tolerance = iterations, step, float(tolerance)
+        self.iterations, self.tolerance = iterations, float(tolerance)
+        self.step = None if step is None else float(step)
 
     @abstractmethod
-    def _steps(self, measured: Measured) -> float | Sequence[float]:
-        """The default step size, or one for each iteration."""
+    def _step(self, measured: Measured) -> float:
+        """The default step size."""
+
+    def _steps(self, measured: Measured) -> list[float]:
+        """The step size of each iteration, when none is given."""
+        return [self._step(measured)] * self.iterations
 
     def _start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The variables of deepinv's iteration at the first guess `x`."""
@@ -76,9 +108,8 @@ class Splitting(Solver):
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
-        measured = measure(degradation, problem.shape, y)
-        steps = self.step or self._steps(measured)
-        steps = [steps] * self.iterations if isinstance(steps, float) else steps
+        measured = Measured(degradation, problem.shape, y)
+        steps = [self.step] * self.iterations if self.step else self._steps(measured)
         fidelity, prior = _Fidelity(degradation, measured.noise), _Prior(problem, measured, generator)
         iterate = self.iteration(has_cost=False)
         x = degradation.embed(y)
@@ -89,6 +120,8 @@ class Splitting(Solver):
             state = iterate(state, fidelity, prior, options, y, None)
             before, x = x, state["est"][0]
             trace.append(residual(x, problem) | {"change": _change(before, x)})
+            if not math.isfinite(trace[-1]["change"]):
+                raise ConfigError(f"{type(self).__name__} diverged with step {step:g}: give a smaller one, or none")
             callback(k + 1, self.iterations, x)
             if trace[-1]["change"] <= self.tolerance and step == steps[-1]:
                 break
@@ -106,7 +139,7 @@ class PGD(Splitting):
 
     iteration = optim_iterators.PGDIteration
 
-    def _steps(self, measured: Measured) -> float:
+    def _step(self, measured: Measured) -> float:
         return 1.8 * measured.noise**2 / measured.largest
 
 
@@ -119,32 +152,36 @@ class FISTA(Splitting):
 
     iteration = optim_iterators.FISTAIteration
 
-    def _steps(self, measured: Measured) -> float:
+    def _step(self, measured: Measured) -> float:
         return 0.99 * measured.noise**2 / measured.largest
 
 
-@final
-class ADMM(Splitting):
-    """`u <- prox_{step f}(x - z)`, `x <- prox_{step g}(u + z)`, `z <- z + u - x` (Boyd et al. 2011).
-
-    Default step: `noise^2 * min(1 / mean squared singular value, 1 / noise)`: the stronger the operator
-    loses, the longer the steps, up to where a step of the prior would blur everything.
-    """
-
-    iteration = optim_iterators.ADMMIteration
+class _WithProx(Splitting):
+    """Those that use the fidelity's prox; `noise^2 * min(1 / mean, 1 / noise)` is their step."""
 
     def __init__(self, *, iterations: int = 50, step: float | None = None, tolerance: float = 1e-4) -> None:
         super().__init__(iterations=iterations, step=step, tolerance=tolerance)
 
-    def _steps(self, measured: Measured) -> float:
-        return _balanced(measured)
+    def _step(self, measured: Measured) -> float:
+        return measured.noise**2 * min(1 / measured.mean, 1 / measured.noise)
+
+
+@final
+class ADMM(_WithProx):
+    """`u <- prox_{step f}(x - z)`, `x <- prox_{step g}(u + z)`, `z <- z + u - x` (Boyd et al. 2011).
+
+    Default step: `noise^2 * min(1 / mean squared singular value, 1 / noise)`: the more the
+    operator loses, the longer the steps, up to where one step of the prior would blur everything.
+    """
+
+    iteration = optim_iterators.ADMMIteration
 
     def _start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, torch.zeros_like(x)
 
 
 @final
-class DRS(Splitting):
+class DRS(_WithProx):
     """`u <- prox_{step f}(z)`, `x <- prox_{step g}(2u - z)`, `z <- z + x - u` (Lions and Mercier 1979).
 
     Default step: that of `admm`.
@@ -152,15 +189,9 @@ class DRS(Splitting):
 
     iteration = optim_iterators.DRSIteration
 
-    def __init__(self, *, iterations: int = 50, step: float | None = None, tolerance: float = 1e-4) -> None:
-        super().__init__(iterations=iterations, step=step, tolerance=tolerance)
-
-    def _steps(self, measured: Measured) -> float:
-        return _balanced(measured)
-
 
 @final
-class HQS(Splitting):
+class HQS(_WithProx):
     """`u <- prox_{step f}(x)`, `x <- prox_{step g}(u)` with a step that gets smaller (Geman and Yang 1995).
 
     A fixed step minimises another objective, with the fidelity smoothed over `sqrt(step)`. By default the
@@ -170,11 +201,8 @@ class HQS(Splitting):
 
     iteration = optim_iterators.HQSIteration
 
-    def __init__(self, *, iterations: int = 50, step: float | None = None, tolerance: float = 1e-4) -> None:
-        super().__init__(iterations=iterations, step=step, tolerance=tolerance)
-
     def _steps(self, measured: Measured) -> list[float]:
-        step = _balanced(measured)
+        step = self._step(measured)
         return np.geomspace(step / 30, 3 * step, self.iterations)[::-1].tolist()
 
 
@@ -205,22 +233,6 @@ class _Prior(optim.Prior):
 
     def prox(self, x: Tensor, sigma: None, *, gamma: float) -> Tensor:
         return self._prox(x, gamma)
-
-
-def measure(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> Measured:
-    """Both squared singular values from fixed random images: the same for every batch and seed."""
-    e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.dtype)
-    mean = float(degradation.A(e).square().sum() / e.square().sum())
-    largest = operator_norm(
-        lambda x: degradation.adjoint(degradation.A(x)), shape, generator=seeded(1), device=y.device, dtype=y.dtype
-    )
-    if not 0 < largest < float("inf"):
-        raise ConfigError(f"{type(degradation).__name__} has the norm {largest}: nothing can be restored from it")
-    return Measured(noise_of(degradation), largest, mean)
-
-
-def _balanced(measured: Measured) -> float:
-    return measured.noise**2 * min(1 / measured.mean, 1 / measured.noise)
 
 
 def _change(before: Tensor, after: Tensor) -> float:

@@ -15,6 +15,8 @@ def rgmkit_components() -> list[Component]:
         Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
         Component("process", "severity", "rgmkit.core.severity:SeverityProcess", "The severities of any degradation"),
         Component("data", "digits", "rgmkit.training.data.digits:Digits", "Handwritten digits, 16x16"),
+        Component("data", "folder", "rgmkit.training.data.files:Folder", "Crops of the pictures in a folder"),
+        Component("data", "npz", "rgmkit.training.data.files:Arrays", "Images in an .npz or .npy file"),
         Component("data", "gmm", "rgmkit.training.data.toys:GMM", "8 Gaussians on a circle, 2-D points"),
         Component("data", "gaussian25", "rgmkit.training.data.toys:Gaussian25", "25 Gaussians on a grid, 2-D points"),
         Component("data", "checkerboard", "rgmkit.training.data.toys:Checkerboard", "8 squares, 2-D points"),

@@ -54,14 +54,14 @@ class FiniteData(Data):
         """Number of examples."""
 
     @abstractmethod
-    def take(self, indices: Tensor) -> Tensor:
-        """The examples at these places, (n, *shape)."""
+    def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """The examples at these places, (n, *shape); what is drawn, such as a crop, is drawn from `generator`."""
 
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
         """The next `size` examples of the endless sequence of shuffled epochs."""
         first = step * size
         places = [self._place(first + i, seed) for i in range(size)]
-        examples = self.take(torch.tensor(places))
+        examples = self.take(torch.tensor(places), seeded(seed, step, _TAKE))
         if not self.flip:
             return examples
         mirrored = torch.rand(size, generator=seeded(seed, step, _FLIP)) < 0.5
@@ -75,4 +75,4 @@ class FiniteData(Data):
         return int(self._order[1][offset])
 
 
-_ORDER, _FLIP = 1, 2  # keep the streams of one (seed, number) apart
+_ORDER, _FLIP, _TAKE = 1, 2, 3  # keep the streams of one (seed, number) apart

@@ -47,8 +47,8 @@ class Digits(FiniteData):
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: Tensor) -> Tensor:
-        """The images at these places, (n, 1, 16, 16) in [0, 1]."""
+    def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """The images at these places, (n, 1, 16, 16) in [0, 1]; nothing is drawn."""
         return self.images[indices]
 
     def score(self, samples: Tensor) -> dict[str, float]:

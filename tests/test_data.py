@@ -1,0 +1,200 @@
+"""Folders of pictures and arrays: what is drawn from them, and what is refused."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import rgmkit
+from rgmkit.config import build
+from rgmkit.images import Picture, read, write
+from rgmkit.training.data.files import Arrays, Folder
+
+TINY = "network: {use: unet, width: 8, blocks: 1}\ntraining: {steps: 2, batch: 4, preview_every: 2}\n"
+
+
+def plain(folder, count, *, channels=3, height=20, width=28):
+    """Pictures of one grey value each, 1, 2, 3 … of 255; returns the folder."""
+    for i in range(count):
+        write(folder / f"{i:03}.png", torch.full((channels, height, width), (i + 1) / 255))
+    return folder
+
+
+def values(batch):
+    return [int(value) for value in (batch[:, 0, 0, 0] * 255).round()]
+
+
+def test_every_picture_once_per_epoch_in_the_order_of_the_names(tmp_path):
+    for name, grey in [("b.TIFF", 2), ("a/z.jpeg", 1), ("c.Png", 3)]:
+        write(tmp_path / name, torch.full((3, 18, 16), grey / 255))
+    (tmp_path / "._c.png").write_bytes(b"of a file system")
+    (tmp_path / "labels.csv").write_text("no picture")
+    data = Folder(path=tmp_path, size=16)
+    assert values(data.take(torch.arange(3), torch.Generator())) == [1, 2, 3]
+    epochs = [values(data.batch(3, seed=0, step=step)) for step in range(8)]
+    assert all(sorted(epoch) == [1, 2, 3] for epoch in epochs) and len({*map(tuple, epochs)}) > 1
+
+
+def test_crops_are_parts_of_the_pictures_and_depend_on_seed_and_step_only(tmp_path):
+    picture = torch.arange(20 * 12, dtype=torch.float32).view(1, 20, 12) / 255
+    write(tmp_path / "a.png", picture)
+    options = {"path": tmp_path, "size": 8, "channels": "grey", "crop": "random"}
+    data = Folder(**options)
+    batch = data.batch(200, seed=1, step=5)
+    corner = (batch[:, 0, 0, 0] * 255).round().long()
+    tops, lefts = corner // 12, corner % 12
+    assert set(tops.tolist()) == set(range(13)) and set(lefts.tolist()) == set(range(5))
+    for image, top, left in zip(batch, tops, lefts, strict=True):
+        assert torch.allclose(image, picture[:, top : top + 8, left : left + 8])
+    assert batch.equal(Folder(**options).batch(200, seed=1, step=5))
+    assert not batch.equal(data.batch(200, seed=1, step=6)) and not batch.equal(data.batch(200, seed=2, step=5))
+    centre = Folder(**{**options, "crop": "centre"}).batch(3, seed=0, step=0)
+    assert torch.allclose(centre, picture[:, 6:14, 2:10].expand(3, 1, 8, 8))
+
+
+@pytest.mark.parametrize("memory", [2**30, 0])
+def test_the_same_with_and_without_room_for_the_pictures(tmp_path, monkeypatch, memory):
+    plain(tmp_path, 5)
+    whole = Folder(path=tmp_path, size=16, flip=True).batch(7, seed=3, step=2)
+    monkeypatch.setattr("rgmkit.training.data.files.MEMORY", memory)
+    data = Folder(path=tmp_path, size=16, flip=True)
+    for _ in range(2):
+        assert whole.equal(data.batch(7, seed=3, step=2))
+    assert bool(data._kept) is bool(memory)
+
+
+def test_flips_mirror_some_images(tmp_path):
+    write(tmp_path / "ramp.png", torch.linspace(0, 1, 8).expand(1, 8, 8))
+    firsts = Folder(path=tmp_path, size=8, channels="grey", flip=True).batch(32, seed=0, step=0)[:, 0, 0, 0]
+    assert set(firsts.tolist()) == {0.0, 1.0}
+
+
+def test_grey_and_colour_alpha_and_depth(tmp_path):
+    write(tmp_path / "a.png", torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1).expand(3, 8, 8))
+    write(tmp_path / "b.png", torch.full((1, 8, 8), 0.2))
+    write(tmp_path / "c.tiff", Picture(torch.full((1, 3, 8, 8), 0.4), bits=32))  # floats, which Pillow cannot open
+    rgba = read(tmp_path / "a.png")
+    write(tmp_path / "d.png", Picture(rgba.x, alpha=torch.zeros(1, 1, 8, 8)))
+    rgb = Folder(path=tmp_path, size=8).take(torch.arange(4), torch.Generator())
+    assert rgb.shape == (4, 3, 8, 8) and rgb.dtype == torch.float32
+    assert torch.allclose(rgb[:, :, 0, 0], torch.tensor([[1, 0, 0], [0.2] * 3, [0.4] * 3, [1, 0, 0]]))
+    grey = Folder(path=tmp_path, size=8, channels="grey").take(torch.arange(4), torch.Generator())
+    assert torch.allclose(grey[:, 0, 0, 0], torch.tensor([0.299, 0.2, 0.4, 0.299]), atol=2 / 255)
+
+
+def test_broken_pictures_are_skipped_with_one_warning_up_to_one_percent(tmp_path):
+    plain(tmp_path, 200, height=8, width=8)
+    cut = (tmp_path / "006.png").read_bytes()[:45]  # its header is whole
+    (tmp_path / "006.png").write_bytes(cut)
+    (tmp_path / "007.png").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match="broken pictures are skipped") as caught:
+        data = Folder(path=tmp_path, size=8)
+        seen = sorted(values(data.batch(200, seed=0, step=0)))
+    assert len(caught) == 1 and "007.png" in str(caught[0].message)
+    assert seen == sorted([*range(1, 7), *range(9, 201), 9, 9])  # the next whole one, twice
+    (tmp_path / "100.png").write_bytes(cut)
+    with warnings.catch_warnings(), pytest.raises(rgmkit.DataError, match="3 of 200 pictures are broken") as error:
+        warnings.simplefilter("ignore")
+        Folder(path=tmp_path, size=8).batch(200, seed=0, step=0)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"path": "none"}, "none does not exist"),
+        ({"path": "full/000.png"}, "is a file"),
+        ({"path": "empty"}, "holds no pictures"),
+        ({"path": "full", "size": 21}, "size 21: 3 of 3, .*.png with 28x20 pixels; give size 20 or less"),
+        ({"path": "text"}, "1 of 1 pictures are broken"),
+        ({"path": "floats"}, "from 0 to 255"),
+    ],
+)
+def test_folders_that_do_not_fit(tmp_path, options, words):
+    plain(tmp_path / "full", 3)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.jpg").write_text("text")
+    write(tmp_path / "floats" / "a.tiff", Picture(torch.arange(256.0).view(1, 1, 16, 16), bits=32))
+    with pytest.raises(rgmkit.DataError, match=words) as error:
+        build("data", {"use": "folder", "size": 16, **options}, folder=tmp_path).batch(2, seed=0, step=0)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6 * 9 * 8, dtype=np.uint8).reshape(6, 9, 8),
+        np.arange(6 * 9 * 8 * 3, dtype=np.uint8).reshape(6, 9, 8, 3),
+        (np.arange(6 * 9 * 8) * 100).astype(">u2").reshape(6, 9, 8, 1),
+        np.linspace(0, 1, 6 * 9 * 8).reshape(6, 9, 8),
+        np.linspace(0, 1, 6 * 9 * 8).astype(np.float16).reshape(6, 9, 8),
+    ],
+)
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_arrays(tmp_path, array, ending):
+    path = tmp_path / f"a.{ending}"
+    np.save(path, array) if ending == "npy" else np.savez(path, images=array)
+    scale = {"u1": 255, "u2": 65535}.get(array.dtype.str[1:], 1)
+    expected = torch.from_numpy(array.astype(np.float64) / scale).view(6, 9, 8, -1).movedim(-1, 1)
+    data = Arrays(path=path)
+    assert data.shape == expected.shape[1:]
+    assert torch.allclose(data.take(torch.tensor([4, 0]), torch.Generator()), expected[[4, 0]].float())
+    epoch = data.batch(6, seed=0, step=0)
+    assert epoch.sort(0).values.equal(data.take(torch.arange(6), torch.Generator()).sort(0).values)
+
+
+IMAGES = np.zeros((3, 8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (None, "does not exist"),
+        (b"", "cannot be read"),
+        (b"text", "cannot be read"),
+        ({"x": IMAGES, "y": IMAGES}, "no array 'images': give as key one of x, y"),
+        ({"images": np.array([{"a": 1}], dtype=object)}, "never unpickled"),
+        ({"images": IMAGES[0, 0]}, r"shape \(8, 3\)"),
+        ({"images": IMAGES[:0]}, "shape"),
+        ({"images": IMAGES.transpose(0, 3, 1, 2)}, "channels come last"),
+        ({"images": IMAGES.astype(np.int64)}, "int64"),
+        ({"images": IMAGES + np.float32(2)}, "from 2 to 2"),
+        ({"images": IMAGES * np.float32("nan")}, "nan"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, content, words):
+    path = tmp_path / "a.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.savez(path, **content)
+    with pytest.raises(rgmkit.DataError, match=words) as error:
+        Arrays(path=path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_damaged_archives(tmp_path, damage):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, images=np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8))
+    data = bytearray(path.read_bytes())
+    data[200:204] = b"\0\0\0\0"
+    path.write_bytes(path.read_bytes()[:200] if damage == "cut" else data)
+    with pytest.raises(rgmkit.DataError, match="cannot be read"):
+        Arrays(path=path)
+
+
+@pytest.mark.parametrize("data", ["{use: folder, path: ../pictures, size: 16, crop: random}", "npz:path=a.npz"])
+def test_trained_on_by_a_path_relative_to_the_yaml(tmp_path, data):
+    plain(tmp_path / "pictures", 6)
+    (tmp_path / "configs").mkdir()
+    np.savez(tmp_path / "configs" / "a.npz", images=np.zeros((5, 16, 16, 3), np.uint8))
+    config = tmp_path / "configs" / "mine.yaml"
+    config.write_text(f"data: {data}\n{TINY}")
+    out = rgmkit.train(config, out=tmp_path / "out", progress=False)
+    assert rgmkit.generate(rgmkit.load(out), 2).shape == (2, 3, 16, 16)
+    assert rgmkit.models.info(out)["facts"]["images"] == 8

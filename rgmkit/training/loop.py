@@ -117,7 +117,8 @@ def train_step(run: Run) -> dict[str, float]:
     # The restorer's answers, degraded again to one level down, beside the data at that level.
     with _precision(run):
         x_hat = run.network(_channels_last(y), level - 1, z).float()
-    target, sigma = level - 1, process.sigma(level - 1)
+    target = judged_levels(level - 1, settings.spread, generator)
+    sigma = process.sigma(target)
     real = _channels_last(process.degrade(x, target, generator=generator))
     fake = _channels_last(process.degrade(x_hat, target, generator=generator))
 
@@ -150,6 +151,18 @@ def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:
     points = (torch.arange(size) + torch.rand(1, generator=generator, dtype=torch.float64)) / size
     level = torch.searchsorted(bounds / bounds[-1], points, right=True)
     return level.clamp(max=run.process.levels - 1) + 1
+
+
+def judged_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+    """The level at which each answer is compared with data: its target, or for a share `spread` one drawn from 0 … it.
+
+    An answer that is a draw of the posterior looks like data at every level, also at those with less
+    noise, where the critic sees more of it (as the published objective has it, spread is 0).
+    """
+    if spread == 0:
+        return target
+    chance, below = torch.rand(2, len(target), generator=generator).to(target.device)
+    return torch.where(chance < spread, (below * (target + 1)).long(), target)
 
 
 def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

@@ -21,6 +21,8 @@ class Settings:
         betas: of both Adams.
         ema: decay of the averaged weights, which are the ones that are saved (shorter at the start).
         fidelity: weight lambda of the fidelity term.
+        spread: share of the answers that the critic judges at a level drawn below their target's, where it
+            sees more of them; 0 as published.
         level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
         precision: "bf16" runs the networks in bfloat16 where that is safe.
         threads: CPU threads; small networks are quickest with one.
@@ -36,6 +38,7 @@ class Settings:
     betas: tuple[float, float] = (0.0, 0.99)
     ema: float = 0.999
     fidelity: float = 1e-3
+    spread: float = 0.0
     level_weights: tuple[float, ...] | None = None
     precision: Literal["float32", "bf16"] = "float32"
     threads: int | None = None
@@ -49,5 +52,7 @@ class Settings:
         for name in ("lr", "fidelity", "preview_every"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+        if not 0 <= self.spread <= 1:
+            raise ConfigError(f"spread is {self.spread}: give a share from 0 to 1")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}: give a decay from 0 to just below 1, such as 0.999")

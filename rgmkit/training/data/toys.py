@@ -12,6 +12,8 @@ from torch import Tensor
 from rgmkit.core.random import seeded
 from rgmkit.training.data.base import Data
 
+_POINTS = 3  # keeps the stream of the data apart from that of the noise of the same step
+
 
 class Points(Data):
     """Points (n, 2), never the same twice; the range of the process is the data over their std."""
@@ -25,7 +27,7 @@ class Points(Data):
 
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
         """`size` fresh points."""
-        return self.draw(size, seeded(seed, step))
+        return self.draw(size, seeded(seed, step, _POINTS))
 
 
 class Mixture(Points):

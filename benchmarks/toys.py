@@ -44,7 +44,9 @@ def main() -> None:
             row = measure(name, seed, given.overrides)
             results.setdefault(name, []).append(row)
             found = f"{row['modes']}/{row['of']}"
-            print(f"{name:<14}{seed:>5}{row['steps']:>7}{row['seconds']:>9.1f}{found:>9}{row['inside']:>9.4f}", flush=True)
+            print(
+                f"{name:<14}{seed:>5}{row['steps']:>7}{row['seconds']:>9.1f}{found:>9}{row['inside']:>9.4f}", flush=True
+            )
     if given.json:
         given.json.write_text(json.dumps({"machine": platform.platform(), "results": results}, indent=2))
 

@@ -52,7 +52,7 @@ def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.M
         raise CheckpointError(f"{folder / WEIGHTS} is cut or damaged ({error}): copy it again") from error
     prior = _prior(config, folder, network)
     try:
-        prior.network.load_state_dict(weights)  # type: ignore[union-attr, operator]
+        prior.network.load_state_dict(weights)  # type: ignore[union-attr]
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {reason}") from error

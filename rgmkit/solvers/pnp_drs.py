@@ -13,7 +13,6 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.solvers.measured import noise_of, residual
 
-
 SHARE = 0.15  # of the noise of a level that is left in the network's answers, as a variance
 
 

@@ -20,20 +20,22 @@ SAMPLES = 1000
 
 def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
     """Measure the averaged network and write the model folder `out`."""
-    prior = run.prior()
+    prior, threads = run.prior(), torch.get_num_threads()
     facts = {
         "data": run.config["data"] if isinstance(run.config["data"], (str, dict)) else type(run.data).__name__,
         "images": run.step * run.settings.batch,
         "steps": run.step,
         "seed": run.seed,
         "seconds": round(run.seconds, 1),
-        "machine": f"{platform.machine()}, {run.device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
         "figures": measure(prior, run.data, progress=progress),
     }
     models.save(out, prior, run.config, facts)
 
 
-def measure(prior: RestoringPrior, data: Data, *, n: int = SAMPLES, seed: int = 0, progress: bool = False) -> dict[str, Any]:
+def measure(
+    prior: RestoringPrior, data: Data, *, n: int = SAMPLES, seed: int = 0, progress: bool = False
+) -> dict[str, Any]:
     """Figures of `n` generated images, and of those whose chain starts from real images at level k.
 
     The second kind says which level to work on: where the figures fall from one level to the next, the

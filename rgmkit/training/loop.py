@@ -18,7 +18,7 @@ from rgmkit.training.checkpoint import open_folder, save_checkpoint
 from rgmkit.training.finish import write_model
 from rgmkit.training.log import Log
 from rgmkit.training.preview import write_preview
-from rgmkit.training.setup import Run, set_up
+from rgmkit.training.setup import DEFAULTS, Run, set_up
 
 
 def train(
@@ -54,7 +54,7 @@ def train(
     path = None if isinstance(config, Mapping) else Path(config)
     content = dict(config) if isinstance(config, Mapping) else read_yaml(config)
     folder = path.parent if path else Path()
-    content = take_plugins(override(content, overrides), folder)
+    content = take_plugins(override({**DEFAULTS, **content}, overrides), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
     run = set_up(content, folder=folder, device=torch.device(device))
     open_folder(out, run, resume=resume)
@@ -168,7 +168,7 @@ def judged_levels(target: Tensor, spread: float, generator: torch.Generator) -> 
 def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
     # Gradients of its own parameters only: the other network is passed through, not trained.
-    loss.backward(inputs=optimizer.param_groups[0]["params"])  # type: ignore[no-untyped-call]
+    loss.backward(inputs=optimizer.param_groups[0]["params"])
     optimizer.step()
 
 

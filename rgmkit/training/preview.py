@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from rgmkit.files import written_aside
@@ -34,7 +33,7 @@ def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot(aspect="equal")
     for points, colour, label in ((data, "0.75", "data"), (samples, "tab:red", "samples")):
-        axes.scatter(*torch.as_tensor(points).T.numpy(), s=2, c=colour, linewidths=0, label=label)
+        axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=2, c=colour, linewidths=0, label=label)
     axes.legend(loc="upper right", markerscale=4)
     with written_aside(path) as part:
         figure.savefig(part, format="png", dpi=100)

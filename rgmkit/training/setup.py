@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,8 +96,6 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device) -> 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` with its defaults; the critic defaults to the discriminator that belongs to the network."""
-    import difflib
-
     for key in config:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, 1)
@@ -138,8 +137,8 @@ def _name(spec: Any) -> str:
 
 def _placed(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
     # Convolutions on the CPU and on tensor cores are quickest with the channels last in memory.
-    layout = torch.channels_last if len(data.shape) == 3 else torch.preserve_format
-    return module.to(device=device, memory_format=layout)
+    module = module.to(device)
+    return module.to(memory_format=torch.channels_last) if len(data.shape) == 3 else module
 
 
 def _adam(module: nn.Module, lr: float, settings: Settings) -> torch.optim.Optimizer:

@@ -27,6 +27,7 @@ class PrincipalComponents(nn.Module):
         self.num_features = self.basis.shape[1]
 
     def forward(self, images: Tensor) -> Tensor:
+        """The components of each image, (n, components)."""
         return (images.flatten(1).double() - self.mean) @ self.basis
 
 

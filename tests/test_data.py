@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,10 @@ import rgmkit
 from rgmkit.config import build
 from rgmkit.images import Picture, read, write
 from rgmkit.training.data.files import Arrays, Folder
+from rgmkit.training.settings import Settings
+from rgmkit.training.setup import KEYS
 
+ROOT = Path(__file__).parents[1]
 TINY = "network: {use: unet, width: 8, blocks: 1}\ntraining: {steps: 2, batch: 4, preview_every: 2}\n"
 
 
@@ -198,3 +204,17 @@ def test_trained_on_by_a_path_relative_to_the_yaml(tmp_path, data):
     out = rgmkit.train(config, out=tmp_path / "out", progress=False)
     assert rgmkit.generate(rgmkit.load(out), 2).shape == (2, 3, 16, 16)
     assert rgmkit.models.info(out)["facts"]["images"] == 8
+
+
+def test_the_template_trains_when_its_path_is_set(tmp_path):
+    plain(tmp_path / "pictures", 3)
+    small = ["data.size=16", "network.width=8", "critic.width=8", "training.steps=1", "training.batch=2"]
+    overrides = [f"data.path={tmp_path / 'pictures'}", "training.precision=float32", *small]
+    rgmkit.train(ROOT / "examples" / "folder.yaml", out=tmp_path / "out", overrides=overrides, progress=False)
+    assert rgmkit.load(tmp_path / "out").image_shape == (3, 16, 16)
+
+
+def test_every_key_of_a_configuration_is_documented():
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert {*KEYS, *(field.name for field in fields(Settings))} <= rows

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from rgmkit import models
@@ -15,7 +16,7 @@ from rgmkit.core.random import Streams
 from rgmkit.training.data.base import Data
 from rgmkit.training.setup import Run
 
-SAMPLES = 1000
+SAMPLES, BATCH = 1000, 250
 
 
 def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
@@ -43,24 +44,27 @@ def measure(
     """
     if type(data).score is Data.score:
         return {}
-    device = prior.process.a_by_level.device
-    real = data.examples(n, seed=seed).to(device)
+    real = data.examples(n, seed=seed).to(prior.process.a_by_level.device)
     top = prior.process.levels
     figures: dict[str, Any] = {}
     for level in tqdm(range(top, -1, -1), desc="measuring", disable=not progress, leave=False):
-        generator = Streams(seed, range(n))
-        if level == top:
-            start, y = "noise", prior.process.terminal(real.shape, generator=generator, device=device)
-        else:
-            start, y = f"real level {level}", prior.degrade(real, level, generator=generator)
-        x = descend(prior, y, level, generator) if level else real
-        figures[start if level else "real images"] = {k: float(v) for k, v in data.score(x.cpu()).items()}
+        parts = [
+            descend(prior, part, level, Streams(seed, range(i * BATCH, i * BATCH + len(part))))
+            for i, part in enumerate(real.split(BATCH))
+        ]
+        start = "noise" if level == top else f"real level {level}" if level else "real images"
+        figures[start] = {name: float(value) for name, value in data.score(torch.cat(parts).cpu()).items()}
     return figures
 
 
 @torch.no_grad()
-def descend(prior: RestoringPrior, y: torch.Tensor, level: int, generator: Streams) -> torch.Tensor:
-    """The generation chain from `y` of `level` down to an image."""
+def descend(prior: RestoringPrior, real: Tensor, level: int, generator: Streams) -> Tensor:
+    """The generation chain from `level` down to images: from noise at level T, else from degraded real images."""
+    if level == prior.process.levels:
+        y = prior.process.terminal(real.shape, generator=generator, device=real.device)
+    else:
+        y = prior.degrade(real, level, generator=generator)
+    x = real
     for s in range(level, 0, -1):
         x = prior.restore(y, s, generator=generator)
         y = prior.degrade(x, s - 1, generator=generator)

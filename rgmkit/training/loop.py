@@ -57,6 +57,9 @@ def train(
     content = take_plugins(override({**DEFAULTS, **content}, overrides), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
     run = set_up(content, folder=folder, device=torch.device(device))
+    run.data.batch(
+        run.settings.batch, seed=run.seed, step=0
+    )  # data that cannot be read fails before anything is written
     open_folder(out, run, resume=resume)
     threads = torch.get_num_threads()
     try:

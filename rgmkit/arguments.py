@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from rgmkit import plugins
-from rgmkit.config import Spec, build
+from rgmkit.config import Spec, build, options_of, parse_spec
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.solver import Solver
-from rgmkit.errors import DataError, IncompatibleError, PluginError
+from rgmkit.errors import ConfigError, DataError, IncompatibleError, PluginError
 
 Asked: TypeAlias = str | Spec | Mapping[str, Any]
 """A component by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
@@ -37,12 +37,18 @@ def as_prior(prior: Prior | Asked | Path) -> Prior:
     name = str(prior).partition(":")[0]
     if isinstance(prior, Path) or os.path.isdir(prior) or prior in models.shipped() or "/" in name or "\\" in name:
         return models.load(prior)
+    spec, known = parse_spec(prior), ", ".join(models.shipped()) or "none"
     try:
-        return build("prior", prior)
+        options = options_of(plugins.load_class("prior", spec.name))
     except PluginError as error:
         if any(component.name == name for component in plugins.found("prior")):
             raise
-        raise PluginError(f"{error}; models: {', '.join(models.shipped()) or 'none'}, or a folder ./NAME") from error
+        raise PluginError(f"{error}; models: {known}, or a folder ./NAME") from error
+    if "network" in options and options["network"].required and "network" not in spec.options:
+        raise ConfigError(
+            f"prior {name!r} is a network: give a trained one, a shipped model ({known}) or a model folder"
+        )
+    return build("prior", spec)
 
 
 def default_solver(prior: Prior, degradation: Degradation) -> Solver:
@@ -62,7 +68,7 @@ def check_fits(prior: Prior, shape: tuple[int, ...]) -> None:
     if len(shape) != len(trained) or shape[0] != trained[0]:
         raise IncompatibleError(
             f"the model was trained on {_kind(trained)} and the image asked for is {_kind(shape)}: "
-            f"convert the image, or take another model"
+            f"{'convert the image to grey, or ' if trained[0] == 1 else ''}take another model"
         )
 
 

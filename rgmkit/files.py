@@ -7,6 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rgmkit.errors import DataError
+
+
+def check_place(path: Path) -> None:
+    """Raise a DataError unless a file can be written to `path`: look before a long computation.
+
+    >>> check_place(Path("new_folder/a.png"))
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file in it")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise DataError(f"{path}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"{path}: the folder {folder} cannot be written to")
+
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from rgmkit.arguments import Asked, as_prior, check_fits, default_solver, evalua
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
-from rgmkit.core.random import Streams
+from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.layout import unpack
@@ -40,13 +40,14 @@ def restore(
     NumPy array is alpha: it is set aside and comes back. A tensor `(B, d)` holds points or vectors.
 
     It is computed where the prior's parameters are, in their precision (float64 stays float64 with a
-    prior that has none). Image `i` of the batch draws from (seed, i) alone.
+    prior that has none). Image `i` of the batch draws from (seed, i) alone,
+    and nothing that a measurement drew from `Streams` with the same seed.
 
     Args:
         y: the measurement.
         degradation: what made it: an object, a name, or a spec such as "blur:std=2,noise=0.02".
-        prior: an object, a name or spec such as "tv:weight=0.05", the name of a shipped model, or the
-            folder of a model.
+        prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
+            the folder of a model.
         solver: an object, a name or a spec. Default: `cascade` with a network, `one-shot` when the
             degradation is not linear, and proximal gradient descent, `pgd`, with an explicit prior.
         seed: of everything that the solver draws.
@@ -75,7 +76,7 @@ def restore(
     check_fits(prior, operator.image_shape(tuple(x.shape))[1:])
     problem = Problem.measured(x, operator, prior)
     with evaluating(prior):
-        solution = method.solve(problem, generator=Streams(seed, range(len(x))), callback=callback)
+        solution = method.solve(problem, generator=Streams(seed, range(len(x)), purpose=RESTORING), callback=callback)
     return replace(solution, x=layout.pack(solution.x))
 
 
@@ -155,8 +156,9 @@ def _batches(
     for i in range(count):
         part = indices[i * batch : (i + 1) * batch]
         problem = Problem(prior, (len(part), *shape))
+        generator = Streams(seed, part, purpose=GENERATING)
         with evaluating(prior):
-            solution = solver.solve(problem, generator=Streams(seed, part), callback=_offset(callback, i, count))
+            solution = solver.solve(problem, generator=generator, callback=_offset(callback, i, count))
         yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
 
 

@@ -7,21 +7,31 @@ except components that are registered anyway.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from rgmkit.card import read_card, write_card
-from rgmkit.config import build, read_yaml
+from rgmkit.config import build, make, read_yaml
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 from rgmkit.files import written_aside
 
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The training images: shape of one, and the range of the process in their units."""
+
+    shape: tuple[int, ...] | None = None
+    center: float = 0.5
+    scale: float = 0.5
 
 
 def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.Module | None = None) -> RestoringPrior:
@@ -39,23 +49,17 @@ def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.M
     >>> rgmkit.load("digits").image_shape
     (1, 16, 16)
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = locate(model)
-    config = _config(folder)
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} has no {WEIGHTS}: copy the whole model folder, or train it again") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is cut or damaged ({error}): copy it again") from error
+    config, weights = _config(folder), _weights(folder)
     prior = _prior(config, folder, network)
-    try:
-        prior.network.load_state_dict(weights)  # type: ignore[union-attr]
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {reason}") from error
+    assert isinstance(prior.network, nn.Module)
+    differences = _differences(weights, prior.network.state_dict())
+    if differences:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} holds the weights of another network than {folder / CONFIG} names: "
+            f"{len(differences)} differ, the first is {differences[0]}; copy both files of one model"
+        )
+    prior.network.load_state_dict(weights)
     return prior.to(device).eval().requires_grad_(False)
 
 
@@ -71,8 +75,9 @@ def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: 
 
     network = prior.network
     assert isinstance(network, nn.Module)
-    images = {"shape": list(prior.image_shape or ()) or None, "center": prior.center, "scale": prior.scale}
-    content = {**{key: _writable(value) for key, value in config.items() if key != "plugins"}, "images": images}
+    images = asdict(Images(prior.image_shape, prior.center, prior.scale))
+    content = {**config, "images": images}
+    content = {key: _writable(value) for key, value in content.items() if key != "plugins"}
     with written_aside(folder / WEIGHTS) as part:
         save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, part)
     with written_aside(folder / CONFIG) as part:
@@ -82,11 +87,20 @@ def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: 
 
 
 def info(model: str | Path) -> dict[str, Any]:
-    """What a model folder says of itself: where it is, its configuration, and the facts of its card."""
+    """What a model folder says of itself: where it is, its size, its configuration, and the facts of its card.
+
+    Raises:
+        CheckpointError: if there is no such model, or a file of it is missing or damaged.
+    """
     folder = locate(model)
-    card = folder / CARD
-    facts = read_card(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    return {"folder": str(folder), "config": _config(folder), "facts": facts}
+    config, weights = _config(folder), _weights(folder)
+    try:
+        card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+        facts = read_card(card)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{folder / CARD} is damaged: copy it again, or remove it") from error
+    parameters = sum(weight.numel() for weight in weights.values())
+    return {"folder": str(folder), "parameters": parameters, "config": config, "facts": facts}
 
 
 def shipped() -> list[str]:
@@ -116,21 +130,48 @@ def _config(folder: Path) -> dict[str, Any]:
     return read_yaml(folder / CONFIG)
 
 
+def _weights(folder: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} has no {WEIGHTS}: copy the whole model folder, or train it again") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is cut or damaged ({error}): copy it again") from error
+
+
 def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> RestoringPrior:
     """The prior of a configuration, with weights still to be loaded."""
-    images = config.get("images") or {}
-    shape = tuple(images.get("shape") or ()) or None
     try:
+        given = config.get("images") or {}
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"images is {given!r}: give shape, center and scale")
+        images = make(Images, given, path="images")
         process = build("process", config.get("process"), folder=folder)
         if network is None:
             with torch.random.fork_rng(devices=[]):
-                network = build("network", config.get("network"), process=process, image_shape=shape)
-        given = {"image_shape": shape, "center": images.get("center", 0.5), "scale": images.get("scale", 0.5)}
-        prior = build("prior", config.get("prior", "gan"), process=process, network=network, **given)
+                network = build("network", config.get("network"), process=process, image_shape=images.shape)
+        prior = build(
+            "prior", config.get("prior", "gan"), process=process, network=network, image_shape=images.shape,
+            center=images.center, scale=images.scale,
+        )  # fmt: skip
     except (ConfigError, PluginError) as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
-    assert isinstance(prior, RestoringPrior)
+    if not isinstance(prior, RestoringPrior):
+        raise CheckpointError(f"{folder / CONFIG}: prior {config['prior']!r} has no network: take gan")
     return prior
+
+
+def _differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """The weights that two networks do not share by name and shape, in words."""
+
+    def shape(tensor: Tensor | None) -> str:
+        return "missing" if tensor is None else str(tuple(tensor.shape))
+
+    words = {name: (shape(given.get(name)), shape(expected.get(name))) for name in (*expected, *given)}
+    return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
 
 
 def _writable(value: Any) -> Any:

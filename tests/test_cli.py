@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,8 +85,12 @@ def test_no_arguments_and_version(run):
     assert run("--version").out == f"rgmkit {rgmkit.__version__}\n"
 
 
+def content(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
 @pytest.fixture
-def bad(tmp_path, models) -> dict[str, Path]:
+def bad(tmp_path, models, photo) -> dict[str, Path]:
     """Files that cannot be used."""
     text = tmp_path / "text.png"
     text.write_text("not an image")
@@ -102,7 +107,25 @@ def bad(tmp_path, models) -> dict[str, Path]:
     hollow = tmp_path / "hollow"
     hollow.mkdir()
     (hollow / "config.yaml").write_text((cut / "config.yaml").read_text())
-    return {"text": text, "nan": nan, "small": small, "cut": cut, "empty": empty, "hollow": hollow}
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "config.yaml").write_text((cut / "config.yaml").read_text().replace("width: 8", "width: 16"))
+    (mixed / "model.safetensors").write_bytes((models / "digits" / "model.safetensors").read_bytes())
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.yaml").write_text("images: 3\n")
+    (broken / "model.safetensors").write_bytes((mixed / "model.safetensors").read_bytes())
+    half = tmp_path / "half.png"
+    half.write_bytes(photo.read_bytes()[:-60])
+    colour, deep = tmp_path / "colour.png", tmp_path / "deep.npy"
+    images.write(colour, torch.zeros(3, 8, 8))
+    np.save(deep, np.zeros((1, 5, 8, 8), np.float32))
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    return {
+        "text": text, "nan": nan, "small": small, "cut": cut, "empty": empty, "hollow": hollow, "mixed": mixed,
+        "broken": broken, "half": half, "colour": colour, "deep": deep, "folder": folder,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -117,9 +140,18 @@ def bad(tmp_path, models) -> dict[str, Path]:
         ("degrade TEXT -d blur -o OUT", "not a picture"),
         ("degrade NAN -d blur -o OUT", "NaN"),
         ("degrade SMALL -d downsample:factor=3 -o OUT", "factor 3 is larger than a side"),
+        ("degrade HALF -d blur -o OUT", "cut off or damaged"),
+        ("degrade DEEP -d blur -o OUT", "holds an array of shape (1, 5, 8, 8)"),
+        ("degrade FOLDER -d blur -o OUT", "is a folder: give the path of one picture"),
+        ("degrade PHOTO -d blur:std=6,boundary=reflect -o OUT", "take a smaller kernel"),
         ("degrade PHOTO -d blur -o OUT.gif", "ending '.gif'"),
+        ("degrade PHOTO -d blur -o FOLDER", "is a folder: name a file in it"),
+        ("degrade PHOTO -d blur -o TEXT/a.png", "is a file, not a folder"),
+        ("degrade PHOTO -d blur -o SEALED/new/a.png", "cannot be written to"),
         ("degrade PHOTO -d blur -o OUT --device qpu", "--device is 'qpu'"),
         ("degrade PHOTO -d blur -o OUT --plugin none.py", "no plugin file"),
+        ("degrade PHOTO -d blur -o OUT --plugin TEXT", "give a .py file"),
+        ("degrade PHOTO -d blur -o OUT --seed one", "'one' is not a valid integer"),
         ("degrade PHOTO -o OUT", "Missing option"),
         ("restore NAN -d blur --prior tv -o OUT", "NaN"),
         ("restore PHOTO -d blur --prior tvv -o OUT", "the nearest is 'tv'"),
@@ -128,9 +160,25 @@ def bad(tmp_path, models) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior ./none -o OUT", "./none is not a model folder"),
         ("restore PHOTO -d blur --prior CUT -o OUT", "cut"),
         ("restore PHOTO -d blur --prior EMPTY -o OUT", "config.yaml"),
+        ("restore PHOTO -d blur --prior BROKEN -o OUT", "images is 3: give"),
+        ("restore PHOTO -d blur --prior gan -o OUT", "a model folder"),
+        ("restore PHOTO -d blur --prior tv:weight=-1 -o OUT", "weight is -1"),
+        ("restore COLOUR -d blur --prior MODELS/digits -o OUT", "convert the image to grey"),
+        ("restore DEEP -d downsample --prior MODELS/digits -o OUT", "trained on grey (1, 16, 16)"),
+        ("restore PHOTO -d blur --prior MODELS/digits --solver cascade:start=9 -o OUT", "levels 1 to 4"),
+        ("restore PHOTO -d blur --prior tv -o FOLDER", "is a folder: name a file in it"),
+        ("restore PHOTO -d blur --prior tv -o OUT --truth none.png", "none.png does not exist"),
+        ("restore PHOTO -d blur --prior tv -o OUT --truth COLOUR", "give the image that was measured"),
         ("restore PHOTO -d downsample --prior tv -o OUT --truth PHOTO", "measurement is of an image of shape"),
         ("generate CUT -o OUT", "cut"),
         ("generate HOLLOW -o OUT", "has no model.safetensors"),
+        ("generate MIXED -o OUT", "copy both files of one model"),
+        ("generate MODELS/digits -o OUT.jpg", "ending '.jpg'"),
+        ("generate MODELS/digits -o FOLDER", "is a folder"),
+        ("generate MODELS/digits -o SEALED/a.npz", "cannot be written to"),
+        ("demo -o SEALED", "cannot be written to"),
+        ("demo -o TEXT", "is a file"),
+        ("info CUT", "cut"),
         ("generate no-such-model -o OUT", "no-such-model"),
         ("generate MODELS/digits -n 0 -o OUT", "not in the range"),
         ("generate MODELS/digits --solver pnp-drs -o OUT", "cannot generate"),
@@ -143,16 +191,21 @@ def bad(tmp_path, models) -> dict[str, Path]:
         ("degrade PHOTO --colour red", "No such option"),
     ],
 )
-def test_bad_input_is_one_line_and_touches_nothing(args, message, run, bad, photo, models, tmp_path):
-    names = {**bad, "photo": photo, "models": models, "out": tmp_path / "out.png"}
+def test_bad_input_is_one_line_and_touches_nothing(args, message, run, bad, photo, models, tmp_path, monkeypatch):
+    sealed, kept = tmp_path / "sealed", tmp_path / "out.png"
+    sealed.mkdir()
+    kept.write_bytes(b"of before")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != sealed and access(path, mode))  # for root, too
+    names = {**bad, "photo": photo, "models": models, "out": kept, "sealed": sealed}
     for name, path in names.items():
         args = args.replace(name.upper(), str(path))
-    before = sorted(tmp_path.rglob("*"))
+    before = content(tmp_path)
     ran = run(*args.split())
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("error: ") and ran.err.count("\n") == 1, ran.err
     assert message in ran.err
-    assert sorted(tmp_path.rglob("*")) == before
+    assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize("args", [["--debug", "info", "none"], ["info", "none", "--debug"]])
@@ -255,7 +308,7 @@ def test_generated_images_depend_on_the_seed_only(run, models, tmp_path):
 
 def test_generated_sheet_and_points(run, models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run("generate", models / "digits", "-n", 4) == (0, "", "")
+    assert run("generate", models / "digits", "-n", 4) == (0, "", "written: samples.png\n")
     assert images.read("samples.png").x.shape[-1] > 2 * 16
     again = run("generate", models / "digits", "-n", 4)
     assert again.code == 2 and "samples.png is there already" in again.err
@@ -266,12 +319,6 @@ def test_generated_sheet_and_points(run, models, tmp_path, monkeypatch):
     for name in ("p.png", "q.png"):
         assert run("generate", models / "points", "-n", 20, "-o", name).code == 0
     assert Path("p.png").read_bytes() == Path("q.png").read_bytes()
-
-
-def test_points_without_matplotlib(run, models, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    ran = run("generate", models / "points", "-o", tmp_path / "p.png")
-    assert ran.code == 2 and "pip install 'rgmkit[plot]'" in ran.err
 
 
 def test_train_sets_options_and_refuses_a_full_folder(run, tmp_path):

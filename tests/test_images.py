@@ -140,20 +140,17 @@ def test_floats_are_kept_as_they_are(tmp_path, ending, channels):
     written = write(tmp_path / f"a.{ending}", Picture(x, bits=32))
     back = read(tmp_path / f"a.{ending}")
     assert torch.equal(back.x, x)
-    assert (back.bits, written.clipped, written.notes) == (32, 0, ())
+    assert (back.bits, written.clipped, written.loss) == (32, 0, "")
 
 
 def test_a_measurement_in_8_bits_loses_values_and_says_how_many(tmp_path):
     x = torch.tensor([-0.25, 0.5, 1.25, 1.0]).reshape(1, 1, 2, 2)
     eight = write(tmp_path / "a.png", x)
     assert (eight.clipped, eight.values, eight.quantised) == (2, 4, True)
-    assert eight.notes == (
-        "clipped 2 of 4 values to [0, 1]; .npy keeps them",
-        "rounded to 8 bits; .npy keeps the values",
-    )
+    assert eight.loss == "2 of 4 values are clipped to [0, 1], all are rounded to 8 bits"
     assert (values(read(tmp_path / "a.png")).ravel() == [0, 128, 255, 255]).all()
     sixteen = write(tmp_path / "b.png", Picture(x[..., :1, 1:], bits=16))
-    assert (sixteen.clipped, sixteen.quantised, sixteen.notes) == (0, True, ())
+    assert (sixteen.clipped, sixteen.quantised, sixteen.loss) == (0, True, "")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float64, ">f4"])
@@ -208,7 +205,7 @@ def bad_files(folder):
         "cut.npy": "cut off",
         "nan.npy": "2 of 4 values", "nan.tif": "NaN", "whole.npy": "int64", "complex.npy": "complex128",
         "first.npy": "channels come last", "batch.npy": "one image", "nothing.npy": "no values",
-        "pickled.npy": "allow_pickle", "raw.npy": "not a picture", "int32.tif": "int32",
+        "pickled.npy": "Python objects", "raw.npy": "not a picture", "int32.tif": "int32",
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from analytic import GaussianRestorer, Trainable
 from rgmkit.arguments import as_prior, default_solver, moved
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
+from rgmkit.core.random import Streams, randn
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
 from rgmkit.inference import generate, generate_batches, restore
@@ -29,6 +30,15 @@ class Thin(Degradation):
     def image_shape(self, y_shape):
         return (*y_shape[:-2], 2 * y_shape[-2], 2 * y_shape[-1])
 
+    def embed(self, y):
+        return y.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+
+class Lost(Thin):
+    """Says nothing of a first guess."""
+
+    embed = Degradation.embed
+
 
 class Grey(Degradation):
     def A(self, x):
@@ -36,6 +46,9 @@ class Grey(Degradation):
 
     def image_shape(self, y_shape):
         return (y_shape[0], 3, *y_shape[2:])
+
+    def embed(self, y):
+        return y.expand(-1, 3, -1, -1)
 
 
 class Square(Degradation):
@@ -190,6 +203,8 @@ def test_names_specs_and_models():
             as_prior(missing)
     with pytest.raises(PluginError, match=r"nobody.*models: "):
         as_prior("nobody")
+    with pytest.raises(ConfigError, match="is a network: give a trained one"):
+        as_prior("gan:center=0")
     with pytest.raises(ConfigError):
         restore(y, 3, "tv")
 
@@ -212,6 +227,31 @@ def test_a_seed_gives_the_same_bits_and_the_global_generators_are_left_alone():
     torch.testing.assert_close(first, one[0])  # image 0 draws the same alone
 
 
+class Draw(Solver):
+    """The first thing that the solver's generator gives."""
+
+    generates = True
+
+    def _solve(self, problem, *, generator, callback):
+        self.drawn = randn(problem.shape, generator=generator)
+        return Solution(self.drawn)
+
+
+def test_one_seed_gives_measurement_restoration_and_generation_noise_of_their_own():
+    y = Identity(noise=1)(torch.zeros(3, 1, 4, 6), generator=Streams(5, range(3)))
+    solver, drawn = Draw(), [y]
+    restore(y, Identity(), Anything(), solver=solver, seed=5)
+    drawn.append(solver.drawn)
+    generate(GaussianRestorer(), 3, solver=solver, seed=5)
+    drawn.append(solver.drawn)
+    assert len(torch.cat(drawn)[:, 0, 0, 0].unique()) == 9
+
+
+def test_an_operator_without_a_first_guess_of_the_image_is_refused():
+    with pytest.raises(IncompatibleError, match=r"Lost.embed makes \(1, 4, 6\) .* image is \(1, 8, 12\)"):
+        restore(noise(2, 1, 4, 6), Lost(), Anything(), solver=Stretch())
+
+
 def test_restoring_with_the_prior_comes_nearer_to_the_truth():
     prior = GaussianRestorer()
     truth = generate(prior, 200, seed=3)
@@ -231,10 +271,10 @@ def test_one_evaluation_at_the_noise_of_a_level_is_the_wiener_filter():
 
 def test_the_cascade_draws_from_the_law_of_the_data():
     """With exact posterior draws at every level the answers are exactly N(mean, std^2), white."""
-    prior = GaussianRestorer(mean=0.2, std=0.3)
-    x = 2 * generate(prior, 5000, seed=0) - 1  # in the range of the process; 4 std inside the bounds
+    prior = GaussianRestorer(mean=0.1, std=0.2)
+    x = 2 * generate(prior, 5000, seed=0) - 1  # in the range of the process, whose bounds are 4.5 std away
     assert prior.calls[0][0] == 4
-    values = (x - 0.2) / 0.3
+    values = (x - 0.1) / 0.2
     n = values.numel()
     assert abs(float(values.mean())) < 4.5 / n**0.5
     assert abs(float(values.var()) - 1) < 4.5 * (2 / n) ** 0.5

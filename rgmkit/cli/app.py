@@ -59,7 +59,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def _run(args: Sequence[str] | None, settings: Settings) -> int:
     try:
         code = cli.main(args, prog_name="rgmkit", standalone_mode=False, obj=settings)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rgmkit"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)  # commands say more of what is wrong with a file
 
 
 @dataclass
@@ -130,8 +130,7 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device is {name!r}, which is not available here ({reason}): try --device cpu") from error
+        raise ConfigError(f"--device is {name!r}, which is not available here: try --device cpu") from error
     return device
 
 

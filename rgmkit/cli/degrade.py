@@ -19,8 +19,6 @@ from rgmkit.cli.common import (
 from rgmkit.cli.files import check_output, cropped, is_picture, npy, write_bytes
 from rgmkit.errors import DataError
 
-MEASUREMENT = 1  # the stream of the measurement's noise, apart from those of solvers with the same seed
-
 
 @click.command(
     "degrade",
@@ -42,7 +40,8 @@ MEASUREMENT = 1  # the stream of the measurement's noise, apart from those of so
 def command(image: Path, degradation: str, out: Path, seed: int, device: str | None) -> None:
     """Degrade IMAGE and write the measurement y = A x + noise.
 
-    A measurement has values outside [0, 1]. PNG and JPEG clip and round them, which is said; .npy keeps them.
+    A measurement has values outside [0, 1]. PNG, JPEG and TIFF clip them, 8 bits round them,
+    which is said; .npy keeps them. The noise depends on the seed only.
     """
     import dataclasses
 
@@ -50,7 +49,7 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
 
     from rgmkit import images
     from rgmkit.config import build
-    from rgmkit.core.random import seeded
+    from rgmkit.core.random import Streams
 
     images.check_target(out)
     operator = build("degradation", degradation)
@@ -59,9 +58,10 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
         say(f"note: {image}: {line}")
     where = choose_device(device)
     with torch.no_grad():
-        y = operator.to(where)(picture.x.to(where), generator=seeded(seed, MEASUREMENT)).cpu()
+        y = operator.to(where)(picture.x.to(where), generator=Streams(seed, [0])).cpu()
     if is_picture(y):
-        for line in images.write(out, dataclasses.replace(picture, x=y)).notes:
+        written = images.write(out, dataclasses.replace(picture, x=y))
+        for line in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
             say(f"note: {out}: {line}")
         return
     if out.suffix.lower() != ".npy":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgmkit.errors import ConfigError, DataError
-from rgmkit.files import written_aside
+from rgmkit.files import check_place, written_aside
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,19 +22,14 @@ def fresh_folder(folder: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"{folder} is a file: name a folder with -o")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
+    check_place(folder / "a file")
 
 
 def check_output(path: Path, endings: tuple[str, ...]) -> None:
     """Raise a DataError unless a file with one of `endings` can be written to `path`."""
     if path.suffix.lower() not in endings:
         raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {' or '.join(endings)}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name a file in it")
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise DataError(f"{path}: nothing can be written to {folder}")
+    check_place(path)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

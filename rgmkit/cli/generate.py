@@ -41,6 +41,7 @@ DEFAULT = Path("samples.png")
 @click.option(
     "-o",
     "--out",
+    "asked",
     metavar="FILE",
     type=PATH,
     help=f"A sheet, .png, or uint8 images (N, H, W, C), .npz. [default: {DEFAULT}, if it is not there yet]",
@@ -51,48 +52,44 @@ DEFAULT = Path("samples.png")
 @device_option
 @common_options
 def command(
-    model: str, count: int, out: Path | None, seed: int, solver: str | None, batch: int | None, device: str | None
+    model: str, count: int, asked: Path | None, seed: int, solver: str | None, batch: int | None, device: str | None
 ) -> None:
     """Generate N images, or points, with the trained network MODEL: a shipped model or a model folder.
 
     The images depend on the seed only, not on how many are made at a time. Points of a toy model are drawn
     as a scatter plot, or stored as `points`, float32 (N, 2), in an .npz file.
     """
-    if out is None and DEFAULT.exists():
+    if asked is None and DEFAULT.exists():
         raise ConfigError(f"{DEFAULT} is there already: name a file with -o")
-    out = out or DEFAULT
+    out = asked or DEFAULT
     check_output(out, (".png", ".npz"))
     import torch
 
     from rgmkit.inference import as_prior, generate_batches
+    from rgmkit.layout import quantised
 
     prior = as_prior(model).to(choose_device(device))
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
-    if points and out.suffix.lower() == ".png":
-        _need_matplotlib()
     with progress("generating", "step") as callback:
         batches = generate_batches(prior, count, solver=solver, seed=seed, batch=batch, callback=callback)
-        samples = torch.cat([part.cpu() for part in batches])
+        samples = torch.cat([(part.float() if points else quantised(part, torch.uint8)).cpu() for part in batches])
     (_write_points if points else _write_images)(samples, out)
+    if asked is None:
+        say(f"written: {out}")
 
 
 def _write_images(images: Tensor, out: Path) -> None:
-    import torch
-
     from rgmkit.images import grid, write
-    from rgmkit.layout import quantised
 
     if out.suffix.lower() == ".npz":
-        write_bytes(out, npz(images=quantised(images, torch.uint8).movedim(1, -1).contiguous().numpy()))
+        write_bytes(out, npz(images=images.movedim(1, -1).contiguous().numpy()))
         return
-    enlarge = max(1, 64 // max(images.shape[-2:]))
-    for note in write(out, grid(quantised(images, torch.uint8) / 255, enlarge=enlarge)).notes:
-        say(f"note: {out}: {note}")
+    write(out, grid(images / 255, enlarge=max(1, 64 // max(images.shape[-2:]))))
 
 
 def _write_points(points: Tensor, out: Path) -> None:
     if out.suffix.lower() == ".npz":
-        write_bytes(out, npz(points=points.float().numpy()))
+        write_bytes(out, npz(points=points.numpy()))
         return
     import io
 
@@ -104,10 +101,3 @@ def _write_points(points: Tensor, out: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     write_bytes(out, buffer.getvalue())
-
-
-def _need_matplotlib() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise ConfigError("a plot of points needs matplotlib: pip install 'rgmkit[plot]', or write points.npz with -o")

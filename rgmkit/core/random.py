@@ -13,11 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+RESTORING, GENERATING = 1, 2  # purposes of `Streams`
+
 
 class Streams:
-    """One random stream per image of a batch: image `i` draws from (seed, i) only.
+    """One random stream per image of a batch: image `i` draws from (seed, i, purpose) only.
 
-    Anything that draws with `randn` takes a `Streams` where it takes a `torch.Generator`.
+    Anything that draws with `randn` takes a `Streams` where it takes a `torch.Generator`. Two things that
+    may be drawn with one seed have two purposes, or the noise of one would be the noise of the other:
+    0 is free for measurements, `rgmkit.restore` and `rgmkit.generate` take `RESTORING` and `GENERATING`.
 
     >>> whole = randn((3, 2), generator=Streams(seed=0, indices=range(3)))
     >>> last = randn((1, 2), generator=Streams(seed=0, indices=[2]))
@@ -25,8 +29,8 @@ class Streams:
     True
     """
 
-    def __init__(self, seed: int, indices: Iterable[int]) -> None:
-        self.generators = [seeded(seed, index) for index in indices]
+    def __init__(self, seed: int, indices: Iterable[int], *, purpose: int = 0) -> None:
+        self.generators = [seeded(seed, index, purpose) for index in indices]
 
     def __len__(self) -> int:
         return len(self.generators)

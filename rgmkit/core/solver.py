@@ -41,7 +41,8 @@ class Problem:
         """The problem of restoring `y`; checks that the operator's shapes agree with it.
 
         Raises:
-            IncompatibleError: if `A` of an image of `image_shape(y.shape)` has not the shape of `y`.
+            IncompatibleError: if `A` of an image of `image_shape(y.shape)` has not the shape of `y`, or
+                `embed(y)` not that of the image.
         """
         shape = tuple(degradation.image_shape(tuple(y.shape)))
         with torch.no_grad():
@@ -51,6 +52,13 @@ class Problem:
                 f"{type(degradation).__name__} maps an image of shape {shape[1:]} to {made}, but the "
                 f"measurement has {tuple(y.shape[1:])}: check the size of the measurement and the "
                 f"operator's image_shape"
+            )
+        with torch.no_grad():
+            guess = tuple(degradation.embed(y.new_zeros(1, *made)).shape[1:])
+        if guess != shape[1:]:
+            raise IncompatibleError(
+                f"{type(degradation).__name__}.embed makes {guess} of a measurement {made}, but the image is "
+                f"{shape[1:]}: give the operator an embed with a first guess of the image's shape"
             )
         return Problem(prior, shape, y, degradation)
 
@@ -109,7 +117,8 @@ class Solver(ABC):
         if missing:
             raise IncompatibleError(
                 f"solver {name} needs a prior with {', '.join(sorted(self.needs))}; "
-                f"{prior} has {', '.join(sorted(problem.prior.provides)) or 'none of these'}"
+                f"{prior} has {', '.join(sorted(problem.prior.provides)) or 'none of these'}: "
+                f"take another solver or prior"
             )
         if problem.y is None and not self.generates:
             raise IncompatibleError(f"solver {name} restores a measurement and cannot generate: use cascade")

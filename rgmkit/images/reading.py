@@ -44,13 +44,16 @@ def read(path: str | Path) -> Picture:
         with _quiet():
             array, notes = _decoder(data)(data)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{path} {error}") from error
     except Image.UnidentifiedImageError as error:
         raise DataError(f"{path} is not a picture that can be read: give PNG, JPEG, TIFF or .npy") from error
     except Exception as error:  # a decoder that meets cut or hostile bytes may raise anything
         raise DataError(f"{path} cannot be decoded, it may be cut off or damaged: {_one_line(error)}") from error
-    if array.ndim > 3:
-        raise DataError(f"{path} holds an array of shape {array.shape}: give one image, (H, W) or (H, W, C)")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
+        raise DataError(
+            f"{path} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels "
+            f"come last, 1 to 4 of them (of 2 and 4 the last is alpha)"
+        )
     bits = {"uint8": 8, "uint16": 16}.get(array.dtype.name, 32)
     x, layout = unpack(array, name=str(path))
     alpha = None if layout.alpha is None else layout.alpha.float()
@@ -82,7 +85,12 @@ def _decoder(data: bytes) -> Callable[[bytes], Decoded]:
 
 
 def _npy(data: bytes) -> Decoded:
-    array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)  # raises where it would unpickle
+    try:
+        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise DataError("holds Python objects, which are not read: save uint8, uint16 or floats in [0, 1]") from error
     if array.dtype.kind not in "uf":
         raise DataError(f"holds {array.dtype}: save uint8, uint16 or floats in [0, 1]")
     return array, ()
@@ -125,7 +133,7 @@ def _tiff(data: bytes) -> Decoded:
                 raise
             if page.samplesperpixel == 1:
                 return _pillow(data)  # libtiff knows the compression
-            raise DataError(f"{_one_line(error)}: pip install imagecodecs, or save it without compression") from error
+            raise DataError("has a compression that needs imagecodecs: install it, or save without") from error
         if page.axes.startswith("S"):
             array = np.moveaxis(array, 0, -1)
         if page.photometric.name == "MINISWHITE" and array.dtype.kind == "u":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from rgmkit.errors import DataError
-from rgmkit.files import written_aside
+from rgmkit.files import check_place, written_aside
 from rgmkit.images.picture import Picture
 from rgmkit.layout import quantised, resized
 
@@ -34,7 +33,7 @@ class Written:
         values: number of values of the image.
         clipped: how many of them lay outside [0, 1] and were clipped.
         quantised: whether any was rounded to a step of the depth.
-        notes: all of it in words for the user; empty when the file holds what was given.
+        notes: in words for the user, what was left out.
     """
 
     path: Path
@@ -43,6 +42,17 @@ class Written:
     clipped: int = 0
     quantised: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def loss(self) -> str:
+        """What the values lost, in words; empty where it is no more than the rounding of 16 bits.
+
+        >>> Written(Path("y.png"), bits=8, values=4, clipped=2, quantised=True).loss
+        '2 of 4 values are clipped to [0, 1], all are rounded to 8 bits'
+        """
+        clipped = [f"{self.clipped} of {self.values} values are clipped to [0, 1]"] if self.clipped else []
+        rounded = ["all are rounded to 8 bits"] if self.quantised and self.bits == 8 else []
+        return ", ".join(clipped + rounded)
 
 
 def write(path: str | Path, picture: Picture | Tensor) -> Written:
@@ -74,7 +84,10 @@ def write(path: str | Path, picture: Picture | Tensor) -> Written:
     _replace(path, encode(_stored(full, bits)))
     if bits == 32:
         return Written(path, bits, x.numel(), notes=tuple(notes))
-    return _account(path, x, bits, notes)
+    inside = x.clamp(0, 1)
+    steps = inside * (2**bits - 1)
+    quantised = bool(((steps - steps.round()).abs() > ALIKE).any())
+    return Written(path, bits, x.numel(), int((x != inside).sum()), quantised, tuple(notes))
 
 
 def check_target(path: str | Path) -> None:
@@ -82,27 +95,7 @@ def check_target(path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {', '.join(FORMATS)}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name a file in it")
-    for folder in path.absolute().parents:
-        if folder.exists():
-            if not folder.is_dir():
-                raise DataError(f"{path}: {folder} is a file, not a folder")
-            if not os.access(folder, os.W_OK):
-                raise DataError(f"{path}: the folder {folder} cannot be written to")
-            return
-
-
-def _account(path: Path, x: Tensor, bits: int, notes: list[str]) -> Written:
-    inside = x.clamp(0, 1)
-    clipped = int((x != inside).sum())
-    steps = inside * (2**bits - 1)
-    rounded = bool(((steps - steps.round()).abs() > ALIKE).any())
-    if clipped:
-        notes.append(f"clipped {clipped} of {x.numel()} values to [0, 1]; .npy keeps them")
-    if rounded and bits == 8:
-        notes.append("rounded to 8 bits; .npy keeps the values")
-    return Written(path, bits, x.numel(), clipped, rounded, tuple(notes))
+    check_place(path)
 
 
 def _stored(x: Tensor, bits: int) -> np.ndarray:

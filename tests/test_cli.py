@@ -178,6 +178,7 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("generate MODELS/digits -o SEALED/a.npz", "cannot be written to"),
         ("demo -o SEALED", "cannot be written to"),
         ("demo -o TEXT", "is a file"),
+        ("demo -o CUT", "is not empty: name another folder with -o, or give --overwrite"),
         ("info CUT", "cut"),
         ("generate no-such-model -o OUT", "no-such-model"),
         ("generate MODELS/digits -n 0 -o OUT", "not in the range"),

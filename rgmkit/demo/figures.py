@@ -14,41 +14,52 @@ from rgmkit.images import grid
 if TYPE_CHECKING:
     from rgmkit.demo.main import Row
 
+ENLARGE = 4
+TITLE, LABEL = 0.35, 0.24  # heights of texts, in inches
+
 
 def draw_restorations(path: Path, row: Row) -> None:
     """A sheet with a row of digits for the truth, the measurement and each restoration."""
-    figure = _figure(9, 3.9)
-    figure.suptitle(f"{row.task.title}: PSNR {row.before:.1f} → {row.network:.1f} dB (tv {row.tv:.1f})")
-    for i, (name, digits) in enumerate(row.pictures.items()):
-        axes = figure.add_subplot(len(row.pictures), 1, i + 1)
-        _show(axes, grid(digits, columns=len(digits), enlarge=4))
-        axes.set_title(name, loc="left", fontsize=9, pad=2)
+    sheets = [grid(digits, columns=len(digits), enlarge=ENLARGE) for digits in row.pictures.values()]
+    figure = _figure(9, sheets, row.task.title)
+    for axes, sheet, name in zip(_axes(figure, sheets), sheets, row.pictures, strict=True):
+        _show(axes, sheet, name)
     _save(figure, path)
 
 
 def draw_digits(path: Path, digits: Tensor, training: Tensor, evaluations: int) -> None:
-    """Generated digits on a sheet, and beside each of the first row the nearest training digit."""
-    figure = _figure(7, 8.6)
-    top, below = figure.subplots(2, 1, height_ratios=[10, 2])
-    top.set_title(f"{len(digits)} generated digits, {evaluations} network evaluations each", loc="left")
-    _show(top, grid(digits, columns=10, enlarge=4))
-    nearest = training[torch.cdist(digits[:10].flatten(1), training.flatten(1)).argmin(1)]
-    below.set_title("the first row, and the nearest training digit of each", loc="left", fontsize=9)
-    _show(below, grid(torch.cat([digits[:10], nearest]), columns=10, enlarge=4))
+    """Generated digits on a sheet, and below, for each of its first row, the nearest training digit."""
+    first = digits[:10]
+    nearest = training[torch.cdist(first.flatten(1), training.flatten(1)).argmin(1)]
+    sheets = [grid(x, columns=10, enlarge=ENLARGE) for x in (digits, torch.cat([first, nearest]))]
+    figure = _figure(7, sheets, f"{len(digits)} generated digits, {evaluations} network evaluations each")
+    names = ("from noise, one seed", "the first row again, and below each the nearest training digit")
+    for axes, sheet, name in zip(_axes(figure, sheets), sheets, names, strict=True):
+        _show(axes, sheet, name)
     _save(figure, path)
 
 
-def _figure(width: float, height: float) -> Any:
+def _figure(width: float, sheets: list[Tensor], title: str) -> Any:
+    """A figure as high as sheets of this width, one below the other, with a label each and a title."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
-    return Figure(figsize=(width, height), layout="constrained")
+    height = sum(width * sheet.shape[-2] / sheet.shape[-1] + LABEL for sheet in sheets) + TITLE
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    return figure
 
 
-def _show(axes: Any, sheet: Tensor) -> None:
+def _axes(figure: Any, sheets: list[Tensor]) -> list[Any]:
+    heights = [sheet.shape[-2] / sheet.shape[-1] for sheet in sheets]
+    return list(figure.subplots(len(sheets), 1, height_ratios=heights, squeeze=False)[:, 0])
+
+
+def _show(axes: Any, sheet: Tensor, name: str) -> None:
     axes.imshow(sheet[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(name, loc="left", fontsize=10, pad=3)
     axes.set_axis_off()
 
 
 def _save(figure: Any, path: Path) -> None:
     with written_aside(path) as part:
-        figure.savefig(part, format="png", dpi=110)
+        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})

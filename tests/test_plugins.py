@@ -219,3 +219,12 @@ def test_every_hook_is_documented():
     assert hooks
     for name, hook in hooks.items():
         assert f"def {name}{inspect.signature(hook)}:".replace("'", "") in text
+
+
+def test_files_of_the_same_name_in_two_folders(tmp_path):
+    registry = fresh()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ops.py").write_text(plugin_source(name))
+        registry.add_file(tmp_path / name / "ops.py")
+    assert registry.lookup("degradation", "one").distribution == registry.lookup("degradation", "two").distribution

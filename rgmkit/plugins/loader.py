@@ -43,7 +43,7 @@ class Source:
     @staticmethod
     def of_file(path: Path) -> Source:
         """A Python file, which stands for a distribution of its own name."""
-        return Source(path.stem, path.name, "", lambda: _import_file(path))
+        return Source(str(path), path.name, "", lambda: _import_file(path))  # two folders may both have an ops.py
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Figures of a model of digits, with the table "from real level k": python benchmarks/digits.py [MODEL] --json digits.json.
+"""Figures of a model of digits, with the table "from real level k": python benchmarks/digits.py [MODEL] --json FILE.
 
 On 1,000 generated images: Fréchet distance in 40 principal components over that of two random halves of
 the real digits, share of images that a classifier trained on half of the digits is sure of, share of the

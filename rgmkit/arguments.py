@@ -68,7 +68,7 @@ def check_fits(prior: Prior, shape: tuple[int, ...]) -> None:
     if len(shape) != len(trained) or shape[0] != trained[0]:
         raise IncompatibleError(
             f"the model was trained on {_kind(trained)} and the image asked for is {_kind(shape)}: "
-            f"{'convert the image to grey, or ' if trained[0] == 1 else ''}take another model"
+            f"{'convert the image to grey, or ' if (trained[0], shape[0]) == (1, 3) else ''}take another model"
         )
 
 

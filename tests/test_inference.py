@@ -209,6 +209,17 @@ def test_names_specs_and_models():
         restore(y, 3, "tv")
 
 
+@pytest.mark.parametrize("x", [ints(np.uint8, 5, 7), torch.zeros(1, 1, 5, 7, dtype=torch.uint8)], ids=["array", "ints"])
+def test_a_degradation_measures_floats_only(x):
+    with pytest.raises(DataError, match="Identity measures tensors of floats"):
+        Identity()(x)
+
+
+def test_a_solution_is_shown_in_one_line():
+    shown = repr(restore(noise(2, 1, 4, 6), Identity(noise=0.1), GaussianRestorer()))
+    assert shown.startswith("Solution(x: Tensor (2, 1, 4, 6), nfe=") and len(shown) < 100
+
+
 def draws():
     return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
 

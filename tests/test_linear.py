@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -166,6 +167,9 @@ def test_streams_go_on_where_they_were():
 def test_seeds_of_any_sign_and_order():
     words = [(0,), (1,), (-1,), (0, 1), (1, 1), (1, 2), (2, 1), (2**63,)]
     assert len({float(torch.rand((), generator=seeded(*numbers))) for numbers in words}) == len(words)
+    assert seeded(np.int64(-1), 2).initial_seed() == seeded(-1, 2).initial_seed()
+    with pytest.raises(TypeError):
+        seeded(1.5)
 
 
 def test_no_generator_means_a_fresh_one():

@@ -40,8 +40,8 @@ from rgmkit.errors import DataError
 def command(image: Path, degradation: str, out: Path, seed: int, device: str | None) -> None:
     """Degrade IMAGE and write the measurement y = A x + noise.
 
-    A measurement has values outside [0, 1]. PNG, JPEG and TIFF clip them, 8 bits round them,
-    which is said; .npy keeps them. The noise depends on the seed only.
+    A measurement has values outside [0, 1]. A picture of 8 or 16 bits clips them, and 8 bits
+    round them, which is said; .npy keeps them.
     """
     import dataclasses
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rgmkit import plugins
 from rgmkit.config.signature import check, describe, options_of
 from rgmkit.config.text import Spec, parse_spec
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, PluginError
 from rgmkit.plugins.component import BASES
 
 T = TypeVar("T")
@@ -115,7 +115,10 @@ def prior(name: str, /, **options: Any) -> Any:
     Raises:
         ConfigError, PluginError: as `degradation`.
     """
-    return _named("prior", name, options)
+    try:
+        return _named("prior", name, options)
+    except PluginError as error:
+        raise PluginError(f"{error}; a trained model is loaded with rgmkit.load") from error
 
 
 def solver(name: str, /, **options: Any) -> Any:

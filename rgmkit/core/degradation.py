@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.random import Randomness, randn
-from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
+from rgmkit.errors import AccuracyWarning, ConfigError, DataError, IncompatibleError
 
 if TYPE_CHECKING:
     import deepinv
@@ -101,7 +101,16 @@ class Degradation(nn.Module, ABC):
 
     @final  # type: ignore[misc]  # torch declares forward as an attribute
     def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Measure: `A x + noise * e`. Without a generator the noise is a fresh draw."""
+        """Measure: `A x + noise * e`. Without a generator the noise is a fresh draw.
+
+        Raises:
+            DataError: if `x` is no tensor of floats.
+        """
+        if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
+            what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise DataError(
+                f"{type(self).__name__} measures tensors of floats in [0, 1], not {what}: convert the image"
+            )
         y = self.A(x)
         if self.noise == 0:
             return y

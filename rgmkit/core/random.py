@@ -6,6 +6,7 @@ not on the size of the batch it happens to be in.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -46,7 +47,7 @@ def seeded(*entropy: int) -> torch.Generator:
     >>> bool(torch.rand(3, generator=a).equal(torch.rand(3, generator=b)))
     True
     """
-    words = [number % 2**64 for number in entropy]
+    words = [operator.index(number) % 2**64 for number in entropy]
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
 

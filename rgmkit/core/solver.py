@@ -63,7 +63,7 @@ class Problem:
         return Problem(prior, shape, y, degradation)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """The answer `x`, what it cost, and how it was reached.
 
@@ -78,6 +78,10 @@ class Solution:
     nfe: int = 0
     seconds: float = 0.0
     trace: list[dict[str, float]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        x = f"{type(self.x).__name__} {tuple(getattr(self.x, 'shape', ()))}"
+        return f"Solution(x: {x}, nfe={self.nfe}, seconds={self.seconds:.3g}, trace: {len(self.trace)} steps)"
 
 
 class Solver(ABC):

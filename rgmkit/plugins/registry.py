@@ -18,6 +18,7 @@ from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, reason
 
 BUILT_IN = "rgmkit"
 DISABLE = "RGMKIT_PLUGINS_DISABLE"
+KIND_WORDS = {"objective": "an objective", "data": "a data set"}
 log = logging.getLogger(__name__)
 
 
@@ -156,7 +157,8 @@ class Registry:
             text += f": there are {', '.join(known) or 'none'}" if kind else ": see 'rgmkit plugins'"
         elsewhere = [c for c in self.found() if c.name == name]
         if elsewhere:
-            text += f" ({name!r} is a {elsewhere[0].kind})"
+            other = elsewhere[0].kind
+            text += f" ({name!r} is {KIND_WORDS.get(other, f'a {other}')})"
         if self.failures:
             text += f"; it may belong to a plugin that failed: {'; '.join(map(str, self.failures))}"
         if self.disabled:

@@ -100,7 +100,7 @@ def info(model: str | Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{folder / CARD} is damaged: copy it again, or remove it") from error
     parameters = sum(weight.numel() for weight in weights.values())
-    return {"folder": str(folder), "parameters": parameters, "config": config, "facts": facts}
+    return {"folder": str(folder), "parameters": parameters, "facts": facts, "config": config}
 
 
 def shipped() -> list[str]:

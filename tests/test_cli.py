@@ -240,6 +240,9 @@ def test_degrade_keeps_the_measurement_in_npy(run, photo, tmp_path):
     assert first.read_bytes() == second.read_bytes()
     error = np.load(first) - images.read(photo).x[0, 0].numpy()
     assert abs(error.std() - 0.2) < 0.03
+    noisy = rgmkit.degradation("gaussian-noise:noise=0.2")  # in Python: the same
+    y = noisy(images.read(photo).x, generator=rgmkit.Streams(5, [0]))
+    assert (y[0, 0].numpy() == np.load(first)).all()
     run("degrade", photo, "-d", "gaussian-noise:noise=0.2", "--seed", 6, "-o", second)
     assert first.read_bytes() != second.read_bytes()
 
@@ -331,6 +334,7 @@ def test_train_sets_options_and_refuses_a_full_folder(run, tmp_path):
     assert (ran.code, ran.out) == (0, f"{tmp_path / 'model'}\n")
     facts = json.loads(run("info", tmp_path / "model", "--json").out)
     assert facts["config"]["process"] == {"use": "gaussian", "levels": 3}
+    assert facts["parameters"] == sum(p.numel() for p in rgmkit.load(tmp_path / "model").parameters())
     assert "levels" in run("info", tmp_path / "model").out
     assert run(*args, "--set", "training.steps=2").code == 2
 

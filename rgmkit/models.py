@@ -105,7 +105,7 @@ def info(model: str | Path) -> dict[str, Any]:
 
 def shipped() -> list[str]:
     """Names of the models that come with rgmkit."""
-    return sorted(entry.name for entry in Path(str(files("rgmkit"))).joinpath("shipped").iterdir() if entry.is_dir())
+    return sorted(config.parent.name for config in Path(str(files("rgmkit"))).glob(f"shipped/*/{CONFIG}"))
 
 
 def locate(model: str | Path) -> Path:

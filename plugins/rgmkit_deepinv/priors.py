@@ -91,7 +91,7 @@ class TV(ExplicitPrior):
     The default weight is .1 dB below the best one on average, .3 dB at most on photographs, .9 dB on digits.
 
     Args:
-        weight: factor of `h`, 0 or more. Default: from the noise, see `ExplicitPrior`.
+        weight: factor of `h`, 0 or more; most useful are 1 to 25. Default: from the noise, see `ExplicitPrior`.
         steps: of the inner iteration of a prox on its own.
         warm_steps: of the inner iteration of each prox in the run of a solver.
 

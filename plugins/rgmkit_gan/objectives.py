@@ -106,5 +106,6 @@ class Relativistic(Objective):
 
     def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
         """`E softplus(D(real) - D(fake))`."""
-        real, fake = judge(critic, pair)
-        return softplus(real - fake).mean()
+        with torch.no_grad():
+            real = critic(pair.real, pair.level)
+        return softplus(real - critic(pair.fake, pair.level)).mean()

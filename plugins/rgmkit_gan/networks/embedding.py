@@ -31,5 +31,6 @@ def fourier_features(x: Tensor, octaves: int) -> Tensor:
     """`x` beside `sin` and `cos` of `2^k pi x / 2`, k = 0 … octaves - 1, along dimension 1."""
     if octaves == 0:
         return x
-    angles = torch.cat([x * (torch.pi / 2 * 2**k) for k in range(octaves)], dim=1)
+    frequencies = torch.pi / 2 * 2 ** torch.arange(octaves, dtype=x.dtype, device=x.device)
+    angles = (x[:, None] * frequencies[:, None]).flatten(1, 2)
     return torch.cat([x, angles.sin(), angles.cos()], dim=1)

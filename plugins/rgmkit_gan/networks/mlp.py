@@ -18,15 +18,15 @@ class _ResidualMLP(nn.Module):
     def __init__(self, inputs: int, outputs: int, levels: int, width: int, depth: int) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs, width)
-        self.level = nn.ModuleList(nn.Embedding(levels, width) for _ in range(depth))
+        self.level = nn.Embedding(levels, depth * width)
         self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.leave = nn.Linear(width, outputs)
 
     def forward(self, features: Tensor, t: Tensor) -> Tensor:
-        h = self.enter(features)
-        for level, first, second in zip(self.level, self.first, self.second, strict=True):
-            h = h + second(silu(first(silu(h)) + level(t)))
+        h, shifts = self.enter(features), self.level(t).chunk(len(self.first), dim=1)
+        for shift, first, second in zip(shifts, self.first, self.second, strict=True):
+            h = h + second(silu(first(silu(h)) + shift))
         return self.leave(silu(h))
 
 

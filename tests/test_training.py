@@ -147,6 +147,10 @@ def test_a_third_party_degradation_is_trained_on_by_name(tmp_path):
         ({"training": {"steps": 0}}, "training"),
         ({"data": "digitz"}, "digits"),
         ({"process": {"use": "gaussian", "levels": "four"}}, "process.levels"),
+        ({"process": "multiscale"}, "multiscale"),
+        ({"network": "unet"}, "unet is a network for images"),
+        ({"critic": torch.nn.Linear(3, 1)}, "critic"),
+        ({"training": {"spread": 2}}, "spread"),
     ],
 )
 def test_wrong_configurations_name_the_place(tmp_path, change, word):

@@ -18,6 +18,7 @@ from rgmkit.training.checkpoint import open_folder, save_checkpoint
 from rgmkit.training.finish import write_model
 from rgmkit.training.log import Log
 from rgmkit.training.preview import write_preview
+from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import DEFAULTS, Run, set_up
 
 
@@ -57,9 +58,7 @@ def train(
     content = take_plugins(override({**DEFAULTS, **content}, overrides), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
     run = set_up(content, folder=folder, device=torch.device(device))
-    run.data.batch(
-        run.settings.batch, seed=run.seed, step=0
-    )  # data that cannot be read fails before anything is written
+    rehearse(run)
     open_folder(out, run, resume=resume)
     threads = torch.get_num_threads()
     try:

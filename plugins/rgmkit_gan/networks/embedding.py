@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rgmkit.errors import ConfigError
+
 
 class Correction(nn.Module):
     """`x_hat = a_{t+1} y + sigma_{t+1} u`: the best linear guess for unit-variance data, plus a correction.
@@ -25,6 +27,14 @@ class Correction(nn.Module):
         """The answer from the input `y` and the correction `u`."""
         shape = (-1, *[1] * (y.ndim - 1))
         return self.a[t].view(shape) * y + self.sigma[t].view(shape) * u
+
+
+def first_axis(image_shape: tuple[int, ...], *, axes: int, network: str) -> int:
+    """The channels of images (C, H, W), or the dimension of points (d,); a ConfigError if it is the other kind."""
+    if len(image_shape) != axes:
+        kinds = {1: "points (d,)", 3: "images (C, H, W)"}
+        raise ConfigError(f"{network} is a network for {kinds[axes]}, and the data has shape {tuple(image_shape)}")
+    return image_shape[0]
 
 
 def fourier_features(x: Tensor, octaves: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from rgmkit.core.process import ForwardProcess
-from rgmkit_gan.networks.embedding import Correction, fourier_features
+from rgmkit_gan.networks.embedding import Correction, first_axis, fourier_features
 
 
 class _ResidualMLP(nn.Module):
@@ -53,7 +53,7 @@ class MLP(nn.Module):
         latent: int = 2,
     ) -> None:
         super().__init__()
-        (d,) = image_shape
+        d = first_axis(image_shape, axes=1, network="mlp")
         self.latent, self.octaves = latent, octaves
         self.body = _ResidualMLP(d * (1 + 2 * octaves) + latent, d, process.levels, width, depth)
         self.correct = Correction(process.a_by_level, process.sigma_by_level)
@@ -78,7 +78,7 @@ class MLPDiscriminator(nn.Module):
         octaves: int = 4,
     ) -> None:
         super().__init__()
-        (d,) = image_shape
+        d = first_axis(image_shape, axes=1, network="mlp-discriminator")
         self.octaves = octaves
         self.body = _ResidualMLP(d * (1 + 2 * octaves), 1, process.levels, width, depth)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle, silu
 
 from rgmkit.core.process import ForwardProcess
-from rgmkit_gan.networks.embedding import Correction
+from rgmkit_gan.networks.embedding import Correction, first_axis
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
@@ -88,7 +88,7 @@ class UNet(nn.Module):
         latent: int = 16,
     ) -> None:
         super().__init__()
-        channels, style = image_shape[0], 2 * width
+        channels, style = first_axis(image_shape, axes=3, network="unet"), 2 * width
         widths = [width * m for m in multipliers]
         self.patch, self.latent, self.multiple = patch, latent, patch * 2 ** (len(widths) - 1)
         self.style = _Style(process.levels, latent, style)
@@ -184,10 +184,11 @@ class UNetDiscriminator(nn.Module):
         patch: int = 2,
     ) -> None:
         super().__init__()
+        channels = first_axis(image_shape, axes=3, network="unet-discriminator")
         style, widths = 2 * width, [width * m for m in multipliers]
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
         self.level = nn.Embedding(process.levels, style)
-        self.enter = _conv(image_shape[0] * patch**2, widths[0])
+        self.enter = _conv(channels * patch**2, widths[0])
         self.scales = nn.ModuleList()
         inputs = widths[0]
         for w in widths:

@@ -1,0 +1,52 @@
+"""One batch through every part of a run, so that what does not fit is found before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from rgmkit.arguments import evaluating
+from rgmkit.core.random import randn, seeded
+from rgmkit.errors import ConfigError, RgmkitError
+from rgmkit.training.setup import Run
+
+
+@torch.no_grad()
+def rehearse(run: Run) -> None:
+    """Degrade, restore and judge the first batch; nothing in `run` changes.
+
+    Raises:
+        ConfigError: naming the part that does not take what it is given.
+        RgmkitError: as the data or the process raise it.
+    """
+    x = run.data.batch(run.settings.batch, seed=run.seed, step=0).to(run.device)
+    x = (x - run.data.center) / run.data.scale
+    shape, generator = tuple(x.shape[1:]), seeded(run.seed)
+    levels = torch.arange(len(x), device=run.device) % run.process.levels + 1
+    with torch.random.fork_rng(devices=[]), evaluating(run.network), evaluating(run.critic):
+        with _part("process", shape):
+            y = run.process.degrade(x, levels, generator=generator)
+        with _part("network", shape):
+            z = randn((len(x), getattr(run.network, "latent", 0)), generator=generator, device=run.device)
+            x_hat = run.network(y, levels - 1, z)
+        if x_hat.shape != x.shape:
+            raise ConfigError(
+                f"network: it makes {tuple(x_hat.shape[1:])} of data of shape {shape}: take one that fits"
+            )
+        with _part("critic", shape):
+            judged = run.critic(x_hat, levels - 1)
+        if judged.shape != (len(x),):
+            raise ConfigError(f"critic: it gives {tuple(judged.shape)} for {len(x)} images: give one number each, (B,)")
+
+
+@contextmanager
+def _part(name: str, shape: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except RgmkitError:
+        raise
+    except Exception as error:  # of whatever kind a module of somebody else's raises
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ConfigError(f"{name}: it does not take data of shape {shape} ({reason}): take one that fits") from error

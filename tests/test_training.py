@@ -167,6 +167,14 @@ def test_levels_keep_their_proportions_in_every_batch(tmp_path):
         assert (count - torch.tensor([16, 12, 8, 4])).abs().max() <= 1
 
 
+def test_learning_rate_restarts_for_the_final_steps(tmp_path):
+    config = {**POINTS, "training": {"steps": 30, "final_steps": 10, "lr": 1e-2, "final_lr": 1e-3}}
+    schedule = set_up(config, folder=tmp_path, device=torch.device("cpu")).schedules[0]
+    rates = [1e-2 * schedule.lr_lambdas[0](step) for step in range(31)]
+    assert rates[0] == pytest.approx(1e-2) and rates[10] == pytest.approx(5e-3) and rates[19] < 1e-4
+    assert rates[20] == pytest.approx(1e-3) and rates[25] == pytest.approx(5e-4) and rates[30] == pytest.approx(0)
+
+
 def test_every_example_once_per_epoch():
     data = Digits()
     seen = torch.cat([data.batch(100, seed=3, step=step) for step in range(15)])

@@ -119,7 +119,8 @@ def train_step(run: Run) -> dict[str, float]:
     # The restorer's answers, degraded again to one level down, beside the data at that level.
     with _precision(run):
         x_hat = run.network(_channels_last(y), level - 1, z).float()
-    target = judged_levels(level - 1, settings.spread, generator)
+    spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
+    target = judged_levels(level - 1, spread, generator)
     sigma = process.sigma(target)
     real = _channels_last(process.degrade(x, target, generator=generator))
     fake = _channels_last(process.degrade(x_hat, target, generator=generator))

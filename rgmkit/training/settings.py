@@ -23,6 +23,9 @@ class Settings:
         fidelity: weight lambda of the fidelity term.
         spread: share of the answers that the critic judges at a level drawn below their target's, where it
             sees more of them; 0 as published.
+        final_steps: of `steps`, the last ones: without spread, along a second cosine. Spread finds every
+            mode quickly, and the published objective then sets each level's law right.
+        final_lr: learning rate of both networks at the start of the final steps.
         level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
         precision: "bf16" runs the networks in bfloat16 where that is safe.
         threads: CPU threads; small networks are quickest with one.
@@ -39,6 +42,8 @@ class Settings:
     ema: float = 0.999
     fidelity: float = 1e-3
     spread: float = 0.0
+    final_steps: int = 0
+    final_lr: float = 2e-4
     level_weights: tuple[float, ...] | None = None
     precision: Literal["float32", "bf16"] = "float32"
     threads: int | None = None
@@ -49,9 +54,11 @@ class Settings:
         for name in ("steps", "batch", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("lr", "fidelity", "preview_every"):
+        for name in ("lr", "fidelity", "preview_every", "final_steps", "final_lr"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+        if self.final_steps >= self.steps:
+            raise ConfigError(f"final_steps is {self.final_steps} of {self.steps} steps: give fewer")
         if not 0 <= self.spread <= 1:
             raise ConfigError(f"spread is {self.spread}: give a share from 0 to 1")
         if not 0 <= self.ema < 1:

@@ -146,10 +146,13 @@ def _adam(module: nn.Module, lr: float, settings: Settings) -> torch.optim.Optim
 
 
 def _cosine(optimizer: torch.optim.Optimizer, settings: Settings) -> LambdaLR:
-    final, steps = settings.lr_final, settings.steps
+    final, steps, last = settings.lr_final, settings.steps - settings.final_steps, settings.final_steps
+    restart = settings.final_lr / optimizer.defaults["lr"] if last else 0.0
 
     def share(step: int) -> float:
-        return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+        if step < steps or not last:
+            return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+        return restart * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2
 
     return LambdaLR(optimizer, share)
 

@@ -71,7 +71,7 @@ def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: 
         config: the training configuration; objects in it are written as the names of their classes.
         facts: for the model card: data, steps, seed, seconds, figures.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialise
 
     network = prior.network
     assert isinstance(network, nn.Module)
@@ -79,7 +79,8 @@ def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: 
     content = {**config, "images": images}
     content = {key: _writable(value) for key, value in content.items() if key != "plugins"}
     with written_aside(folder / WEIGHTS) as part:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, part)
+        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        part.write_bytes(serialise(weights))  # with the user's usual permissions, unlike `save_file`
     with written_aside(folder / CONFIG) as part:
         part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with written_aside(folder / CARD) as part:

@@ -23,8 +23,9 @@ class Settings:
         fidelity: weight lambda of the fidelity term.
         spread: share of the answers that the critic judges at a level drawn below their target's, where it
             sees more of them; 0 as published.
-        final_steps: of `steps`, the last ones: without spread, along a second cosine. Spread finds every
-            mode quickly, and the published objective then sets each level's law right.
+        final_steps: of `steps`, the last ones: without spread, along a second cosine. About as many as the
+            average is long, 1/(1 - ema): the averaged weights then lie between those of both losses, which
+            measured better than either; the published loss alone loses again what spread has found.
         final_lr: learning rate of both networks at the start of the final steps.
         level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
         precision: "bf16" runs the networks in bfloat16 where that is safe.

@@ -1,0 +1,58 @@
+"""The shipped model: it restores, it generates digits that are new, and the same seed gives the same bits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import rgmkit
+from rgmkit.demo.main import TASKS
+from rgmkit.metrics import psnr
+from rgmkit.models import info, locate
+from rgmkit.training.data.digits import Digits
+
+COUNT = 60  # held-back digits
+
+
+@pytest.fixture(scope="module")
+def prior() -> rgmkit.RestoringPrior:
+    return rgmkit.load("digits")
+
+
+@pytest.mark.parametrize("task", TASKS, ids=["denoise", "deblur", "superresolve"])
+@pytest.mark.parametrize("solver", ["cascade", "pnp-drs"])
+def test_restores_better_than_total_variation(prior, task, solver):
+    truth = Digits(split="held-back").images[:COUNT]
+    degradation = rgmkit.degradation(task.degradation)
+    y = degradation(truth, generator=rgmkit.Streams(3, range(COUNT)))
+    before, variation, learned = (
+        float(psnr(x.clamp(0, 1), truth).mean())
+        for x in (
+            degradation.embed(y),
+            rgmkit.restore(y, degradation, task.tv).x,
+            rgmkit.restore(y, degradation, prior, solver=solver, seed=3).x,
+        )
+    )
+    assert learned > variation + 1 > before + 1
+
+
+def test_generates_new_digits_of_every_class(prior):
+    digits = rgmkit.generate(prior, 300, seed=5)
+    score = Digits().score(digits)
+    recorded = info("digits")["facts"]["figures"]["noise"]
+    assert score["frechet"] < 1.5 * recorded["frechet"]
+    assert score["sure"] > recorded["sure"] - 0.1  # 3.5 standard errors of 300 samples at most
+    assert score["least class"] > 0.02 and score["nearest"] > 1
+
+
+def test_same_seed_same_bits_whatever_the_batch(prior):
+    digits = rgmkit.generate(prior, 6, seed=1)
+    assert digits.equal(rgmkit.generate("digits", 6, seed=1))
+    torch.testing.assert_close(rgmkit.generate(prior, 6, seed=1, batch=4), digits, atol=1e-5, rtol=0)
+    assert not digits.equal(rgmkit.generate(prior, 6, seed=2))
+
+
+def test_it_is_small_and_holds_no_code():
+    folder = locate("digits")
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.yaml", "model.safetensors"]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6

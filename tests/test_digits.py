@@ -37,11 +37,11 @@ def test_restores_better_than_total_variation(prior, task, solver):
 
 
 def test_generates_new_digits_of_every_class(prior):
-    digits = rgmkit.generate(prior, 300, seed=5)
+    digits = rgmkit.generate(prior, 1000, seed=5)  # as many as recorded: a Fréchet distance grows as samples get fewer
     score = Digits().score(digits)
     recorded = info("digits")["facts"]["figures"]["noise"]
     assert score["frechet"] < 1.5 * recorded["frechet"]
-    assert score["sure"] > recorded["sure"] - 0.1  # 3.5 standard errors of 300 samples at most
+    assert score["sure"] > recorded["sure"] - 0.1  # 7 standard errors of 1,000 samples
     assert score["least class"] > 0.02 and score["nearest"] > 1
 
 

@@ -1,0 +1,1 @@
+"""Experiments: a grid of images, degradations, methods and seeds, run cell by cell, and its report."""

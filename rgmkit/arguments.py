@@ -16,7 +16,7 @@ from torch import nn
 from rgmkit import plugins
 from rgmkit.config import Spec, build, options_of, parse_spec
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, PluginError
 
@@ -52,7 +52,9 @@ def as_prior(prior: Prior | Asked | Path) -> Prior:
 
 
 def default_solver(prior: Prior, degradation: Degradation) -> Solver:
-    """The solver that fits: `cascade`, `one-shot`, or `pgd` for a prior that is no network."""
+    """The solver that fits: `cascade`, `one-shot`, `pgd` for a prior that is no network, `pinv` for none."""
+    if isinstance(prior, NoPrior):
+        return build("solver", "pinv")
     if not isinstance(prior, RestoringPrior):
         return build("solver", "pgd")
     return build("solver", "cascade" if degradation.linear else "one-shot")

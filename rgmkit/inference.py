@@ -14,7 +14,7 @@ from torch import Tensor
 from rgmkit.arguments import Asked, as_prior, check_fits, default_solver, evaluating, home, moved
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import Prior
+from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
@@ -26,7 +26,7 @@ BATCH_PIXELS, BATCH_MOST = 2**18, 1024  # of a batch that generates: about 1 GB 
 def restore(
     y: Any,
     degradation: Degradation | Asked,
-    prior: Prior | Asked | Path,
+    prior: Prior | Asked | Path | None = None,
     *,
     solver: Solver | Asked | None = None,
     seed: int = 0,
@@ -47,9 +47,10 @@ def restore(
         y: the measurement.
         degradation: what made it: an object, a name, or a spec such as "blur:std=2,noise=0.02".
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
-            the folder of a model.
+            the folder of a model. None: only the measurement counts.
         solver: an object, a name or a spec. Default: `cascade` with a network, `one-shot` when the
-            degradation is not linear, and proximal gradient descent, `pgd`, with an explicit prior.
+            degradation is not linear, proximal gradient descent, `pgd`, with an explicit prior, and the
+            pseudo-inverse, `pinv`, without one.
         seed: of everything that the solver draws.
         callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats.
 
@@ -65,7 +66,7 @@ def restore(
     ((16, 20), dtype('uint8'))
     """
     operator: Degradation = build("degradation", degradation)
-    prior = as_prior(prior)
+    prior = NoPrior() if prior is None else as_prior(prior)
     method: Solver = default_solver(prior, operator) if solver is None else build("solver", solver)
     x, layout = unpack(y, name="y")
     device, dtype = home(prior)

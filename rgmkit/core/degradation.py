@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
+from rgmkit.core.noise import wavelet_std
 from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import AccuracyWarning, ConfigError, DataError, IncompatibleError
 
@@ -90,6 +91,14 @@ class Degradation(nn.Module, ABC):
     def embed(self, y: Tensor) -> Tensor:
         """A first guess in the shape of the image. Default: the measurement itself."""
         return y
+
+    def estimate_noise(self, y: Tensor) -> float:
+        """The noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
+
+        Raises:
+            DataError: if `y` is no batch of images.
+        """
+        return wavelet_std(y, type(self).__name__)
 
     def at(self, severity: float) -> Degradation:
         """The same family between nothing (severity 0) and this operator (severity 1).

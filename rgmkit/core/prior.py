@@ -42,6 +42,11 @@ class Prior(nn.Module, ABC):
         return IncompatibleError(f"the prior {type(self).__name__} has no {what} (it has {has})")
 
 
+@final
+class NoPrior(Prior):
+    """Nothing is believed of the image: only what was measured counts."""
+
+
 class RestoringPrior(Prior):
     """A prior given by a network that undoes every level of a forward process.
 

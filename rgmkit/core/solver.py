@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import Prior
+from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
 from rgmkit.errors import IncompatibleError
 
@@ -118,6 +118,11 @@ class Solver(ABC):
         """Raise an IncompatibleError, got and expected, unless this solver can answer `problem`."""
         name, prior = type(self).__name__, type(problem.prior).__name__
         missing = self.needs - problem.prior.provides
+        if missing and isinstance(problem.prior, NoPrior):
+            raise IncompatibleError(
+                f"solver {name} needs a prior with {', '.join(sorted(self.needs))}, and there is none: give a "
+                f"prior, such as tv or a trained model, or take solver pinv"
+            )
         if missing:
             raise IncompatibleError(
                 f"solver {name} needs a prior with {', '.join(sorted(self.needs))}; "

@@ -12,6 +12,7 @@ def rgmkit_components() -> list[Component]:
     return [
         Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
+        Component("solver", "pinv", "rgmkit.solvers.pinv:PseudoInverse", "Least squares, with no prior"),
         Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
         Component("process", "severity", "rgmkit.core.severity:SeverityProcess", "The severities of any degradation"),
         Component("data", "digits", "rgmkit.training.data.digits:Digits", "Handwritten digits, 16x16"),

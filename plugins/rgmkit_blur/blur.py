@@ -1,37 +1,25 @@
-"""Blur by convolution with a kernel."""
+"""Blur with a Gaussian, a straight motion, or a kernel from a file."""
 
 from __future__ import annotations
 
-import functools
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Literal, get_args
-
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+from typing import Literal, final
 
 from rgmkit.core.degradation import Degradation, check_severity
-from rgmkit.core.fourier import reciprocal, widen
-from rgmkit.core.linear import per_image
-from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit_blur.kernels import Gaussian, Kernel, Motion, read_kernel
+from rgmkit.errors import ConfigError
+from rgmkit_blur.convolution import Boundary, Convolution
+from rgmkit_blur.kernels import Gaussian, Motion, read_kernel
 
-Boundary = Literal["circular", "reflect", "replicate"]
 SHAPES = {"gaussian": Gaussian, "motion": Motion}
 
 
-class Blur(Degradation):
-    """`y = k * x + noise * e`: convolution of each channel with a kernel k that sums to 1.
+@final
+class Blur(Convolution):
+    """`y = k * x + noise * e` with a Gaussian, a straight motion, or a kernel from a file.
 
-    With a circular boundary the operator is diagonal in the Fourier domain, and so are its prox and
-    pseudo-inverse. The pseudo-inverse leaves out the frequencies with `|K| <= sqrt(eps)` (3.5e-4 in
-    float32, 1.5e-8 in float64). With `reflect` (about the centre of the outermost pixel) and `replicate`
-    the adjoint is exact, and prox and pinv are those of conjugate gradients.
-
-    Severity s has a Gaussian of std `s * std` or a motion of `s * length`; a kernel from a file is
-    blended with the image.
+    Adjoint, prox and pinv are those of `Convolution`. Severity s has a Gaussian of std `s * std` or a motion
+    of `s * length`; a kernel from a file is blended with the image.
 
     Args:
         kernel: gaussian, motion, or the path of an image whose grey values are the kernel.
@@ -45,6 +33,7 @@ class Blur(Degradation):
         ConfigError: for an option that the kernel has not, such as `angle` with a Gaussian.
         DataError: if the kernel's file cannot be used.
 
+    >>> import torch
     >>> blur = Blur(kernel="motion", length=3)
     >>> x = torch.tensor([[9.0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])[None, None]
     >>> blur.A(x).round().int()[0, 0]
@@ -62,55 +51,12 @@ class Blur(Degradation):
         boundary: Boundary = "circular",
         noise: float = 0.0,
     ) -> None:
-        super().__init__(noise=noise)
-        if boundary not in get_args(Boundary):
-            raise ConfigError(f"boundary is {boundary!r}: give {', '.join(get_args(Boundary))}")
         given = {"std": std, "length": length, "angle": angle}
-        self.shape = _shape(str(kernel), {name: value for name, value in given.items() if value is not None})
-        self.taps = self.shape.kernel() if self.shape else read_kernel(Path(kernel))
-        self.kernel, self.boundary = kernel, boundary
-
-    def A(self, x: Tensor) -> Tensor:
-        """`k * x`, each channel on its own.
-
-        Raises:
-            IncompatibleError: if half the kernel is wider than an image that is to be reflected.
-        """
-        if self.boundary == "circular":
-            return self._multiply(x, self._transfer(x))
-        rows, columns = self.taps.radius
-        height, width = x.shape[-2:]
-        if self.boundary == "reflect" and (rows >= height or columns >= width):
-            raise IncompatibleError(
-                f"blur: a kernel of {self.taps.shape[0]} x {self.taps.shape[1]} pixels reaches {rows} x {columns} "
-                f"pixels over the border, more than reflection gives of an image of {height} x {width}: take a "
-                f"smaller kernel, or boundary=replicate or circular"
-            )
-        # what the wrap-around of the Fourier transform spoils is the margin, which is cut off
-        padded = pad(widen(x), (columns, columns, rows, rows), mode=self.boundary)
-        blurred = self._multiply(padded, self._transfer(padded))
-        return blurred[..., rows : rows + height, columns : columns + width].to(x.dtype)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """`A^T y`: with a circular boundary the convolution with the kernel turned by 180 degrees."""
-        if self.boundary != "circular":
-            return super().adjoint(y)
-        return self._multiply(y, self._transfer(y).conj())
-
-    def pinv(self, y: Tensor) -> Tensor:
-        """`A^+ y`, of least norm: circular, `F^-1 (F y / K)` where `|K| > sqrt(eps)`, else 0."""
-        if self.boundary != "circular":
-            return super().pinv(widen(y)).to(y.dtype)
-        K = self._transfer(y)
-        return self._multiply(y, K.conj() * reciprocal(K.abs().square()))
-
-    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`F^-1 [(F z + gamma conj(K) F y) / (1 + gamma |K|^2)]` with a circular boundary."""
-        if self.boundary != "circular":
-            return super().prox(widen(z), widen(y), gamma).to(z.dtype)
-        K, g = self._transfer(z), per_image(gamma, widen(z))
-        spectrum = (_rfft(z) + g * K.conj() * _rfft(y)) / (1 + g * K.abs().square())
-        return torch.fft.irfft2(spectrum, s=z.shape[-2:]).to(z.dtype)
+        shape = _shape(str(kernel), {name: value for name, value in given.items() if value is not None})
+        super().__init__(
+            taps=shape.kernel() if shape else read_kernel(Path(kernel)), boundary=boundary, noise=noise
+        )
+        self.kernel, self.shape = kernel, shape
 
     def at(self, severity: float) -> Degradation:
         """A narrower Gaussian or a shorter motion; for a kernel from a file the blend with the image."""
@@ -125,17 +71,6 @@ class Blur(Degradation):
         shape = self.shape or f"Kernel({str(self.kernel)!r})"
         return f"{shape}, boundary={self.boundary!r}, noise={self.noise:g}"
 
-    def _transfer(self, x: Tensor) -> Tensor:
-        wide = widen(x)
-        return transfer(self.taps, x.shape[-2], x.shape[-1], wide.dtype, wide.device)
-
-    def _multiply(self, x: Tensor, K: Tensor) -> Tensor:
-        return torch.fft.irfft2(K * _rfft(x), s=x.shape[-2:]).to(x.dtype)
-
-
-def _rfft(x: Tensor) -> Tensor:
-    return torch.fft.rfft2(widen(x))
-
 
 def _shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:
     """The named kernel with its options, or None for a file."""
@@ -146,15 +81,3 @@ def _shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:
             owner = next(other for other, c in SHAPES.items() if name in {field.name for field in fields(c)})
             raise ConfigError(f"{name} is an option of kernel={owner}, and kernel is {kernel}: remove it")
     return cls(**options) if cls else None
-
-
-# Keyed by value, so that operators stay free of state; 8 entries hold the levels of a ladder, or 8 large images.
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
-def transfer(kernel: Kernel, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`K`, the half spectrum of a kernel wrapped onto an image, (height, width // 2 + 1) complex."""
-    wrapped = np.zeros((height, width))
-    rows, columns = (np.arange(n) - n // 2 for n in kernel.shape)
-    np.add.at(wrapped, np.ix_(rows % height, columns % width), kernel.taps)
-    K = torch.from_numpy(np.fft.rfft2(wrapped))
-    return K.to(dtype=dtype.to_complex(), device=device)

@@ -1,0 +1,108 @@
+"""Convolution with a kernel, whatever shape the kernel has."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.fourier import reciprocal, widen
+from rgmkit.core.linear import per_image
+from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit_blur.kernels import Kernel
+
+Boundary = Literal["circular", "reflect", "replicate"]
+
+
+class Convolution(Degradation, ABC):
+    """`y = k * x + noise * e`: convolution of each channel with a kernel k that sums to 1.
+
+    With a circular boundary the operator is diagonal in the Fourier domain, and so are its prox and
+    pseudo-inverse. The pseudo-inverse leaves out the frequencies with `|K| <= sqrt(eps)` (3.5e-4 in
+    float32, 1.5e-8 in float64). With `reflect` (about the centre of the outermost pixel) and `replicate`
+    the adjoint is exact, and prox and pinv are those of conjugate gradients.
+
+    A subclass chooses the kernel.
+
+    Args:
+        taps: the kernel k.
+        boundary: what lies beyond the border: circular, reflect or replicate.
+        noise: standard deviation, in units of the [0, 1] image.
+    """
+
+    def __init__(self, *, taps: Kernel, boundary: Boundary, noise: float) -> None:
+        super().__init__(noise=noise)
+        if boundary not in get_args(Boundary):
+            raise ConfigError(f"boundary is {boundary!r}: give {', '.join(get_args(Boundary))}")
+        self.taps, self.boundary = taps, boundary
+
+    def A(self, x: Tensor) -> Tensor:
+        """`k * x`, each channel on its own.
+
+        Raises:
+            IncompatibleError: if half the kernel is wider than an image that is to be reflected.
+        """
+        if self.boundary == "circular":
+            return self._multiply(x, self._transfer(x))
+        rows, columns = self.taps.radius
+        height, width = x.shape[-2:]
+        if self.boundary == "reflect" and (rows >= height or columns >= width):
+            raise IncompatibleError(
+                f"blur: a kernel of {self.taps.shape[0]} x {self.taps.shape[1]} pixels reaches {rows} x {columns} "
+                f"pixels over the border, more than reflection gives of an image of {height} x {width}: take a "
+                f"smaller kernel, or boundary=replicate or circular"
+            )
+        # what the wrap-around of the Fourier transform spoils is the margin, which is cut off
+        padded = pad(widen(x), (columns, columns, rows, rows), mode=self.boundary)
+        blurred = self._multiply(padded, self._transfer(padded))
+        return blurred[..., rows : rows + height, columns : columns + width].to(x.dtype)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A^T y`: with a circular boundary the convolution with the kernel turned by 180 degrees."""
+        if self.boundary != "circular":
+            return super().adjoint(y)
+        return self._multiply(y, self._transfer(y).conj())
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`A^+ y`, of least norm: circular, `F^-1 (F y / K)` where `|K| > sqrt(eps)`, else 0."""
+        if self.boundary != "circular":
+            return super().pinv(widen(y)).to(y.dtype)
+        K = self._transfer(y)
+        return self._multiply(y, K.conj() * reciprocal(K.abs().square()))
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`F^-1 [(F z + gamma conj(K) F y) / (1 + gamma |K|^2)]` with a circular boundary."""
+        if self.boundary != "circular":
+            return super().prox(widen(z), widen(y), gamma).to(z.dtype)
+        K, g = self._transfer(z), per_image(gamma, widen(z))
+        spectrum = (_rfft(z) + g * K.conj() * _rfft(y)) / (1 + g * K.abs().square())
+        return torch.fft.irfft2(spectrum, s=z.shape[-2:]).to(z.dtype)
+
+    def _transfer(self, x: Tensor) -> Tensor:
+        wide = widen(x)
+        return transfer(self.taps, x.shape[-2], x.shape[-1], wide.dtype, wide.device)
+
+    def _multiply(self, x: Tensor, K: Tensor) -> Tensor:
+        return torch.fft.irfft2(K * _rfft(x), s=x.shape[-2:]).to(x.dtype)
+
+
+def _rfft(x: Tensor) -> Tensor:
+    return torch.fft.rfft2(widen(x))
+
+
+# Keyed by value, so that operators stay free of state; 8 entries hold the levels of a ladder, or 8 large images.
+@functools.lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
+def transfer(kernel: Kernel, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`K`, the half spectrum of a kernel wrapped onto an image, (height, width // 2 + 1) complex."""
+    wrapped = np.zeros((height, width))
+    rows, columns = (np.arange(n) - n // 2 for n in kernel.shape)
+    np.add.at(wrapped, np.ix_(rows % height, columns % width), kernel.taps)
+    K = torch.from_numpy(np.fft.rfft2(wrapped))
+    return K.to(dtype=dtype.to_complex(), device=device)

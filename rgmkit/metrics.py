@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import TypeAlias
 
 from torch import Tensor
 
-from rgmkit.errors import IncompatibleError
+from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.names import nearest
+
+Metric: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""`metric(x, reference)` of images (B, C, H, W): a figure of each, (B,); higher is better."""
 
 SSIM_STD, SSIM_RADIUS = 1.5, 5  # the Gaussian window of Wang et al. 2004, 11 by 11 pixels
 
@@ -60,6 +66,24 @@ def ssim(x: Tensor, reference: Tensor) -> Tensor:
         x, reference, sigma=std, data_range=1.0, reduction="none", return_full_image=True
     )
     return at_pixels[..., radius:-radius, radius:-radius].flatten(1).mean(1)  # as scikit-image does
+
+
+METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim}
+"""The metrics by name."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        ConfigError: if there is none, with the nearest name.
+
+    >>> metric("psnr") is psnr
+    True
+    """
+    if name not in METRICS:
+        raise ConfigError(f"no metric is named {name!r}: {nearest(name, METRICS)}")
+    return METRICS[name]
 
 
 def _check(x: Tensor, reference: Tensor) -> None:

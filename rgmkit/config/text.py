@@ -104,13 +104,16 @@ def take_plugins(options: dict[str, Any], folder: Path) -> dict[str, Any]:
 def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """A copy of `options` with `path=value` assignments made; values are YAML.
 
-    A component given by its name alone, `process: gaussian`, becomes `{use: gaussian}` on the way.
+    A component given by its name alone, `process: gaussian`, becomes `{use: gaussian}` on the way; a whole
+    number leads into a list.
 
     Raises:
         ConfigError: if an assignment is not of this form, or leads through something else than a mapping.
 
     >>> override({"process": "gaussian"}, ["process.levels=4", "train.rate=1e-3"])
     {'process': {'use': 'gaussian', 'levels': 4}, 'train': {'rate': 0.001}}
+    >>> override({"method": [{"prior": "tv"}]}, ["method.0.prior.weight=2"])
+    {'method': [{'prior': {'use': 'tv', 'weight': 2}}]}
     """
     result: dict[str, Any] = _copied(options)
     for assignment in assignments:
@@ -118,20 +121,33 @@ def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise ConfigError(f"{assignment!r} is not of the form path=value, such as process.levels=4")
-        section = result
+        section: Any = result
         for depth, key in enumerate(keys[:-1]):
-            inner = section.get(key)
-            if isinstance(inner, str):
-                spec = parse_spec(inner)
-                inner = {"use": spec.name, **spec.options}
-            elif inner is None:
-                inner = {}
-            if not isinstance(inner, dict):
+            place = _place(section, key, assignment)
+            inner = _opened(section[place] if isinstance(section, list) else section.get(place))
+            if not isinstance(inner, (dict, list)):
                 raise ConfigError(f"{assignment!r}: {'.'.join(keys[: depth + 1])} is {inner!r} and has no options")
-            section[key] = inner
+            section[place] = inner
             section = inner
-        section[keys[-1]] = parse_value(value, path)
+        section[_place(section, keys[-1], assignment)] = parse_value(value, path)
     return result
+
+
+def _place(section: dict[str, Any] | list[Any], key: str, assignment: str) -> Any:
+    """`key` as it leads into a mapping, or into a list, whose items have the numbers 0, 1, …"""
+    if isinstance(section, dict):
+        return key
+    if not key.isdecimal() or int(key) >= len(section):
+        raise ConfigError(f"{assignment!r}: {key!r} is no item of a list of {len(section)}: give a number from 0")
+    return int(key)
+
+
+def _opened(value: Any) -> Any:
+    """A mapping of options for a component that was given by its name, or by nothing."""
+    if not isinstance(value, str):
+        return {} if value is None else value
+    spec = parse_spec(value)
+    return {"use": spec.name, **spec.options}
 
 
 def _copied(value: Any) -> Any:

@@ -1,0 +1,177 @@
+"""The methods of a grid: a prior and a solver, built once for each choice of their tuned numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rgmkit import models, plugins
+from rgmkit.arguments import as_prior
+from rgmkit.config import Spec, build, make, options_of, override, parse_spec
+from rgmkit.core.prior import Prior
+from rgmkit.core.solver import Solver
+from rgmkit.errors import ConfigError, RgmkitError
+from rgmkit.experiment.plain import label_of
+from rgmkit.experiment.search import Number, Values, number
+from rgmkit.names import nearest
+
+PARTS = ("prior", "solver")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """One item of `method:` as it is written in a grid.
+
+    Attributes:
+        name: its label. Default: made of the prior and the solver.
+        prior: a prior or a model; without one only the measurement counts.
+        solver: by default what `rgmkit.restore` takes for the prior.
+        tune: the options that are tuned: {"prior.weight": [0.1, 100]}.
+    """
+
+    name: str | None = None
+    prior: Any = None
+    solver: Any = None
+    tune: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A prior and a solver by their specs, and what is tuned of them.
+
+    Attributes:
+        path: where it stands in the grid, for errors.
+        label: as tables and reports show it.
+        specs: of "prior" and "solver"; None where there is none.
+        numbers: that are tuned.
+        folder: what file paths are relative to.
+    """
+
+    path: str
+    label: str
+    specs: dict[str, Any]
+    numbers: tuple[Number, ...]
+    folder: Path
+    _built: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, values: Values) -> tuple[Prior | None, Solver | None]:
+        """The prior and the solver with these values; the same objects for the same values.
+
+        Raises:
+            RgmkitError: if a name, an option or a model is wrong, with its path.
+        """
+        specs = _with(self.specs, values)
+        with naming(self.path):
+            return self._once("prior", specs["prior"], self._prior), self._once("solver", specs["solver"], self._solver)
+
+    def check(self) -> None:
+        """Build it with the first and the last value of each number: what does not fit is found here."""
+        firsts = {n.name: n.coarse(2)[0] for n in self.numbers}
+        self.build(firsts)
+        for n in self.numbers:
+            for value in n.coarse(2):
+                with naming(f"{self.path}.tune.{n.name}"):
+                    self.build({**firsts, n.name: value})
+
+    def _once(self, part: str, spec: Any, make_one: Any) -> Any:
+        if spec is None:
+            return None
+        if not isinstance(spec, (str, Path, Mapping, Spec)):
+            return make_one(spec)
+        key = f"{part} {json.dumps(spec, default=str, sort_keys=True)}"
+        if key not in self._built:
+            self._built[key] = make_one(spec)
+        return self._built[key]
+
+    def _prior(self, spec: Any) -> Prior:
+        if isinstance(spec, Mapping):
+            prior: Prior = build("prior", spec, path="prior", folder=self.folder)
+            return prior
+        return as_prior(_model(spec, self.folder) or spec)
+
+    def _solver(self, spec: Any) -> Solver:
+        solver: Solver = build("solver", spec, path="solver", folder=self.folder)
+        return solver
+
+
+def read_method(item: Any, path: str, folder: Path) -> Method:
+    """A method from its item in a grid; nothing is built.
+
+    Raises:
+        ConfigError: for a key or a value that does not fit, with its path.
+    """
+    if not isinstance(item, Mapping):
+        raise ConfigError(f"{path} is {item!r}: give a mapping, such as {{prior: tv, solver: {{use: pgd}}}}")
+    keys = make(Keys, item, path=path, what="a method")
+    specs = {"prior": keys.prior, "solver": keys.solver}
+    if keys.prior is None and keys.solver is None:
+        raise ConfigError(f"{path} has neither a prior nor a solver: give one, such as prior: tv or solver: pinv")
+    label = keys.name or " + ".join(label_of(spec) for spec in specs.values() if spec is not None)
+    numbers = [_number(name, asked, specs, f"{path}.tune", folder) for name, asked in (keys.tune or {}).items()]
+    return Method(path, label, specs, tuple(numbers), folder)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Errors of the block begin with where in the grid they come from."""
+    try:
+        yield
+    except RgmkitError as error:
+        text = str(error)
+        if text.startswith(path):
+            raise
+        raise type(error)(f"{path}.{text}" if text.startswith(PARTS) else f"{path}: {text}") from error
+
+
+def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Number:
+    """The number of a `tune:`, once its name is known to lead to an option of the prior or the solver."""
+    part, _, option = name.partition(".")
+    if part not in PARTS or not option:
+        raise ConfigError(f"{path}.{name} does not name an option of the prior or the solver: write prior.weight")
+    spec = specs[part]
+    if spec is None:
+        raise ConfigError(f"{path}.{name}: the method has no {part}, give it one")
+    if part == "prior" and _model(spec, folder):
+        raise ConfigError(f"{path}.{name}: {spec} is a trained model and has no options to tune: tune the solver's")
+    if not isinstance(spec, (str, Mapping)):
+        raise ConfigError(f"{path}.{name}: the {part} is an object and has no options here: give it by its name")
+    used = parse_spec(spec).name if isinstance(spec, str) else spec.get("use")
+    whole = False
+    if isinstance(used, str) and "." not in option:
+        with naming(f"{path}.{name}"):
+            known = options_of(plugins.load_class(part, used))
+        if option not in known:
+            raise ConfigError(f"{path}.{name} is no option of {part} {used!r}: {nearest(option, known)}")
+        whole = known[option].type is int
+    return number(name, asked, path=f"{path}.{name}", whole=whole)
+
+
+def _with(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """The specs with the values of tuned numbers in them."""
+    return override(specs, [f"{name}={json.dumps(value)}" for name, value in values.items()])
+
+
+def _model(spec: Any, folder: Path) -> str | Path | None:
+    """The model that a prior's spec names, a folder relative to `folder`; None if it names a component."""
+    if not isinstance(spec, (str, Path)):
+        return None
+    name = str(spec)
+    if name in models.shipped() and not (folder / name).is_dir():
+        return name
+    is_path = isinstance(spec, Path) or "/" in name.partition(":")[0] or "\\" in name.partition(":")[0]
+    return folder / spec if is_path or (folder / name).is_dir() else None
+
+
+def tuned_text(values: Values) -> str:
+    """Values in a line.
+
+    >>> tuned_text({"prior.weight": 2.5, "solver.iterations": 8})
+    'prior.weight = 2.5, solver.iterations = 8'
+    """
+    return ", ".join(
+        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values.items()
+    )

@@ -1,0 +1,98 @@
+"""A grid as plain values: what is written to grid.yaml, and what two grids differ in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from rgmkit.config import Spec
+
+ABSENT = "not there"
+
+
+def plain(value: Any) -> Any:
+    """`value` as YAML can hold it; an object by its class, its plain attributes and its tensors.
+
+    >>> plain({"seeds": (0, 1), "solver": Spec("admm", {"step": 1})})
+    {'seeds': [0, 1], 'solver': {'use': 'admm', 'step': 1}}
+    """
+    if isinstance(value, Spec):
+        return {"use": value.name, **plain(value.options)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (Integral, Real)):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return _described(value)
+
+
+def label_of(spec: Any) -> str:
+    """A component in one short line, as it is written on the command line.
+
+    >>> label_of({"use": "blur", "std": 2, "noise": 0.02})
+    'blur:std=2,noise=0.02'
+    """
+    if isinstance(spec, (str, Path)):
+        return str(spec)
+    if not isinstance(spec, (Mapping, Spec)):
+        return type(spec).__name__
+    content = plain(spec)
+    options = ",".join(f"{key}={_flow(value)}" for key, value in content.items() if key not in ("use", "name"))
+    return f"{content.get('use')}:{options}".rstrip(":")
+
+
+def difference(old: Any, new: Any, path: str = "") -> str | None:
+    """The first thing that differs between two plain grids, in words; None if nothing does.
+
+    >>> difference({"seeds": [0, 1]}, {"seeds": [0, 2]})
+    'seeds[1] is 2, and was 1'
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = [(_join(path, key), old.get(key, ABSENT), new.get(key, ABSENT)) for key in {**old, **new}]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    else:
+        return None if old == new else f"{path} is {_short(new)}, and was {_short(old)}"
+    return next((found for where, a, b in pairs if (found := difference(a, b, where))), None)
+
+
+def _described(thing: Any) -> str:
+    """An object's class, and a digest of all that it is made of: two that differ are told apart."""
+    digest = hashlib.sha256()
+    parts = dict(thing.named_modules()) if isinstance(thing, nn.Module) else {"": thing}
+    for name, part in parts.items():
+        held = sorted(getattr(part, "__dict__", {}).items())
+        simple = [(key, v) for key, v in held if isinstance(v, (bool, int, float, str, tuple, Path, type(None)))]
+        digest.update(repr((name, type(part).__qualname__, simple)).encode())
+    for name, tensor in thing.state_dict().items() if isinstance(thing, nn.Module) else ():
+        if isinstance(tensor, torch.Tensor):
+            digest.update(
+                name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
+    return f"python.{type(thing).__qualname__}.{digest.hexdigest()[:12]}"
+
+
+def _flow(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _short(value: Any) -> str:
+    text = value if value is ABSENT else _flow(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

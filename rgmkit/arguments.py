@@ -24,16 +24,37 @@ Asked: TypeAlias = str | Spec | Mapping[str, Any]
 """A component by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
 
 
-def as_prior(prior: Prior | Asked | Path) -> Prior:
+def as_degradation(degradation: Any) -> Degradation:
+    """A degradation from an object, a name, a spec or a mapping, or from a deepinv `LinearPhysics`, which is copied.
+
+    Raises:
+        ConfigError, PluginError: if it is something else, or an option or a name is wrong.
+        IncompatibleError: for an operator of deepinv that is not linear.
+    """
+    made: Degradation = build("degradation", _native(degradation))
+    return made
+
+
+def _native(thing: Any) -> Any:
+    """An object of deepinv as one of rgmkit; anything else as it is. Imports deepinv only if it is there already."""
+    if not any(cls.__module__.partition(".")[0] == "deepinv" for cls in type(thing).__mro__):
+        return thing
+    from rgmkit_deepinv.objects import from_deepinv
+
+    return from_deepinv(thing)
+
+
+def as_prior(prior: Any) -> Prior:
     """A prior from an object, a name, a spec, or a model: a shipped name or a folder.
 
+    A `Denoiser`, `PnP` or explicit `Prior` of deepinv will do, too; a copy of it is used.
     A string is a model when it is a folder, when a shipped one has that name, or when its first part
     holds a path separator; any other names a component.
     """
     from rgmkit import models
 
     if not isinstance(prior, (str, Path)):
-        return build("prior", prior)
+        return build("prior", _native(prior))
     name = str(prior).partition(":")[0]
     if isinstance(prior, Path) or os.path.isdir(prior) or prior in models.shipped() or "/" in name or "\\" in name:
         return models.load(prior)
@@ -69,8 +90,7 @@ def check_fits(prior: Prior, shape: tuple[int, ...]) -> None:
         return
     if len(shape) != len(trained) or shape[0] != trained[0]:
         raise IncompatibleError(
-            f"the model was trained on {_kind(trained)} and the image asked for is {_kind(shape)}: "
-            f"{'convert the image to grey, or ' if (trained[0], shape[0]) == (1, 3) else ''}take another model"
+            f"the model was trained on {_kind(trained)} and the image asked for is {_kind(shape)}: take another model"
         )
 
 

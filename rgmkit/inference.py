@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.arguments import Asked, as_prior, check_fits, default_solver, evaluating, home, moved
+from rgmkit.adapters import fitted
+from rgmkit.arguments import Asked, as_degradation, as_prior, check_fits, default_solver, evaluating, home, moved
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
@@ -30,6 +31,7 @@ def restore(
     *,
     solver: Solver | Asked | None = None,
     seed: int = 0,
+    tile: int | None = None,
     callback: Callback | None = None,
 ) -> Solution:
     """The image that a measurement `y = A x + noise` was made of, as the prior believes it.
@@ -52,6 +54,8 @@ def restore(
             degradation is not linear, proximal gradient descent, `pgd`, with an explicit prior, and the
             pseudo-inverse, `pinv`, without one.
         seed: of everything that the solver draws.
+        tile: side in pixels of the tiles that a network sees a larger image in. Default: what the memory
+            asks for; a network that looks at the whole image is tiled only where a side is given.
         callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats.
 
     Raises:
@@ -65,7 +69,7 @@ def restore(
     >>> solution.x.shape, solution.x.dtype
     ((16, 20), dtype('uint8'))
     """
-    operator: Degradation = build("degradation", degradation)
+    operator = as_degradation(degradation)
     prior = NoPrior() if prior is None else as_prior(prior)
     method: Solver = default_solver(prior, operator) if solver is None else build("solver", solver)
     x, layout = unpack(y, name="y")
@@ -74,11 +78,11 @@ def restore(
     if dtype is not None and x.is_floating_point():
         x = x.to(dtype)
     operator = moved(operator, x.device)
-    check_fits(prior, operator.image_shape(tuple(x.shape))[1:])
+    prior, notes = fitted(prior, tuple(operator.image_shape(tuple(x.shape))), like=x, tile=tile)
     problem = Problem.measured(x, operator, prior)
     with evaluating(prior):
         solution = method.solve(problem, generator=Streams(seed, range(len(x)), purpose=RESTORING), callback=callback)
-    return replace(solution, x=layout.pack(solution.x))
+    return replace(solution, x=layout.pack(solution.x), notes=notes + solution.notes)
 
 
 def generate(

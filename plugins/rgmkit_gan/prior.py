@@ -17,7 +17,8 @@ class GanPrior(RestoringPrior):
     Args:
         process: the levels that the network restores from.
         network: any module called as `network(y, target_level, z)` in the range of the process; the
-            target of level s is s - 1. Its attribute `latent` is the number of values of z, else 0.
+            target of level s is s - 1. Its attribute `latent` is the number of values of z, else 0;
+            its `locality`, a `Locality`, says that large images may be restored in tiles.
         image_shape: of one training image, (C, H, W), or (d,) for points.
         center, scale: of the range of the process in the units of the user.
     """
@@ -34,6 +35,7 @@ class GanPrior(RestoringPrior):
         super().__init__(process, image_shape=image_shape, center=center, scale=scale)
         self.network = network
         self.latent = int(getattr(network, "latent", 0))
+        self.locality = getattr(network, "locality", None)
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         return self.network(y, level - 1, z)

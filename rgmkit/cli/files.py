@@ -84,6 +84,12 @@ def is_picture(y: Tensor) -> bool:
     return y.ndim == 4 and y.shape[1] in (1, 3) and not y.is_complex()
 
 
+def check_storable(path: Path, shape: tuple[int, ...], *, what: str) -> None:
+    """Raise a DataError if an array of `shape` (1, …) is no picture and `path` names one."""
+    if path.suffix.lower() != ".npy" and not (len(shape) == 4 and shape[1] in (1, 3)):
+        raise DataError(f"the {what} has shape {shape} and is no picture: write it as .npy")
+
+
 def cropped(picture: Picture, degradation: Degradation) -> tuple[Picture, str | None]:
     """The part of a picture that the degradation can take, and a word if it is not all of it."""
     usable_shape = getattr(degradation, "usable_shape", None)

@@ -21,7 +21,7 @@ from rgmkit.cli.common import (
     seed_option,
     solver_option,
 )
-from rgmkit.cli.files import cropped, read_measurement
+from rgmkit.cli.files import check_storable, cropped, is_picture, npy, read_measurement, write_bytes
 from rgmkit.errors import IncompatibleError
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ if TYPE_CHECKING:
     "-o", "--out", metavar="OUT", type=PATH, required=True, help="The restored image: .png, .jpg, .tiff, .npy."
 )
 @click.option("--truth", metavar="IMAGE", type=PATH, help="The true image: PSNR and SSIM before and after are printed.")
+@click.option(
+    "--tile",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Side in pixels of the tiles that a network sees. [default: what the memory asks for]",
+)
 @seed_option
 @json_option
 @device_option
@@ -59,6 +65,7 @@ def command(
     solver: str | None,
     out: Path,
     truth: Path | None,
+    tile: int | None,
     seed: int,
     as_json: bool,
     device: str | None,
@@ -75,6 +82,7 @@ def command(
     images.check_target(out)
     operator = build("degradation", degradation)
     measured = read_measurement(image)
+    check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")
     for line in measured.notes:
         say(f"note: {image}: {line}")
     true = _truth(truth, operator, measured.x) if truth else None
@@ -82,14 +90,19 @@ def command(
     belief = inference.as_prior(prior).to(where)
     with progress("restoring", "step") as callback:
         solution = inference.restore(
-            measured.x.to(where), operator, belief, solver=solver, seed=seed, callback=callback
+            measured.x.to(where), operator, belief, solver=solver, seed=seed, tile=tile, callback=callback
         )
+    for line in solution.notes:
+        say(f"note: {line}")
     x = solution.x.cpu()
     facts: dict[str, Any] = {"nfe": solution.nfe, "seconds": round(solution.seconds, 3)}
     if true is not None:
         facts |= _figures(operator.cpu().embed(measured.x), x, true.x)
-    for line in images.write(out, dataclasses.replace(measured, x=x)).notes:
-        say(f"note: {out}: {line}")
+    if is_picture(x):
+        for line in images.write(out, dataclasses.replace(measured, x=x)).notes:
+            say(f"note: {out}: {line}")
+    else:
+        write_bytes(out, npy(x.numpy()))
     given = {"image": image, "degradation": degradation, "prior": prior, "solver": solver, "seed": seed, "out": out}
     _report({**given, **facts}, as_json)
 

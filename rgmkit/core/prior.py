@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
 from rgmkit.core.linear import per_image
+from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import IncompatibleError
+
+if TYPE_CHECKING:
+    import deepinv
 
 CAPABILITIES = frozenset({"value", "grad", "prox", "restore"})
 
@@ -61,6 +65,7 @@ class RestoringPrior(Prior):
 
     provides: ClassVar[frozenset[str]] = frozenset({"restore", "prox"})
     latent: int = 0  # number of values of the auxiliary variable z
+    locality: Locality | None = None  # how far the network looks; None: it may look at the whole image
 
     def __init__(
         self,
@@ -111,6 +116,17 @@ class RestoringPrior(Prior):
         std = torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x))
         level = torch.tensor([self.level_above(float(s)) for s in std], device=x.device)
         return self.restore(self.degrade(x, level, generator=generator), level, generator=generator)
+
+    @final
+    def to_deepinv(self, *, seed: int = 0) -> deepinv.models.Denoiser:
+        """This prior as a deepinv `Denoiser`: `D(x, sigma)` for images in [0, 1] with noise of std sigma.
+
+        `rgmkit_deepinv.denoiser.RestoringDenoiser` says how levels are chosen and what happens outside them.
+        `seed` decides the auxiliary variable z: the same call gives the same bits.
+        """
+        from rgmkit_deepinv.denoiser import RestoringDenoiser  # deepinv takes seconds to import
+
+        return RestoringDenoiser(self, seed=seed)
 
     def noise(self, level: int) -> float:
         """The noise of a level as the std of a noisy image in [0, 1]: `scale * sigma_s / a_s`."""

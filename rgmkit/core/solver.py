@@ -72,12 +72,14 @@ class Solution:
         nfe: network evaluations per image.
         seconds: wall time of the solver.
         trace: one dict of numbers per step: "residual" |A x - y|, "level", …
+        notes: in words for the user, what was done that was not asked for.
     """
 
     x: Any
     nfe: int = 0
     seconds: float = 0.0
     trace: list[dict[str, float]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         x = f"{type(self.x).__name__} {tuple(getattr(self.x, 'shape', ()))}"

@@ -10,10 +10,12 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle, silu
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle, silu
 
+from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit_gan.networks.embedding import Correction, first_axis
+from rgmkit_gan.networks.sizes import pad_to_multiple
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
@@ -103,6 +105,7 @@ class UNet(nn.Module):
             inputs = w
         self.leave = _conv(widths[0], channels * patch**2, gain=0.1)
         self.correct = Correction(process.a_by_level, process.sigma_by_level)
+        self.locality = _locality(channels, widths, blocks, patch)
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Clean images from images `y` (B, C, H, W) of level t + 1."""
@@ -111,7 +114,7 @@ class UNet(nn.Module):
     def _correction(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         height, width = y.shape[-2:]
         style = self.style(t, z.to(y))
-        h = self.enter(pixel_unshuffle(_pad_to(y, self.multiple), self.patch))
+        h = self.enter(pixel_unshuffle(pad_to_multiple(y, self.multiple), self.patch))
         skips: list[Tensor] = []
         for i, scale in enumerate(self.down):
             if i:
@@ -122,6 +125,19 @@ class UNet(nn.Module):
             h = scale(torch.cat([interpolate(h, scale_factor=2.0), skips.pop()], 1), style)
         u = pixel_shuffle(self.leave(silu(_pixel_norm(h))), self.patch)
         return u[..., :height, :width].to(y.dtype)
+
+
+def _locality(channels: int, widths: list[int], blocks: int, patch: int) -> Locality:
+    """Of the convolutions: two at the ends, `2 blocks` down and up at each scale, down only at the coarsest.
+
+    A convolution reaches as far as a cell of its scale is wide, and the cells of the coarsest one, which a
+    pixel may lie at either end of, are what tiles must respect. The peak is the entrance of a block on the
+    way up, where what comes up and what was skipped meet: 3 to 5 times these channels were measured.
+    """
+    multiple = patch * 2 ** (len(widths) - 1)
+    margin = 2 * patch + 4 * blocks * (multiple - patch) + 2 * blocks * multiple + multiple - 1
+    meeting = [(w + below) / 4**i for i, (w, below) in enumerate(zip(widths, [*widths[1:], 0], strict=True))]
+    return Locality(2 * margin + 1, multiple, floats_per_pixel=5 * max(meeting) / patch**2 + 4 * channels)
 
 
 class _Scale(nn.Module):
@@ -135,15 +151,6 @@ class _Scale(nn.Module):
         for block in self.blocks:
             h = block(h, style)
         return h
-
-
-def _pad_to(y: Tensor, multiple: int) -> Tensor:
-    """`y` padded on the right and below to multiples, by reflection (by repetition if too small)."""
-    below, right = -y.shape[-2] % multiple, -y.shape[-1] % multiple
-    if not (below or right):
-        return y
-    mode = "reflect" if below < y.shape[-2] and right < y.shape[-1] else "replicate"
-    return pad(y, (0, right, 0, below), mode=mode)
 
 
 class _Judge(nn.Module):
@@ -200,7 +207,7 @@ class UNetDiscriminator(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """One number per image, higher for what looks real."""
         style = self.level(t)
-        h = self.enter(pixel_unshuffle(_pad_to(x, self.multiple), self.patch))
+        h = self.enter(pixel_unshuffle(pad_to_multiple(x, self.multiple), self.patch))
         for i, blocks in enumerate(self.scales):
             h = avg_pool2d(h, 2) if i else h
             for block in blocks:  # type: ignore[attr-defined]

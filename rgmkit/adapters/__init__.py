@@ -1,0 +1,5 @@
+"""A learned prior made to fit an image: in tiles, channel by channel, or by the mean of its channels."""
+
+from rgmkit.adapters.fitting import fitted
+
+__all__ = ["fitted"]

@@ -1,0 +1,83 @@
+"""A model of another number of channels than the image: grey on colour, colour on grey."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+from torch import Tensor
+
+from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.process import ForwardProcess
+
+
+@final
+class ChannelByChannel(RestoringPrior):
+    """A grey model on images of several channels: each is a grey image of its own, with the z of the image.
+
+    The network never sees two channels of a pixel together, and may colour an edge that was grey.
+
+    Args:
+        prior: of images of one channel.
+        channels: of the images.
+    """
+
+    def __init__(self, prior: RestoringPrior, *, channels: int) -> None:
+        shape = prior.image_shape
+        super().__init__(
+            prior.process, image_shape=None if shape is None else (channels, *shape[1:]), center=prior.center,
+            scale=prior.scale,
+        )  # fmt: skip
+        self.inner, self.latent, self.locality = prior, prior.latent, prior.locality
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        channels = y.shape[1]
+        grey = y.flatten(0, 1)[:, None]
+        x = self.inner._restore(grey, level.repeat_interleave(channels), z.repeat_interleave(channels, 0))
+        return x.reshape(y.shape)
+
+
+@final
+class MeanOfChannels(RestoringPrior):
+    """A colour model on grey images `x`: an image of C equal channels, of which the mean is seen.
+
+    The mean over the channels of the model's `y_s` has the noise `sigma_s / sqrt(C)`, and those are the
+    levels of this prior. Given the mean, the channels of `y_s` differ by `N_s (n_c - mean n)`, with
+    white n and the shape N_s of the noise at level s: the network is shown a draw of just that, and the
+    answer is the mean of its channels. So it sees what it was trained on, colourless images with coloured
+    noise, and a solver needs no word of it. The draw is the first part of this prior's z.
+
+    Args:
+        prior: of images of several channels.
+        size: height and width of the images.
+    """
+
+    def __init__(self, prior: RestoringPrior, *, size: tuple[int, int]) -> None:
+        assert prior.image_shape is not None  # it is known to be a colour model
+        channels, *rest = prior.image_shape
+        super().__init__(
+            _MeanProcess(prior.process, channels), image_shape=(1, *rest), center=prior.center, scale=prior.scale
+        )
+        self.inner, self.locality, self.drawn = prior, prior.locality, (channels, *size)
+        self.latent = math.prod(self.drawn) + prior.latent
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        n = z[:, : math.prod(self.drawn)].reshape(-1, *self.drawn)
+        colours = y + self.inner.process.shape_noise(n - n.mean(1, keepdim=True), level)
+        return self.inner._restore(colours, level, z[:, n[0].numel() :]).mean(1, keepdim=True)
+
+
+@final
+class _MeanProcess(ForwardProcess):
+    """The mean over `channels` channels of another process, on images whose channels are equal."""
+
+    def __init__(self, process: ForwardProcess, channels: int) -> None:
+        super().__init__(process.a_by_level.tolist(), (process.sigma_by_level / math.sqrt(channels)).tolist())
+        self.process, self.channels = process, channels
+        self.to(process.a_by_level.device)
+
+    def mean(self, x: Tensor, level: Tensor) -> Tensor:
+        return self.process.mean(x, level)
+
+    def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
+        return self.process.shape_noise(e, level) / math.sqrt(self.channels)

@@ -1,0 +1,84 @@
+"""Where a learned prior meets an image: what has to be adapted, and the words for it."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
+from rgmkit.adapters.geometry import Cut
+from rgmkit.adapters.memory import pixels
+from rgmkit.adapters.tiled import Tiled
+from rgmkit.arguments import check_fits
+from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit.errors import ConfigError, IncompatibleError
+
+Notes = tuple[str, ...]
+"""For the user, what was done to make things fit."""
+
+
+def fitted(prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | None = None) -> tuple[Prior, Notes]:
+    """`prior` for a batch of images of `shape` (B, C, H, W), and what was done to it.
+
+    A grey model takes a colour image channel by channel, a colour model a grey image by the mean of its
+    channels. A network with a `Locality` is evaluated in tiles when the features of an image would not
+    fit in the memory, and image by image when those of the batch would not.
+
+    Args:
+        like: a tensor on the device, and of the precision, that it is computed on.
+        tile: side of a tile in pixels; an image that is no larger stays whole. Default: from the memory.
+
+    Raises:
+        IncompatibleError: if the model was trained on another kind of data, or the prior is no network.
+        ConfigError: if `tile` is too small for the network.
+    """
+    if tile is not None and tile < 1:
+        raise ConfigError(f"tile is {tile}: give the side of a tile in pixels")
+    if not isinstance(prior, RestoringPrior) or len(shape) != 4:
+        if tile is not None:
+            raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is no network of images: leave it out")
+        check_fits(prior, shape[1:])
+        return prior, ()
+    trained = prior.image_shape[0] if prior.image_shape is not None and len(prior.image_shape) == 3 else shape[1]
+    images = shape[0] * (shape[1] if trained == 1 else 1)
+    prior, tiles = _in_tiles(prior, (images, trained, *shape[2:]), like, tile)
+    prior, channels = _in_channels(prior, trained, shape)
+    check_fits(prior, shape[1:])
+    return prior, channels + tiles
+
+
+def _in_channels(prior: RestoringPrior, trained: int, shape: tuple[int, ...]) -> tuple[RestoringPrior, Notes]:
+    channels, height, width = shape[1:]
+    if trained == 1 and channels > 1:
+        note = f"the model was trained on grey images: each of the {channels} channels is restored on its own"
+        return ChannelByChannel(prior, channels=channels), (note,)
+    if trained == 3 and channels == 1:
+        note = "the model was trained on colour images: it sees the grey image as three equal channels"
+        return MeanOfChannels(prior, size=(height, width)), (note,)
+    return prior, ()
+
+
+def _in_tiles(
+    prior: RestoringPrior, shape: tuple[int, ...], like: Tensor, tile: int | None
+) -> tuple[RestoringPrior, Notes]:
+    locality, (images, _, height, width) = prior.locality, shape
+    if locality is None:
+        if tile is None or max(height, width) <= tile:
+            return prior, ()
+        tiled = Tiled(prior, side=tile)
+        word = "; the network declares no receptive field, so that this is not what the whole image would give"
+        return tiled, (_note(tiled, height, width) + word,)
+    most, least = pixels(locality, dtype=like.dtype, device=like.device), Cut.least(locality.margin, locality.multiple)
+    whole = height * width <= most if tile is None else max(height, width) <= tile
+    if whole and images * height * width <= most:
+        return prior, ()
+    if whole:
+        return Tiled(prior, side=max(height, width, least), pixels=most), ()
+    tiled = Tiled(prior, side=tile or max(math.isqrt(most), 2 * least), pixels=most)
+    return tiled, (_note(tiled, height, width),)
+
+
+def _note(tiled: Tiled, height: int, width: int) -> str:
+    count, rows, columns = tiled.shape(height, width)
+    return f"the network sees the image in {count} tiles of {rows} x {columns} pixels (height x width)"

@@ -16,13 +16,14 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
 from rgmkit.errors import IncompatibleError
-from rgmkit_deepinv.physics import Physics
+from rgmkit_deepinv.physics import Physics, unwrapped
 
 
 def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     """A deepinv operator as a degradation, or a deepinv prior or denoiser as a prior; `thing` is never changed.
 
-    `options` are those of `Physics` (image_shape, noise) and of `Explicit` (weight).
+    `options` are those of `Physics` (image_shape, noise) and of `Explicit` (weight). An operator that
+    `Degradation.to_deepinv` made becomes again what it was made of.
 
     Raises:
         IncompatibleError: for anything else.
@@ -32,15 +33,16 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     tensor([8.])
     """
     if isinstance(thing, DeepinvPhysics):
-        return Physics(physics=thing, **options)
+        return (None if options else unwrapped(thing)) or Physics(physics=thing, **options)
     if isinstance(thing, optim.PnP):
         return Denoising(denoiser=thing.denoiser, **options)
     if isinstance(thing, optim.Prior) and thing.explicit_prior:
         return Explicit(prior=thing, **options)
     if isinstance(thing, Denoiser):
         return Denoising(denoiser=thing, **options)
+    hint = "; its denoiser, prior.denoiser, is one" if hasattr(thing, "denoiser") else ""
     raise IncompatibleError(
-        f"{type(thing).__name__} is no deepinv LinearPhysics, Denoiser, PnP or explicit Prior: pass one of those"
+        f"{type(thing).__name__} is no deepinv LinearPhysics, Denoiser, PnP or explicit Prior: pass one of those{hint}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -28,6 +29,14 @@ def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> Linear
     torch.Size([2, 1, 2, 3])
     """
     return _DegradationPhysics(degradation, tuple(image_shape))
+
+
+def unwrapped(physics: Any) -> Degradation | None:
+    """A copy of the degradation that `to_physics` made `physics` of; None for another operator or noise."""
+    if not isinstance(physics, _DegradationPhysics):
+        return None
+    same = math.isclose(_noise_of(physics), physics.degradation.noise, rel_tol=1e-6)
+    return copy.deepcopy(physics.degradation) if same else None
 
 
 class _DegradationPhysics(LinearPhysics):
@@ -65,12 +74,13 @@ class Physics(Degradation):
 
     Args:
         physics: the operator.
-        image_shape: of the images, (C, H, W). Default: the operator's `img_size`, or else the shape of the
-            measurement.
+        image_shape: of the images, (C, H, W). Default: the shape that the operator's adjoint gives, or else
+            the operator's `img_size`.
         noise: standard deviation. Default: that of the operator's noise model, if it is Gaussian or none.
 
     Raises:
-        IncompatibleError: if the operator is not linear, or a stack of several.
+        IncompatibleError: if the operator is not linear, or a stack of several; or, by `image_shape`, if
+            nothing tells the shape of the image.
         ConfigError: if the noise model is another one and `noise` is not given.
 
     >>> from deepinv.physics import Inpainting
@@ -88,12 +98,27 @@ class Physics(Degradation):
             raise IncompatibleError(f"{name} is not a single deepinv LinearPhysics: pass one that is")
         super().__init__(noise=_noise_of(physics) if noise is None else noise)
         self.physics = physics.clone()
-        size = image_shape or getattr(physics, "img_size", None)
-        self.size = tuple(int(n) for n in size) if size else None
+        self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
         """`(B, *image_shape)`."""
-        return tuple(y_shape) if self.size is None else (y_shape[0], *self.size)
+        return (y_shape[0], *(self._told(tuple(y_shape)) if self.size is None else self.size))
+
+    def _told(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the image that the operator tells of itself: its adjoint knows best."""
+        like = next((b for b in self.physics.buffers() if b.is_floating_point() or b.is_complex()), torch.empty(0))
+        try:
+            with torch.no_grad():
+                return tuple(self.physics.A_adjoint(like.new_zeros(1, *y_shape[1:])).shape[1:])
+        except Exception as error:  # whatever an operator of anybody's does with a measurement of this shape
+            size = getattr(self.physics, "img_size", None)
+            if size is None or len(size) != 3:
+                name = type(self.physics).__name__
+                raise IncompatibleError(
+                    f"{name} does not tell the shape of the image that a measurement {y_shape} was made of ({error}): "
+                    f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, image_shape=(C, H, W))"
+                ) from error
+            return tuple(int(n) for n in size)
 
     def A(self, x: Tensor) -> Tensor:
         """The operator's `A`."""
@@ -132,5 +157,5 @@ def _noise_of(physics: LinearPhysics) -> float:
         return float(model.sigma)
     raise ConfigError(
         f"the noise of {type(physics).__name__} is {type(model).__name__}, not Gaussian with one std: "
-        f"give noise=, the std that the fidelity is to count with"
+        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with the std that the fidelity is to count with"
     )

@@ -53,9 +53,7 @@ class Blur(Convolution):
     ) -> None:
         given = {"std": std, "length": length, "angle": angle}
         shape = _shape(str(kernel), {name: value for name, value in given.items() if value is not None})
-        super().__init__(
-            taps=shape.kernel() if shape else read_kernel(Path(kernel)), boundary=boundary, noise=noise
-        )
+        super().__init__(taps=shape.kernel() if shape else read_kernel(Path(kernel)), boundary=boundary, noise=noise)
         self.kernel, self.shape = kernel, shape
 
     def at(self, severity: float) -> Degradation:

@@ -8,8 +8,9 @@ from rgmkit.plugins.hookspec import hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """Solvers, the generic forward process, and data sets."""
+    """Composed degradations, solvers, the generic forward process, and data sets."""
     return [
+        Component("degradation", "compose", "rgmkit.core.compose:Compose", "Degradations one after the other"),
         Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
         Component("solver", "pinv", "rgmkit.solvers.pinv:PseudoInverse", "Least squares, with no prior"),

@@ -1,0 +1,35 @@
+"""Holes filled with what is around them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+SWEEPS = 2  # of smoothing at each scale: what is left of the grid of the next coarser one
+
+
+def fill(x: Tensor, known: Tensor) -> Tensor:
+    """`x` (B, C, H, W) with the pixels that are not `known` (1, 1, H, W) replaced by averages of the known ones.
+
+    Coarse to fine: blocks of 2 x 2 pixels are averaged over what is known of them, until nothing is missing;
+    on the way back each hole takes the bilinear interpolation of the coarser picture, and two averages
+    over 3 x 3 pixels smooth what is left of the coarser grid. It is
+    linear in `x`, keeps the known pixels, never leaves their range, and takes time in proportion to the pixels.
+    Source: Gortler et al., "The lumigraph", SIGGRAPH 1996 (pull-push).
+
+    >>> import torch
+    >>> x = torch.tensor([[[[0.0, 9.0, 0.5, 9.0, 1.0]]]])
+    >>> fill(x, x < 2).round(decimals=2)
+    tensor([[[[0.0000, 0.2400, 0.5000, 0.7400, 1.0000]]]])
+    """
+    if bool(known.all()) or not bool(known.any()):
+        return x.where(known, 0)
+    height, width = x.shape[-2:]
+    odd = (0, width % 2, 0, height % 2)
+    seen = avg_pool2d(pad(known.to(x), odd), 2)
+    coarse = avg_pool2d(pad(x.where(known, 0), odd), 2) / seen.where(seen > 0, 1)
+    guess = interpolate(fill(coarse, seen > 0), scale_factor=2.0, mode="bilinear")
+    x = x.where(known, guess[..., :height, :width])
+    for _ in range(SWEEPS):
+        x = x.where(known, avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False))
+    return x

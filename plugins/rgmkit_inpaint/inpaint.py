@@ -1,0 +1,138 @@
+"""Lost pixels: inpainting is the inverse problem."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.fourier import widen
+from rgmkit.core.linear import per_image
+from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit_inpaint.fill import fill
+from rgmkit_inpaint.masks import Box, Mask, Pixels, as_mask
+from rgmkit_inpaint.noise import haar_std
+
+
+@final
+class Inpaint(Degradation):
+    """`y = m * x + noise * e`: the pixels where the mask m is 1 are known, 0 stands for the others.
+
+    The mask is the same for every channel and image. It comes from an image, is random, or leaves out a
+    box; without any of these options the box in the middle, half as high and wide as the image. A, prox
+    and pinv (`m * y`) are closed forms, and what a measurement holds where m is 0 counts nowhere.
+
+    Severity s loses a share `s` of the random pixels (each level keeps what the next one keeps), or a box
+    of `s` times the sides; with a mask from an image it blends the image with its filled measurement.
+
+    Args:
+        mask: path of an image: known where it is white (the mean of the colours, times alpha, is at least 1/2);
+            in Python also an array (H, W), known where it is at least 1/2, or a `Mask`.
+        keep: share of the pixels that are known, at random.
+        seed: of the random pixels, which are a function of (seed, height, width). Default: 0.
+        box: the lost box, (top, left, height, width) in pixels, or (height, width) of one in the middle.
+        noise: standard deviation, in units of the [0, 1] image.
+
+    Raises:
+        ConfigError: if more than one of mask, keep and box is given, or `seed` without `keep`.
+        DataError: if the mask's file cannot be used.
+
+    >>> hole = Inpaint(box=(0, 1, 1, 2))
+    >>> y = hole.A(torch.tensor([[[[0.5, 0.6, 0.7, 0.9]]]]))
+    >>> y
+    tensor([[[[0.5000, 0.0000, 0.0000, 0.9000]]]])
+    >>> hole.prox(torch.zeros_like(y), y, gamma=1.0)
+    tensor([[[[0.2500, 0.0000, 0.0000, 0.4500]]]])
+    """
+
+    def __init__(
+        self,
+        *,
+        mask: Path | Tensor | np.ndarray | Mask | None = None,
+        keep: float | None = None,
+        seed: int | None = None,
+        box: tuple[int, int, int, int] | tuple[int, int] | None = None,
+        noise: float = 0.0,
+    ) -> None:
+        super().__init__(noise=noise)
+        given = [name for name, value in {"mask": mask, "keep": keep, "box": box}.items() if value is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} are given: keep one of them, for there is one mask")
+        if seed is not None and keep is None:
+            raise ConfigError(f"seed is {seed}, and nothing is random: give keep, too, or remove it")
+        if mask is not None:
+            self.mask = as_mask(mask)
+        elif keep is not None:
+            self.mask = Pixels(keep, seed or 0)
+        else:
+            self.mask = Box() if box is None else Box.of(box)
+
+    def A(self, x: Tensor) -> Tensor:
+        """`m * x`.
+
+        Raises:
+            IncompatibleError: if the mask's image has another size, or the box is not within the image.
+        """
+        return x.where(self._known(x), 0)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`m * y`."""
+        return self.A(y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`m * y`."""
+        return self.A(y)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`(z + gamma y) / (1 + gamma)` where m is 1, `z` where it is 0."""
+        g = per_image(gamma, z)
+        return ((z + g * y) / (1 + g)).where(self._known(z), z)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """The known pixels, and smooth averages of them in the holes; see `fill`."""
+        return fill(widen(y), self._known(y)).to(y.dtype)
+
+    def estimate_noise(self, y: Tensor) -> float:
+        """The standard deviation of the noise, from the known pixels of `y`; see `haar_std`.
+
+        Raises:
+            DataError: if too few known pixels lie together.
+        """
+        return haar_std(y, self._known(y))
+
+    def at(self, severity: float) -> Degradation:
+        """Fewer random pixels lost, or a smaller box; with a mask from an image the blend."""
+        check_severity(severity)
+        mask = self.mask.at(severity)
+        if severity == 1 or mask is None:
+            return super().at(severity)
+        return Inpaint(mask=mask, noise=severity * self.noise)
+
+    def extra_repr(self) -> str:
+        """The options, for `print`."""
+        return f"{self.mask}, noise={self.noise:g}"
+
+    def _known(self, x: Tensor) -> Tensor:
+        return known(self.mask, x.shape[-2], x.shape[-1], x.device)
+
+
+# Keyed by value, so that operators stay free of state; 8 entries hold the levels of a ladder.
+@functools.lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
+def known(mask: Mask, height: int, width: int, device: torch.device) -> Tensor:
+    """The known pixels as booleans (1, 1, height, width).
+
+    Raises:
+        IncompatibleError: if the mask does not fit the size, or nothing is known.
+    """
+    found = mask.known(height, width)
+    if not found.any():
+        raise IncompatibleError(
+            f"inpaint: {mask} leaves nothing of an image of {height} x {width} pixels: let more pixels be known"
+        )
+    return torch.from_numpy(found.copy())[None, None].to(device)

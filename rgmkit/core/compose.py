@@ -1,0 +1,118 @@
+"""Degradations one after the other."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.fourier import widen
+from rgmkit.errors import ConfigError
+
+
+@final
+class Compose(Degradation):
+    """`y = A_n ... A_2 A_1 x + noise * e`: the first of the list acts first.
+
+    The noise is that of the whole, added once at the end: noise of an inner step would be coloured by those
+    after it, and the fidelity counts with white noise. The adjoint is `A_1^T A_2^T ... A_n^T`; prox and pinv
+    are those of conjugate gradients. It is linear if every step is.
+
+    Severity s has each step at severity s.
+
+    Args:
+        of: the degradations, each without noise.
+        noise: standard deviation, in units of the [0, 1] image.
+
+    Raises:
+        ConfigError: if there is nothing to compose, or a step has noise of its own.
+
+    >>> import rgmkit
+    >>> steps = [rgmkit.degradation("blur", std=1), rgmkit.degradation("downsample", factor=2)]
+    >>> small = Compose(of=steps, noise=0.01)
+    >>> small.A(torch.ones(1, 3, 8, 6)).shape, small.image_shape((1, 3, 4, 3))
+    (torch.Size([1, 3, 4, 3]), (1, 3, 8, 6))
+    """
+
+    def __init__(self, *, of: list[Degradation], noise: float = 0.0) -> None:
+        super().__init__(noise=noise)
+        if not of:
+            raise ConfigError("of is empty: give one degradation or more")
+        for i, step in enumerate(of):
+            if step.noise:
+                raise ConfigError(
+                    f"of[{i}], {type(step).__name__}, has noise {step.noise:g}: give it none (noise=0; gaussian-noise "
+                    f"is no step), and the whole its noise, as in {{use: compose, of: [...], noise: {step.noise:g}}}"
+                )
+        self.of = nn.ModuleList(of)
+        self.linear = all(step.linear for step in of)  # type: ignore[misc]  # what the steps are, the whole is
+
+    @property
+    def steps(self) -> list[Degradation]:
+        """The degradations, the first to act first."""
+        return [step for step in self.of if isinstance(step, Degradation)]
+
+    def A(self, x: Tensor) -> Tensor:
+        """`A_n ... A_1 x`."""
+        for step in self.steps:
+            x = step.A(x)
+        return x
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Back through all steps, the last first."""
+        for step in reversed(self.steps):
+            y_shape = step.image_shape(y_shape)
+        return tuple(y_shape)
+
+    def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The largest shape within `image_shape` (…, H, W) that every step can take.
+
+        Raises:
+            IncompatibleError: if there is none.
+        """
+        return *image_shape[:-2], *_usable(self.steps, (1, *image_shape[-3:]))[-2:]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """`A_1^T ... A_n^T y`."""
+        self._require_linear("adjoint")
+        for step in reversed(self.steps):
+            y = step.adjoint(y)
+        return y
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`A^+ y` by conjugate gradients."""
+        return super().pinv(widen(y)).to(y.dtype)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2` by conjugate gradients."""
+        return super().prox(widen(z), widen(y), gamma).to(z.dtype)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Back through the first guesses of all steps, the last first."""
+        for step in reversed(self.steps):
+            y = step.embed(y)
+        return y
+
+    def estimate_noise(self, y: Tensor) -> float:
+        """As the last step does, whose measurement `y` looks like one of."""
+        return self.steps[-1].estimate_noise(y)
+
+    def at(self, severity: float) -> Degradation:
+        """Every step at this severity."""
+        check_severity(severity)
+        if severity == 1:
+            return self
+        return Compose(of=[step.at(severity) for step in self.steps], noise=severity * self.noise)
+
+
+def _usable(steps: list[Degradation], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The largest shape within `shape` (1, C, H, W) that steps can take, one after the other."""
+    first, *rest = steps
+    usable = getattr(first, "usable_shape", tuple)(shape)
+    if not any(hasattr(step, "usable_shape") for step in rest):
+        return usable
+    made = tuple(first.A(torch.zeros(usable)).shape)  # how A changes a shape, nothing else tells
+    found = _usable(rest, made)
+    return usable if found == made else first.image_shape(found)

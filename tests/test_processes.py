@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,31 @@ PROCESSES = {
 @pytest.mark.parametrize("name", PROCESSES)
 def test_conformance(name, check):
     check(PROCESSES[name], (1, 16, 24))
+
+
+@pytest.mark.parametrize("check", rgmkit.testing.checks("process"), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("size", [(13, 22), (3, 9)], ids=str)
+def test_conformance_of_resolutions_at_any_size(size, check):
+    check(MultiscaleProcess(levels=7), (1, *size))
+
+
+def test_blocks_that_the_border_cuts():
+    """Each block is its average, by brute force, and each pixel's noise has the std that is stated."""
+    process, size = MultiscaleProcess(levels=7), (11, 6)
+    x = torch.rand(8, 2, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    level = torch.arange(8)
+    mean, expected = process.mean(x, level), x * process.a(level).reshape(-1, 1, 1, 1)
+    response = process.shape_noise(
+        torch.eye(66, dtype=torch.float64).reshape(1, 66, *size).expand(8, -1, -1, -1), level
+    )
+    for s in range(2, 8):
+        side = 2 ** (s // 2)
+        for i, j in itertools.product(range(0, size[0], side), range(0, size[1], side)):
+            block = (s, slice(None), slice(i, i + side), slice(j, j + side))
+            expected[block] = expected[block].mean((-2, -1), keepdim=True)
+    torch.testing.assert_close(mean, expected)
+    std = process.sigma(level).double().reshape(-1, 1, 1).expand(-1, *size)
+    torch.testing.assert_close(response.square().sum(1).sqrt(), std)
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the published numbers are not here")
@@ -72,5 +98,5 @@ def test_ladders():
     for wrong in ({"schedule": "linear"}, {"levels": 0}, {"schedule": "geometric", "r_first": 2, "r_last": 1}):
         with pytest.raises(ConfigError):
             ladder(**{"schedule": "vp", "levels": 4, **wrong})
-    with pytest.raises(IncompatibleError, match="multiples of 8"):
-        MultiscaleProcess(levels=7).mean(torch.zeros(1, 1, 12, 16), torch.tensor([1]))
+    with pytest.raises(IncompatibleError, match="works on images"):
+        MultiscaleProcess(levels=7).mean(torch.zeros(4, 2), torch.tensor([1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, final
 
 import torch
@@ -17,10 +18,11 @@ from rgmkit.errors import IncompatibleError
 class MultiscaleProcess(ForwardProcess):
     """`y_s = U_k P_k (a_n x + 2^n sigma_n e)` with `n = floor((s + 1)/2)` and `k = floor(s/2)`.
 
-    `P_k` averages k times over 2x2 pixels, `U_k` repeats each pixel to come back to the size of the
-    image. The noise of a pixel after averaging has std `2 sigma_n` for odd s and `sigma_n` for even s.
-    Terminal law: white noise at the lowest resolution, repeated. Images only; their sides must be
-    multiples of `2^floor(levels/2)`.
+    `P_k` averages over blocks of 2^k x 2^k pixels, `U_k` repeats each average to come back to the size of
+    the image. The noise of a pixel after averaging has std `2 sigma_n` for odd s and `sigma_n` for even s.
+    Terminal law: white noise at the lowest resolution, repeated. Images only, of any size: where
+    2^floor(levels/2) does not divide it, the last blocks of a row or column are those of its rest; they
+    average the m pixels that exist, and their noise has the factor `sqrt(m) / 2^k`, for the same std.
 
     Source: Choi, Park and Kang, ICML 2023, "RGM-SR".
 
@@ -52,23 +54,37 @@ class MultiscaleProcess(ForwardProcess):
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """`U_k P_k a_n x`."""
-        return self._pixelate(per_image(self.a(level), x) * x, level)
+        return self._by_level(_averages, per_image(self.a(level), x) * x, level)
 
     def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
-        """`U_k P_k 2^n sigma_n e`."""
-        return self._pixelate(per_image(self.full_size_sigma[level], e) * e, level)
+        """`U_k P_k 2^n sigma_n e`, of the same std in blocks that the border cuts."""
+        return self._by_level(_averaged_noise, per_image(self.full_size_sigma[level], e) * e, level)
 
-    def _pixelate(self, x: Tensor, level: Tensor) -> Tensor:
-        """`U_k P_k x` with the k of each image."""
-        coarsest = 2 ** (self.levels // 2)
-        if x.ndim != 4 or x.shape[-1] % coarsest or x.shape[-2] % coarsest:
+    def _by_level(self, average: Callable[[Tensor, int], Tensor], x: Tensor, level: Tensor) -> Tensor:
+        """`average(x, 2^k)` with the k of each image."""
+        if x.ndim != 4:
             raise IncompatibleError(
-                f"the multiscale process of {self.levels} levels got a batch of shape {tuple(x.shape)}: it "
-                f"needs images whose sides are multiples of {coarsest}; crop them, or take fewer levels"
+                f"the multiscale process works on images (B, C, H, W), and got a batch of shape {tuple(x.shape)}"
             )
         k = level // 2
         for halvings in range(1, self.levels // 2 + 1):
-            pooled = avg_pool2d(x, 2**halvings)
-            repeated = interpolate(pooled, scale_factor=float(2**halvings), mode="nearest")
-            x = torch.where(per_image(k == halvings, x).bool(), repeated, x)
+            x = torch.where(per_image(k == halvings, x).bool(), average(x, 2**halvings), x)
         return x
+
+
+def _averages(x: Tensor, side: int) -> Tensor:
+    """The average of each block of `side` x `side` pixels, or of those that exist, at each of its pixels."""
+    blocks = avg_pool2d(x, side, ceil_mode=True)
+    return interpolate(blocks, scale_factor=float(side), mode="nearest")[..., : x.shape[-2], : x.shape[-1]]
+
+
+def _averaged_noise(e: Tensor, side: int) -> Tensor:
+    """Averages of white noise, with the std of a whole block in all of them."""
+    rows, columns = (_share(length, side, like=e) for length in e.shape[-2:])
+    return (rows[:, None] * columns).sqrt() * _averages(e, side)
+
+
+def _share(length: int, side: int, *, like: Tensor) -> Tensor:
+    """Along an axis, how much of each pixel's block lies within it: 1 but for the last block."""
+    start = torch.arange(length, device=like.device) // side * side
+    return ((start + side).clamp(max=length) - start).to(like) / side

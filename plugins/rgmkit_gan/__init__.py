@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rgmkit import Component, hookimpl
 
+_NCSNPP = "rgmkit_gan.networks.ncsnpp"
+
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
@@ -16,6 +18,19 @@ def rgmkit_components() -> list[Component]:
         ),
         Component("network", "mlp", "rgmkit_gan.networks.mlp:MLP", "Restorer of 2-D points"),
         Component("network", "mlp-discriminator", "rgmkit_gan.networks.mlp:MLPDiscriminator", "Discriminator for mlp"),
+        Component("network", "ncsnpp", f"{_NCSNPP}.restorer:NCSNpp", "The published restorer (NCSN++)"),
+        Component(
+            "network",
+            "ncsnpp-discriminator",
+            f"{_NCSNPP}.discriminator:SmallDiscriminator",
+            "Published discriminator for ncsnpp, 32x32 images",
+        ),
+        Component(
+            "network",
+            "ncsnpp-large-discriminator",
+            f"{_NCSNPP}.discriminator:LargeDiscriminator",
+            "Published discriminator for ncsnpp, 256x256 images",
+        ),
         Component("objective", "kl", "rgmkit_gan.objectives:KL", "KL(fake || real), logistic critic, R1"),
         Component("objective", "js", "rgmkit_gan.objectives:JS", "Non-saturating logistic GAN, R1"),
         Component("objective", "relativistic", "rgmkit_gan.objectives:Relativistic", "Relativistic pairs, R1 and R2"),

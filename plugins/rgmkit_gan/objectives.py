@@ -21,11 +21,24 @@ def gradient_penalty(critic: Critic, x: Tensor, level: Tensor, weight: float | T
 
 def judge(critic: Critic, pair: Pair) -> tuple[Tensor, Tensor]:
     """`D(real), D(fake)`, in one pass unless the critic compares the images of a batch."""
-    if getattr(critic, "compares_batch", False):
+    if _compares_batch(critic):
         return critic(pair.real, pair.level), critic(pair.fake, pair.level)
     both = critic(torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level]))
     real, fake = both.chunk(2)
     return real, fake
+
+
+def penalise_both(critic: Critic, pair: Pair, weight: Tensor) -> Tensor:
+    """The gradient penalties on real and on fake inputs, `weight` (B,); in one pass as in `judge`."""
+    if _compares_batch(critic):
+        parts = (pair.real, pair.fake)
+        return torch.stack([gradient_penalty(critic, x, pair.level, weight) for x in parts]).sum()
+    both, levels = torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level])
+    return 2 * gradient_penalty(critic, both, levels, torch.cat([weight, weight]))
+
+
+def _compares_batch(critic: Critic) -> bool:
+    return bool(getattr(critic, "compares_batch", False))
 
 
 class _LogisticGAN(Objective):
@@ -100,8 +113,7 @@ class Relativistic(Objective):
         loss = softplus(fake - real).mean()
         if step % self.interval == 0 and self.gamma > 0:
             weight = self.gamma * self.interval * (self.floor + pair.variance)
-            both, levels = torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level])
-            loss = loss + 2 * gradient_penalty(critic, both, levels, torch.cat([weight, weight]))
+            loss = loss + penalise_both(critic, pair, weight)
         return loss
 
     def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:

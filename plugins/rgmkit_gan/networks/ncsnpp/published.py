@@ -1,0 +1,90 @@
+"""The options of `ncsnpp`, read off the names and shapes of its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from rgmkit.errors import CheckpointError
+from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS
+
+ATTENDED = 16  # pixels of the resolution at which published networks attend
+COARSEST = 4  # pixels of their coarsest resolution, where nothing else is known
+FIRST = 3  # layers before the first block: two for the level, the input convolution
+
+
+def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """The options of the network that `weights` belong to, and the shape of its images.
+
+    Everything is in the names and shapes, but for the side of the images: without `side`, it is taken for the one
+    that puts attention at 16x16 pixels. Dropout leaves no trace.
+
+    Raises:
+        CheckpointError: if these are not the weights of an `ncsnpp` restorer.
+    """
+    kinds = list(_kinds(weights))
+    scales = sum(kind in _pyramids() for kind in kinds) + 1
+    blocks, rest = divmod(kinds.count("block") - 3 * scales, 2 * scales)
+    if rest or blocks < 1:
+        raise CheckpointError(
+            f"it has {kinds.count('block')} residual blocks, which make no network of {scales} scales"
+        )
+    first, channels = weights["all_modules.2.weight"].shape[:2]
+    multipliers, attended = _scales(weights, kinds, blocks, scales, int(first))
+    if side is None:
+        side = ATTENDED * 2 ** attended[0] if attended else COARSEST * 2 ** (scales - 1)
+    style, latent = weights["z_transform.1.weight"].shape
+    options = {
+        "width": int(first),
+        "multipliers": multipliers,
+        "blocks": blocks,
+        "attention": [-(-side // 2**i) for i in attended],
+        "latent": int(latent),
+        "style": int(style),
+        "style_layers": sum(re.fullmatch(r"z_transform\.\d+\.weight", name) is not None for name in weights) - 1,
+        "resampling": next((_pyramids()[kind] for kind in kinds if kind in _pyramids()), "fir"),
+    }
+    return options, (int(channels), side, side)
+
+
+def _pyramids() -> dict[str, str]:
+    """The name that the resampling gives to a layer of the input pyramid, and the resampling."""
+    return {resampler.strided: name for name, resampler in RESAMPLERS.items()}
+
+
+def _sound(enter: Tensor, z: Tensor) -> bool:
+    return enter.ndim == 4 and z.ndim == 2 and 0 not in (*enter.shape, *z.shape)
+
+
+def _kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
+    """What each layer from the first block on is, in order."""
+    names = {"all_modules.0.weight", "all_modules.1.weight", "all_modules.2.weight", "z_transform.1.weight"}
+    if not names <= weights.keys() or not _sound(weights["all_modules.2.weight"], weights["z_transform.1.weight"]):
+        found = "start_conv.weight" in weights
+        what = "a discriminator: give the file of the generator" if found else "another network than ncsnpp"
+        raise CheckpointError(f"its weights are those of {what}")
+    marks = {"Dense_0.weight": "block", "NIN_0.W": "attention", **{f"{name}.weight": name for name in _pyramids()}}
+    last = max(int(name.split(".")[1]) for name in weights if re.match(r"all_modules\.\d+\.", name))
+    for i in range(FIRST, last + 1):
+        yield next((kind for mark, kind in marks.items() if f"all_modules.{i}.{mark}" in weights), "other")
+
+
+def _scales(
+    weights: Mapping[str, Tensor], kinds: list[str], blocks: int, scales: int, width: int
+) -> tuple[list[int], list[int]]:
+    """The multipliers of the scales on the way down, and the scales that attend."""
+    multipliers, attended, at = [], [], 0
+    for scale in range(scales):
+        for _ in range(blocks):
+            weight = weights.get(f"all_modules.{FIRST + at}.Conv_0.weight")
+            wide = 0 if weight is None else len(weight)
+            at += 1
+            if kinds[at : at + 1] == ["attention"]:
+                attended.append(scale)
+                at += 1
+        multipliers.append(wide // width)
+        at += 2  # the block that halves the resolution, and the input pyramid
+    return multipliers, sorted(set(attended))

@@ -1,0 +1,91 @@
+"""Resampling by two: with the filter [1, 3, 3, 1], or plainly by repetition and means."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
+
+Resampling = Literal["fir", "plain"]
+
+
+class Resampler(nn.Module, ABC):
+    """Doubles or halves the resolution of `(B, C, H, W)`; an odd last row or column is dropped by `down`."""
+
+    strided: str  # name of the 3x3 convolution of stride 2, where a network has one
+
+    @abstractmethod
+    def up(self, h: Tensor) -> Tensor:
+        """Twice the resolution."""
+
+    @abstractmethod
+    def down(self, h: Tensor) -> Tensor:
+        """Half the resolution."""
+
+    @abstractmethod
+    def before_stride(self, h: Tensor) -> Tensor:
+        """What an unpadded 3x3 convolution of stride 2 is to be applied to."""
+
+
+@final
+class FIR(Resampler):
+    """The outer product `w` of [1, 3, 3, 1] with itself, normalised to sum 1; zeros outside the image.
+
+    `up(h) = 4 w * (h with zeros between)`, `down(h)` every second value of `w * h`. Inside the image both are
+    linear interpolation, the latter with antialiasing.
+
+    >>> FIR().down(torch.ones(1, 1, 6, 6))[0, 0, 1]
+    tensor([0.8750, 1.0000, 0.8750])
+    """
+
+    strided = "Conv2d_0"
+    w: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("w", torch.outer(row, row)[None, None], persistent=False)
+
+    def up(self, h: Tensor) -> Tensor:
+        """Twice the resolution: padding (2, 1) after the zeros are put between."""
+        return conv_transpose2d(h, 4 * self._depthwise(h), stride=2, padding=1, groups=h.shape[1])
+
+    def down(self, h: Tensor) -> Tensor:
+        """Half the resolution: padding (1, 1)."""
+        return conv2d(h, self._depthwise(h), stride=2, padding=1, groups=h.shape[1])
+
+    def before_stride(self, h: Tensor) -> Tensor:
+        """`w * h` with padding (2, 2): one more row and column than `h`."""
+        return conv2d(h, self._depthwise(h), padding=2, groups=h.shape[1])
+
+    def _depthwise(self, h: Tensor) -> Tensor:
+        return self.w.to(h.dtype).expand(h.shape[1], 1, 4, 4)
+
+
+@final
+class Plain(Resampler):
+    """Each pixel repeated, and means of 2x2 pixels.
+
+    >>> Plain().down(torch.arange(4.0).view(1, 1, 2, 2))
+    tensor([[[[1.5000]]]])
+    """
+
+    strided = "Conv_0"
+
+    def up(self, h: Tensor) -> Tensor:
+        """Twice the resolution, by repetition."""
+        return interpolate(h, scale_factor=2.0, mode="nearest")
+
+    def down(self, h: Tensor) -> Tensor:
+        """Half the resolution, by means."""
+        return avg_pool2d(h, 2)
+
+    def before_stride(self, h: Tensor) -> Tensor:
+        """`h` with a row and a column of zeros below and on the right."""
+        return pad(h, (0, 1, 0, 1))
+
+
+RESAMPLERS: dict[Resampling, type[Resampler]] = {"fir": FIR, "plain": Plain}

@@ -1,0 +1,164 @@
+"""The restorer `ncsnpp`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from rgmkit.errors import ConfigError
+from rgmkit_gan.networks.embedding import first_axis
+from rgmkit_gan.networks.ncsnpp.layers import (
+    EPS,
+    Attention,
+    Block,
+    DownBlock,
+    PixelNorm,
+    PyramidStep,
+    UpBlock,
+    conv,
+    dense,
+    groups,
+    sinusoidal,
+)
+from rgmkit_gan.networks.ncsnpp.published import read_weights
+from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS, Resampling
+from rgmkit_gan.networks.sizes import pad_to_multiple
+
+
+@final
+class NCSNpp(nn.Module):
+    """The published restorer: `G(y, t, z)` in [-1, 1], the end of a tanh.
+
+    A U-net of residual blocks. The level is added in each block; z, as a style, sets the scale and the shift of
+    each normalisation. The degraded image enters again at every scale (input pyramid), and branches are summed over
+    `sqrt 2`. The defaults are the published configuration for 32x32 images, of 48.4 M parameters. Images of any
+    size are padded inside to multiples of `2^(scales - 1)`.
+
+    Source: Choi, Park and Kang, ICML 2023; names and values of the parameters as published.
+
+    Args:
+        image_shape: of one training image, (C, H, W).
+        width: channels at the finest scale, a multiple of 4.
+        multipliers: channels of each scale over `width`; each scale halves the resolution.
+        blocks: residual blocks per scale on the way down; one more on the way up.
+        attention: resolutions, in pixels of the shorter side of a training image, whose blocks attend.
+        latent: number of values of z.
+        style: width of the style that z becomes.
+        style_layers: dense layers of the style after the first.
+        dropout: share of the features that each block drops while training.
+        resampling: "fir" with the filter [1, 3, 3, 1], as published, or "plain".
+
+    Raises:
+        ConfigError: for data that are no images, or widths that cannot be normalised in groups.
+
+    >>> tiny = NCSNpp(image_shape=(1, 16, 16), width=8, multipliers=(1, 2), blocks=1, attention=(8,), latent=3)
+    >>> tiny(torch.zeros(2, 1, 16, 16), torch.tensor([0, 3]), torch.zeros(2, 3)).shape
+    torch.Size([2, 1, 16, 16])
+    """
+
+    def __init__(
+        self,
+        *,
+        image_shape: tuple[int, ...],
+        width: int = 128,
+        multipliers: tuple[int, ...] = (1, 2, 2, 2),
+        blocks: int = 2,
+        attention: tuple[int, ...] = (16,),
+        latent: int = 100,
+        style: int = 256,
+        style_layers: int = 4,
+        dropout: float = 0.0,
+        resampling: Resampling = "fir",
+    ) -> None:
+        super().__init__()
+        channels = first_axis(image_shape, axes=3, network="ncsnpp")
+        if not multipliers or min(width // 4, blocks, latent) < 1:
+            raise ConfigError(
+                f"width is {width}, blocks {blocks}, latent {latent} and multipliers {list(multipliers)}: give "
+                f"4 or more, 1 or more, 1 or more, and one per scale"
+            )
+        self.latent, self.width, self.blocks, self.multiple = latent, width, blocks, 2 ** (len(multipliers) - 1)
+        side = min(image_shape[1:])
+        self.attends = tuple(math.ceil(side / 2**i) in attention for i in range(len(multipliers)))
+        block = {"level": 4 * width, "style": style, "dropout": dropout, "resampler": RESAMPLERS[resampling]()}
+        widths = [width * m for m in multipliers]
+        self.all_modules = nn.ModuleList(self._layers(channels, widths, block))
+        mapping: list[nn.Module] = [PixelNorm(), dense(latent, style), nn.SiLU()]
+        for _ in range(style_layers):
+            mapping += [dense(style, style), nn.SiLU()]
+        self.z_transform = nn.Sequential(*mapping)
+
+    def _layers(self, channels: int, widths: list[int], options: dict[str, Any]) -> Iterator[nn.Module]:
+        """The layers in the order of `forward`, which is that of the published names."""
+
+        def block(inputs: int, outputs: int) -> Block:
+            return Block(inputs, outputs, **options)
+
+        width = self.width
+        yield from (dense(width, 4 * width), dense(4 * width, 4 * width), conv(channels, width))
+        h, pyramid, skips = width, channels, [width]
+        for i, (wide, attends) in enumerate(zip(widths, self.attends, strict=True)):
+            for _ in range(self.blocks):
+                yield block(h, wide)
+                if attends:
+                    yield Attention(wide)
+                h = wide
+                skips.append(h)
+            if i < len(widths) - 1:
+                yield from (DownBlock(h, h, **options), PyramidStep(pyramid, h, resampler=options["resampler"]))
+                pyramid = h
+                skips.append(h)
+        yield from (block(h, h), Attention(h), block(h, h))
+        for i, (wide, attends) in reversed(list(enumerate(zip(widths, self.attends, strict=True)))):
+            for _ in range(self.blocks + 1):
+                yield block(h + skips.pop(), wide)
+                h = wide
+            if attends:
+                yield Attention(h)
+            if i:
+                yield UpBlock(h, h, **options)
+        yield from (nn.GroupNorm(groups(h), h, eps=EPS), conv(h, channels))
+
+    def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Clean images from images `y` (B, C, H, W) of level t + 1; `z` is (B, latent)."""
+        height, width = y.shape[-2:]
+        style = self.z_transform(z.to(y))
+        return self._restore(pad_to_multiple(y, self.multiple), t, style)[..., :height, :width]
+
+    def _restore(self, y: Tensor, t: Tensor, style: Tensor) -> Tensor:
+        layers = iter(self.all_modules)
+        level = silu(next(layers)(sinusoidal(t, self.width, y.dtype)))
+        level = silu(next(layers)(level))  # as every block takes it
+        h, pyramid = next(layers)(y), y
+        skips = [h]
+        for i, attends in enumerate(self.attends):
+            for _ in range(self.blocks):
+                h = next(layers)(h, level, style)
+                h = next(layers)(h) if attends else h
+                skips.append(h)
+            if i < len(self.attends) - 1:
+                h = next(layers)(h, level, style)
+                h = pyramid = (next(layers)(pyramid) + h) / math.sqrt(2)
+                skips.append(h)
+        h = next(layers)(h, level, style)
+        h = next(layers)(h)
+        h = next(layers)(h, level, style)
+        for i, attends in reversed(list(enumerate(self.attends))):
+            for _ in range(self.blocks + 1):
+                h = next(layers)(torch.cat([h, skips.pop()], 1), level, style)
+            h = next(layers)(h) if attends else h
+            h = next(layers)(h, level, style) if i else h
+        norm, leave = layers
+        return leave(silu(norm(h))).tanh()
+
+    @classmethod
+    def read_weights(
+        cls, weights: Mapping[str, Tensor], side: int | None = None
+    ) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The options and the image shape of the network that `weights` belong to: what `rgmkit convert` asks for."""
+        return read_weights(weights, side)

@@ -10,15 +10,15 @@ import yaml
 FENCE = "---\n"
 
 
-def write_card(name: str, facts: Mapping[str, Any]) -> str:
-    """A README in Markdown with the facts as YAML before it.
+def write_card(name: str, facts: Mapping[str, Any], *, about: str = "A restoration-based generative model.") -> str:
+    """A README in Markdown with the facts as YAML before it, and the sentence `about` on top.
 
     >>> card = write_card("digits", {"steps": 100, "figures": {"noise": {"frechet": 1.5}}})
     >>> read_card(card)["steps"]
     100
     """
     plain = {key: value for key, value in facts.items() if key != "figures"}
-    lines = [f"# {name}", "", "A restoration-based generative model, trained with rgmkit.", ""]
+    lines = [f"# {name}", "", about, ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
     lines += _figures(facts.get("figures") or {})
     lines += ["Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit generate FOLDER` in a shell.", ""]

@@ -53,23 +53,31 @@ def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.M
     config, weights = _config(folder), _weights(folder)
     prior = _prior(config, folder, network)
     assert isinstance(prior.network, nn.Module)
-    differences = _differences(weights, prior.network.state_dict())
-    if differences:
+    differing = differences(weights, prior.network.state_dict())
+    if differing:
         raise CheckpointError(
             f"{folder / WEIGHTS} holds the weights of another network than {folder / CONFIG} names: "
-            f"{len(differences)} differ, the first is {differences[0]}; copy both files of one model"
+            f"{len(differing)} differ, the first is {differing[0]}; copy both files of one model"
         )
     prior.network.load_state_dict(weights)
     return prior.to(device).eval().requires_grad_(False)
 
 
-def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def save(
+    folder: Path,
+    prior: RestoringPrior,
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    *,
+    about: str = "A restoration-based generative model, trained with rgmkit.",
+) -> None:
     """Write a model folder; each of the three files is whole or not there.
 
     Args:
         prior: its `network` holds the weights to save.
         config: the training configuration; objects in it are written as the names of their classes.
         facts: for the model card: data, steps, seed, seconds, figures.
+        about: the first sentence of the model card.
     """
     from safetensors.torch import save as serialise
 
@@ -84,7 +92,7 @@ def save(folder: Path, prior: RestoringPrior, config: Mapping[str, Any], facts: 
     with written_aside(folder / CONFIG) as part:
         part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with written_aside(folder / CARD) as part:
-        part.write_text(write_card(folder.resolve().name, facts), encoding="utf-8")
+        part.write_text(write_card(folder.resolve().name, facts, about=about), encoding="utf-8")
 
 
 def info(model: str | Path) -> dict[str, Any]:
@@ -125,6 +133,16 @@ def locate(model: str | Path) -> Path:
     raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(shipped())})")
 
 
+def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """The weights that two networks do not share by name and shape, in words."""
+
+    def shape(tensor: Tensor | None) -> str:
+        return "missing" if tensor is None else str(tuple(tensor.shape))
+
+    words = {name: (shape(given.get(name)), shape(expected.get(name))) for name in (*expected, *given)}
+    return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
+
+
 def _config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
@@ -163,16 +181,6 @@ def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> R
     if not isinstance(prior, RestoringPrior):
         raise CheckpointError(f"{folder / CONFIG}: prior {config['prior']!r} has no network: take gan")
     return prior
-
-
-def _differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """The weights that two networks do not share by name and shape, in words."""
-
-    def shape(tensor: Tensor | None) -> str:
-        return "missing" if tensor is None else str(tuple(tensor.shape))
-
-    words = {name: (shape(given.get(name)), shape(expected.get(name))) for name in (*expected, *given)}
-    return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
 
 
 def _writable(value: Any) -> Any:

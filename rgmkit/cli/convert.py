@@ -1,0 +1,56 @@
+"""`rgmkit convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rgmkit.cli.common import PATH, common_options, examples, say
+from rgmkit.cli.files import fresh_folder
+
+
+@click.command(
+    "convert",
+    short_help="Make a model folder of published weights.",
+    epilog=examples(
+        "rgmkit convert netG_1300.pth -o models/cifar10 --process gaussian:levels=4 --image-size 32",
+        "rgmkit convert content.pth -o models/cifar10-sr --process multiscale:levels=7 --image-size 32",
+        "rgmkit convert netG.pth -o models/celebahq --process gaussian:levels=4 --image-size 256",
+    ),
+)
+@click.argument("checkpoint", metavar="CHECKPOINT.pth", type=PATH)
+@click.option("-o", "--out", metavar="DIR", type=PATH, required=True, help="The model folder.")
+@click.option("--process", metavar="SPEC", help="The forward process of its training, such as gaussian:levels=4.")
+@click.option("--image-size", metavar="N", type=click.IntRange(min=1), help="Side of its training images in pixels.")
+@click.option(
+    "--network",
+    metavar="SPEC",
+    default="ncsnpp",
+    show_default=True,
+    help="The network, with options that are not to be read off the weights, such as ncsnpp:dropout=0.1.",
+)
+@click.option("--entry", metavar="NAME", help="Which state dict, where the file holds several restorers.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in a folder that is not empty.")
+@common_options
+def command(
+    checkpoint: Path,
+    out: Path,
+    process: str | None,
+    image_size: int | None,
+    network: str,
+    entry: str | None,
+    overwrite: bool,
+) -> None:
+    """Make a model folder of a published checkpoint; prints the folder.
+
+    CHECKPOINT.pth is a file of torch.save: the state dict of the restorer, or the content of a training with the
+    state dict in it. Nothing in it is executed. The options of the network are read off the names and shapes of the
+    weights; the forward process and the size of the images are not in the file.
+    """
+    fresh_folder(out, overwrite=overwrite)
+    from rgmkit.convert import convert
+
+    facts = convert(checkpoint, out, process=process, image_size=image_size, network=network, entry=entry)
+    say(f"note: weights: {facts['weights']}")
+    click.echo(out)

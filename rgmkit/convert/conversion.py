@@ -1,0 +1,135 @@
+"""A published checkpoint becomes a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rgmkit import models, plugins
+from rgmkit.config import Spec, build, parse_spec
+from rgmkit.convert.checkpoint import Stored, read_checkpoint, sha256
+from rgmkit.core.process import ForwardProcess
+from rgmkit.core.random import seeded
+from rgmkit.errors import CheckpointError, ConfigError
+
+ABOUT = "Published weights of a restoration-based generative model, converted by rgmkit. Nothing was measured."
+PROCESSES = "as published gaussian:levels=4, or multiscale:levels=7 for the multi-scale model"
+
+
+def convert(
+    checkpoint: Path,
+    out: Path,
+    *,
+    process: str | None = None,
+    image_size: int | None = None,
+    network: str = "ncsnpp",
+    entry: str | None = None,
+) -> dict[str, Any]:
+    """Write the model folder `out` of published weights; returns the facts on its card.
+
+    Args:
+        checkpoint: a file of `torch.save`: a state dict, or a mapping with state dicts in it. Where the state of
+            an optimiser in it holds moving averages of the weights (`ema`), these are taken.
+        out: the model folder; files of a model in it are replaced.
+        process: the forward process of its training, which is not in the file, as `name:option=value`.
+        image_size: side of the training images in pixels, which is not in the file.
+        network: the network, and options that are not to be read off the weights. Its class reads them, with a
+            class method `read_weights(weights, side) -> (options, image_shape)`; with `side` None it tells the
+            likely shape.
+        entry: which state dict of several.
+
+    Raises:
+        CheckpointError: for a file that cannot be read, or holds another network.
+        ConfigError: for what is missing, with its likely value.
+    """
+    spec = parse_spec(network)
+    cls = plugins.load_class("network", spec.name)
+    if not hasattr(cls, "read_weights"):
+        raise ConfigError(f"network is {spec.name!r}, whose options cannot be read off weights: take ncsnpp")
+    name, stored = _chosen(checkpoint, cls, entry)
+    weights = stored.averaged or stored.weights
+    if process is None or image_size is None:
+        likely = cls.read_weights(weights, None)[1][-1]
+        raise ConfigError(f"{checkpoint} holds weights only: give {_missing(process, image_size, likely)}")
+    options, shape = cls.read_weights(weights, image_size)
+    spec = Spec(spec.name, {**options, **spec.options})
+    ladder = parse_spec(process)
+    made = build("process", ladder)
+    made.terminal((1, *shape), generator=seeded(0))  # a process that does not take such images says so
+    restorer = _with_weights(checkpoint, spec, weights, process=made, image_shape=shape)
+    prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
+    config = {"process": _mapping(ladder), "network": _mapping(spec), "prior": "gan"}
+    facts = {
+        "converted from": checkpoint.name,
+        "sha256": sha256(checkpoint),
+        **({"entry": name} if name else {}),
+        "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
+    }
+    models.save(out, prior, config, facts, about=ABOUT)
+    return facts
+
+
+def _chosen(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:
+    """The one entry of the file that has the weights of such a network."""
+    found = read_checkpoint(checkpoint)
+    if entry is not None:
+        if entry not in found:
+            raise ConfigError(f"{checkpoint} has no state dict {entry!r}: it has {_names(found)}")
+        found = {entry: found[entry]}
+    fitting, reasons = {}, []
+    for name, stored in found.items():
+        try:
+            cls.read_weights(stored.weights, None)
+        except CheckpointError as error:
+            reasons.append(f"{name}: {error}" if name else str(error))
+        else:
+            fitting[name] = stored
+    if not fitting:
+        raise CheckpointError(f"{checkpoint}: {'; '.join(reasons)}")
+    if len(fitting) > 1:
+        raise ConfigError(f"{checkpoint} holds several restorers, {_names(fitting)}: choose one with --entry")
+    return next(iter(fitting.items()))
+
+
+def _missing(process: str | None, image_size: int | None, likely: int) -> str:
+    """The options that are missing, with their likely values."""
+    lines = []
+    if process is None:
+        lines.append(f"--process with the forward process of its training ({PROCESSES})")
+    if image_size is None:
+        lines.append(f"--image-size with the side of its training images (likely {likely})")
+    return ", and ".join(lines)
+
+
+def _with_weights(
+    checkpoint: Path,
+    spec: Spec,
+    weights: Mapping[str, Tensor],
+    *,
+    process: ForwardProcess,
+    image_shape: tuple[int, ...],
+) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = build("network", spec, process=process, image_shape=image_shape)
+    differing = models.differences(weights, network.state_dict())
+    if differing:
+        raise CheckpointError(
+            f"{checkpoint} fits no {spec.name}: {len(differing)} weights differ, the first is {differing[0]}"
+        )
+    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{checkpoint} has NaN or infinite values in {len(broken)} weights, such as {broken[0]}")
+    network.load_state_dict(dict(weights))
+    return network.eval()
+
+
+def _mapping(spec: Spec) -> dict[str, Any]:
+    return {"use": spec.name, **spec.options}
+
+
+def _names(found: Mapping[str, Stored]) -> str:
+    return ", ".join(name or "the file itself" for name in found)

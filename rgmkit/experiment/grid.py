@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rgmkit.config import build, make, override, parse_spec, read_yaml, take_plugins
+from rgmkit.arguments import as_degradation
+from rgmkit.config import Spec, build, make, override, parse_spec, read_yaml, take_plugins
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError
 from rgmkit.experiment.methods import Method, naming, read_method
@@ -139,10 +140,11 @@ def _operators(given: Any, folder: Path) -> Iterable[Operator]:
         if isinstance(item, Mapping):
             spec = {key: value for key, value in item.items() if key != "name"}
             name = item.get("name")
-            if isinstance(spec.get("use"), Degradation):
+            if not isinstance(spec.get("use", ""), str):
                 spec = spec["use"]
         with naming(path):
-            degradation = build("degradation", spec, path=path, folder=folder)
+            by_name = isinstance(spec, (str, Spec, Mapping))
+            degradation = build("degradation", spec, path=path, folder=folder) if by_name else as_degradation(spec)
         yield Operator(_label(name, label_of(spec), path, labels), degradation)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from rgmkit.experiment.search import Number, Values, number
 from rgmkit.names import nearest
 
 PARTS = ("prior", "solver")
+OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +32,14 @@ class Keys:
         name: its label. Default: made of the prior and the solver.
         prior: a prior or a model; without one only the measurement counts.
         solver: by default what `rgmkit.restore` takes for the prior.
+        tile: side in pixels of the tiles that a network sees a larger image in. Default: what the memory asks for.
         tune: the options that are tuned: {"prior.weight": [0.1, 100]}.
     """
 
     name: str | None = None
     prior: Any = None
     solver: Any = None
+    tile: int | None = None
     tune: Mapping[str, Any] | None = None
 
 
@@ -48,6 +52,7 @@ class Method:
         label: as tables and reports show it.
         specs: of "prior" and "solver"; None where there is none.
         numbers: that are tuned.
+        tile: of `rgmkit.restore`.
         folder: what file paths are relative to.
     """
 
@@ -56,6 +61,7 @@ class Method:
     specs: dict[str, Any]
     numbers: tuple[Number, ...]
     folder: Path
+    tile: int | None = None
     _built: dict[str, Any] = field(default_factory=dict)
 
     def build(self, values: Values) -> tuple[Prior | None, Solver | None]:
@@ -112,7 +118,7 @@ def read_method(item: Any, path: str, folder: Path) -> Method:
         raise ConfigError(f"{path} has neither a prior nor a solver: give one, such as prior: tv or solver: pinv")
     label = keys.name or " + ".join(label_of(spec) for spec in specs.values() if spec is not None)
     numbers = [_number(name, asked, specs, f"{path}.tune", folder) for name, asked in (keys.tune or {}).items()]
-    return Method(path, label, specs, tuple(numbers), folder)
+    return Method(path, label, specs, tuple(numbers), folder, keys.tile)
 
 
 @contextmanager
@@ -124,7 +130,7 @@ def naming(path: str) -> Iterator[None]:
         text = str(error)
         if text.startswith(path):
             raise
-        raise type(error)(f"{path}.{text}" if text.startswith(PARTS) else f"{path}: {text}") from error
+        raise type(error)(f"{path}.{text}" if OPTION.match(text) else f"{path}: {text}") from error
 
 
 def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Number:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ class Record:
         trace: of the solver.
         pictures: files relative to the folder of the run: "truth", "measured" (brought to the size of the
             image) and "restored".
+        notes: in words for the user, what was done that was not asked for, and what was warned of.
     """
 
     key: str
@@ -46,6 +46,7 @@ class Record:
     path: list[tuple[float, float]] = field(default_factory=list)
     trace: list[dict[str, float]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Put the record into `folder`, whole or not at all."""
@@ -60,8 +61,8 @@ class Record:
             DataError: if the file is damaged.
         """
         try:
-            content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            record = Record(**content)
-        except (ValueError, TypeError) as error:
+            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            record = Record(**{**content, "path": [tuple(point) for point in content.get("path", [])]})
+        except (ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{file} is damaged ({error}): remove it, and its cell is computed again") from error
         return record

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from rgmkit.cli import convert, degrade, demo, generate, info, plugins, restore, train
+from rgmkit.cli import convert, degrade, demo, generate, info, plugins, report, restore, run, train
 from rgmkit.cli.common import Commands, Settings, debug_option, examples, plugin_option, say
 from rgmkit.errors import RgmkitError
 
@@ -44,7 +44,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _module in (demo, train, generate, degrade, restore, plugins, info, convert):
+for _module in (demo, train, generate, degrade, restore, run, report, plugins, info, convert):
     cli.add_command(_module.command)
 
 

@@ -15,8 +15,8 @@ HEAD = """# Command line
 
 Written by `python -m rgmkit.cli.reference docs/command-line.md`; a test keeps it current.
 
-Results go to stdout, everything else to stderr. Exit code 0 is success, 2 an error, which is one line on
-stderr (`--debug` adds the traceback), and 130 an interruption.
+Results go to stdout, everything else to stderr. Exit code 0 is success, 1 a run some cells of which failed, 2 an
+error, which is one line on stderr (`--debug` adds the traceback), and 130 an interruption.
 """
 
 

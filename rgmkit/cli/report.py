@@ -1,0 +1,36 @@
+"""`rgmkit report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rgmkit.cli.common import PATH, common_options, examples
+
+
+@click.command(
+    "report",
+    short_help="Write the tables and the page of a run again.",
+    epilog=examples("rgmkit report runs/deblur"),
+)
+@click.argument("folder", metavar="DIR", type=PATH)
+@common_options
+def command(folder: Path) -> None:
+    """Write the tables and the page of the run in DIR again, from the cells that are done.
+
+    Nothing is computed: this shows a run that is still going on, or one that was stopped.
+    """
+    from rgmkit.errors import DataError
+    from rgmkit.experiment.folder import facts, records
+    from rgmkit.experiment.runner import write
+    from rgmkit.experiment.tables import text
+
+    facts(folder)
+    found = records(folder)
+    if not found:
+        raise DataError(f"{folder} has no cell that is done: there is nothing to report yet")
+    write(folder, found)
+    click.echo(text(found))
+    for name in ("results.csv", "results.md", "report.html"):
+        click.echo(folder / name)

@@ -1,0 +1,96 @@
+"""`rgmkit run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rgmkit.cli.common import PATH, common_options, device_option, examples, say
+
+if TYPE_CHECKING:
+    from rgmkit.experiment.plan import Plan
+
+SOME_FAILED = 1
+
+
+@click.command(
+    "run",
+    short_help="Compare methods on a folder of images.",
+    epilog=examples(
+        "rgmkit run examples/photo_deblur.yaml -o runs/deblur",
+        "rgmkit run grid.yaml --dry-run",
+        "rgmkit run grid.yaml --set data.limit=2 --set method.0.solver.iterations=50",
+        "accelerate launch --num_processes 4 -m rgmkit run grid.yaml -o runs/grid",
+    ),
+)
+@click.argument("grid", metavar="GRID.yaml", type=PATH)
+@click.option(
+    "-o", "--out", metavar="DIR", type=PATH, help="The folder of the run. [default: runs/ and the name of the file]"
+)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Change an option of the grid, such as data.limit=2 or method.0.prior.weight=5. May be repeated.",
+)
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds a run.")
+@click.option("--dry-run", is_flag=True, help="Check the grid, list its cells and what would be tuned, and stop.")
+@device_option
+@common_options
+def command(
+    grid: Path, out: Path | None, overrides: tuple[str, ...], overwrite: bool, dry_run: bool, device: str | None
+) -> int:
+    """Restore images under degradations by methods, and compare.
+
+    The grid names data, degradations, methods (a prior and a solver) and seeds; each combination is a cell.
+    Each finished cell is on the disk at once: the same command goes on where it was stopped, and
+    tries failed cells again. Prints a table for each degradation; the folder has them as results.csv and
+    results.md, and the pictures in report.html. Exit code 1 means that cells failed, which the tables
+    count; the others are done.
+    """
+    from rgmkit.cli.common import choose_device
+
+    where = choose_device(device)
+    if dry_run:
+        from rgmkit.experiment.plan import make_plan
+
+        _list(make_plan(grid, out=out, overrides=overrides, overwrite=overwrite))
+        return 0
+    from rgmkit.experiment import run
+    from rgmkit.experiment.tables import text
+
+    results = run(grid, out=out, overrides=overrides, device=where, overwrite=overwrite)
+    if results.main:
+        click.echo(text(results.records))
+        for name in ("results.csv", "results.md", "report.html"):
+            click.echo(results.folder / name)
+    if results.failed and results.main:
+        total, first = len(results.records), results.failed[0]
+        say(
+            f"error: {len(results.failed)} of {total} cells failed, the first ({first.image}, {first.degradation}, "
+            f"{first.method}) with: {first.error}; the same command tries them again"
+        )
+    return SOME_FAILED if results.failed and results.main else 0
+
+
+def _list(plan: Plan) -> None:
+    """The cells, and what would be tuned."""
+    from rgmkit.experiment.folder import record
+
+    for cell in plan.cells:
+        found = record(plan.folder, cell.key) if plan.goes_on else None
+        state = "to do" if found is None else "done" if found.error is None else "failed, to do"
+        click.echo(f"{state}: {cell.name}")
+    tuned = [(method, number) for method in plan.grid.methods for number in method.numbers]
+    for method, number in tuned:
+        ends = number.ends()
+        values = f"from {ends[0]:g} to {ends[1]:g}" if ends else "by its choices"
+        click.echo(f"to tune: {number.name} of {method.label}, {values}, on {len(plan.training)} images")
+    count = len(plan.cells)
+    click.echo(
+        f"{count} cells: {len(plan.photographs)} images x {len(plan.grid.operators)} degradations x "
+        f"{len(plan.grid.methods)} methods x {len(plan.grid.seeds)} seeds"
+    )

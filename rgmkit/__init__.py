@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         IncompatibleError,
         PluginError,
         RgmkitError,
+        TrainingError,
     )
     from rgmkit.inference import generate, restore
     from rgmkit.models import load
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AccuracyWarning", "CheckpointError", "Component", "ConfigError", "DataError", "Degradation", "ForwardProcess",
     "IncompatibleError", "Objective", "PluginError", "Prior", "Problem", "RestoringPrior", "RgmkitError", "Solution",
-    "Solver", "Streams", "__version__", "degradation", "generate", "hookimpl", "load", "prior", "process", "restore",
-    "solver", "train",
+    "Solver", "Streams", "TrainingError", "__version__", "degradation", "generate", "hookimpl", "load", "prior",
+    "process", "restore", "solver", "train",
 ]  # fmt: skip
 
 _HOME = {
@@ -48,7 +49,9 @@ _HOME = {
     "rgmkit.core.process": "ForwardProcess",
     "rgmkit.core.random": "Streams",
     "rgmkit.core.solver": "Problem Solution Solver",
-    "rgmkit.errors": "AccuracyWarning CheckpointError ConfigError DataError IncompatibleError PluginError RgmkitError",
+    "rgmkit.errors": (
+        "AccuracyWarning CheckpointError ConfigError DataError IncompatibleError PluginError RgmkitError TrainingError"
+    ),
     "rgmkit.inference": "generate restore",
     "rgmkit.models": "load",
     "rgmkit.plugins": "Component hookimpl",

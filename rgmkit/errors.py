@@ -31,5 +31,9 @@ class DataError(RgmkitError):
     """An image or data set that cannot be read or used."""
 
 
+class TrainingError(RgmkitError):
+    """A training run that had to stop: a loss that is not finite, a full disk. Earlier checkpoints are whole."""
+
+
 class AccuracyWarning(UserWarning):
     """An iterative method stopped before it reached the accuracy that was asked for."""

@@ -10,7 +10,7 @@ import rgmkit
 from rgmkit.core.random import seeded
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
-from rgmkit.training.loop import stratified_levels
+from rgmkit.training.draws import stratified_levels
 from rgmkit.training.setup import set_up
 
 POINTS = {
@@ -37,10 +37,10 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     loop = "rgmkit.training.loop.train_step"
     step = rgmkit.training.loop.train_step
 
-    def killed(run):
+    def killed(run, batch):
         if run.step == 7:
             raise RuntimeError("killed")
-        return step(run)
+        return step(run, batch)
 
     monkeypatch.setattr(loop, killed)
     with pytest.raises(RuntimeError, match="killed"):

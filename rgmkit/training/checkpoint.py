@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,79 +16,123 @@ import torch
 
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.files import written_aside
+from rgmkit.training.lock import NAME as LOCK
+from rgmkit.training.lock import locked
 from rgmkit.training.setup import Run
 
-KEEP = 2
+FOLDER = "checkpoints"
+FREE = frozenset(
+    {"accumulate", "checkpoint_every", "checkpoint_minutes", "critic_limit", "keep", "preview_every", "threads"}
+)
+"""Options of `training:` that may change between two parts of a run."""
+
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
-def open_folder(out: Path, run: Run, *, resume: bool) -> None:
-    """Make `out` ready: new or empty, or, to resume, with its last whole checkpoint put into `run`.
+@contextmanager
+def opened(out: Path, *, resume: bool) -> Iterator[None]:
+    """Hold `out` for one run: a folder that is new or empty, or, to resume, one that a run has begun.
 
     Raises:
-        ConfigError: if the folder holds something and `resume` was not asked for.
-        CheckpointError: if there is nothing to resume, or it is of another configuration.
+        ConfigError: if the folder holds something and `resume` was not asked for, or another run is in it.
+        CheckpointError: if there is nothing to resume.
     """
+    _check(out, resume=resume)
+    with locked(out / FOLDER):
+        _check(out, resume=resume)  # again: until here another run may have come and gone
+        for part in out.rglob(".*.part"):  # of a process that was killed as it wrote
+            part.unlink()
+        yield
+
+
+def _check(out: Path, *, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder for the model")
-    if resume:
-        _load_last(out, run)
-    elif out.exists() and any(out.iterdir()):
+    if resume and not (out / FOLDER).is_dir():
+        raise CheckpointError(f"{out} has no checkpoint to resume: start without --resume")
+    begun = {out / FOLDER, out / FOLDER / LOCK}  # a run that was killed before its first checkpoint
+    if not resume and any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
         raise ConfigError(f"{out} is not empty: give another folder with -o, or go on with what is there with --resume")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {out}: {error.strerror}") from error
 
 
 def save_checkpoint(run: Run, out: Path) -> Path:
-    """Write the state of `run` to `out/checkpoints` and drop all but the newest two."""
+    """Write the state of `run` to `out/checkpoints` and drop all but the newest `keep`.
+
+    The file is on the disk before it gets its name, and has its name before an older one goes.
+    """
     state: dict[str, Any] = {name: part.state_dict() for name, part in run.parts().items()}
-    state |= {"step": run.step, "seconds": run.seconds, "config": fingerprint(run.config)}
-    path = out / "checkpoints" / f"step-{run.step:08d}.pt"
-    with written_aside(path) as part:
-        torch.save(state, part)
-    for old in _checkpoints(out)[:-KEEP]:
-        old.unlink()
+    state |= {"step": run.step, "seconds": run.seconds, "config": fingerprint(run.config), "data": run.data.count}
+    path = out / FOLDER / f"step-{run.step:08d}.pt"
+    content = io.BytesIO()
+    torch.save(state, content)  # not into the file: torch does not say why a file cannot be written
+    with written_aside(path) as part, part.open("wb") as file:
+        file.write(content.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    found = _checkpoints(out)
+    last = found.index(path) + 1
+    for other in found[: max(0, last - run.settings.keep)] + found[last:]:  # later ones were damaged, or not resumed
+        other.unlink()
     return path
 
 
-def _load_last(out: Path, run: Run) -> None:
+def load_last(out: Path) -> dict[str, Any] | None:
+    """The newest whole checkpoint in `out`; None before the first one.
+
+    Raises:
+        CheckpointError: if there are some, and all are cut or damaged.
+    """
     found = _checkpoints(out)
-    if not found:
-        raise CheckpointError(f"{out} has no checkpoint to resume: start without --resume")
-    state = _first_whole(found)
+    for path in reversed(found):
+        state = _whole(path)
+        if state is not None:
+            return state
+    if found:
+        raise CheckpointError(f"{found[-1]} is cut or damaged, and there is no whole one before it: train again")
+    return None
+
+
+def restore(run: Run, state: dict[str, Any], out: Path) -> None:
+    """Put the state of a checkpoint in `out` into `run`.
+
+    Raises:
+        CheckpointError: if it is of another configuration, or of data of another size.
+    """
     if state["config"] != fingerprint(run.config):
         raise CheckpointError(
             f"{out} was trained with another configuration: resume with the one it was started with, "
             f"or train into another folder"
+        )
+    if state["data"] != run.data.count:
+        raise CheckpointError(
+            f"{out} was trained on {state['data']} examples and the data has {run.data.count} now: resume with the "
+            f"same data, or train into another folder"
         )
     for name, part in run.parts().items():
         part.load_state_dict(state[name])
     run.step, run.seconds = state["step"], state["seconds"]
 
 
-def _first_whole(paths: list[Path]) -> dict[str, Any]:
-    """The newest checkpoint that can be read."""
-    for path in reversed(paths):
-        try:
-            # Tensors and plain values only: nothing in the file is executed.
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            return state
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError):
-            continue
-    raise CheckpointError(f"{paths[-1]} is cut or damaged, and there is no whole one before it: train again")
+def _whole(path: Path) -> dict[str, Any] | None:
+    """What is in a checkpoint, if its checksums hold: torch itself does not look at them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                return None
+        # Tensors and plain values only: nothing in the file is executed.
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return state
 
 
 def _checkpoints(out: Path) -> list[Path]:
-    folder = out / "checkpoints"
-    return sorted(path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
+    return sorted(path for path in (out / FOLDER).glob("step-*.pt") if _NAME.fullmatch(path.name))
 
 
 def fingerprint(config: dict[str, Any]) -> str:
     """The configuration as text, without what may change between two parts of a run."""
-    free = {"checkpoint_every", "preview_every", "threads"}
-    training = {k: v for k, v in (config.get("training") or {}).items() if k not in free}
+    training = {k: v for k, v in (config.get("training") or {}).items() if k not in FREE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
     return repr(sorted((key, _plain(value)) for key, value in {**rest, "training": training}.items()))
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from rgmkit import models
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Streams
+from rgmkit.training.checkpoint import load_last, restore
 from rgmkit.training.data.base import Data
 from rgmkit.training.setup import Run
 
@@ -32,6 +33,17 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
         "figures": measure(prior, run.data, progress=progress),
     }
     models.save(out, prior, run.config, facts)
+
+
+def fall_back(run: Run, out: Path) -> str:
+    """Make the last good checkpoint the model of a run that diverged; returns that in words."""
+    state = load_last(out)
+    assert state is not None  # the first one is written before the first step
+    restore(run, state, out)
+    if run.step == 0:
+        return "training stopped, and there is no good checkpoint but that of the first weights"
+    write_model(run, out, progress=False)
+    return f"training stopped at the last good checkpoint, of step {run.step}, which is the model in {out} now"
 
 
 def measure(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,22 @@ from tqdm import tqdm
 
 from rgmkit.config import override, read_yaml, take_plugins
 from rgmkit.core.objective import Pair
-from rgmkit.core.random import randn, seeded
-from rgmkit.training.checkpoint import open_folder, save_checkpoint
-from rgmkit.training.finish import write_model
+from rgmkit.errors import TrainingError
+from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
+from rgmkit.training.draws import Draws, draw
+from rgmkit.training.feed import Feed
+from rgmkit.training.finish import fall_back, write_model
+from rgmkit.training.guards import Diverged, Guard, writing
 from rgmkit.training.log import Log
 from rgmkit.training.preview import write_preview
 from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import DEFAULTS, Run, set_up
+from rgmkit.training.stop import Stop, stop_by
+from rgmkit.training.team import Team
+
+LOOK_EVERY = 20  # steps: reading a number waits for the device
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -33,6 +44,8 @@ def train(
 ) -> Path:
     """Train the network that `config` describes; returns the model folder.
 
+    Started by `accelerate launch` or `torchrun`, several processes train together what one would.
+
     Args:
         config: a YAML file, or the mapping in it; in a mapping, parts may be objects (any `nn.Module` as
             `network` with another as `critic`).
@@ -43,8 +56,9 @@ def train(
         device: where to train.
 
     Raises:
-        ConfigError: for a configuration that does not fit, or a folder that is not empty.
+        ConfigError: for a configuration that does not fit, a folder that is not empty or in use.
         CheckpointError: for a checkpoint that cannot be resumed.
+        TrainingError: for a run that diverges, or that cannot be written; earlier checkpoints are whole.
 
     >>> import tempfile, rgmkit
     >>> config = {"data": "gmm", "network": "mlp", "training": {"steps": 2, "preview_every": 0}}
@@ -57,122 +71,165 @@ def train(
     folder = path.parent if path else Path()
     content = take_plugins(override({**DEFAULTS, **content}, overrides), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
-    run = set_up(content, folder=folder, device=torch.device(device))
+    team = Team.join(device)
+    run = set_up(content, folder=folder, device=team.device, team=team)
     rehearse(run)
-    open_folder(out, run, resume=resume)
     threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(run.settings.threads or threads)
-        _loop(run, out, progress=progress)
-    finally:
-        torch.set_num_threads(threads)
+    with team.led(opened(out, resume=resume)):
+        try:
+            torch.set_num_threads(run.settings.threads or threads)
+            _train(run, out, resume=resume, progress=progress and team.leads)
+        finally:
+            torch.set_num_threads(threads)
     return out
 
 
+def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
+    state = run.team.lead(lambda: load_last(out) if resume else None)
+    if state is not None:
+        restore(run, state, out)
+    else:
+        _save(run, out)  # a disk that is full, or cannot be written to, shows now
+    try:
+        _loop(run, out, progress=progress)
+    except Diverged as error:
+        kept = run.team.lead(lambda: fall_back(run, out))
+        raise TrainingError(f"{error}; {kept}") from error
+    if run.team.leads:  # the others need not wait
+        with writing(run, out):
+            write_model(run, out, progress=progress)
+
+
 def _loop(run: Run, out: Path, *, progress: bool) -> None:
-    settings, first = run.settings, run.step
-    log = Log(out / "log")
-    bar = tqdm(total=settings.steps, initial=first, disable=not progress, unit="step", mininterval=0.5, leave=True)
+    settings, guard, saved, asked = run.settings, Guard(run), time.monotonic(), 0
+    log = Log(out / "log") if run.team.leads else None
+    bar = tqdm(total=settings.steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5, leave=True)
     start = time.perf_counter() - run.seconds
     try:
-        with torch.random.fork_rng(devices=[]):
-            while run.step < settings.steps:
-                losses = train_step(run)
+        with torch.random.fork_rng(devices=[]), Feed(run) as feed, Stop() as stop:
+            while run.step < settings.steps and not asked:
+                guard.watch(train_step(run, feed.batch(run.step)))
                 run.step += 1
                 run.seconds = time.perf_counter() - start
                 bar.update()
-                if run.step % 20 == 0:
-                    log.write(run.step, losses)
+
+                # All processes agree on whether to stop, and whether it is time for a checkpoint.
+                late = 0 < 60 * settings.checkpoint_minutes < time.monotonic() - saved
+                due: int = late or run.step % settings.checkpoint_every == 0 or run.step == settings.steps
+                asked, due = run.team.highest(stop.signal, due or stop.signal > 0)
+
+                # The losses are looked at, and shown.
+                if due or run.step % LOOK_EVERY == 0:
+                    losses = guard.look()
                     rate = bar.format_dict["rate"] or 0.0
                     bar.set_postfix({**losses, "img/s": f"{rate * settings.batch:.0f}"}, refresh=False)
+                    if log:
+                        log.write(run.step, losses)
                 if settings.preview_every and run.step % settings.preview_every == 0:
-                    write_preview(run, out)
-                if run.step % settings.checkpoint_every == 0:
-                    save_checkpoint(run, out)
-    except KeyboardInterrupt:
-        save_checkpoint(run, out)
-        raise
+                    _preview(run, out)
+
+                # What is of use is kept.
+                if due:
+                    guard.look_at_weights()
+                    _save(run, out)
+                    saved = time.monotonic()
     finally:
         bar.close()
-        log.close()
-    save_checkpoint(run, out)
-    write_model(run, out, progress=progress)
+        if log:
+            log.close()
+    if asked or stop.signal:
+        logger.warning("stopped at step %d of %d: go on with --resume", run.step, settings.steps)
+        stop_by(asked or stop.signal)
 
 
-def train_step(run: Run) -> dict[str, float]:
-    """One step of the critic and one of the restorer, over one forward pass of the restorer.
+def train_step(run: Run, batch: Tensor) -> dict[str, Tensor]:
+    """One step of the critic and one of the restorer on this process's rows of a batch; returns the losses.
 
     `min_G E[lambda F(x_hat, y_s, s) + g_{s-1}(R_{s-1}(x_hat))]`, `x_hat = G(y_s, s - 1, z)`
-    (Choi, Park and Kang 2023, objective of an RGM). Every draw is a function of (seed, step).
+    (Choi, Park and Kang 2023, objective of an RGM). Every draw is a function of (seed, step, row).
     """
-    settings, process, step = run.settings, run.process, run.step
-    generator = seeded(run.seed, step)
-    _seed_dropout(int(torch.randint(2**62, (), generator=generator)), run.device)
+    # Clean images and all that is drawn for them, in the parts that are computed at a time.
+    x = _channels_last((batch.to(run.device) - run.data.center) / run.data.scale)
+    count = run.settings.accumulate
+    parts = list(zip(x.chunk(count), draw(run).split(count), strict=True))
+    losses = {name: torch.zeros((), device=run.device) for name in ("critic", "prior", "fidelity")}
 
-    # Clean images, each with a level and a degraded draw of it.
-    x = run.data.batch(settings.batch, seed=run.seed, step=step).to(run.device)
-    x = _channels_last((x - run.data.center) / run.data.scale)
-    level = stratified_levels(run, generator).to(run.device)
-    y = process.degrade(x, level, generator=generator)
-    z = randn((len(x), getattr(run.network, "latent", 0)), generator=generator, device=run.device)
-
-    # The restorer's answers, degraded again to one level down, beside the data at that level.
-    with _precision(run):
-        x_hat = run.network(_channels_last(y), level - 1, z).float()
-    spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
-    target = judged_levels(level - 1, spread, generator)
-    sigma = process.sigma(target)
-    real = _channels_last(process.degrade(x, target, generator=generator))
-    fake = _channels_last(process.degrade(x_hat, target, generator=generator))
-
-    # The critic learns to tell them apart.
-    with _precision(run):
-        critic_loss = run.objective.critic_loss(run.critic, Pair(real, fake.detach(), target, sigma**2), step=step)
-    _descend(critic_loss, run.critic_optimizer)
+    # The critic learns to tell answers from data.
+    for x, draws in parts:
+        with torch.set_grad_enabled(count == 1):
+            answer = answered(run, x, draws)
+        pair = replace(answer.pair, fake=answer.pair.fake.detach())
+        with _precision(run):
+            loss = run.objective.critic_loss(run.critic, pair, step=run.step) / count
+        _backward(loss, run.critic_optimizer)
+        losses["critic"] += loss.detach()
+    _descend(run, run.critic_optimizer)
 
     # The restorer learns from the critic, and to agree with what it was given.
-    with _precision(run):
-        prior_loss = run.objective.restorer_loss(run.critic, Pair(real, fake, target, sigma**2))
-    fidelity = process.fidelity(x_hat, y, level).mean()
-    _descend(prior_loss + settings.fidelity * fidelity, run.optimizer)
+    for x, draws in parts:
+        if count > 1:  # to keep the graphs of all parts would take the memory of the whole
+            answer = answered(run, x, draws)
+        with _precision(run):
+            prior_loss = run.objective.restorer_loss(run.critic, answer.pair) / count
+        fidelity = run.process.fidelity(answer.x_hat, answer.y, draws.level).mean() / count
+        _backward(prior_loss + run.settings.fidelity * fidelity, run.optimizer)
+        losses["prior"] += prior_loss.detach()
+        losses["fidelity"] += fidelity.detach() / x[0].numel()
+    _descend(run, run.optimizer)
 
     # The averaged weights follow, and the learning rates go down.
     run.average.update_parameters(run.network)
     for schedule in run.schedules:
         schedule.step()
-    if step % 20 == 19:  # reading a number waits for the device
-        losses = {"critic": critic_loss, "prior": prior_loss, "fidelity": fidelity / x[0].numel()}
-        return {name: float(loss.detach()) for name, loss in losses.items()}
-    return {}
+    return losses
 
 
-def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:
-    """A level 1 … T for each image of a batch, int64 (B,): in their proportions in every single batch."""
-    weights = run.settings.level_weights or (1.0,) * run.process.levels
-    bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)
-    size = run.settings.batch
-    points = (torch.arange(size) + torch.rand(1, generator=generator, dtype=torch.float64)) / size
-    level = torch.searchsorted(bounds / bounds[-1], points, right=True)
-    return level.clamp(max=run.process.levels - 1) + 1
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Degraded images `y`, the restorer's answers `x_hat`, and both compared, degraded again to a lower level."""
+
+    y: Tensor
+    x_hat: Tensor
+    pair: Pair
 
 
-def judged_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:
-    """The level at which each answer is compared with data: its target, or for a share `spread` one drawn from 0 … it.
+def answered(run: Run, x: Tensor, draws: Draws) -> Answer:
+    """The restorer's answers to degraded draws of images `x`, beside the data at the level that they are judged at."""
+    process, target = run.process, draws.target
+    _seed_dropout(int(draws.dropout[0]), run.device)
+    y = process.degrade(x, draws.level, noise=draws.noise)
+    with _precision(run):
+        x_hat = run.network(_channels_last(y), draws.level - 1, draws.z).float()
+    real = _channels_last(process.degrade(x, target, noise=draws.real))
+    fake = _channels_last(process.degrade(x_hat, target, noise=draws.fake))
+    return Answer(y, x_hat, Pair(real, fake, target, process.sigma(target) ** 2))
 
-    An answer that is a draw of the posterior looks like data at every level, also at those with less
-    noise, where the critic sees more of it (as the published objective has it, spread is 0).
-    """
-    if spread == 0:
-        return target
-    chance, below = torch.rand(2, len(target), generator=generator).to(target.device)
-    return torch.where(chance < spread, (below * (target + 1)).long(), target)
 
-
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
+def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     # Gradients of its own parameters only: the other network is passed through, not trained.
     loss.backward(inputs=optimizer.param_groups[0]["params"])
+
+
+def _descend(run: Run, optimizer: torch.optim.Optimizer) -> None:
+    run.team.average_([p.grad for p in optimizer.param_groups[0]["params"] if p.grad is not None])
     optimizer.step()
+    optimizer.zero_grad()
+
+
+def _save(run: Run, out: Path) -> None:
+    def save() -> None:
+        with writing(run, out):
+            save_checkpoint(run, out)
+
+    run.team.lead(save)
+
+
+def _preview(run: Run, out: Path) -> None:
+    def preview() -> None:
+        with writing(run, out):
+            write_preview(run, out)
+
+    run.team.lead(preview)
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:

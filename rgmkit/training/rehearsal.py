@@ -15,13 +15,15 @@ from rgmkit.training.setup import Run
 
 @torch.no_grad()
 def rehearse(run: Run) -> None:
-    """Degrade, restore and judge the first batch; nothing in `run` changes.
+    """Degrade, restore and judge the first part of a batch; nothing in `run` changes.
 
     Raises:
         ConfigError: naming the part that does not take what it is given.
         RgmkitError: as the data or the process raise it.
     """
-    x = run.data.batch(run.settings.batch, seed=run.seed, step=0).to(run.device)
+    settings = run.settings
+    rows = run.rows[: len(run.rows) // settings.accumulate]
+    x = run.data.part(rows, settings.batch, seed=run.seed, step=0).to(run.device)
     x = (x - run.data.center) / run.data.scale
     shape, generator = tuple(x.shape[1:]), seeded(run.seed)
     levels = torch.arange(len(x), device=run.device) % run.process.levels + 1

@@ -29,8 +29,13 @@ class Settings:
         final_lr: learning rate of both networks at the start of the final steps.
         level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
         precision: "bf16" runs the networks in bfloat16 where that is safe.
+        accumulate: parts that a batch is computed in, one after the other, where it is too large at once.
         threads: CPU threads; small networks are quickest with one.
+        critic_limit: the critic has exploded, and the training stops, where the size of its loss is more than
+            this on average since it was last looked at (every 20 steps).
         checkpoint_every: steps between checkpoints.
+        checkpoint_minutes: minutes between checkpoints, if that is sooner; 0 for steps only.
+        keep: how many checkpoints are kept, the newest ones.
         preview_every: steps between pictures of samples; 0 for none.
     """
 
@@ -47,15 +52,20 @@ class Settings:
     final_lr: float = 2e-4
     level_weights: tuple[float, ...] | None = None
     precision: Literal["float32", "bf16"] = "float32"
+    accumulate: int = 1
     threads: int | None = None
+    critic_limit: float = 1e4
     checkpoint_every: int = 1000
+    checkpoint_minutes: float = 10.0
+    keep: int = 2
     preview_every: int = 1000
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "checkpoint_every"):
+        for name in ("steps", "batch", "accumulate", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("lr", "fidelity", "preview_every", "final_steps", "final_lr"):
+        weights = ("lr", "fidelity", "critic_limit", "final_lr")
+        for name in (*weights, "checkpoint_minutes", "preview_every", "final_steps"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
         if self.final_steps >= self.steps:

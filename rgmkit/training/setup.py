@@ -21,6 +21,7 @@ from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
 from rgmkit.training.data.base import Data
 from rgmkit.training.settings import Settings
+from rgmkit.training.team import Team
 
 DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "gan", "process": "gaussian", "objective": "relativistic"}
 KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "plugins", "images")
@@ -43,8 +44,14 @@ class Run:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer
     schedules: tuple[LambdaLR, LambdaLR]
+    team: Team
     step: int = 0
     seconds: float = 0.0
+
+    @property
+    def rows(self) -> range:
+        """The rows of a batch that this process computes."""
+        return self.team.rows(self.settings.batch)
 
     def parts(self) -> dict[str, Any]:
         """Everything with a state that a checkpoint keeps, by name."""
@@ -63,12 +70,13 @@ class Run:
         return make_prior(self.config, self.process, self.average.module, data=self.data)
 
 
-def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device) -> Run:
+def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, team: Team | None = None) -> Run:
     """Build everything that `config` names; the networks' first weights depend on the seed only.
 
     Raises:
         ConfigError: for a key, a name or a value that does not fit, with its path.
     """
+    team = Team(device) if team is None else team
     config = complete(config)
     settings = make(Settings, config.get("training") or {}, path="training")
     seed = config["seed"]
@@ -82,6 +90,7 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device) -> 
         network = build("network", config["network"], **for_networks)
         critic = build("network", config["critic"], path="critic", **for_networks)
     network, critic = (_placed(part, device, data) for part in (network, critic))
+    _check_parts(settings, team, critic)
     objective = build("objective", config["objective"], folder=folder)
     optimizer = _adam(network, settings.lr, settings)
     critic_optimizer = _adam(critic, settings.lr if settings.critic_lr is None else settings.critic_lr, settings)
@@ -90,8 +99,22 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device) -> 
     average.update_parameters(network)
     return Run(
         config, settings, seed, device, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, schedules,
+        optimizer, critic_optimizer, schedules, team,
     )  # fmt: skip
+
+
+def _check_parts(settings: Settings, team: Team, critic: nn.Module) -> None:
+    """Each process takes as many images in each part, and no group that the critic compares is torn apart."""
+    parts = team.size * settings.accumulate
+    asked = f"batch is {settings.batch} for {team.size} processes with accumulate {settings.accumulate}"
+    if settings.batch % parts:
+        raise ConfigError(f"training: {asked}: give a multiple of {parts}")
+    group = getattr(critic, "group", settings.batch) if getattr(critic, "compares_batch", False) else 1
+    if (settings.batch // parts) % group:
+        raise ConfigError(
+            f"training: {asked}, and the critic compares {group} images with each other: give a batch that is a "
+            f"multiple of {group * parts}, or fewer parts"
+        )
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:

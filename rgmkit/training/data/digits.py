@@ -36,6 +36,7 @@ class Digits(FiniteData):
     """
 
     shape = (1, 16, 16)
+    draws = False
 
     def __init__(self, *, split: Split = "train") -> None:
         super().__init__()

@@ -70,22 +70,24 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         problem = "is a folder: give a checkpoint file in it" if path.is_dir() else "does not exist"
         raise CheckpointError(f"{path} {problem}")
-    try:
-        with _namespaces(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old formats; what is wrong is said below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file may raise anything
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused:
-            raise CheckpointError(
-                f"{path} holds the Python object {refused[1]} beside weights, which could run any code when it is "
-                f"read: where you trust the file, save its weights alone, torch.save(network.state_dict(), FILE)"
-            ) from error
-        raise CheckpointError(
-            f"{path} cannot be read as a PyTorch checkpoint: it is cut off, or something else; copy it again"
-        ) from error
+    with path.open("rb") as file, _namespaces(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old formats; what is wrong is said below
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file may raise anything
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if refused:
+        return CheckpointError(
+            f"{path} holds the Python object {refused[1]} beside weights, which could run any code when it is "
+            f"read: where you trust the file, save its weights alone, torch.save(network.state_dict(), FILE)"
+        )
+    return CheckpointError(
+        f"{path} cannot be read as a PyTorch checkpoint: it is cut off, or something else; copy it again"
+    )
 
 
 def _namespaces() -> contextlib.AbstractContextManager[Any]:

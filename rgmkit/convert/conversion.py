@@ -56,21 +56,25 @@ def convert(
         likely = cls.read_weights(weights, None)[1][-1]
         raise ConfigError(f"{checkpoint} holds weights only: give {_missing(process, image_size, likely)}")
     options, shape = cls.read_weights(weights, image_size)
-    spec = Spec(spec.name, {**options, **spec.options})
-    ladder = parse_spec(process)
+    spec, ladder = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
     made = build("process", ladder)
     made.terminal((1, *shape), generator=seeded(0))  # a process that does not take such images says so
     restorer = _with_weights(checkpoint, spec, weights, process=made, image_shape=shape)
     prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
     config = {"process": _mapping(ladder), "network": _mapping(spec), "prior": "gan"}
-    facts = {
-        "converted from": checkpoint.name,
-        "sha256": sha256(checkpoint),
-        **({"entry": name} if name else {}),
-        "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
-    }
+    facts = _facts(checkpoint, name, stored)
     models.save(out, prior, config, facts, about=ABOUT)
     return facts
+
+
+def _facts(checkpoint: Path, entry: str, stored: Stored) -> dict[str, Any]:
+    """Where the weights come from."""
+    return {
+        "converted from": checkpoint.name,
+        "sha256": sha256(checkpoint),
+        **({"entry": entry} if entry else {}),
+        "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
+    }
 
 
 def _chosen(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:

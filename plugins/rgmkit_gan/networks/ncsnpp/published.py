@@ -78,13 +78,17 @@ def _scales(
     """The multipliers of the scales on the way down, and the scales that attend."""
     multipliers, attended, at = [], [], 0
     for scale in range(scales):
-        for _ in range(blocks):
-            weight = weights.get(f"all_modules.{FIRST + at}.Conv_0.weight")
-            wide = 0 if weight is None else len(weight)
-            at += 1
-            if kinds[at : at + 1] == ["attention"]:
-                attended.append(scale)
-                at += 1
-        multipliers.append(wide // width)
-        at += 2  # the block that halves the resolution, and the input pyramid
-    return multipliers, sorted(set(attended))
+        multipliers.append(_multiplier(weights, FIRST + at, width))
+        attends = kinds[at + 1 : at + 2] == ["attention"]
+        if attends:
+            attended.append(scale)
+        at += blocks * (1 + attends) + 2  # the block that halves the resolution, and the input pyramid
+    return multipliers, attended
+
+
+def _multiplier(weights: Mapping[str, Tensor], layer: int, width: int) -> int:
+    weight = weights.get(f"all_modules.{layer}.Conv_0.weight")
+    multiplier, rest = divmod(weight.shape[0], width) if weight is not None and weight.ndim == 4 else (0, 0)
+    if rest or multiplier < 1:
+        raise CheckpointError(f"layer all_modules.{layer} is no residual block of a multiple of {width} channels")
+    return multiplier

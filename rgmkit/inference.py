@@ -20,8 +20,8 @@ from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.layout import unpack
-
-BATCH_PIXELS, BATCH_MOST = 2**18, 1024  # of a batch that generates: about 1 GB of features at 128 channels
+from rgmkit.noise_level import with_noise
+from rgmkit.sampling import check_samples, counted, default_batch, packed, sampled
 
 
 def restore(
@@ -31,6 +31,7 @@ def restore(
     *,
     solver: Solver | Asked | None = None,
     seed: int = 0,
+    samples: int | None = None,
     tile: int | None = None,
     callback: Callback | None = None,
 ) -> Solution:
@@ -47,13 +48,17 @@ def restore(
 
     Args:
         y: the measurement.
-        degradation: what made it: an object, a name, or a spec such as "blur:std=2,noise=0.02".
+        degradation: what made it: an object, a name, or a spec such as "blur:std=2,noise=0.02". One that is
+            not an object and gives no noise gets the noise that is found in `y`, see `Solution.noise`.
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
             the folder of a model. None: only the measurement counts.
         solver: an object, a name or a spec. Default: `cascade` with a network, `one-shot` when the
             degradation is not linear, proximal gradient descent, `pgd`, with an explicit prior, and the
             pseudo-inverse, `pinv`, without one.
         seed: of everything that the solver draws.
+        samples: how many restorations of each image to draw, with other auxiliary variables z and noise each;
+            the first is the one without `samples`. `Solution.x` is their mean, `Solution.std` the standard
+            deviation of each pixel in floats, and `Solution.samples` has all of them along a new first axis.
         tile: side in pixels of the tiles that a network sees a larger image in. Default: what the memory
             asks for; a network that looks at the whole image is tiled only where a side is given.
         callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats.
@@ -69,6 +74,7 @@ def restore(
     >>> solution.x.shape, solution.x.dtype
     ((16, 20), dtype('uint8'))
     """
+    check_samples(1 if samples is None else samples)
     operator = as_degradation(degradation)
     prior = NoPrior() if prior is None else as_prior(prior)
     method: Solver = default_solver(prior, operator) if solver is None else build("solver", solver)
@@ -77,12 +83,17 @@ def restore(
     x = x.to(device or layout.device)
     if dtype is not None and x.is_floating_point():
         x = x.to(dtype)
+    operator, found = with_noise(operator, degradation, x, method)
     operator = moved(operator, x.device)
     prior, notes = fitted(prior, tuple(operator.image_shape(tuple(x.shape))), like=x, tile=tile)
     problem = Problem.measured(x, operator, prior)
     with evaluating(prior):
-        solution = method.solve(problem, generator=Streams(seed, range(len(x)), purpose=RESTORING), callback=callback)
-    return replace(solution, x=layout.pack(solution.x), notes=notes + solution.notes)
+        if samples is None:
+            streams = Streams(seed, range(len(x)), purpose=RESTORING)
+            solution = method.solve(problem, generator=streams, callback=callback)
+        else:
+            solution = sampled(method, problem, samples, seed=seed, callback=callback)
+    return packed(replace(solution, noise=operator.noise, notes=found + notes + solution.notes), layout)
 
 
 def generate(
@@ -163,24 +174,8 @@ def _batches(
         problem = Problem(prior, (len(part), *shape))
         generator = Streams(seed, part, purpose=GENERATING)
         with evaluating(prior):
-            solution = solver.solve(problem, generator=generator, callback=_offset(callback, i, count))
+            solution = solver.solve(problem, generator=generator, callback=counted(callback, i, count))
         yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
-
-
-def _offset(callback: Callback | None, i: int, count: int) -> Callback | None:
-    """A callback that counts the steps of batch `i` of `count` among those of all."""
-    if callback is None:
-        return None
-    return lambda step, steps, x: callback(i * steps + step, count * steps, x)
-
-
-def default_batch(shape: tuple[int, ...]) -> int:
-    """How many images (C, H, W) are generated at a time: 2^18 pixels, 1024 images at the most.
-
-    >>> default_batch((3, 32, 32)), default_batch((3, 256, 256)), default_batch((2,))
-    (256, 4, 1024)
-    """
-    return max(1, min(BATCH_MOST, BATCH_PIXELS // max(1, math.prod(shape[1:]))))
 
 
 def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
+from rgmkit.core.accuracy import stopped_early
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import wavelet_std
 from rgmkit.core.random import Randomness, randn
-from rgmkit.errors import AccuracyWarning, ConfigError, DataError, IncompatibleError
+from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 if TYPE_CHECKING:
     import deepinv
 
 RTOL = 1e-5  # relative residual at which the default prox and pinv stop, in float32 and float64 alike
+MOST_STEPS = 500  # of conjugate gradients; gamma = 1e5, a noise of 1e-3 and images of std .3, takes 150 to 300
 
 
 class Degradation(nn.Module, ABC):
@@ -168,12 +169,8 @@ def check_severity(severity: float) -> None:
 
 
 def _solve(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
-    x, residual, steps = conjugate_gradients(H, b, rtol=RTOL, **start)
+    x, residual, _ = conjugate_gradients(H, b, rtol=RTOL, max_steps=MOST_STEPS, **start)
     worst = float(residual.detach().max()) if residual.numel() else 0.0
     if not worst <= RTOL:
-        warnings.warn(
-            f"{name}: relative residual {worst:.1e} after {steps} conjugate gradient steps, above {RTOL:.0e}",
-            AccuracyWarning,
-            stacklevel=3,
-        )
+        stopped_early(name, worst, RTOL)
     return x

@@ -67,18 +67,18 @@ def conjugate_gradients(
 ) -> Solved:
     """Solve `H x = b` for a symmetric positive semi-definite `H`, each image on its own.
 
-    Stops when `|b - H x| <= rtol |b|` holds for every image. From `x0 = 0` the iterates stay in the
-    range of `H`, so that a singular system gives its solution of least norm.
+    An image stays as it is once `|b - H x| <= rtol |b|` holds, whatever the others need. From `x0 = 0`
+    the iterates stay in the range of `H`, so that a singular system gives its solution of least norm.
     Source: Hestenes and Stiefel, 1952.
     """
     x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - H(x)
     p, rr, scale = r, dot(r, r), dot(b, b)
     steps = 0
-    while steps < max_steps and bool((rr > rtol**2 * scale).any()):
+    while steps < max_steps and bool((moving := rr > rtol**2 * scale).any()):
         Hp = H(p)
         pHp = dot(p, Hp)
-        alpha = torch.where(pHp > 0, rr / pHp.clamp(min=torch.finfo(b.dtype).tiny), 0)
+        alpha = torch.where(moving & (pHp > 0), rr / pHp.clamp(min=torch.finfo(b.dtype).tiny), 0)
         x = x + per_image(alpha, b) * p
         r = r - per_image(alpha, b) * Hp
         rr_next = dot(r, r)

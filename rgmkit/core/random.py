@@ -23,6 +23,7 @@ class Streams:
     Anything that draws with `randn` takes a `Streams` where it takes a `torch.Generator`. Two things that
     may be drawn with one seed have two purposes, or the noise of one would be the noise of the other:
     0 is free for measurements, `rgmkit.restore` and `rgmkit.generate` take `RESTORING` and `GENERATING`.
+    With `draws`, the batch holds all images for each of these, and draw k of image `i` has a stream of its own.
 
     >>> whole = randn((3, 2), generator=Streams(seed=0, indices=range(3)))
     >>> last = randn((1, 2), generator=Streams(seed=0, indices=[2]))
@@ -30,11 +31,16 @@ class Streams:
     True
     """
 
-    def __init__(self, seed: int, indices: Iterable[int], *, purpose: int = 0) -> None:
-        self.generators = [seeded(seed, index, purpose) for index in indices]
+    def __init__(self, seed: int, indices: Iterable[int], *, purpose: int = 0, draws: Iterable[int] = (0,)) -> None:
+        places = [(index, draw) for draw in draws for index in list(indices)]
+        self.generators = [seeded(seed, index, purpose, *([draw] if draw else [])) for index, draw in places]
 
     def __len__(self) -> int:
         return len(self.generators)
+
+    def states(self) -> list[Tensor]:
+        """Where each stream is: another state after anything was drawn."""
+        return [generator.get_state() for generator in self.generators]
 
 
 Randomness: TypeAlias = torch.Generator | Streams | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,11 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from rgmkit.core.accuracy import gathered
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
-from rgmkit.errors import IncompatibleError
+from rgmkit.errors import AccuracyWarning, IncompatibleError
 
 Callback = Callable[[int, int, Tensor], None]
 """Called as `callback(step, steps, x)` after each step; `x` is the image so far."""
@@ -72,7 +74,10 @@ class Solution:
         nfe: network evaluations per image.
         seconds: wall time of the solver.
         trace: one dict of numbers per step: "residual" |A x - y|, "level", …
-        notes: in words for the user, what was done that was not asked for.
+        notes: in words for the user, what was done that was not asked for, and what was not accurate.
+        noise: the noise std that the measurement counts with; None for a solution of no measurement.
+        std: standard deviation of each pixel over the samples, in units of [0, 1]; None without samples.
+        samples: all samples, the first axis; `x` is their mean.
     """
 
     x: Any
@@ -80,6 +85,9 @@ class Solution:
     seconds: float = 0.0
     trace: list[dict[str, float]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    noise: float | None = None
+    std: Any = None
+    samples: Any = None
 
     def __repr__(self) -> str:
         x = f"{type(self.x).__name__} {tuple(getattr(self.x, 'shape', ()))}"
@@ -90,12 +98,13 @@ class Solver(ABC):
     """A method that answers a `Problem`. A subclass gives `_solve` and says what it needs.
 
     `needs`: capabilities of the prior. `needs_linear`: whether it uses the degradation's adjoint or
-    prox. `generates`: whether it answers a problem without a measurement. All are checked before
-    anything runs.
+    prox. `needs_noise`: whether it counts with the noise of the measurement. `generates`: whether it
+    answers a problem without a measurement. All are checked before anything runs.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     needs_linear: ClassVar[bool] = True
+    needs_noise: ClassVar[bool] = True
     generates: ClassVar[bool] = False
 
     @abstractmethod
@@ -109,11 +118,17 @@ class Solver(ABC):
 
         Raises:
             IncompatibleError: if the prior or the degradation lacks what this solver needs.
+
+        Warns:
+            AccuracyWarning: once for each prox or pseudo-inverse that stopped early, with its worst residual.
         """
         self.check(problem)
         start = time.perf_counter()
-        solution = self._solve(problem, generator=generator, callback=callback or _silent)
-        return replace(solution, seconds=time.perf_counter() - start)
+        with gathered() as shortfalls:
+            solution = self._solve(problem, generator=generator, callback=callback or _silent)
+        for line in (lines := shortfalls.lines()):
+            warnings.warn(line, AccuracyWarning, stacklevel=3)
+        return replace(solution, seconds=time.perf_counter() - start, notes=solution.notes + lines)
 
     @final
     def check(self, problem: Problem) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -16,6 +16,8 @@ class PseudoInverse(Solver):
     What the operator loses stays 0, and noise is amplified where it nearly does: a baseline, and the answer
     where there is little noise and little loss.
     """
+
+    needs_noise: ClassVar[bool] = False
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         assert problem.y is not None and problem.degradation is not None  # `check` has seen to it

@@ -30,7 +30,7 @@ def with_noise(operator: Degradation, asked: Any, y: Tensor, solver: Solver) -> 
         return operator, ()
     found = operator.estimate_noise(y)
     noise = float(f"{max(found, LEAST_NOISE):.3g}")
-    note = f"noise estimated from the measurement: std {noise:g}; to set it, write {spec.name}:noise=…"
+    note = f"noise estimated from the measurement: std {noise:g}; to set it, give noise="
     if found <= LEAST_NOISE:
         note = f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
     return build("degradation", Spec(spec.name, {**spec.options, "noise": noise})), (note,)

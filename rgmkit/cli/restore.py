@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,14 @@ from rgmkit.cli.common import (
     device_option,
     examples,
     json_option,
-    print_json,
     progress,
     say,
     seed_option,
     solver_option,
 )
 from rgmkit.cli.files import check_storable, cropped, is_picture, npy, read_measurement, write_bytes
-from rgmkit.errors import IncompatibleError
+from rgmkit.cli.outcome import figures, report, std_path, write_std
+from rgmkit.errors import AccuracyWarning, IncompatibleError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,12 +38,16 @@ if TYPE_CHECKING:
     epilog=examples(
         "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
         "rgmkit restore small.npy -d downsample:factor=2 --prior digits -o large.png --truth digit.png --json",
-        "rgmkit restore noisy.png -d gaussian-noise:noise=0.1 --prior runs/faces --solver pnp-drs -o clean.png",
+        "rgmkit restore noisy.png -d gaussian-noise --prior runs/faces --samples 16 -o clean.png --trace",
     ),
 )
 @click.argument("image", type=PATH)
 @degradation_option
-@click.option("--prior", metavar="PRIOR", required=True, help="A prior (SPEC), a shipped model, or a model folder.")
+@click.option(
+    "--prior",
+    metavar="PRIOR",
+    help="A prior (SPEC), a shipped model, or a model folder. [default: none, and the pseudo-inverse as the solver]",
+)
 @solver_option
 @click.option(
     "-o", "--out", metavar="OUT", type=PATH, required=True, help="The restored image: .png, .jpg, .tiff, .npy."
@@ -54,6 +59,13 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Side in pixels of the tiles that a network sees. [default: what the memory asks for]",
 )
+@click.option(
+    "--samples",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Draw N restorations: OUT is their mean, and OUT with -std before the ending their standard deviation.",
+)
+@click.option("--trace", is_flag=True, help="Print residual, change, level … of each step of the solver.")
 @seed_option
 @json_option
 @device_option
@@ -61,17 +73,20 @@ if TYPE_CHECKING:
 def command(
     image: Path,
     degradation: str,
-    prior: str,
+    prior: str | None,
     solver: str | None,
     out: Path,
     truth: Path | None,
     tile: int | None,
+    samples: int | None,
+    trace: bool,
     seed: int,
     as_json: bool,
     device: str | None,
 ) -> None:
     """Restore the measurement IMAGE that the degradation made.
 
+    A degradation without noise=… gets the noise that is found in IMAGE, and a note says how much.
     "Before" is the measurement itself, enlarged where it is smaller than the image.
     """
     import dataclasses
@@ -79,7 +94,8 @@ def command(
     from rgmkit import images, inference
     from rgmkit.config import build
 
-    images.check_target(out)
+    for target in [out] if samples is None else [out, std_path(out)]:
+        images.check_target(target)
     operator = build("degradation", degradation)
     measured = read_measurement(image)
     check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")
@@ -87,24 +103,29 @@ def command(
         say(f"note: {image}: {line}")
     true = _truth(truth, operator, measured.x) if truth else None
     where = choose_device(device)
-    belief = inference.as_prior(prior).to(where)
-    with progress("restoring", "step") as callback:
-        solution = inference.restore(
-            measured.x.to(where), operator, belief, solver=solver, seed=seed, tile=tile, callback=callback
-        )
+    belief = None if prior is None else inference.as_prior(prior).to(where)
+    options: dict[str, Any] = {"solver": solver, "seed": seed, "samples": samples, "tile": tile}
+    with progress("restoring", "step") as callback, warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
+        solution = inference.restore(measured.x.to(where), degradation, belief, callback=callback, **options)
     for line in solution.notes:
         say(f"note: {line}")
     x = solution.x.cpu()
     facts: dict[str, Any] = {"nfe": solution.nfe, "seconds": round(solution.seconds, 3)}
+    facts |= {"noise": solution.noise, "notes": list(solution.notes)}
     if true is not None:
-        facts |= _figures(operator.cpu().embed(measured.x), x, true.x)
+        facts |= figures(operator.cpu().embed(measured.x), x, true.x)
     if is_picture(x):
         for line in images.write(out, dataclasses.replace(measured, x=x)).notes:
             say(f"note: {out}: {line}")
     else:
         write_bytes(out, npy(x.numpy()))
+    if solution.std is not None:
+        facts["std"] = write_std(out, solution.std.cpu(), measured)
+    if trace:
+        facts["trace"] = solution.trace
     given = {"image": image, "degradation": degradation, "prior": prior, "solver": solver, "seed": seed, "out": out}
-    _report({**given, **facts}, as_json)
+    report({**given, **facts}, as_json)
 
 
 def _truth(path: Path, operator: Degradation, y: Tensor) -> Picture:
@@ -121,26 +142,3 @@ def _truth(path: Path, operator: Degradation, y: Tensor) -> Picture:
     if note:
         say(f"note: {path}: {note}")
     return picture
-
-
-def _figures(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, Any]:
-    from rgmkit.metrics import psnr, ssim
-
-    pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
-    return {
-        measure.__name__: {when: round(float(measure(x, truth)), 4) for when, x in pair.items()}
-        for measure in (psnr, ssim)
-    }
-
-
-def _report(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-        return
-    for name, digits in (("psnr", 2), ("ssim", 3)):
-        if name in facts:
-            before, after = (f"{facts[name][when]:.{digits}f}" for when in ("before", "after"))
-            unit = " dB" if name == "psnr" else ""
-            click.echo(f"{name.upper():8} {before} -> {after}{unit}")
-    click.echo(f"{'NFE':8} {facts['nfe']}")
-    click.echo(f"{'seconds':8} {facts['seconds']:.2f}")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from rgmkit.errors import AccuracyWarning
 
 
@@ -27,7 +29,7 @@ class Shortfalls:
 
     def add(self, method: str, residual: float, wanted: float) -> None:
         """Count one more."""
-        self.worst[method] = max(self.worst.get(method, 0.0), residual)
+        self.worst[method] = float(np.maximum(self.worst.get(method, 0.0), residual))  # NaN stays NaN
         self.times[method] = self.times.get(method, 0) + 1
         self.wanted[method] = wanted
 

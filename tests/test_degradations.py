@@ -23,6 +23,15 @@ SPECS = [
     "blur:std=9",  # wider than the image: wraps
     "blur:boundary=reflect,std=1",
     "blur:boundary=replicate,kernel=motion,length=6,angle=70,noise=0.01",
+    "motion-blur:size=5,seed=3,noise=0.1",
+    "motion-blur:size=4,shake=3,boundary=reflect",
+    "compose:of=['blur:std=1', 'downsample:factor=2'],noise=0.1",
+    "compose:of=['downsample:factor=3', 'inpaint:keep=0.6', 'grayscale:weights=[0.4, 0.6]']",
+    "inpaint:noise=0.1",
+    "inpaint:keep=0.4,seed=4",
+    "inpaint:box=[2, 5, 3, 9]",
+    "grayscale:weights=[0.3, 0.9],noise=0.1",
+    "grayscale:weights=[1, -1]",
     "downsample:factor=3,noise=0.1",
     "downsample:factor=1,filter=gaussian",
     "downsample:factor=2,filter=gaussian",
@@ -47,7 +56,10 @@ def test_conforms_with_odd_sides(check, spec):
     check(rgmkit.degradation(spec), (1, 9, 7))
 
 
-@pytest.mark.parametrize("spec", ["downsample:factor=2", "downsample:factor=2,filter=bicubic"])
+@pytest.mark.parametrize(
+    "spec",
+    ["downsample:factor=2", "downsample:factor=2,filter=bicubic", "grayscale:weights=[2, 3]"],
+)
 @pytest.mark.parametrize("check", checks("degradation"))
 def test_blends_conform(check, spec):
     check(Degradation.at(rgmkit.degradation(spec), 0.6), (2, 6, 8))
@@ -89,7 +101,7 @@ def test_motion_kernels():
         assert abs(taps * (row * np.cos(np.radians(angle)) + column * np.sin(np.radians(angle)))).sum() < 0.4
 
 
-@pytest.mark.parametrize("spec", ["blur:std=1.2", "blur:kernel=motion,length=5", *SPECS[-5:]])
+@pytest.mark.parametrize("spec", ["blur:std=1.2", "motion-blur:size=5", *SPECS[-10:]])
 def test_closed_prox_is_that_of_conjugate_gradients(spec, monkeypatch):
     monkeypatch.setattr("rgmkit.core.degradation.RTOL", 1e-13)
     degradation = rgmkit.degradation(spec)
@@ -106,7 +118,7 @@ def matrix(degradation: Degradation, *shape: int) -> torch.Tensor:
     return degradation.A(basis).flatten(1).T
 
 
-@pytest.mark.parametrize("spec", ["blur:std=0.8", "blur:kernel=motion,length=3", *SPECS[-5:]])
+@pytest.mark.parametrize("spec", ["blur:std=0.8", "motion-blur:size=3", "inpaint:keep=0.3", *SPECS[-5:]])
 def test_pinv_is_that_of_the_matrix(spec):
     degradation = rgmkit.degradation(spec)
     y = degradation.A(images(3, 1, 12, 12).flip(0))
@@ -159,7 +171,7 @@ def test_downsample_is_what_others_do():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(spec, dtype):
     degradation = rgmkit.degradation(spec)
-    x = images(2, 3, 12, 24).sigmoid()
+    x = images(2, 2, 12, 24).sigmoid()
     y = degradation.A(x)
     for name, arguments in {"A": (x,), "adjoint": (y,), "prox": (x, y, 2.0), "embed": (y,)}.items():
         wide = getattr(degradation, name)(*arguments)

@@ -59,8 +59,9 @@ def restore(
         samples: how many restorations of each image to draw, with other auxiliary variables z and noise each;
             the first is the one without `samples`. `Solution.x` is their mean, `Solution.std` the standard
             deviation of each pixel in floats, and `Solution.samples` has all of them along a new first axis.
-        tile: side in pixels of the tiles that a network sees a larger image in. Default: what the memory
-            asks for; a network that looks at the whole image is tiled only where a side is given.
+        tile: side in pixels of the squares that an image is cut into for the network, which sees each with the
+            pixels around it. Default: what the memory asks for; a network that may look at the whole image is
+            tiled only where a side is given.
         callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats.
 
     Raises:
@@ -85,7 +86,8 @@ def restore(
         x = x.to(dtype)
     operator, found = with_noise(operator, degradation, x, method)
     operator = moved(operator, x.device)
-    prior, notes = fitted(prior, tuple(operator.image_shape(tuple(x.shape))), like=x, tile=tile)
+    images, *shape = operator.image_shape(tuple(x.shape))
+    prior, notes = fitted(prior, (images * (samples or 1), *shape), like=x, tile=tile)
     problem = Problem.measured(x, operator, prior)
     with evaluating(prior):
         if samples is None:

@@ -7,12 +7,14 @@ import math
 from torch import Tensor
 
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
-from rgmkit.adapters.geometry import Cut
 from rgmkit.adapters.memory import pixels
-from rgmkit.adapters.tiled import Tiled
+from rgmkit.adapters.tiled import Tiled, overlap
 from rgmkit.arguments import check_fits
+from rgmkit.core.locality import Locality
 from rgmkit.core.prior import Prior, RestoringPrior
-from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.errors import IncompatibleError
+
+UNKNOWN = "; it declares no receptive field, so that this is not what the whole image would give"
 
 Notes = tuple[str, ...]
 """For the user, what was done to make things fit."""
@@ -27,14 +29,12 @@ def fitted(prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | No
 
     Args:
         like: a tensor on the device, and of the precision, that it is computed on.
-        tile: side of a tile in pixels; an image that is no larger stays whole. Default: from the memory.
+        tile: side in pixels of the squares that an image is cut into. Default: from the memory.
 
     Raises:
         IncompatibleError: if the model was trained on another kind of data, or the prior is no network.
-        ConfigError: if `tile` is too small for the network.
+        ConfigError: if `tile` is no number of pixels.
     """
-    if tile is not None and tile < 1:
-        raise ConfigError(f"tile is {tile}: give the side of a tile in pixels")
     if not isinstance(prior, RestoringPrior) or len(shape) != 4:
         if tile is not None:
             raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is no network of images: leave it out")
@@ -62,23 +62,30 @@ def _in_channels(prior: RestoringPrior, trained: int, shape: tuple[int, ...]) ->
 def _in_tiles(
     prior: RestoringPrior, shape: tuple[int, ...], like: Tensor, tile: int | None
 ) -> tuple[RestoringPrior, Notes]:
-    locality, (images, _, height, width) = prior.locality, shape
-    if locality is None:
-        if tile is None or max(height, width) <= tile:
-            return prior, ()
-        tiled = Tiled(prior, side=tile)
-        word = "; the network declares no receptive field, so that this is not what the whole image would give"
-        return tiled, (_note(tiled, height, width) + word,)
-    most, least = pixels(locality, dtype=like.dtype, device=like.device), Cut.least(locality.margin, locality.multiple)
-    whole = height * width <= most if tile is None else max(height, width) <= tile
-    if whole and images * height * width <= most:
-        return prior, ()
-    if whole:
-        return Tiled(prior, side=max(height, width, least), pixels=most), ()
-    tiled = Tiled(prior, side=tile or max(math.isqrt(most), 2 * least), pixels=most)
-    return tiled, (_note(tiled, height, width),)
+    images, _, height, width = shape
+    if prior.locality is None:
+        tiled = Tiled(prior, side=max(height, width) if tile is None else tile)
+        several = tiled.shape(height, width)[0] > 1
+        return (tiled, (_note(tiled, height, width) + UNKNOWN,)) if several else (prior, ())
+    most = pixels(prior.locality, dtype=like.dtype, device=like.device)
+    side = _side(prior.locality, most, height, width) if tile is None else tile
+    tiled = Tiled(prior, side=side, pixels=most)
+    if tiled.shape(height, width)[0] > 1:
+        return tiled, (_note(tiled, height, width),)
+    return (prior if images * height * width <= most else tiled), ()
+
+
+def _side(locality: Locality, most: int, height: int, width: int) -> int:
+    """Of the largest tiles that have `most` pixels with their overlap, though never smaller than that overlap."""
+    if height * width <= most:
+        return max(height, width)
+    shared = overlap(locality)
+    return max(math.isqrt(most) - locality.multiple - shared, shared)
 
 
 def _note(tiled: Tiled, height: int, width: int) -> str:
     count, rows, columns = tiled.shape(height, width)
-    return f"the network sees the image in {count} tiles of {rows} x {columns} pixels (height x width)"
+    return (
+        f"the network sees the image in {count} tiles of {rows} x {columns} pixels (height x width), "
+        f"which overlap by {tiled.cut.overlap}"
+    )

@@ -16,35 +16,34 @@ class Cut:
     """How one axis is cut into overlapping intervals.
 
     Attributes:
-        side: of an interval, in pixels, at the most.
+        step: pixels from one interval to the next, at the most.
+        overlap: pixels that neighbours share: two margins, and between them the ramp of the blend.
         margin: pixels at an inner end of an interval that count for nothing.
-        overlap: of neighbours: two margins, and between them the ramp of the blend.
         multiple: intervals begin at multiples of it.
     """
 
-    side: int
-    margin: int
+    step: int
     overlap: int
-    multiple: int
+    margin: int = 0
+    multiple: int = 1
 
-    @staticmethod
-    def least(margin: int, multiple: int) -> int:
-        """The smallest side that leaves something between two overlaps."""
-        return up(2 * margin + RAMP, multiple) + multiple
+    @property
+    def side(self) -> int:
+        """Pixels of an interval, at the most."""
+        return up(self.step, self.multiple) + self.overlap
 
     def intervals(self, length: int) -> list[slice]:
         """The intervals of an axis of `length` pixels: as few as will do, of one size but for the last.
 
-        >>> Cut(side=64, margin=8, overlap=32, multiple=4).intervals(150)
-        [slice(0, 60, None), slice(28, 88, None), slice(56, 116, None), slice(84, 144, None), slice(112, 150, None)]
+        >>> Cut(step=32, overlap=32, multiple=4).intervals(150)
+        [slice(0, 64, None), slice(32, 96, None), slice(64, 128, None), slice(96, 150, None)]
         """
         if length <= self.side:
             return [slice(0, length)]
-        whole = self.side - self.side % self.multiple
-        count = math.ceil((length - self.overlap) / (whole - self.overlap))
-        side = up(math.ceil((length + (count - 1) * self.overlap) / count), self.multiple)
-        starts = range(0, length - self.overlap, side - self.overlap)
-        return [slice(start, min(start + side, length)) for start in starts]
+        count = math.ceil((length - self.overlap) / up(self.step, self.multiple))
+        step = up(math.ceil((length - self.overlap) / count), self.multiple)
+        starts = range(0, length - self.overlap, step)
+        return [slice(start, min(start + step + self.overlap, length)) for start in starts]
 
     def weights(self, length: int, *, like: Tensor) -> list[Tensor]:
         """The weight of each interval along it; at each pixel of the axis they add up to 1.

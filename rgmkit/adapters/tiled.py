@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.adapters.geometry import RAMP, Cut, up
+from rgmkit.core.locality import Locality
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import ConfigError
 
@@ -21,24 +22,22 @@ class Tiled(RestoringPrior):
     and the degradation stay on the whole image. With a `Locality` the weight of a tile is 0 where its
     inner edge lies within the receptive field, so that everything that is blended is what the whole
     image would give: the answer is the untiled one, at the borders too, up to float rounding. Without
-    one, tiles overlap by half and are blended over all of that, and the answer is another one.
+    one, tiles reach half a side into their neighbours and are blended there, and the answer is another one.
 
     Args:
         prior: whose network it is.
-        side: of a tile, in pixels, at the most; an axis that is no longer stays whole.
+        side: of the squares that the image is cut into, in pixels, at the most. The network sees each with
+            the pixels around it that it needs.
         pixels: evaluated at a time, over all images of a batch; one tile of one image at the least.
-
-    Raises:
-        ConfigError: if a tile of this side is within the reach of its own edges.
     """
 
     def __init__(self, prior: RestoringPrior, *, side: int, pixels: float = math.inf) -> None:
         super().__init__(prior.process, image_shape=prior.image_shape, center=prior.center, scale=prior.scale)
         self.inner, self.latent, self.locality = prior, prior.latent, prior.locality
-        self.cut, self.pixels = _cut(prior, side), pixels
+        self.cut, self.pixels = cut(prior.locality, side), pixels
 
     def shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """How many tiles an image of `height` x `width` pixels has, and the height and width of the first."""
+        """How many tiles an image of `height` x `width` pixels has, and height and width of the first, all of it."""
         rows, columns = self.cut.intervals(height), self.cut.intervals(width)
         return len(rows) * len(columns), rows[0].stop, columns[0].stop
 
@@ -59,15 +58,19 @@ class Tiled(RestoringPrior):
         return [slice(start, start + size) for start in range(0, images, size)]
 
 
-def _cut(prior: RestoringPrior, side: int) -> Cut:
-    if prior.locality is None:
-        if side < 2:
-            raise ConfigError(f"tile is {side}: give the side of a tile in pixels, 2 or more")
-        return Cut(side, margin=0, overlap=side // 2, multiple=1)
-    margin, multiple = prior.locality.margin, prior.locality.multiple
-    if side < Cut.least(margin, multiple):
-        raise ConfigError(
-            f"tile is {side}, and the network looks {margin} pixels far: give {Cut.least(margin, multiple)} or more, "
-            f"better several times as much"
-        )
-    return Cut(side, margin, up(2 * margin + RAMP, multiple), multiple)
+def cut(locality: Locality | None, side: int) -> Cut:
+    """The cut of each axis into squares of a side, for a network that is local or unknown.
+
+    Raises:
+        ConfigError: if the side is no number of pixels.
+    """
+    if side < 1:
+        raise ConfigError(f"tile is {side}: give the side of a tile in pixels")
+    if locality is None:
+        return Cut(side, overlap=max(1, side // 2))
+    return Cut(side, overlap(locality), locality.margin, locality.multiple)
+
+
+def overlap(locality: Locality) -> int:
+    """The pixels that neighbouring tiles share: the margins of both, and a ramp."""
+    return up(2 * locality.margin + RAMP, locality.multiple)

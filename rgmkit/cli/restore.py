@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     "--tile",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Side in pixels of the tiles that a network sees. [default: what the memory asks for]",
+    help="Side in pixels of the tiles that a network restores. [default: what the memory asks for]",
 )
 @click.option(
     "--samples",

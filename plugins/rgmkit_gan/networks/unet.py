@@ -132,12 +132,12 @@ def _locality(channels: int, widths: list[int], blocks: int, patch: int) -> Loca
 
     A convolution reaches as far as a cell of its scale is wide, and the cells of the coarsest one, which a
     pixel may lie at either end of, are what tiles must respect. The peak is the entrance of a block on the
-    way up, where what comes up and what was skipped meet: 3 to 5 times these channels were measured.
+    way up, where what comes up and what was skipped meet: 4 to 6 times these channels were measured.
     """
     multiple = patch * 2 ** (len(widths) - 1)
     margin = 2 * patch + 4 * blocks * (multiple - patch) + 2 * blocks * multiple + multiple - 1
     meeting = [(w + below) / 4**i for i, (w, below) in enumerate(zip(widths, [*widths[1:], 0], strict=True))]
-    return Locality(2 * margin + 1, multiple, floats_per_pixel=5 * max(meeting) / patch**2 + 4 * channels)
+    return Locality(2 * margin + 1, multiple, floats_per_pixel=6 * max(meeting) / patch**2 + 8 * channels)
 
 
 class _Scale(nn.Module):

@@ -1,0 +1,115 @@
+"""Peak memory of restoring a colour photograph of 3000 x 2000 pixels: python benchmarks/memory.py --json FILE.
+
+Each case runs in a fresh process: total variation, and a network in tiles (the shipped `digits` model, channel by
+channel: trained on small digits, it shows what a learned prior costs, not what one gains). The photograph is
+scikit-image's coffee, mirrored to fill the size, blurred and noisy. The peak is the largest resident set of the
+process, with everything imported; PSNR is computed after it is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+DEGRADATION = "blur:std=2,noise=0.02"
+CASES = {
+    "tv": {"prior": "tv", "solver": "admm:iterations=8"},
+    "tv, reflected border": {"prior": "tv", "solver": "pgd:iterations=4,step=7e-4"},
+    "digits, in tiles": {"prior": "digits", "solver": "pnp-drs:alpha=0.05,iterations=4"},
+}
+LIMIT = 4e9  # bytes
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    """A colour photograph (H, W, 3), uint8: coffee, mirrored at its borders."""
+    from skimage import data
+
+    coffee = data.coffee()
+    rows, columns = coffee.shape[:2]
+    return np.pad(coffee, ((0, max(0, height - rows)), (0, max(0, width - columns)), (0, 0)), "reflect")[
+        :height, :width
+    ]
+
+
+def run(case: str, height: int, width: int, tile: int | None) -> dict[str, object]:
+    """Restore, in this process, and say what it took."""
+    import torch
+
+    import rgmkit
+    from rgmkit.layout import unpack
+    from rgmkit.metrics import psnr
+
+    spec = DEGRADATION + (",boundary=reflect" if "reflected" in case else "")
+    truth = unpack(photograph(height, width))[0]
+    with torch.no_grad():
+        y = rgmkit.degradation(spec)(truth, generator=rgmkit.Streams(0, [0]))
+    before = peak()
+    start, seen = time.perf_counter(), 0
+
+    def show(step: int, steps: int, x: object) -> None:
+        nonlocal seen
+        seen, seconds = step, time.perf_counter() - start
+        print(f"\r{case}: step {step}/{steps}, {step / seconds:.3f} steps/s", end="", file=sys.stderr, flush=True)
+
+    solution = rgmkit.restore(y, spec, **CASES[case], tile=tile, callback=show)
+    print(file=sys.stderr)
+    figures = {"peak": peak(), "before": before, "steps": seen, "seconds": solution.seconds, "nfe": solution.nfe}
+    quality = {"measured": float(psnr(y.clamp(0, 1), truth)), "restored": float(psnr(solution.x.clamp(0, 1), truth))}
+    return {**CASES[case], "degradation": spec, **figures, "psnr": quality, "notes": solution.notes}
+
+
+def peak() -> int:
+    """The largest resident set of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def fresh(case: str, given: argparse.Namespace) -> dict[str, object]:
+    """What `run` says in a process of its own."""
+    size = ["--height", str(given.height), "--width", str(given.width)]
+    tile = [] if given.tile is None else ["--tile", str(given.tile)]
+    command = [sys.executable, __file__, case, "--inside", *size, *tile]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(ran.stdout)
+
+
+def main() -> None:
+    """Print a row per case, write them as JSON, and exit with 1 if one needs 4 GB."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--height", type=int, default=2000)
+    parser.add_argument("--width", type=int, default=3000)
+    parser.add_argument("--tile", type=int)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.inside:
+        print(json.dumps(run(given.cases[0], given.height, given.width, given.tile)))
+        return
+    rows = {case: fresh(case, given) for case in given.cases}
+    print(f"{'':<24}{'peak GB':>9}{'seconds':>9}{'steps':>7}{'steps/s':>9}{'PSNR dB':>16}")
+    for case, row in rows.items():
+        quality = " -> ".join(f"{value:.2f}" for value in row["psnr"].values())
+        rate = row["steps"] / row["seconds"]
+        print(f"{case:<24}{row['peak'] / 1e9:>9.2f}{row['seconds']:>9.0f}{row['steps']:>7}{rate:>9.3f}{quality:>16}")
+    if given.json:
+        machine = {
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+        }
+        content = {"machine": machine, "height": given.height, "width": given.width, "cases": rows}
+        given.json.write_text(json.dumps(content, indent=2))
+    sys.exit(any(row["peak"] >= LIMIT for row in rows.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -195,3 +195,26 @@ def test_one_zoom_for_all_pictures(page, run):
         assert style(page, row, "--u") == pytest.approx(u + 0.05)
     row.send_keys(Keys.ESCAPE)
     assert {image.value_of_css_property("transform") for image in images} == {"none"}
+
+
+def test_a_narrow_screen_scrolls_down_only(page):
+    screen = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    loaded(page)
+    wide = page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide[0] <= wide[1] == 390
+
+
+def test_the_policy_of_the_page_keeps_it_off_the_network(browser, run):
+    browser.get((run[0] / "report.html").as_uri())
+    stopped = browser.execute_async_script(
+        "const [done] = arguments, stopped = [];"
+        "document.addEventListener('securitypolicyviolation', event => {"
+        "  stopped.push(event.effectiveDirective); if (stopped.length === 3) done(stopped.sort()) });"
+        "fetch('http://127.0.0.1:9/').catch(() => null);"
+        "new Image().src = 'http://127.0.0.1:9/a.png';"
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = true'}))"
+    )
+    assert stopped == ["connect-src", "img-src", "script-src-elem"]
+    assert browser.execute_script("return window.ran") is None

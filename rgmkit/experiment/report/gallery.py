@@ -73,11 +73,11 @@ def _without(records: Sequence[Record]) -> dict[str, Any]:
 def _cards(records: Sequence[Record], photos: Mapping[str, Slot], errors: Mapping[str, Slot]) -> list[dict[str, Any]]:
     """The truth, the measurement and the restorations, each with its figures."""
     before = next((record.before for record in records if record.before), {})
-    cards = [
+    cards: list[dict[str, Any]] = [
         {"name": "truth", "figures": [], "picture": photos["truth"]},
-        {"name": "measurement", "figures": _figures(before, {}), "picture": photos["measured"]}
-        | {"error": errors.get("measured")},
+        {"name": "measurement", "figures": _figures(before, {}), "picture": photos["measured"]},
     ]
+    cards[-1]["error"] = errors.get("measured")
     done = [record.after for record in records if record.error is None]
     found = {name: [after[name] for after in done if name in after] for name in BEST}
     tops = {name: BEST[name](values) for name, values in found.items() if values}

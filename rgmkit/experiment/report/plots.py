@@ -47,7 +47,7 @@ def key(index: int) -> str:
 
 def _axes(curves: Sequence[Curve], measured: float | None) -> tuple[Axis, Axis]:
     times = [float(t) for curve in curves for t in (curve.seconds[0], curve.seconds[-1])]
-    ends = [float(curve.psnr[-1]) for curve in curves] + [measured] * (measured is not None)
+    ends = [float(curve.psnr[-1]) for curve in curves] + ([] if measured is None else [measured])
     values = [float(v) for curve in curves for v in curve.psnr] + ends
     room = max(max(ends) - min(ends), 2.0)
     low = max(min(values), min(ends) - room / 2)  # a path that begins far below is cut, not the others squeezed

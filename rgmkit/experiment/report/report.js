@@ -71,7 +71,7 @@
     row.replaceChildren(...shown.cards.map((item) => card(item, shown.limit)));
     if (!shown.cards.length) row.append(make("p", "note", "There are no cells of this choice."));
     const names = shown.cards.map((item) => item.name);
-    const best = shown.cards.findIndex((item) => item.figures.some((figure) => figure[2]));
+    const best = shown.cards.findIndex((item) => item.figures.length && item.figures[0][2]);
     const last = shown.cards.findLastIndex((item) => typeof item.picture === "number");
     for (const side of sides) {
       const kept = names.indexOf(side.wanted);

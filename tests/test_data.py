@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -13,8 +14,11 @@ import torch
 
 import rgmkit
 from rgmkit.config import build
+from rgmkit.config.text import Spec, parse_spec
 from rgmkit.images import Picture, read, write
+from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Arrays, Folder
+from rgmkit.training.data.named import HuggingFace
 from rgmkit.training.settings import Settings
 from rgmkit.training.setup import KEYS
 
@@ -65,7 +69,7 @@ def test_crops_are_parts_of_the_pictures_and_depend_on_seed_and_step_only(tmp_pa
 def test_the_same_with_and_without_room_for_the_pictures(tmp_path, monkeypatch, memory):
     plain(tmp_path, 5)
     whole = Folder(path=tmp_path, size=16, flip=True).batch(7, seed=3, step=2)
-    monkeypatch.setattr("rgmkit.training.data.files.MEMORY", memory)
+    monkeypatch.setattr("rgmkit.training.data.pictures.MEMORY", memory)
     data = Folder(path=tmp_path, size=16, flip=True)
     for _ in range(2):
         assert whole.equal(data.batch(7, seed=3, step=2))
@@ -218,3 +222,110 @@ def test_every_key_of_a_configuration_is_documented():
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
     assert {*KEYS, *(field.name for field in fields(Settings))} <= rows
+
+
+def packed(path, folder, *, mode="w", names=None):
+    """The files of a folder in a tar archive, in the order of `names`, else backwards; returns the archive."""
+    files = sorted((file for file in folder.rglob("*") if file.is_file()), reverse=True)
+    with tarfile.open(path, mode) as archive:
+        for file in files if names is None else [folder / name for name in names]:
+            archive.add(file, f"./{file.relative_to(folder).as_posix()}")
+    return path
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_an_archive_gives_what_its_folder_gives(tmp_path, mode):
+    folder = plain(tmp_path / "a", 7)
+    plain(folder / "deeper", 3)
+    (folder / "labels.csv").write_text("no picture")
+    options = {"size": 16, "crop": "random", "flip": True, "channels": "grey"}
+    archive = Archive(path=packed(tmp_path / "a.tar", folder, mode=mode), **options)
+    whole = Folder(path=folder, **options)
+    assert len(archive) == 10 and all(archive.name(i).endswith(f"{whole.files[i].name}") for i in range(10))
+    for step in range(4):
+        assert archive.batch(8, seed=1, step=step).equal(whole.batch(8, seed=1, step=step))
+
+
+def test_shards_are_shuffled_and_read_about_as_they_lie(tmp_path):
+    import webdataset
+
+    for shard in range(4):
+        with webdataset.TarWriter(str(tmp_path / f"train-{shard:02}.tar")) as writer:
+            for i in range(20):
+                value = np.full((8, 8, 3), 20 * shard + i, np.uint8)
+                writer.write({"__key__": f"{shard}{i:02}", "png": value, "seg.png": 0 * value, "cls": i})
+    data = Shards(path=tmp_path / "train-{00..03}.tar", size=8, ending="png", window=5)
+    assert len(data) == 80 and "train-01.tar/105.png" in data.name(25)
+    epochs = [data.batch(80, seed=0, step=step) for step in range(2)]
+    assert epochs[0].equal(
+        Shards(path=tmp_path / "train-*.tar", size=8, ending=".png", window=5).batch(80, seed=0, step=0)
+    )
+    orders = [values(epoch) for epoch in epochs]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(80)) and orders[0] != orders[1]
+    for order in orders:
+        assert [place // 20 for place in order] == [order[20 * k] // 20 for k in range(4) for _ in range(20)]
+        assert all({p // 5 for p in order[k : k + 5]} == {order[k] // 5} for k in range(0, 80, 5))
+    assert len(Shards(path=tmp_path / "train-*.tar", size=8)) == 160
+
+
+@pytest.mark.parametrize(
+    "spec, words",
+    [
+        ("archive:path=none.tar", "none.tar does not exist"),
+        ("archive:path=pictures", "is a folder: take the data set 'folder'"),
+        ("archive:path=text.tar", "text.tar cannot be read as a tar archive"),
+        ("archive:path=cut.tar", "cut.tar cannot be read as a tar archive, it may be cut off"),
+        ("archive:path=cut.tar.gz", "cut.tar.gz cannot be read as a tar archive, it may be cut off"),
+        ("archive:path=empty.tar", "empty.tar holds no pictures"),
+        ("archive:path=whole.tar,size=21", "smaller than the crop of size 21: 3 of 3"),
+        ("archive:path=broken.tar", "1 of 4 pictures are broken, more than 1%"),
+        ("shards:path=none-*.tar", "fits no file"),
+        ("shards:path=none-{0..1}.tar", "none-0.tar does not exist"),
+        ("shards:path=https://host/a.tar", "download the shards first"),
+        ("shards:path=whole.tar,ending=jpg", "holds no pictures: put files that end in .jpg"),
+        ("shards:path=whole.tar,size=21", "28x20 pixels, less than the crop of size 21"),
+        ("shards:path=broken.tar", "1 of 4 pictures are broken"),
+        ("torchvision:name=Cifar", "give a class of torchvision.datasets"),
+        ("torchvision:name=CIFAR10,root=pictures", "check root, or set download"),
+        ("torchvision:name=FakeData,options={sise: 3}", "does not take {'sise': 3}"),
+        ("torchvision:name=FakeData,options={size: 3}", None),
+    ],
+)
+def test_archives_and_names_that_do_not_fit(tmp_path, spec, words):
+    folder = plain(tmp_path / "pictures", 3)
+    whole = packed(tmp_path / "whole.tar", folder)
+    (tmp_path / "cut.tar").write_bytes(whole.read_bytes()[:700])
+    zipped = packed(tmp_path / "zipped.tar.gz", folder, mode="w:gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(zipped[: len(zipped) // 2])
+    (tmp_path / "text.tar").write_text("text" * 400)
+    packed(tmp_path / "empty.tar", folder, names=[])
+    (folder / "x.png").write_bytes(b"no picture")
+    packed(tmp_path / "broken.tar", folder)
+    spec = parse_spec(spec)
+    spec = Spec(spec.name, {"size": 16, **spec.options})
+    if words is None:
+        assert build("data", spec, folder=tmp_path).batch(2, seed=0, step=0).shape == (2, 3, 16, 16)
+        return
+    with pytest.raises(rgmkit.RgmkitError, match=re.escape(words)) as error:
+        build("data", spec, folder=tmp_path).batch(8, seed=0, step=0)
+    assert "\n" not in str(error.value)
+
+
+def test_hugging_face_data_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    folder = plain(tmp_path / "pictures", 5)
+    options = {"data_dir": str(folder), "cache_dir": str(tmp_path / "cache")}
+    data = HuggingFace(name="imagefolder", options=options, size=16)
+    assert data.batch(5, seed=3, step=1).equal(Folder(path=folder, size=16).batch(5, seed=3, step=1))
+    with pytest.raises(rgmkit.ConfigError, match="no column 'picture': give one of image"):
+        HuggingFace(name="imagefolder", options=options, column="picture", size=16)
+    with pytest.raises(rgmkit.DataError, match="cannot be read"):
+        HuggingFace(name="imagefolder", options={**options, "data_dir": str(tmp_path / "none")}, size=16)
+
+
+@pytest.mark.parametrize("crop", ["centre", "random"])
+def test_the_rows_of_a_process_are_those_of_the_whole_batch(tmp_path, crop):
+    data = Folder(path=plain(tmp_path, 7), size=8, crop=crop, flip=True)
+    whole = data.batch(12, seed=2, step=3)
+    parts = [data.part(range(first, first + 4), 12, seed=2, step=3) for first in (0, 4, 8)]
+    assert whole.equal(torch.cat(parts))

@@ -39,39 +39,42 @@ def read(path: str | Path) -> Picture:
         DataError: if the file is missing, not a picture, cut off, or holds NaN or infinite values.
     """
     path = Path(path)
-    data = _bytes(path)
+    return decode(_bytes(path), name=str(path))
+
+
+def decode(data: bytes, *, name: str) -> Picture:
+    """The picture in the bytes of a file; see `read`. Errors call it `name`."""
+    if not data:
+        raise DataError(f"{name} is empty: give PNG, JPEG, TIFF or .npy")
     try:
         with _quiet():
             array, notes = _decoder(data)(data)
     except DataError as error:
-        raise DataError(f"{path} {error}") from error
+        raise DataError(f"{name} {error}") from error
     except Image.UnidentifiedImageError as error:
-        raise DataError(f"{path} is not a picture that can be read: give PNG, JPEG, TIFF or .npy") from error
+        raise DataError(f"{name} is not a picture that can be read: give PNG, JPEG, TIFF or .npy") from error
     except Exception as error:  # a decoder that meets cut or hostile bytes may raise anything
-        raise DataError(f"{path} cannot be decoded, it may be cut off or damaged: {_one_line(error)}") from error
+        raise DataError(f"{name} cannot be decoded, it may be cut off or damaged: {_one_line(error)}") from error
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
         raise DataError(
-            f"{path} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels "
+            f"{name} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels "
             f"come last, 1 to 4 of them (of 2 and 4 the last is alpha)"
         )
     bits = {"uint8": 8, "uint16": 16}.get(array.dtype.name, 32)
-    x, layout = unpack(array, name=str(path))
+    x, layout = unpack(array, name=name)
     alpha = None if layout.alpha is None else layout.alpha.float()
     return Picture(x.float(), alpha, bits, notes)
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: check the name of the picture") from error
     except IsADirectoryError as error:
         raise DataError(f"{path} is a folder: give the path of one picture") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise DataError(f"{path} is empty: give PNG, JPEG, TIFF or .npy")
-    return data
 
 
 def _decoder(data: bytes) -> Callable[[bytes], Decoded]:

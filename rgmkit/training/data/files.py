@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import rgb_to_grayscale
 
-from rgmkit.errors import ConfigError, DataError
+from rgmkit.errors import DataError
 from rgmkit.images import read
-from rgmkit.layout import quantised, unpack
+from rgmkit.layout import unpack
 from rgmkit.training.data.base import FiniteData
-
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
-MEMORY = 2**30  # bytes of decoded pictures that are kept
-MOST_BROKEN = 0.01  # of the pictures of a folder
+from rgmkit.training.data.pictures import ENDINGS, PictureFiles, outside
 
 
 @final
-class Folder(FiniteData):
+class Folder(PictureFiles):
     """Square crops of the pictures below a folder, (C, size, size) in [0, 1].
 
     The pictures are the PNG, JPEG and TIFF files, in the order of their paths within the folder; names that begin
-    with a dot are left out. Each is decoded when it is first needed, and kept in 8 bits a value until 1 GiB is
-    full; alpha channels are ignored. A broken one is skipped: the next whole one takes its place.
+    with a dot are left out. Alpha channels are ignored.
 
     Args:
         path: the folder.
-        size: side of a crop, in pixels. Pictures are cropped, never resized.
-        channels: "rgb" or "grey"; pictures of the other kind are converted (luma of ITU-R BT.601).
-        crop: "centre", or "random": another place at each draw.
-        flip: mirror each image left to right with probability 1/2.
+        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
 
     Raises:
         DataError: for a missing or an empty folder, a picture smaller than the crop, floats outside [0, 1], or
@@ -52,97 +42,25 @@ class Folder(FiniteData):
     torch.Size([5, 3, 16, 16])
     """
 
-    def __init__(
-        self,
-        *,
-        path: Path,
-        size: int,
-        channels: Literal["grey", "rgb"] = "rgb",
-        crop: Literal["centre", "random"] = "centre",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(flip=flip)
-        if size < 1:
-            raise ConfigError(f"size is {size}: give the side of a crop in pixels, 1 or more")
-        self.path, self.size, self.crop, self.channels = path, size, crop, channels
-        self.shape = (3 if channels == "rgb" else 1, size, size)
+    def __init__(self, *, path: Path, **crops: Any) -> None:
+        super().__init__(**crops)
         self.files = _pictures(path)
-        self._kept: dict[int, Tensor] = {}
-        self._room = MEMORY
-        self._broken: set[Path] = set()
-        self._check_sizes()
+        self.check_sizes()
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Crops of the pictures at these places, (n, C, size, size); `generator` says where they are cropped."""
-        corners = torch.rand(len(indices), 2, generator=generator).tolist()
-        crops = [self._cropped(self._picture(i), *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
-        return torch.stack(crops).float() / 255
+    def name(self, i: int) -> str:
+        """Its path."""
+        return f"{self.files[i]}"
 
-    def _cropped(self, image: Tensor, down: float, right: float) -> Tensor:
-        """A crop whose corner is at these shares of the room that there is; centred crops are made already."""
-        top, left = int(down * (image.shape[1] - self.size + 1)), int(right * (image.shape[2] - self.size + 1))
-        return image[:, top : top + self.size, left : left + self.size]
+    def picture(self, i: int) -> Tensor:
+        """What is in the file."""
+        return read(self.files[i]).x[0]
 
-    def _picture(self, i: int) -> Tensor:
-        """The picture at place `i`, or the next one that is not broken: uint8 (C, H, W)."""
-        while i not in self._kept:
-            if self.files[i] not in self._broken:
-                try:
-                    x = read(self.files[i]).x[0]
-                except DataError as error:
-                    self._skip(self.files[i], error)
-                else:
-                    return self._keep(i, self._fitted(x, self.files[i]))
-            i = (i + 1) % len(self)
-        return self._kept[i]
-
-    def _keep(self, i: int, image: Tensor) -> Tensor:
-        if image.numel() <= self._room:
-            self._kept[i] = image
-            self._room -= image.numel()
-        return image
-
-    def _fitted(self, x: Tensor, file: Path) -> Tensor:
-        if x.min() < 0 or x.max() > 1:
-            raise DataError(_outside(f"{file}", float(x.min()), float(x.max())))
-        if len(x) != self.shape[0]:
-            x = x.expand(3, -1, -1) if len(x) == 1 else rgb_to_grayscale(x)
-        if self.crop == "centre":
-            top, left = (x.shape[1] - self.size) // 2, (x.shape[2] - self.size) // 2
-            x = x[:, top : top + self.size, left : left + self.size]
-        return quantised(x, torch.uint8)
-
-    def _check_sizes(self) -> None:
-        """Look at every header, so that a picture that does not fit is found before the training begins."""
-        sizes: dict[Path, tuple[int, int]] = {}
-        for file in self.files:
-            try:
-                sizes[file] = _size(file)
-            except DataError as error:
-                self._skip(file, error)
-        smallest = min(sizes, key=lambda file: min(sizes[file]))
-        width, height = sizes[smallest]
-        if min(width, height) < self.size:
-            small = sum(min(size) < self.size for size in sizes.values())
-            raise DataError(
-                f"pictures smaller than the crop of size {self.size}: {small} of {len(self)}, the smallest {smallest} "
-                f"with {width}x{height} pixels; give size {min(width, height)} or less, or enlarge or remove them"
-            )
-
-    def _skip(self, file: Path, error: DataError) -> None:
-        """Count a broken picture; raise a DataError if there are too many now."""
-        first = not self._broken
-        self._broken.add(file)
-        if len(self._broken) > MOST_BROKEN * len(self.files):
-            raise DataError(
-                f"{self.path}: {len(self._broken)} of {len(self.files)} pictures are broken, more than "
-                f"{MOST_BROKEN:.0%}: repair or remove them; the last: {error}"
-            ) from error
-        if first:
-            warnings.warn(f"broken pictures are skipped, up to {MOST_BROKEN:.0%} of them: {error}", stacklevel=2)
+    def open(self, i: int) -> BinaryIO:
+        """The file."""
+        return self.files[i].open("rb")
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -158,18 +76,6 @@ def _pictures(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{folder} holds no pictures, nor do its subfolders: put PNG, JPEG or TIFF files there")
     return [found[name] for name in sorted(found)]
-
-
-def _size(file: Path) -> tuple[int, int]:
-    """Width and height, from the header; what Pillow does not know is read whole."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file) as image:
-                return image.size
-    except Exception:  # whatever it stumbles over, `read` says in words
-        height, width = read(file).x.shape[-2:]
-        return width, height
 
 
 @final
@@ -193,6 +99,8 @@ class Arrays(FiniteData):
     >>> len(data), data.batch(2, seed=0, step=0).shape
     (7, torch.Size([2, 3, 12, 8]))
     """
+
+    draws = False
 
     def __init__(self, *, path: Path, key: str = "images", flip: bool = False) -> None:
         super().__init__(flip=flip)
@@ -240,10 +148,6 @@ def _check(images: np.ndarray, name: str) -> None:
     if images.dtype.kind == "f" and images.dtype.itemsize <= 8:
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):  # NaN is neither
-            raise DataError(_outside(name, low, high))
+            raise DataError(outside(name, low, high))
     elif images.dtype.name not in ("uint8", "uint16"):
         raise DataError(f"{name} holds {images.dtype}: save uint8, uint16 or floats in [0, 1]")
-
-
-def _outside(name: str, low: float, high: float) -> str:
-    return f"{name} holds values from {low:g} to {high:g}: scale them to [0, 1], and save no NaN"

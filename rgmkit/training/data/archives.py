@@ -1,0 +1,125 @@
+"""Data in tar archives: one of any order, or many shards that are read as they lie."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+from pathlib import Path
+from typing import Any, BinaryIO, final
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.random import seeded
+from rgmkit.errors import ConfigError, DataError
+from rgmkit.training.data.pictures import PictureFiles
+from rgmkit.training.data.tar import Tar
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_SHARDS, _WITHIN = 4, 5  # streams of one (seed, epoch), apart from those of the other data
+
+
+@final
+class Archive(PictureFiles):
+    """Square crops of the pictures in a tar archive, (C, size, size) in [0, 1], the same as of a folder with its files.
+
+    Nothing is unpacked: an archive is read where it lies, and may be larger than the memory; one that is compressed
+    (.gz, .bz2, .xz) is decompressed into a temporary file first.
+
+    Args:
+        path: the archive.
+        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+
+    Raises:
+        DataError: for a file that is missing, cut off, no tar archive, or without pictures, or for its pictures, as in
+            a folder.
+    """
+
+    def __init__(self, *, path: Path, **crops: Any) -> None:
+        super().__init__(**crops)
+        self.tar = Tar(path)
+        # By name, as a folder: the order of an archive depends on who made it.
+        self._order_of_names = sorted(range(len(self.tar)), key=self.tar.name)
+        self.check_sizes()
+
+    def __len__(self) -> int:
+        return len(self.tar)
+
+    def name(self, i: int) -> str:
+        """The archive, and the name in it."""
+        return self.tar.name(self._order_of_names[i])
+
+    def open(self, i: int) -> BinaryIO:
+        """The picture's bytes."""
+        return self.tar.open(self._order_of_names[i])
+
+
+@final
+class Shards(PictureFiles):
+    """Square crops of the pictures in many tar archives, such as those of webdataset, (C, size, size) in [0, 1].
+
+    For data that are larger than the memory: an epoch takes the shards one after the other, in an order drawn anew,
+    and shuffles the pictures within a window as they come, so that they are read from the disk in about the order
+    that they have on it. Sizes are checked as they are read, not before.
+
+    Args:
+        path: the shards: "train-{000..099}.tar", "train-*.tar", or one archive.
+        ending: of the pictures, where a sample has several files: "jpg", "input.png". Default: all PNG, JPEG and TIFF.
+        window: pictures that are shuffled among each other; some thousands, more if neighbours are alike.
+        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+
+    Raises:
+        DataError: if there are no such shards, or one cannot be read; for its pictures, as in a folder.
+    """
+
+    def __init__(self, *, path: Path, ending: str | None = None, window: int = 10_000, **crops: Any) -> None:
+        super().__init__(**crops)
+        if window < 1:
+            raise ConfigError(f"window is {window}: give a number of pictures, 1 or more")
+        self.window = window
+        self.tars = [Tar(shard, ending=ending) for shard in _expand(path)]
+        self._firsts = [0, *itertools.accumulate(len(tar) for tar in self.tars)]
+
+    def __len__(self) -> int:
+        return self._firsts[-1]
+
+    def name(self, i: int) -> str:
+        """The shard, and the name in it."""
+        tar, place = self._find(i)
+        return tar.name(place)
+
+    def open(self, i: int) -> BinaryIO:
+        """The picture's bytes."""
+        tar, place = self._find(i)
+        return tar.open(place)
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """The shards in an order of this epoch, their pictures shuffled window by window."""
+        shards = torch.randperm(len(self.tars), generator=seeded(seed, epoch, _SHARDS)).tolist()
+        places = torch.cat([torch.arange(self._firsts[shard], self._firsts[shard + 1]) for shard in shards])
+        chance = torch.rand(len(places), dtype=torch.float64, generator=seeded(seed, epoch, _WITHIN))
+        return places[(torch.arange(len(places)) // self.window + chance).argsort()]
+
+    def _find(self, i: int) -> tuple[Tar, int]:
+        shard = bisect.bisect_right(self._firsts, i) - 1
+        return self.tars[shard], i - self._firsts[shard]
+
+
+def _expand(path: Path) -> list[Path]:
+    """The shards that a pattern stands for, in the order of their names."""
+    if ":/" in path.as_posix():
+        raise DataError(f"{path} is not on this machine: download the shards first, and give their path")
+    ranges = _RANGE.findall(str(path))
+    names = []
+    for numbers in itertools.product(*(range(int(first), int(last) + 1) for first, last in ranges)):
+        texts = (f"{number:0{len(first)}}" for number, (first, _) in zip(numbers, ranges, strict=True))
+        names.append(Path(_RANGE.sub(lambda _, texts=texts: next(texts), str(path))))  # type: ignore[misc]
+    found = [shard for name in names for shard in _matching(name)]
+    if not found:
+        raise DataError(f"{path} fits no file: give shards such as train-{{000..099}}.tar or train-*.tar")
+    return found
+
+
+def _matching(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]

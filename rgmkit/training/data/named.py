@@ -1,0 +1,146 @@
+"""Data sets of torchvision and of Hugging Face, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rgmkit.errors import ConfigError, DataError
+from rgmkit.training.data.pictures import Pictures
+
+
+class _Items(Pictures):
+    """Pictures that a library hands out as PIL images."""
+
+    items: Any
+    title: str
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def name(self, i: int) -> str:
+        """The data set and the place in it."""
+        return f"picture {i} of {self.title}"
+
+    def item(self, i: int) -> Any:
+        """What the library gives at place `i`."""
+        return self.items[i]
+
+    def picture(self, i: int) -> Tensor:
+        """The picture, in 8 bits."""
+        try:
+            image = self.item(i)
+            if not isinstance(image, Image.Image):
+                raise DataError(f"{self.name(i)} is a {type(image).__name__}: take a data set of PIL images")
+            array = np.array(image.convert("RGB" if self.channels == "rgb" else "L"))
+        except DataError:
+            raise
+        except Exception as error:  # whatever a decoder raises at broken bytes
+            raise DataError(f"{self.name(i)} cannot be decoded: {_line(error)}") from error
+        return torch.from_numpy(array).float().div(255).reshape(*array.shape[:2], -1).movedim(-1, 0)
+
+
+@final
+class Torchvision(_Items):
+    """Square crops of the pictures of a data set of torchvision, (C, size, size) in [0, 1]; labels are left out.
+
+    Args:
+        name: of the class in torchvision.datasets, such as CIFAR10 or CelebA.
+        root: the folder of its files.
+        options: further arguments of its constructor, such as {split: train} or {train: true}.
+        download: load the files from the network if they are missing, where torchvision can.
+        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+
+    Raises:
+        ConfigError: for another name or option.
+        DataError: if the files are missing or damaged.
+
+    >>> fake = Torchvision(name="FakeData", options={"size": 9, "image_size": [3, 20, 24]}, size=16)
+    >>> len(fake), fake.batch(4, seed=0, step=0).shape
+    (9, torch.Size([4, 3, 16, 16]))
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        root: Path | None = None,
+        options: Mapping[str, Any] | None = None,
+        download: bool = False,
+        **crops: Any,
+    ) -> None:
+        super().__init__(**crops)
+        from torchvision import datasets
+
+        if name not in datasets.__all__:
+            raise ConfigError(f"name is {name!r}: give a class of torchvision.datasets, such as CIFAR10")
+        given = {"root": root, "download": download or None}
+        arguments = {key: value for key, value in given.items() if value is not None} | dict(options or {})
+        self.title = f"torchvision.datasets.{name}"
+        try:
+            self.items = getattr(datasets, name)(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.title} does not take {arguments}: {_line(error)}") from error
+        except (RuntimeError, OSError) as error:
+            raise DataError(f"{self.title} cannot be read ({_line(error)}): check root, or set download") from error
+        if not len(self.items):
+            raise DataError(f"{self.title} holds no pictures")
+
+    def item(self, i: int) -> Any:
+        """The image of a pair with its label, or the image."""
+        item = self.items[i]
+        return item[0] if isinstance(item, tuple) else item
+
+
+@final
+class HuggingFace(_Items):
+    """Square crops of the pictures of a data set of Hugging Face, (C, size, size) in [0, 1]; needs `rgmkit[data]`.
+
+    Args:
+        name: as `datasets.load_dataset` takes it: a name on the hub, or imagefolder, parquet … with options.
+        split: part of the data set.
+        column: which holds the pictures.
+        options: further arguments of load_dataset, such as {data_dir: pictures} or {revision: …}.
+        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+
+    Raises:
+        ConfigError: if the package `datasets` is missing, or there is no such column.
+        DataError: if the data set cannot be found or read.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str = "train",
+        column: str = "image",
+        options: Mapping[str, Any] | None = None,
+        **crops: Any,
+    ) -> None:
+        super().__init__(**crops)
+        if not find_spec("datasets"):
+            raise ConfigError("data sets of Hugging Face need the package datasets: pip install 'rgmkit[data]'")
+        import datasets
+
+        self.title, self.column = f"{name} ({split})", column
+        try:
+            self.items = datasets.load_dataset(name, split=split, **(options or {}))
+        except Exception as error:  # the library raises errors of a dozen kinds
+            raise DataError(f"the data set {self.title} cannot be read: {_line(error)}") from error
+        if column not in self.items.features:
+            raise ConfigError(f"{self.title} has no column {column!r}: give one of {', '.join(self.items.features)}")
+
+    def item(self, i: int) -> Any:
+        """The picture of the row."""
+        return self.items[i][self.column]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

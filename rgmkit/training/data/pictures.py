@@ -1,0 +1,170 @@
+"""What all data sets of pictures share: square crops, mirror images, and what becomes of a broken picture."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import BinaryIO, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import rgb_to_grayscale
+
+from rgmkit.errors import ConfigError, DataError
+from rgmkit.images import decode
+from rgmkit.layout import quantised
+from rgmkit.training.data.base import FiniteData
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+MEMORY = 2**30  # bytes of decoded pictures that are kept
+MOST_BROKEN = 0.01  # of the pictures of a data set
+
+
+class Pictures(FiniteData):
+    """Square crops of pictures, (C, size, size) in [0, 1].
+
+    A picture is decoded when it is first needed, and kept in 8 bits a value until 1 GiB is full. A broken one is
+    counted and skipped, the next whole one takes its place; more than 1 % broken ones are an error.
+
+    Args:
+        size: side of a crop, in pixels. Pictures are cropped, never resized.
+        channels: "rgb" or "grey"; pictures of the other kind are converted (luma of ITU-R BT.601).
+        crop: "centre", or "random": another place at each draw.
+        flip: mirror each image left to right with probability 1/2.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        channels: Literal["grey", "rgb"] = "rgb",
+        crop: Literal["centre", "random"] = "centre",
+        flip: bool = False,
+    ) -> None:
+        super().__init__(flip=flip)
+        if size < 1:
+            raise ConfigError(f"size is {size}: give the side of a crop in pixels, 1 or more")
+        self.size, self.crop, self.channels = size, crop, channels
+        self.draws = crop == "random"
+        self.shape = (3 if channels == "rgb" else 1, size, size)
+        self._kept: dict[int, Tensor] = {}
+        self._room = MEMORY
+        self._broken: set[int] = set()
+
+    @abstractmethod
+    def name(self, i: int) -> str:
+        """The picture at place `i` in words, for errors."""
+
+    @abstractmethod
+    def picture(self, i: int) -> Tensor:
+        """The picture at place `i`, (1, H, W) or (3, H, W) in [0, 1].
+
+        Raises:
+            DataError: if it is broken.
+        """
+
+    def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Crops of the pictures at these places, (n, C, size, size); `generator` says where they are cropped."""
+        corners = torch.rand(len(indices), 2, generator=generator).tolist()
+        crops = [self._cropped(self._whole(i), *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
+        return torch.stack(crops).float() / 255
+
+    def _cropped(self, image: Tensor, down: float, right: float) -> Tensor:
+        """A crop whose corner is at these shares of the room that there is; centred crops are made already."""
+        top, left = int(down * (image.shape[1] - self.size + 1)), int(right * (image.shape[2] - self.size + 1))
+        return image[:, top : top + self.size, left : left + self.size]
+
+    def _whole(self, i: int) -> Tensor:
+        """The picture at place `i`, or the next one that is not broken: uint8 (C, H, W)."""
+        while i not in self._kept:
+            if i not in self._broken:
+                try:
+                    x = self.picture(i)
+                except DataError as error:
+                    self._skip(i, error)
+                else:
+                    return self._keep(i, self._fitted(x, i))
+            i = (i + 1) % len(self)
+        return self._kept[i]
+
+    def _keep(self, i: int, image: Tensor) -> Tensor:
+        if image.numel() <= self._room:
+            self._kept[i] = image
+            self._room -= image.numel()
+        return image
+
+    def _fitted(self, x: Tensor, i: int) -> Tensor:
+        height, width = x.shape[1:]
+        if min(height, width) < self.size:
+            raise DataError(
+                f"{self.name(i)} has {width}x{height} pixels, less than the crop of size {self.size}: "
+                f"give size {min(height, width)} or less, or enlarge or remove it"
+            )
+        if x.min() < 0 or x.max() > 1:
+            raise DataError(outside(self.name(i), float(x.min()), float(x.max())))
+        if len(x) != self.shape[0]:
+            x = x.expand(3, -1, -1) if len(x) == 1 else rgb_to_grayscale(x)
+        if self.crop == "centre":
+            top, left = (height - self.size) // 2, (width - self.size) // 2
+            x = x[:, top : top + self.size, left : left + self.size]
+        return quantised(x, torch.uint8)
+
+    def _skip(self, i: int, error: DataError) -> None:
+        """Count a broken picture; raise a DataError if there are too many now."""
+        first = not self._broken
+        self._broken.add(i)
+        if len(self._broken) > MOST_BROKEN * len(self):
+            raise DataError(
+                f"{len(self._broken)} of {len(self)} pictures are broken, more than {MOST_BROKEN:.0%}: repair or "
+                f"remove them; the last: {error}"
+            ) from error
+        if first:
+            warnings.warn(f"broken pictures are skipped, up to {MOST_BROKEN:.0%} of them: {error}", stacklevel=2)
+
+
+class PictureFiles(Pictures):
+    """Pictures that are files somewhere: their headers tell their sizes before any is decoded."""
+
+    @abstractmethod
+    def open(self, i: int) -> BinaryIO:
+        """The file of the picture at place `i`, to be read from its beginning."""
+
+    def picture(self, i: int) -> Tensor:
+        """What is in the file."""
+        with self.open(i) as file:
+            return decode(file.read(), name=self.name(i)).x[0]
+
+    def check_sizes(self) -> None:
+        """Look at every header, so that a picture that does not fit is found before the training begins."""
+        sizes: dict[int, tuple[int, int]] = {}
+        for i in range(len(self)):
+            try:
+                sizes[i] = self._size(i)
+            except DataError as error:
+                self._skip(i, error)
+        smallest = min(sizes, key=lambda i: min(sizes[i]))
+        width, height = sizes[smallest]
+        if min(width, height) < self.size:
+            small = sum(min(size) < self.size for size in sizes.values())
+            raise DataError(
+                f"pictures smaller than the crop of size {self.size}: {small} of {len(self)}, the smallest "
+                f"{self.name(smallest)} with {width}x{height} pixels; give size {min(width, height)} or less, or "
+                f"enlarge or remove them"
+            )
+
+    def _size(self, i: int) -> tuple[int, int]:
+        """Width and height, from the header; what Pillow does not know is decoded whole."""
+        try:
+            with warnings.catch_warnings(), self.open(i) as file:
+                warnings.simplefilter("ignore")
+                with Image.open(file) as image:
+                    return image.size
+        except Exception:  # whatever it stumbles over, `picture` says in words
+            height, width = self.picture(i).shape[-2:]
+            return width, height
+
+
+def outside(name: str, low: float, high: float) -> str:
+    """That values are not in [0, 1], in words."""
+    return f"{name} holds values from {low:g} to {high:g}: scale them to [0, 1], and save no NaN"

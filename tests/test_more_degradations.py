@@ -305,7 +305,7 @@ def test_jpeg_trains_and_serves_one_shot(tmp_path):
     x = torch.rand(2, 1, 16, 16, generator=seeded(0))
     y = rgmkit.degradation("jpeg:quality=20").A(x)
     for prior in (model, "digits"):
-        solution = rgmkit.restore(y, rgmkit.degradation("jpeg:quality=20"), prior)
+        solution = rgmkit.restore(y, "jpeg:quality=20", prior)
         assert solution.nfe == 1 and solution.x.shape == x.shape
     with pytest.raises(IncompatibleError, match="one-shot"):
         rgmkit.restore(y, rgmkit.degradation("jpeg:quality=20"), "digits", solver="cascade")

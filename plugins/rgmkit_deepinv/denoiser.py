@@ -40,9 +40,9 @@ class RestoringDenoiser(Denoiser):
     So `D(x, 0) = x`, and `D` is continuous in `sigma`. **Above level T** it is `G_T`, whatever the noise.
 
     Images of a batch may have any levels; each costs one network evaluation at or below level 1 and
-    from level T on, two between, none at sigma 0. Only the auxiliary variable z is random: image i of a batch draws
-    it from (seed, i) in each call, so that the same call gives the same bits. Gradients pass through to `x`. It works in
-    the precision of the network, and answers in that of `x`.
+    from level T on, two between, none at sigma 0. Only the auxiliary variable z is random: image i of a batch
+    draws it from (seed, i) in each call, so that the same call gives the same bits. Gradients pass through
+    to `x`. It works in the precision of the network, and answers in that of `x`.
 
     Args:
         prior: the model; a copy is taken, in evaluation mode.
@@ -57,12 +57,13 @@ class RestoringDenoiser(Denoiser):
         noises = [prior.noise(level) for level in range(1, prior.process.levels + 1)]
         self.register_buffer("noises", torch.tensor(noises, dtype=torch.float64), persistent=False)
 
-    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+    def forward(self, x: Tensor, sigma: float | Tensor, *, z: Tensor | None = None) -> Tensor:
         """Denoise `x`.
 
         Args:
             x: (B, C, H, W), in [0, 1] up to the noise.
             sigma: std of the noise, 0 or more: a number, or a tensor of 1 or B values, (B,), (B, 1, 1, 1) ….
+            z: (B, latent), drawn if None.
 
         Raises:
             IncompatibleError: if the network is not for images of this kind, or sigma not one number per image.
@@ -71,23 +72,28 @@ class RestoringDenoiser(Denoiser):
         check_fits(self.prior, tuple(x.shape[1:]))
         sigma = _per_image(sigma, len(x), self.noises)
         u = x.to(home(self.prior)[1] or x.dtype)
-        z = randn((len(x), self.prior.latent), generator=Streams(self.seed, range(len(x))), dtype=u.dtype).to(u.device)
-        levels = self.prior.process.levels
-        lower = torch.bucketize(sigma, self.noises, right=True)
-        upper = (lower + 1).clamp(max=levels)
-        weight = self._weight(sigma, lower)
+        if z is None:
+            z = randn((len(x), self.prior.latent), generator=Streams(self.seed, range(len(x))))
+        z = z.to(u)
+        lower, weight = self._mix(sigma)
         low = self._restored(u, lower, z, (lower > 0) & (weight < 1))
-        high = self._restored(u, upper, z, weight > 0)
+        high = self._restored(u, (lower + 1).clamp(max=len(self.noises)), z, weight > 0)
         return low.lerp(high, per_image(weight.to(u.dtype), u).expand_as(u)).to(x.dtype)
 
-    def _weight(self, sigma: Tensor, lower: Tensor) -> Tensor:
-        """Of the upper level in the answer, (B,)."""
-        first, last = self.noises[0], len(self.noises)
-        ratio = (sigma / first).square()
+    def evaluations(self, sigma: float | Tensor) -> int:
+        """Network evaluations of the image that needs the most."""
+        values = torch.as_tensor(sigma).flatten()
+        lower, weight = self._mix(_per_image(values, len(values), self.noises))
+        return int((((lower > 0) & (weight < 1)).int() + (weight > 0).int()).max())
+
+    def _mix(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """The lower level, 0 … T, and the weight of the next one, of each image."""
+        lower, last = torch.bucketize(sigma, self.noises, right=True), len(self.noises)
+        ratio = (sigma / self.noises[0]).square()
         below = (1 + LEFT) * ratio / (ratio + LEFT)
         start, end = self.noises[(lower - 1).clamp(min=0)], self.noises[lower.clamp(max=last - 1)]
         between = (sigma / start).log() / (end / start).log()
-        return torch.where(lower == 0, below, torch.where(lower == last, 1.0, between))
+        return lower, torch.where(lower == 0, below, torch.where(lower == last, 1.0, between))
 
     def _restored(self, x: Tensor, level: Tensor, z: Tensor, needed: Tensor) -> Tensor:
         """The network's answers from `level` where they are needed, and `x` elsewhere."""

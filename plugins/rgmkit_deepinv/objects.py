@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from types import ModuleType
+from typing import Any, final
 
 import torch
 from deepinv import optim
@@ -46,6 +47,7 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     )
 
 
+@final
 class Explicit(Prior):
     """`g(x) = weight * h(x)` with a deepinv prior `h` that has a value.
 
@@ -73,19 +75,33 @@ class Explicit(Prior):
         return prior.prox(x, gamma=per_image(threshold, x))
 
 
-class Denoising(Prior):
-    """Plug and play: a deepinv denoiser of noise std `sqrt(gamma)` stands in for the prox of `gamma g`.
+class Plugged(Prior):
+    """Plug and play: a deepinv denoiser of noise std `sqrt(gamma)` stands in for the prox of `gamma g`."""
+
+    provides = frozenset({"prox"})
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+        """`denoiser(x, sqrt(gamma))`."""
+        return self.denoiser(x, torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x)))
+
+
+@final
+class Denoising(Plugged):
+    """Plug and play with any denoiser of deepinv.
 
     Args:
         denoiser: called as `denoiser(x, std)` with std a tensor (B,); a copy is taken.
     """
 
-    provides = frozenset({"prox"})
-
     def __init__(self, *, denoiser: Denoiser) -> None:
-        super().__init__()
-        self.denoiser = copy.deepcopy(denoiser)
+        super().__init__(_copied(denoiser))
 
-    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """`denoiser(x, sqrt(gamma))`."""
-        return self.denoiser(x, torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x)))
+
+def _copied(denoiser: Denoiser) -> Denoiser:
+    """A copy that shares the Python modules which a denoiser keeps, as deepinv's BM3D does; they cannot be copied."""
+    shared = [value for part in denoiser.modules() for value in vars(part).values() if isinstance(value, ModuleType)]
+    return copy.deepcopy(denoiser, {id(module): module for module in shared})

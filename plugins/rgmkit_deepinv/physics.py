@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, final
 
 import torch
 from deepinv.physics import DecomposablePhysics, GaussianNoise, LinearPhysics, StackedLinearPhysics, ZeroNoise
@@ -39,6 +40,7 @@ def unwrapped(physics: Any) -> Degradation | None:
     return copy.deepcopy(physics.degradation) if same else None
 
 
+@final
 class _DegradationPhysics(LinearPhysics):
     """The methods take deepinv's keywords (a noise std, a solver's options) and, knowing none, pass them by."""
 
@@ -62,18 +64,92 @@ class _DegradationPhysics(LinearPhysics):
         return self.degradation.prox(z, y, gamma.flatten() if isinstance(gamma, Tensor) else gamma)
 
 
-class Physics(Degradation):
-    """`y = A x + noise * e` with the operator of a deepinv `LinearPhysics`.
+class Operated(Degradation):
+    """`y = A x + noise * e` with the operator of a deepinv `LinearPhysics`; the parent of those that have one.
 
     A copy is taken, which nothing changes. Adjoint, prox and pinv are the operator's own where deepinv has
     its singular values; otherwise prox and pinv are those of conjugate gradients, with the residual
-    checked (deepinv stops at a relative residual of 1e-4 without a word).
+    checked (deepinv stops at a relative residual of 1e-4 without a word). It is computed in the precision
+    of the operator, float32 unless `.double()` was called, and the answer has the precision of the argument.
 
-    The first guess is the measurement itself when it has the shape of the image, and else
-    `A^T y / (|A 1|^2 / n)`, the back-projection in the brightness of an even image.
+    The first guess is the measurement itself when it looks like an image: it has the shape of one, and that of
+    a white image lies within [0, 1]. Else it is `A^T y / (|A 1|^2 / n)`, the back-projection in the brightness
+    of an even image.
+    """
+
+    def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float) -> None:
+        super().__init__(noise=noise)
+        self.physics = physics.clone()
+        self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """`(B, *image_shape)`."""
+        return (y_shape[0], *(self._told(tuple(y_shape)) if self.size is None else self.size))
+
+    def A(self, x: Tensor) -> Tensor:
+        """The operator's `A`."""
+        return self._own(self.physics.A, x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The operator's `A_adjoint`."""
+        return self._own(self.physics.A_adjoint, y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """The operator's `A_dagger` if its singular values are known, conjugate gradients if not."""
+        return self._own(self.physics.A_dagger, y) if self._decomposed else super().pinv(y)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """The operator's `prox_l2` if its singular values are known, conjugate gradients if not."""
+        if self._decomposed:
+            return self._own(lambda z, y: self.physics.prox_l2(z, y, per_image(gamma, z)), z, y)
+        return super().prox(z, y, gamma)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """The measurement, or its scaled back-projection."""
+        shape = self.image_shape(tuple(y.shape))
+        even = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
+        white = self.A(even)
+        if tuple(y.shape) == shape and not white.is_complex() and white.min() >= -0.01 and white.max() <= 1.01:
+            return y
+        noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)
+        gain = max(float(seen.abs().square().sum()) / even.numel() for seen in (white, self.A(noise)))
+        return self.adjoint(y) / gain
+
+    @property
+    def _decomposed(self) -> bool:
+        return isinstance(self.physics, DecomposablePhysics)
+
+    def _own(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+        """`method` of the operator in its precision."""
+        own = next((b.dtype for b in self.physics.buffers() if b.is_floating_point()), None)
+        asked = arguments[0].dtype
+        if own is None or own == asked or not asked.is_floating_point:
+            return method(*arguments)
+        return method(*(argument.to(own) for argument in arguments)).to(asked)
+
+    def _told(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the image that the operator tells of itself: its adjoint knows best."""
+        like = next((b for b in self.physics.buffers() if b.is_floating_point() or b.is_complex()), torch.empty(0))
+        try:
+            with torch.no_grad():
+                return tuple(self.physics.A_adjoint(like.new_zeros(1, *y_shape[1:])).shape[1:])
+        except Exception as error:  # whatever an operator of anybody's does with a measurement of this shape
+            size = getattr(self.physics, "img_size", None)
+            if size is None or len(size) != 3:
+                name = type(self.physics).__name__
+                raise IncompatibleError(
+                    f"{name} does not tell the shape of the image that a measurement {y_shape} was made of ({error}): "
+                    f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, image_shape=(C, H, W))"
+                ) from error
+            return tuple(int(n) for n in size)
+
+
+@final
+class Physics(Operated):
+    """`y = A x + noise * e` with any single `LinearPhysics` of deepinv.
 
     Args:
-        physics: the operator.
+        physics: the operator; a copy is taken.
         image_shape: of the images, (C, H, W). Default: the shape that the operator's adjoint gives, or else
             the operator's `img_size`.
         noise: standard deviation. Default: that of the operator's noise model, if it is Gaussian or none.
@@ -96,57 +172,7 @@ class Physics(Degradation):
         name = type(physics).__name__
         if not isinstance(physics, LinearPhysics) or isinstance(physics, StackedLinearPhysics):
             raise IncompatibleError(f"{name} is not a single deepinv LinearPhysics: pass one that is")
-        super().__init__(noise=_noise_of(physics) if noise is None else noise)
-        self.physics = physics.clone()
-        self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
-
-    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """`(B, *image_shape)`."""
-        return (y_shape[0], *(self._told(tuple(y_shape)) if self.size is None else self.size))
-
-    def _told(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the image that the operator tells of itself: its adjoint knows best."""
-        like = next((b for b in self.physics.buffers() if b.is_floating_point() or b.is_complex()), torch.empty(0))
-        try:
-            with torch.no_grad():
-                return tuple(self.physics.A_adjoint(like.new_zeros(1, *y_shape[1:])).shape[1:])
-        except Exception as error:  # whatever an operator of anybody's does with a measurement of this shape
-            size = getattr(self.physics, "img_size", None)
-            if size is None or len(size) != 3:
-                name = type(self.physics).__name__
-                raise IncompatibleError(
-                    f"{name} does not tell the shape of the image that a measurement {y_shape} was made of ({error}): "
-                    f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, image_shape=(C, H, W))"
-                ) from error
-            return tuple(int(n) for n in size)
-
-    def A(self, x: Tensor) -> Tensor:
-        """The operator's `A`."""
-        return self.physics.A(x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """The operator's `A_adjoint`."""
-        return self.physics.A_adjoint(y)
-
-    def pinv(self, y: Tensor) -> Tensor:
-        """The operator's `A_dagger` if its singular values are known, conjugate gradients if not."""
-        return self.physics.A_dagger(y) if isinstance(self.physics, DecomposablePhysics) else super().pinv(y)
-
-    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """The operator's `prox_l2` if its singular values are known, conjugate gradients if not."""
-        if isinstance(self.physics, DecomposablePhysics):
-            return self.physics.prox_l2(z, y, per_image(gamma, z))
-        return super().prox(z, y, gamma)
-
-    def embed(self, y: Tensor) -> Tensor:
-        """The measurement, or its scaled back-projection."""
-        shape = self.image_shape(tuple(y.shape))
-        if tuple(y.shape) == shape:
-            return y
-        even = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
-        noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)
-        gain = max(float(self.A(x).abs().square().sum()) / even.numel() for x in (even, noise))
-        return self.adjoint(y) / gain
+        super().__init__(physics, image_shape, _noise_of(physics) if noise is None else noise)
 
 
 def _noise_of(physics: LinearPhysics) -> float:
@@ -157,5 +183,5 @@ def _noise_of(physics: LinearPhysics) -> float:
         return float(model.sigma)
     raise ConfigError(
         f"the noise of {type(physics).__name__} is {type(model).__name__}, not Gaussian with one std: "
-        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with the std that the fidelity is to count with"
+        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with the std that the fidelity counts with"
     )

@@ -62,7 +62,8 @@ def restore(
         tile: side in pixels of the squares that an image is cut into for the network, which sees each with the
             pixels around it. Default: what the memory asks for; a network that may look at the whole image is
             tiled only where a side is given.
-        callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats.
+        callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats. If it has a method
+            `tile`, that is called as `tile(done, count)` after each tile of an evaluation.
 
     Raises:
         DataError: if `y` has another type or number of axes, or holds NaN or infinite values.
@@ -87,7 +88,9 @@ def restore(
     operator, found = with_noise(operator, degradation, x, method)
     operator = moved(operator, x.device)
     images, *shape = operator.image_shape(tuple(x.shape))
-    prior, notes = fitted(prior, (images * (samples or 1), *shape), like=x, tile=tile)
+    prior, notes = fitted(
+        prior, (images * (samples or 1), *shape), like=x, tile=tile, progress=getattr(callback, "tile", None)
+    )
     problem = Problem.measured(x, operator, prior)
     with evaluating(prior):
         if samples is None:

@@ -130,6 +130,22 @@ def test_restore_in_tiles_agrees_and_says_so(digits, camera):
     assert rgmkit.restore(y[..., :9, :12], degradation, digits, tile=16).notes == ()  # no larger than a tile
 
 
+def test_progress_through_tiles(digits, camera):
+    class Watch:
+        seen = ()
+
+        def __call__(self, step, steps, x):
+            self.seen += (f"step {step}/{steps}",)
+
+        def tile(self, done, count):
+            self.seen += (f"tile {done}/{count}",)
+
+    rgmkit.restore(
+        camera[:1], "gaussian-noise:noise=0.1", digits, solver="one-shot", tile=120, callback=(watch := Watch())
+    )
+    assert watch.seen == ("tile 1/2", "tile 2/2", "step 1/1")
+
+
 def free_memory(monkeypatch, n):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": n}))
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
 from rgmkit.adapters.memory import pixels
-from rgmkit.adapters.tiled import Tiled, overlap
+from rgmkit.adapters.tiled import Progress, Tiled, overlap
 from rgmkit.arguments import check_fits
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import Prior, RestoringPrior
@@ -20,7 +20,9 @@ Notes = tuple[str, ...]
 """For the user, what was done to make things fit."""
 
 
-def fitted(prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | None = None) -> tuple[Prior, Notes]:
+def fitted(
+    prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | None = None, progress: Progress | None = None
+) -> tuple[Prior, Notes]:
     """`prior` for a batch of images of `shape` (B, C, H, W), and what was done to it.
 
     A grey model takes a colour image channel by channel, a colour model a grey image by the mean of its
@@ -30,6 +32,7 @@ def fitted(prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | No
     Args:
         like: a tensor on the device, and of the precision, that it is computed on.
         tile: side in pixels of the squares that an image is cut into. Default: from the memory.
+        progress: called as `progress(done, count)` after each tile of an evaluation.
 
     Raises:
         IncompatibleError: if the model was trained on another kind of data, or the prior is no network.
@@ -42,7 +45,7 @@ def fitted(prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | No
         return prior, ()
     trained = prior.image_shape[0] if prior.image_shape is not None and len(prior.image_shape) == 3 else shape[1]
     images = shape[0] * (shape[1] if trained == 1 else 1)
-    prior, tiles = _in_tiles(prior, (images, trained, *shape[2:]), like, tile)
+    prior, tiles = _in_tiles(prior, (images, *shape[2:]), like, tile, progress)
     prior, channels = _in_channels(prior, trained, shape)
     check_fits(prior, shape[1:])
     return prior, channels + tiles
@@ -60,16 +63,16 @@ def _in_channels(prior: RestoringPrior, trained: int, shape: tuple[int, ...]) ->
 
 
 def _in_tiles(
-    prior: RestoringPrior, shape: tuple[int, ...], like: Tensor, tile: int | None
+    prior: RestoringPrior, shape: tuple[int, ...], like: Tensor, tile: int | None, progress: Progress | None
 ) -> tuple[RestoringPrior, Notes]:
-    images, _, height, width = shape
+    images, height, width = shape
     if prior.locality is None:
-        tiled = Tiled(prior, side=max(height, width) if tile is None else tile)
+        tiled = Tiled(prior, side=max(height, width) if tile is None else tile, progress=progress)
         several = tiled.shape(height, width)[0] > 1
         return (tiled, (_note(tiled, height, width) + UNKNOWN,)) if several else (prior, ())
     most = pixels(prior.locality, dtype=like.dtype, device=like.device)
     side = _side(prior.locality, most, height, width) if tile is None else tile
-    tiled = Tiled(prior, side=side, pixels=most)
+    tiled = Tiled(prior, side=side, pixels=most, progress=progress)
     if tiled.shape(height, width)[0] > 1:
         return tiled, (_note(tiled, height, width),)
     return (prior if images * height * width <= most else tiled), ()

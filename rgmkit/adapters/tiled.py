@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import final
+from collections.abc import Callable
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -12,6 +14,10 @@ from rgmkit.adapters.geometry import RAMP, Cut, up
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import ConfigError
+
+Progress: TypeAlias = Callable[[int, int], None]
+Side: TypeAlias = tuple[slice, Tensor]
+"""Of a tile along one axis: the pixels, and their weights."""
 
 
 @final
@@ -29,12 +35,15 @@ class Tiled(RestoringPrior):
         side: of the squares that the image is cut into, in pixels, at the most. The network sees each with
             the pixels around it that it needs.
         pixels: evaluated at a time, over all images of a batch; one tile of one image at the least.
+        progress: called as `progress(done, count)` after each tile of an evaluation.
     """
 
-    def __init__(self, prior: RestoringPrior, *, side: int, pixels: float = math.inf) -> None:
+    def __init__(
+        self, prior: RestoringPrior, *, side: int, pixels: float = math.inf, progress: Progress | None = None
+    ) -> None:
         super().__init__(prior.process, image_shape=prior.image_shape, center=prior.center, scale=prior.scale)
         self.inner, self.latent, self.locality = prior, prior.latent, prior.locality
-        self.cut, self.pixels = cut(prior.locality, side), pixels
+        self.cut, self.pixels, self.progress = cut(prior.locality, side), pixels, progress
 
     def shape(self, height: int, width: int) -> tuple[int, int, int]:
         """How many tiles an image of `height` x `width` pixels has, and height and width of the first, all of it."""
@@ -42,15 +51,26 @@ class Tiled(RestoringPrior):
         return len(rows) * len(columns), rows[0].stop, columns[0].stop
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
-        height, width = y.shape[-2:]
         out = torch.zeros_like(y)
-        for rows, down in zip(self.cut.intervals(height), self.cut.weights(height, like=y), strict=True):
-            for columns, across in zip(self.cut.intervals(width), self.cut.weights(width, like=y), strict=True):
-                weight = down[:, None] * across
-                for images in self._batches(len(y), weight.numel()):
-                    part = self.inner._restore(y[images, :, rows, columns], level[images], z[images])
-                    out[images, :, rows, columns] += weight * part
+        tiles = self._tiles(y)
+        for i, (images, (rows, down), (columns, across)) in enumerate(tiles):
+            part = self.inner._restore(y[images, :, rows, columns], level[images], z[images])
+            out[images, :, rows, columns] += down[:, None] * across * part
+            if self.progress is not None:
+                self.progress(i + 1, len(tiles))
         return out
+
+    def _tiles(self, y: Tensor) -> list[tuple[slice, Side, Side]]:
+        """Images, rows and columns of what is evaluated at a time."""
+        down, across = (
+            list(zip(self.cut.intervals(length), self.cut.weights(length, like=y), strict=True))
+            for length in y.shape[-2:]
+        )
+        return [
+            (images, rows, columns)
+            for rows, columns in itertools.product(down, across)
+            for images in self._batches(len(y), len(rows[1]) * len(columns[1]))
+        ]
 
     def _batches(self, images: int, pixels: int) -> list[slice]:
         """Images of a tile of `pixels` that are evaluated together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from rgmkit.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    from tqdm import tqdm
 
     from rgmkit.core.solver import Callback
+
+SOON = 2.0  # seconds that pass without a bar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -139,10 +143,22 @@ def progress(title: str, unit: str) -> Iterator[Callback]:
     """A bar on stderr, from the second second on, for a solver's callback."""
     from tqdm import tqdm
 
-    with tqdm(desc=title, unit=unit, delay=2, disable=None, leave=False) as bar:
+    with tqdm(desc=title, unit=unit, delay=SOON, disable=None, leave=False) as bar:
+        yield _Steps(bar)
 
-        def show(step: int, steps: int, x: Any) -> None:
-            bar.total = steps
-            bar.update(step - bar.n)
 
-        yield show
+class _Steps:
+    """The callback of a solver that moves a bar, and names the tile of a step that takes long."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self.bar, self.started = bar, time.monotonic()
+
+    def __call__(self, step: int, steps: int, x: Any) -> None:
+        self.bar.total = steps
+        self.bar.set_postfix_str("", refresh=False)
+        self.bar.update(step - self.bar.n)
+
+    def tile(self, done: int, count: int) -> None:
+        """`done` of `count` tiles of a network's evaluation are restored."""
+        if time.monotonic() - self.started > SOON:
+            self.bar.set_postfix_str(f"tile {done}/{count}")

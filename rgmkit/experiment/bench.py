@@ -62,10 +62,10 @@ class Bench:
             Exception: whatever the picture, the degradation, the prior or the solver raise.
         """
         measured = self.measured(cell.photograph, cell.index, cell.operator, cell.seed)
-        before = self.figures(measured.guess, measured)
         watch = Watch(measured.truth)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", UserWarning)
+            before = self.figures(measured.guess, measured)
             with peak_memory(self.device) as peak:
                 solution = self.restored(measured, cell.method, values, cell.seed, watch)
                 end = time.perf_counter()

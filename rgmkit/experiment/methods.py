@@ -70,18 +70,25 @@ class Method:
         Raises:
             RgmkitError: if a name, an option or a model is wrong, with its path.
         """
-        specs = _with(self.specs, values)
         with naming(self.path):
-            return self._once("prior", specs["prior"], self._prior), self._once("solver", specs["solver"], self._solver)
+            return self._part("prior", values), self._part("solver", values)
 
     def check(self) -> None:
         """Build it with the first and the last value of each number: what does not fit is found here."""
+        tuned = {n.name.partition(".")[0] for n in self.numbers}
+        with naming(self.path):
+            for part in PARTS:
+                if part not in tuned:
+                    self._part(part, {})
         firsts = {n.name: n.coarse(2)[0] for n in self.numbers}
-        self.build(firsts)
         for n in self.numbers:
             for value in n.coarse(2):
                 with naming(f"{self.path}.tune.{n.name}"):
-                    self.build({**firsts, n.name: value})
+                    self._part(n.name.partition(".")[0], {**firsts, n.name: value})
+
+    def _part(self, part: str, values: Values) -> Any:
+        spec = _with(self.specs, values)[part]
+        return self._once(part, spec, self._prior if part == "prior" else self._solver)
 
     def _once(self, part: str, spec: Any, make_one: Any) -> Any:
         if spec is None:

@@ -25,6 +25,7 @@ NAMES = (
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})  # of the files that are taken from a folder
 BUNDLED = "skimage:"  # before the name of such a photograph, where files have their paths
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}  # of Pillow's modes
+PLAIN = ("JPEG", "PNG")  # whose headers say enough
 ORIENTATION, SIDEWAYS = 0x0112, 5  # the EXIF tag, and the first of its values that turn a picture on its side
 
 
@@ -173,9 +174,11 @@ def _header(source: str) -> tuple[int, int, int] | None:
     try:
         with Image.open(source) as image:
             width, height = image.size
-            if image.getexif().get(ORIENTATION, 1) >= SIDEWAYS:
+            if image.format not in PLAIN or (image.format == "PNG" and "exif" in image.info):
+                return None
+            if image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) >= SIDEWAYS:
                 width, height = height, width
-            channels = None if image.format == "TIFF" else CHANNELS.get(image.mode)
+            channels = CHANNELS.get(image.mode)
     except Exception:  # whatever it stumbles over, `read` says in words
         return None
     return None if channels is None else (channels, height, width)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import nn
@@ -69,19 +70,37 @@ def difference(old: Any, new: Any, path: str = "") -> str | None:
 
 
 def _described(thing: Any) -> str:
-    """An object's class, and a digest of all that it is made of: two that differ are told apart."""
+    """An object by its class and a digest of all that it is made of: two that differ are told apart."""
     digest = hashlib.sha256()
-    parts = dict(thing.named_modules()) if isinstance(thing, nn.Module) else {"": thing}
-    for name, part in parts.items():
-        held = sorted(getattr(part, "__dict__", {}).items())
-        simple = [(key, v) for key, v in held if isinstance(v, (bool, int, float, str, tuple, Path, type(None)))]
-        digest.update(repr((name, type(part).__qualname__, simple)).encode())
-    for name, tensor in thing.state_dict().items() if isinstance(thing, nn.Module) else ():
-        if isinstance(tensor, torch.Tensor):
-            digest.update(
-                name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
+    for part in _parts(thing, set()):
+        digest.update(part)
     return f"python.{type(thing).__qualname__}.{digest.hexdigest()[:12]}"
+
+
+def _parts(value: Any, seen: set[int]) -> Iterator[bytes]:
+    """What a value is made of, one after the other; each object once."""
+    yield type(value).__qualname__.encode()
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, Path)):
+        yield repr(value).encode()
+    elif id(value) in seen:
+        return
+    elif isinstance(value, (torch.Tensor, np.ndarray)):
+        yield repr((value.dtype, tuple(value.shape))).encode()
+        yield torch.as_tensor(value).detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    else:
+        seen.add(id(value))
+        held = value.items() if isinstance(value, Mapping) else enumerate(value) if _is_list(value) else _fields(value)
+        for key, inner in held:
+            yield repr(key).encode()
+            yield from _parts(inner, seen)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _fields(value: Any) -> list[tuple[str, Any]]:
+    return sorted(getattr(value, "__dict__", {}).items()) if not callable(value) or isinstance(value, nn.Module) else []
 
 
 def _flow(value: Any) -> str:

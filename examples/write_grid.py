@@ -1,0 +1,29 @@
+"""A grid built in Python: one degradation for each noise level, written as YAML, and run.
+
+python write_grid.py [FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from rgmkit.experiment import run
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    grid = {
+        "data": {"skimage": ["astronaut", "coffee"], "crop": 48, "grey": True},
+        "degradation": [
+            {"name": f"noise {noise}", "use": "blur", "std": 1.5, "noise": noise} for noise in (0.01, 0.03, 0.1)
+        ],
+        "method": [{"prior": prior, "solver": "admm:iterations=10"} for prior in ("tikhonov", "wavelet", "tv")],
+    }
+    file = folder / "write_grid.yaml"
+    file.write_text(yaml.safe_dump(grid, sort_keys=False))  # the same as: rgmkit run write_grid.yaml -o write_grid
+
+    results = run(file, out=folder / "write_grid", progress=False)
+    for record in results.records:
+        change = record.after["psnr"] - record.before["psnr"]
+        print(f"{record.image:10} {record.degradation:11} {record.method:30} {change:+.2f} dB")
+    print(f"tables and pictures: {results.folder / 'report.html'}")

@@ -13,14 +13,14 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.layout import Layout
 
-BATCH_PIXELS, BATCH_MOST = 2**18, 1024  # about 1 GB of features at 128 channels
+BATCH_PIXELS, BATCH_MOST = 2**18, 256  # about 1 GB of features at 128 channels
 
 
 def default_batch(shape: tuple[int, ...]) -> int:
-    """How many images (C, H, W) are computed at a time: 2^18 pixels, 1024 images at the most.
+    """How many images (C, H, W) are computed at a time: 2^18 pixels, 256 images at the most.
 
     >>> default_batch((3, 32, 32)), default_batch((3, 256, 256)), default_batch((2,))
-    (256, 4, 1024)
+    (256, 4, 256)
     """
     return max(1, min(BATCH_MOST, BATCH_PIXELS // max(1, math.prod(shape[1:]))))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,11 +20,17 @@ from rgmkit.cli.common import (
     seed_option,
     solver_option,
 )
-from rgmkit.cli.files import check_output, npz, write_bytes
+from rgmkit.cli.files import check_output, write_bytes
+from rgmkit.cli.stream import npz_stream
 from rgmkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
+
+    from rgmkit.core.prior import Prior
+    from rgmkit.core.solver import Callback
+    from rgmkit.training.team import Team
 
 DEFAULT = Path("samples.png")
 
@@ -33,6 +41,7 @@ DEFAULT = Path("samples.png")
     epilog=examples(
         "rgmkit generate digits",
         "rgmkit generate digits -n 1000 -o digits.npz --seed 1",
+        "accelerate launch --num_processes 2 -m rgmkit generate digits -n 50000 -o digits.npz",
         "rgmkit generate runs/gmm -n 10000 -o points.png",
     ),
 )
@@ -57,47 +66,93 @@ def command(
     """Generate N images, or points, with the trained network MODEL: a shipped model or a model folder.
 
     The images depend on the seed only, not on how many are made at a time. Points of a toy model are drawn
-    as a scatter plot, or stored as `points`, float32 (N, 2), in an .npz file.
+    as a scatter plot, or stored as `points`, float32 (N, 2), in an .npz file, which is written as they are made.
+    Several processes, started by `accelerate launch` or `torchrun`, share the work: see docs/distributed.md.
     """
     if asked is None and DEFAULT.exists():
         raise ConfigError(f"{DEFAULT} is there already: name a file with -o")
     out = asked or DEFAULT
     check_output(out, (".png", ".npz"))
-    import torch
+    from rgmkit.inference import as_prior
+    from rgmkit.training.team import Team
 
-    from rgmkit.inference import as_prior, generate_batches
-    from rgmkit.layout import quantised
-
-    prior = as_prior(model).to(choose_device(device))
+    team = Team.join(choose_device(device))
+    prior = as_prior(model).to(team.device)
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
     with progress("generating", "step") as callback:
-        batches = generate_batches(prior, count, solver=solver, seed=seed, batch=batch, callback=callback)
-        samples = torch.cat([(part.float() if points else quantised(part, torch.uint8)).cpu() for part in batches])
-    (_write_points if points else _write_images)(samples, out)
-    if asked is None:
+        parts = _parts(prior, count, team, batch, callback, solver=solver, seed=seed)
+        arrays = (_stored(part, points=points) for part in parts)
+        (_store if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, team=team)
+    if asked is None and team.leads:
         say(f"written: {out}")
 
 
-def _write_images(images: Tensor, out: Path) -> None:
+def _parts(
+    prior: Prior, count: int, team: Team, batch: int | None, callback: Callback, **options: Any
+) -> Iterator[Tensor]:
+    """All images in their order, batch by batch; of several processes, each makes every so-many-th one for the lead."""
+    from rgmkit.inference import generate_batches
+    from rgmkit.sampling import default_batch
+
+    if team.size == 1:
+        yield from generate_batches(prior, count, batch=batch, callback=callback, **options)
+        return
+    size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1))
+    for first in range(0, count, size * team.size):
+        start = first + team.rank * size
+        mine = generate_batches(prior, max(0, min(size, count - start)), start=start, batch=size, **options)
+        for made in team.gathered([part.cpu() for part in mine]):
+            for part in made:
+                yield part
+                callback(min(count, first + size * team.size), count, part)
+
+
+def _stored(part: Tensor, *, points: bool) -> np.ndarray:
+    """Images as uint8 (n, H, W, C), points as float32 (n, 2)."""
+    import torch
+
+    from rgmkit.layout import quantised
+
+    rows = part.float() if points else quantised(part, torch.uint8).movedim(1, -1)
+    return rows.cpu().contiguous().numpy()
+
+
+def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: Team) -> None:
+    """An .npz file, written as the parts come: the memory does not grow with their number."""
+    if not team.leads:
+        deque(parts, maxlen=0)  # they go to the lead
+        return
+    with npz_stream(out, "points" if points else "images", count) as stream:
+        for part in parts:
+            stream.write(part)
+
+
+def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: Team) -> None:
+    """One picture of all of them."""
+    import numpy as np
+
+    whole = list(parts)
+    if team.leads:
+        (_draw_points if points else _draw_sheet)(np.concatenate(whole), out)
+
+
+def _draw_sheet(images: np.ndarray, out: Path) -> None:
+    import torch
+
     from rgmkit.images import grid, write
 
-    if out.suffix.lower() == ".npz":
-        write_bytes(out, npz(images=images.movedim(1, -1).contiguous().numpy()))
-        return
-    write(out, grid(images / 255, enlarge=max(1, 64 // max(images.shape[-2:]))))
+    tensor = torch.from_numpy(images).movedim(-1, 1)
+    write(out, grid(tensor / 255, enlarge=max(1, 64 // max(tensor.shape[-2:]))))
 
 
-def _write_points(points: Tensor, out: Path) -> None:
-    if out.suffix.lower() == ".npz":
-        write_bytes(out, npz(points=points.numpy()))
-        return
+def _draw_points(points: np.ndarray, out: Path) -> None:
     import io
 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot(aspect="equal", title=f"{len(points)} points")
-    axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=4, linewidths=0, alpha=0.6)
+    axes.scatter(points[:, 0], points[:, 1], s=4, linewidths=0, alpha=0.6)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     write_bytes(out, buffer.getvalue())

@@ -15,6 +15,7 @@ from rgmkit.cli.common import PATH, common_options, device_option, examples
     epilog=examples(
         "rgmkit train examples/digits_quick.yaml -o runs/digits",
         "rgmkit train examples/digits.yaml -o runs/digits --resume",
+        "accelerate launch --num_processes 2 -m rgmkit train examples/digits.yaml",
         "rgmkit train examples/toys/gmm.yaml --set process.levels=3 --set seed=1",
     ),
 )
@@ -33,9 +34,15 @@ from rgmkit.cli.common import PATH, common_options, device_option, examples
 @device_option
 @common_options
 def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], device: str | None) -> None:
-    """Train the model of a configuration file; prints the model folder."""
+    """Train the model of a configuration file; prints the model folder.
+
+    A run that is interrupted (Ctrl-C, SIGTERM) writes a checkpoint first; after a crash, --resume goes on from the last
+    one. Several processes, started by `accelerate launch` or `torchrun`, train as one: see docs/distributed.md.
+    """
     from rgmkit.cli.common import choose_device
     from rgmkit.training import train
+    from rgmkit.training.team import leads
 
     folder = train(config, out=out, resume=resume, overrides=overrides, device=choose_device(device))
-    click.echo(folder)
+    if leads():
+        click.echo(folder)

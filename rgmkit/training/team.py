@@ -17,6 +17,15 @@ from rgmkit.errors import RgmkitError
 T = TypeVar("T")
 
 
+def leads() -> bool:
+    """Whether this is the process that speaks for all, before it has joined them.
+
+    >>> leads()
+    True
+    """
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 @dataclass(frozen=True)
 class Team:
     """One process, or those that `accelerate launch` or `torchrun` started, on one machine or several.

@@ -35,7 +35,8 @@ def frechet(a: Tensor, b: Tensor, features: PrincipalComponents) -> float:
     """Fréchet distance of Gaussians fitted to the features of two sets of images."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    distance = FrechetInceptionDistance(feature=features)
+    # Of several processes one measures: it has nobody to wait for.
+    distance = FrechetInceptionDistance(feature=features, sync_on_compute=False)
     distance.update(a, real=True)
     distance.update(b, real=False)
     return float(distance.compute())

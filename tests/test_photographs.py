@@ -84,11 +84,11 @@ def test_tiles_give_what_the_whole_image_gives(name, digits, camera):
     """To float rounding, up to the borders, at an odd size, for a batch of two levels."""
     prior = digits if name == "digits" else unet(**NETWORKS[name])
     level, z = torch.tensor([1, 3]), draw(2, prior.latent)
-    y = prior.degrade(camera, level, generator=seeded(0))
+    y = prior.degrade(camera[..., :151, :230], level, generator=seeded(0))
     whole = prior.restore(y, level, z=z)
-    for side in (33, 100):
+    for side in (33, 64):
         tiled = Tiled(prior, side=side, pixels=side**2)
-        assert tiled.shape(203, 301)[0] > 1
+        assert tiled.shape(151, 230)[0] > 1
         assert float((tiled.restore(y, level, z=z) - whole).abs().max()) < 2e-5
 
 
@@ -122,11 +122,11 @@ def test_weights_are_a_partition_of_unity(margin, multiple):
 
 def test_restore_in_tiles_agrees_and_says_so(digits, camera):
     degradation = rgmkit.degradation("blur", std=1.5, noise=0.05)
-    y = degradation(camera[:1], generator=Streams(0, [0]))
-    for solver in ("cascade:evaluations=2", "pnp-drs:iterations=2", "drs:iterations=2"):
+    y = degradation(camera[:1, :, :153, :200], generator=Streams(0, [0]))
+    for solver in ("cascade:evaluations=2", "pnp-drs:iterations=1", "drs:iterations=1"):
         whole, tiled = (rgmkit.restore(y, degradation, digits, solver=solver, tile=tile) for tile in (None, 80))
         assert float((whole.x - tiled.x).abs().max()) < 1e-3
-        assert whole.notes == () and "6 tiles of 152 x 168 pixels" in tiled.notes[0]
+        assert whole.notes == () and "2 tiles of 153 x 148 pixels" in tiled.notes[0]
     assert rgmkit.restore(y[..., :9, :12], degradation, digits, tile=16).notes == ()  # no larger than a tile
 
 

@@ -12,7 +12,8 @@ from torch.nn.functional import leaky_relu, pad
 
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_gan.networks.embedding import first_axis
-from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, conv, dense, precise, sinusoidal
+from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, conv, dense, joined, sinusoidal
+from rgmkit_gan.networks.ncsnpp.modulation import precise
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
 
 GROUP = 4  # images that are compared with each other
@@ -47,10 +48,12 @@ class _Judge(nn.Module):
         self.fir = fir
 
     def forward(self, h: Tensor, level: Tensor) -> Tensor:
-        inner = act(self.conv1(act(h)) + self.dense_t1(level)[:, :, None, None])
+        inner = self.conv1(act(h))
+        inner += self.dense_t1(level)[:, :, None, None]
+        inner = act(inner)
         if self.fir is not None:
             h, inner = self.fir.down(h), self.fir.down(inner)
-        return (self.skip(h) + self.conv2(inner)) / math.sqrt(2)
+        return joined(self.skip(h), self.conv2(inner))
 
 
 def with_minibatch_std(h: Tensor) -> Tensor:
@@ -79,6 +82,7 @@ class _Discriminator(nn.Module, ABC):
     """
 
     compares_batch = True  # real and fake images are judged apart
+    group = GROUP  # which several processes, and accumulated parts, keep whole
     blocks: ClassVar[tuple[tuple[int, bool], ...]]  # channels over `width`, and whether the resolution is halved
 
     def __init__(self, *, image_shape: tuple[int, ...], width: int = 64, embedding: int = 256) -> None:

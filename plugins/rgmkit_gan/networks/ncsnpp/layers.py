@@ -7,14 +7,14 @@ from typing import TypeVar, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import group_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from rgmkit.errors import ConfigError
+from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulated, normalised, precise
 from rgmkit_gan.networks.ncsnpp.resampling import Resampler
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
-EPS = 1e-6  # of group normalisation
 NEARLY_ZERO = 1e-5  # gain of the layers that end a branch: at the start, a block is its skip
 
 
@@ -51,9 +51,9 @@ def groups(channels: int) -> int:
     return number
 
 
-def precise(dtype: torch.dtype) -> torch.dtype:
-    """float32 for half precision, else the same."""
-    return torch.promote_types(dtype, torch.float32)
+def joined(skip: Tensor, inner: Tensor) -> Tensor:
+    """`(skip + inner) / sqrt 2`."""
+    return (skip + inner).mul_(1 / math.sqrt(2))
 
 
 def sinusoidal(t: Tensor, width: int, dtype: torch.dtype) -> Tensor:
@@ -74,7 +74,7 @@ class PixelNorm(nn.Module):
 
 @final
 class AdaptiveGroupNorm(nn.Module):
-    """`gamma * norm(h) + beta`, both from the style; gamma starts near 1."""
+    """`silu(gamma * norm(h) + beta)`, both from the style; gamma starts near 1."""
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class AdaptiveGroupNorm(nn.Module):
 
     def forward(self, h: Tensor, style: Tensor) -> Tensor:
         """Features `h` (B, C, H, W), a style (B, d) for each image."""
-        gamma, beta = self.style(style)[:, :, None, None].chunk(2, 1)
-        return gamma * group_norm(h, self.groups, eps=EPS) + beta
+        gamma, beta = self.style(style).chunk(2, 1)
+        return modulated(h, self.groups, gamma, beta)
 
 
 @final
@@ -99,7 +99,7 @@ class NIN(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, pixels, C) to the same shape."""
-        return h @ self.W + self.b
+        return linear(h, self.W.T, self.b)
 
 
 @final
@@ -114,9 +114,10 @@ class Attention(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        pixels = self.GroupNorm_0(h).flatten(2).transpose(1, 2)
+        norm = self.GroupNorm_0
+        pixels = normalised(h, norm.num_groups, norm.weight, norm.bias).flatten(2).transpose(1, 2)
         seen = scaled_dot_product_attention(self.NIN_0(pixels), self.NIN_1(pixels), self.NIN_2(pixels))
-        return (h + self.NIN_3(seen).transpose(1, 2).reshape(h.shape)) / math.sqrt(2)
+        return joined(h, self.NIN_3(seen).transpose(1, 2).reshape(h.shape))
 
 
 class Block(nn.Module):
@@ -144,12 +145,12 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor, level: Tensor, style: Tensor) -> Tensor:
         """Features `h` (B, C, H, W); the activated embedding of the level and the style, (B, d) each."""
-        inner = self.Conv_0(self.resize(silu(self.GroupNorm_0(h, style))))
-        inner = inner + self.Dense_0(level)[:, :, None, None]
-        inner = self.Conv_1(self.Dropout_0(silu(self.GroupNorm_1(inner, style))))
+        inner = self.Conv_0(self.resize(self.GroupNorm_0(h, style)))
+        inner += self.Dense_0(level)[:, :, None, None]
+        inner = self.Conv_1(self.Dropout_0(self.GroupNorm_1(inner, style)))
         skip = self.resize(h)
         skip = self.Conv_2(skip) if hasattr(self, "Conv_2") else skip
-        return (skip + inner) / math.sqrt(2)
+        return joined(skip, inner)
 
 
 @final

@@ -7,7 +7,9 @@ from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from rgmkit_gan.networks.ncsnpp.filtering import Taps, doubled, filtered, halved
 
 Resampling = Literal["fir", "plain"]
 
@@ -43,26 +45,26 @@ class FIR(Resampler):
 
     strided = "Conv2d_0"
     w: Tensor
+    v: Tensor  # [1, 2, 1]: on repeated pixels, what `w` is on those with zeros between
 
     def __init__(self) -> None:
         super().__init__()
-        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("w", torch.outer(row, row)[None, None], persistent=False)
+        for name, row in (("w", [1.0, 3.0, 3.0, 1.0]), ("v", [1.0, 2.0, 1.0])):
+            taps = torch.tensor(row) / 8
+            self.register_buffer(name, torch.outer(taps, taps)[None, None], persistent=False)
 
     def up(self, h: Tensor) -> Tensor:
         """Twice the resolution: padding (2, 1) after the zeros are put between."""
-        return conv_transpose2d(h, 4 * self._depthwise(h), stride=2, padding=1, groups=h.shape[1])
+        height, width = h.shape[-2:]
+        return doubled(h, Taps(4 * self.w, 4 * self.v), (2 * height, 2 * width))
 
     def down(self, h: Tensor) -> Tensor:
         """Half the resolution: padding (1, 1)."""
-        return conv2d(h, self._depthwise(h), stride=2, padding=1, groups=h.shape[1])
+        return halved(h, Taps(self.w, self.v))
 
     def before_stride(self, h: Tensor) -> Tensor:
         """`w * h` with padding (2, 2): one more row and column than `h`."""
-        return conv2d(h, self._depthwise(h), padding=2, groups=h.shape[1])
-
-    def _depthwise(self, h: Tensor) -> Tensor:
-        return self.w.to(h.dtype).expand(h.shape[1], 1, 4, 4)
+        return filtered(h, self.w, padding=2)
 
 
 @final

@@ -13,7 +13,6 @@ from torch.nn.functional import silu
 from rgmkit.errors import ConfigError
 from rgmkit_gan.networks.embedding import first_axis
 from rgmkit_gan.networks.ncsnpp.layers import (
-    EPS,
     Attention,
     Block,
     DownBlock,
@@ -23,8 +22,10 @@ from rgmkit_gan.networks.ncsnpp.layers import (
     conv,
     dense,
     groups,
+    joined,
     sinusoidal,
 )
+from rgmkit_gan.networks.ncsnpp.modulation import EPS
 from rgmkit_gan.networks.ncsnpp.published import read_weights
 from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS, Resampling
 from rgmkit_gan.networks.sizes import pad_to_multiple
@@ -143,7 +144,7 @@ class NCSNpp(nn.Module):
                 skips.append(h)
             if i < len(self.attends) - 1:
                 h = next(layers)(h, level, style)
-                h = pyramid = (next(layers)(pyramid) + h) / math.sqrt(2)
+                h = pyramid = joined(next(layers)(pyramid), h)
                 skips.append(h)
         h = next(layers)(h, level, style)
         h = next(layers)(h)

@@ -9,7 +9,7 @@ import unittest
 import deepinv
 import pytest
 import torch
-from rgmkit_deepinv import priors, solvers, wavelet
+from rgmkit_deepinv import priors, terms, wavelet
 from rgmkit_deepinv.objects import from_deepinv
 from rgmkit_deepinv.physics import Physics
 from skimage.data import camera
@@ -153,7 +153,7 @@ def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     spec = f"{operator}noise={noise}"
     degradation = rgmkit.degradation(spec)
     problem = Problem.measured(photo, degradation, rgmkit.prior(prior))
-    measured = solvers.Measured(degradation, problem.shape, photo)
+    measured = terms.Measured(degradation, problem.shape, photo)
     weight = problem.prior.weighted(measured.noise, measured.mean).weight
     after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}
     assert after[1] == restored(photo, spec, prior, solver="admm")[1]

@@ -4,62 +4,21 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, cast, final
 
 import numpy as np
 import torch
-from deepinv import optim
 from deepinv.optim import optim_iterators
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.linear import operator_norm
-from rgmkit.core.random import Randomness, randn, seeded
+from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit.solvers.measured import noise_of, residual
-from rgmkit_deepinv.priors import ExplicitPrior
+from rgmkit.errors import ConfigError
+from rgmkit.solvers.measured import change, kept, progress
+from rgmkit_deepinv.terms import Believed, Fidelity, Measured
 
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What the default steps and weights are made from, the same for every batch and seed.
-
-    Attributes:
-        degradation, shape, y: of the problem.
-    """
-
-    degradation: Degradation
-    shape: tuple[int, ...]
-    y: Tensor
-
-    @property
-    def noise(self) -> float:
-        """The noise std, 1e-3 at the least."""
-        return noise_of(self.degradation)
-
-    @cached_property
-    def mean(self) -> float:
-        """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from one white image."""
-        e = randn((1, *self.shape[1:]), generator=seeded(0), device=self.y.device, dtype=self.y.dtype)
-        return self._positive(float(self.degradation.A(e).square().sum() / e.square().sum()))
-
-    @cached_property
-    def largest(self) -> float:
-        """`|A|^2`, the largest squared singular value, by power iteration."""
-        degradation, y = self.degradation, self.y
-
-        def normal(x: Tensor) -> Tensor:
-            return degradation.adjoint(degradation.A(x))
-
-        return self._positive(operator_norm(normal, self.shape, generator=seeded(1), dtype=y.dtype, device=y.device))
-
-    def _positive(self, value: float) -> float:
-        if not 0 < value < float("inf"):
-            raise IncompatibleError(f"{type(self.degradation).__name__} has the norm {value}: it measures nothing")
-        return value
+WITH_NETWORK = 20  # iterations
 
 
 class Splitting(Solver):
@@ -70,14 +29,14 @@ class Splitting(Solver):
     1e-3. It starts at `embed(y)`, the first guess that the degradation gives; the pseudo-inverse would
     start in amplified noise. An explicit prior without a weight gets the one for this noise and operator.
 
-    With a `RestoringPrior` this is plug and play: the network takes off noise of std `sqrt(step)`, drawing
-    from the solver's generator, and no objective is minimised.
+    With a `RestoringPrior` this is plug and play, see `Believed`: the network draws from the solver's
+    generator, and no objective is minimised.
 
     Args:
-        iterations: at the most.
+        iterations: at the most. Default: 20 with a network, 100 (with the prox of the fidelity 50) without.
         step: gamma, the size of the proximal steps, in squared image units. Default: from the noise and
             the operator, see the class.
-        tolerance: stop when `|x_k - x_{k-1}| <= tolerance |x_k|` for every image of the batch; 0 for never.
+        tolerance: an image is done, and stays as it is, when `|x_k - x_{k-1}| <= tolerance |x_k|`; 0 for never.
 
     The trace has of each step "residual", the root mean square of A x - y, and "change", the largest
     `|x_k - x_{k-1}| / |x_k|` in the batch.
@@ -86,8 +45,10 @@ class Splitting(Solver):
     needs: ClassVar[frozenset[str]] = frozenset({"prox"})
     iteration: ClassVar[type[optim_iterators.OptimIterator]]
 
-    def __init__(self, *, iterations: int = 100, step: float | None = None, tolerance: float = 1e-4) -> None:
-        if iterations < 1 or tolerance < 0:
+    most: ClassVar[int] = 100
+
+    def __init__(self, *, iterations: int | None = None, step: float | None = None, tolerance: float = 1e-4) -> None:
+        if (iterations is not None and iterations < 1) or tolerance < 0:
             raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
         if step is not None and not 0 < step < float("inf"):
             raise ConfigError(f"step is {step}: give a positive number")
@@ -98,9 +59,9 @@ class Splitting(Solver):
     def _step(self, measured: Measured) -> float:
         """The default step size."""
 
-    def _steps(self, measured: Measured) -> list[float]:
+    def _steps(self, measured: Measured, iterations: int) -> list[float]:
         """The step size of each iteration, when none is given."""
-        return [self._step(measured)] * self.iterations
+        return [self._step(measured)] * iterations
 
     def _start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The variables of deepinv's iteration at the first guess `x`."""
@@ -109,23 +70,26 @@ class Splitting(Solver):
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
         measured = Measured(degradation, problem.shape, y)
-        steps = [self.step] * self.iterations if self.step else self._steps(measured)
-        fidelity, prior = _Fidelity(degradation, measured.noise), _Prior(problem, measured, generator)
+        network = "restore" in problem.prior.provides
+        iterations = self.iterations or (WITH_NETWORK if network else self.most)
+        steps = [self.step] * iterations if self.step else self._steps(measured, iterations)
+        fidelity, prior = Fidelity(degradation, measured.noise), Believed(problem, measured, generator)
         iterate = self.iteration(has_cost=False)
         x = degradation.embed(y)
+        done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         state: dict[str, Any] = {"est": self._start(x)}
         trace: list[dict[str, float]] = []
         for k, step in enumerate(steps):
             options = {"stepsize": step, "lambda": 1.0, "beta": 1.0, "g_param": None, "a": 3}
             state = iterate(state, fidelity, prior, options, y, None)
-            before, x = x, state["est"][0]
-            trace.append(residual(x, problem) | {"change": _change(before, x)})
+            before, x = x, kept(done, x, state["est"][0])
+            trace.append(progress(before, x, problem))
             if not math.isfinite(trace[-1]["change"]):
                 raise ConfigError(f"{type(self).__name__} diverged with step {step:g}: give a smaller one, or none")
-            callback(k + 1, self.iterations, x)
-            if trace[-1]["change"] <= self.tolerance and step == steps[-1]:
+            callback(k + 1, iterations, x)
+            done |= (change(before, x) <= self.tolerance) & (step == steps[-1])
+            if bool(done.all()):
                 break
-        network = "restore" in problem.prior.provides
         return Solution(x, nfe=len(trace) if network else 0, trace=trace)
 
 
@@ -159,8 +123,7 @@ class FISTA(Splitting):
 class _WithProx(Splitting):
     """Those that use the fidelity's prox; `noise^2 * min(1 / mean, 1 / noise)` is their step."""
 
-    def __init__(self, *, iterations: int = 50, step: float | None = None, tolerance: float = 1e-4) -> None:
-        super().__init__(iterations=iterations, step=step, tolerance=tolerance)
+    most = 50
 
     def _step(self, measured: Measured) -> float:
         return measured.noise**2 * min(1 / measured.mean, 1 / measured.noise)
@@ -201,40 +164,6 @@ class HQS(_WithProx):
 
     iteration = optim_iterators.HQSIteration
 
-    def _steps(self, measured: Measured) -> list[float]:
+    def _steps(self, measured: Measured, iterations: int) -> list[float]:
         step = self._step(measured)
-        return np.geomspace(step / 30, 3 * step, self.iterations)[::-1].tolist()
-
-
-class _Fidelity(optim.DataFidelity):
-    """`f(x) = 1/2 |(A x - y) / noise|^2`; deepinv's own would take the adjoint of y anew in each gradient."""
-
-    def __init__(self, degradation: Degradation, noise: float) -> None:
-        super().__init__()
-        self.degradation, self.noise = degradation, noise
-
-    def grad(self, x: Tensor, y: Tensor, physics: None) -> Tensor:
-        return self.degradation.adjoint(self.degradation.A(x) - y) / self.noise**2
-
-    def prox(self, x: Tensor, y: Tensor, physics: None, *, gamma: float) -> Tensor:
-        return self.degradation.prox(x, y, gamma / self.noise**2)
-
-
-class _Prior(optim.Prior):
-    """The prior of a problem as deepinv's iterations call it."""
-
-    def __init__(self, problem: Problem, measured: Measured, generator: Randomness) -> None:
-        super().__init__()
-        prior = problem.prior
-        if isinstance(prior, ExplicitPrior):
-            self._prox = prior.weighted(measured.noise, measured.mean).run_prox(problem.shape)
-        else:
-            self._prox = lambda x, gamma: prior.prox(x, gamma, generator=generator)
-
-    def prox(self, x: Tensor, sigma: None, *, gamma: float) -> Tensor:
-        return self._prox(x, gamma)
-
-
-def _change(before: Tensor, after: Tensor) -> float:
-    step, size = (after - before).flatten(1).norm(dim=1), after.flatten(1).norm(dim=1)
-    return float((step / size.clamp(min=torch.finfo(size.dtype).tiny)).max())
+        return np.geomspace(step / 30, 3 * step, iterations)[::-1].tolist()

@@ -1,11 +1,14 @@
-"""What rgmkit's solvers ask of a measurement."""
+"""What solvers ask of a measurement: its noise, what the operator leaves, how far the answer is."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
+from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # a quarter of a grey value of 8 bits: a measurement is never more exact than this
 
@@ -15,9 +18,60 @@ def noise_of(degradation: Degradation) -> float:
     return max(degradation.noise, LEAST_NOISE)
 
 
+def gain(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> float:
+    """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from one white image, always the same.
+
+    Args:
+        degradation: A.
+        shape: of the images, (B, C, H, W).
+        y: a measurement, for its type and device.
+
+    Raises:
+        IncompatibleError: if A is 0.
+    """
+    e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.real.dtype)
+    return positive(float(degradation.A(e).abs().square().sum() / e.square().sum()), degradation)
+
+
+def positive(norm: float, degradation: Degradation) -> float:
+    """`norm`, if it is that of an operator which measures something."""
+    if not 0 < norm < float("inf"):
+        raise IncompatibleError(f"{type(degradation).__name__} has the norm {norm}: it measures nothing")
+    return norm
+
+
+def residuals(x: Tensor, problem: Problem) -> Tensor:
+    """`|A x - y|` per pixel (root mean square) of each image, (B,)."""
+    assert problem.y is not None and problem.degradation is not None  # a problem of restoring
+    error = problem.degradation.A(x) - problem.y
+    return error.abs().square().flatten(1).mean(1).sqrt()
+
+
+def change(before: Tensor, after: Tensor) -> Tensor:
+    """`|after - before| / |after|` of each image, (B,)."""
+    step, size = (after - before).flatten(1).norm(dim=1), after.flatten(1).norm(dim=1)
+    return step / size.clamp(min=torch.finfo(size.dtype).tiny)
+
+
+def settled(before: Tensor, after: Tensor, problem: Problem, tolerance: float) -> Tensor:
+    """Which images have reached the noise of the measurement and change by no more than `tolerance`: (B,)."""
+    assert problem.degradation is not None  # a problem of restoring
+    reached = residuals(after, problem) <= noise_of(problem.degradation)
+    return reached & (change(before, after) <= tolerance)
+
+
+def kept(done: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """`old` where an image is done, (B,), and `new` elsewhere."""
+    return torch.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+
+
 def residual(x: Tensor, problem: Problem) -> dict[str, float]:
-    """`|A x - y|` per pixel (root mean square) for the trace; nothing without a measurement."""
+    """The root mean square of `A x - y` over the batch, for the trace; nothing without a measurement."""
     if problem.y is None or problem.degradation is None:
         return {}
-    error = problem.degradation.A(x) - problem.y
-    return {"residual": float(error.square().mean().sqrt())}
+    return {"residual": float(residuals(x, problem).square().mean().sqrt())}
+
+
+def progress(before: Tensor, after: Tensor, problem: Problem) -> dict[str, float]:
+    """A row of the trace: the residual, and the largest change in the batch."""
+    return residual(after, problem) | {"change": float(change(before, after).max())}

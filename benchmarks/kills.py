@@ -49,12 +49,14 @@ def step(out: Path) -> int:
     return max((int(path.stem[5:]) for path in (out / "checkpoints").glob("step-*.pt")), default=-1)
 
 
-def kill(run: subprocess.Popen[bytes], out: Path, chance: random.Random, *, while_writing: bool, startup: float) -> str:
+def kill(
+    run: subprocess.Popen[bytes], out: Path, chance: random.Random, *, while_writing: bool, startup: float, apart: int
+) -> str:
     """Kill the run at a random moment; says when that was."""
     begun, first = time.monotonic(), step(out)
     moment = chance.uniform(0, 1.5 * startup)
     if while_writing:
-        until = first + chance.randint(0, 4)  # a checkpoint that is drawn, too
+        until = first + chance.randint(0, apart)  # a checkpoint that is drawn, too
         while run.poll() is None and not (step(out) >= until and writing(run, out)):
             time.sleep(0.0002)
     else:
@@ -72,7 +74,7 @@ def main() -> None:
     """Train one run through, kill the other, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--every", type=int, default=2, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
@@ -84,11 +86,12 @@ def main() -> None:
         run, begun = start(config, whole), time.monotonic()
         while step(whole) < 0 and run.poll() is None:
             time.sleep(0.01)
+        apart = given.steps // given.kills  # steps that a kill waits for at the most
         startup = time.monotonic() - begun
         finished(run)
         print(f"uninterrupted: {time.monotonic() - begun:.0f} s, {startup:.1f} s of them to the first step")
         for i in range(given.kills):
-            when = kill(start(config, parts), parts, chance, while_writing=i % 2 == 1, startup=startup)
+            when = kill(start(config, parts), parts, chance, while_writing=i % 2 == 1, startup=startup, apart=apart)
             print(f"kill {i + 1}: {when}", flush=True)
         finished(start(config, parts))
         one, other = (load_file(out / "model.safetensors") for out in (whole, parts))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
+import re
+import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
+import torch
+import yaml
 from safetensors.torch import load_file
 
 import rgmkit
+from rgmkit.cli.app import main
+from rgmkit.images import write
 from rgmkit.training import loop
 from rgmkit.training.checkpoint import load_last
+from rgmkit.training.data.files import Folder
 
 DIGITS = {
     "data": "digits",
@@ -142,3 +151,170 @@ def test_killed_before_the_first_checkpoint(tmp_path):
         (out / "checkpoints" / ".lock").write_text("1234")
         (out / "checkpoints" / ".step-00000000.pt.1234.part").write_bytes(b"cut")
         assert newest(train(POINTS, out, resume=resume)) == 30
+
+
+@pytest.fixture
+def run(capsys):
+    """The command line: exit code and stderr."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as exited:
+            main([str(arg) for arg in args])
+        return exited.value.code, capsys.readouterr().err
+
+    return run
+
+
+def yaml_file(path, config):
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def one_line(err):
+    """The error of a command, which is its last line."""
+    line = err.splitlines()[-1]
+    assert line.startswith("error: ") and err.count("error:") == 1 and "Traceback" not in err, err
+    return line
+
+
+def spoilt(monkeypatch, at, spoil):
+    """Training steps, of which one is followed by `spoil(run, losses)`."""
+    step = loop.train_step
+
+    def spoiling(run, batch):
+        losses = step(run, batch)
+        return spoil(run, losses) if run.step == at else losses
+
+    monkeypatch.setattr(loop, "train_step", spoiling)
+
+
+def nan_loss(run, losses):
+    return {**losses, "prior": losses["prior"] * float("nan")}
+
+
+def nan_weight(run, losses):
+    next(run.network.parameters()).data.view(-1)[0] = float("nan")
+    return losses
+
+
+def huge_critic(run, losses):
+    return {**losses, "critic": losses["critic"] + 1e9}
+
+
+@pytest.mark.parametrize(
+    "spoil, at, words, last",
+    [
+        (nan_loss, 24, "the loss 'prior' is nan at step 24", 20),
+        (nan_weight, 24, "the loss 'critic' is nan at step 25", 20),
+        (nan_weight, 19, "the weight .* of the network is not finite at step 20", 10),  # of a checkpoint
+        (huge_critic, 24, "the critic has exploded: its loss is .* in size", 20),
+    ],
+)
+def test_a_run_that_diverges_ends_at_its_last_good_checkpoint(tmp_path, monkeypatch, run, spoil, at, words, last):
+    config = {**POINTS, "training": {**POINTS["training"], "checkpoint_every": 10}}
+    spoilt(monkeypatch, at, spoil)
+    out = tmp_path / "run"
+    code, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", out, "--device", "cpu")
+    assert code == 2 and re.search(words, one_line(err)) and f"last good checkpoint, of step {last}" in err, err
+    assert load_last(out)["step"] == last and rgmkit.models.info(out)["facts"]["steps"] == last
+    assert all(value.isfinite().all() for value in weights(out).values())
+
+
+def test_a_learning_rate_that_is_far_too_large(tmp_path):
+    with pytest.raises(rgmkit.TrainingError, match=r"is (nan|inf)|not finite|exploded"):
+        train(POINTS, tmp_path / "run", overrides=["training.lr=1e30"])
+    assert newest(tmp_path / "run") == 0  # the first weights
+
+
+@pytest.mark.parametrize("at", [-1, 14])
+def test_a_full_disk(tmp_path, monkeypatch, run, at):
+    """A limit on the size of a file, which the system enforces, is met as a full disk is: half-way through it."""
+    config = yaml_file(tmp_path / "a.yaml", {**POINTS, "training": {**POINTS["training"], "checkpoint_every": 5}})
+    out, kept = tmp_path / "run", {}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(run, losses):
+        monkeypatch.undo()
+        kept.update(checkpoints(out))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        return losses
+
+    spoilt(monkeypatch, at, fill)
+    try:
+        if at < 0:
+            fill(None, None)
+        code, err = run("train", config, "-o", out, "--device", "cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2 and "cannot be written: File too large; training stopped at step" in one_line(err)
+    assert checkpoints(out) == kept and not list(out.rglob("*.part"))
+    assert ("the last checkpoint is" in err and newest(out) == 10) if kept else "there is no checkpoint yet" in err
+    assert run("train", config, "-o", out, "--device", "cpu", *(["--resume"] if kept else []))[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, run):
+    mkdir = Path.mkdir
+
+    def sealed(path, *args, **options):  # for root, too
+        if tmp_path / "sealed" in path.parents:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        mkdir(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", sealed)
+    code, err = run(
+        "train", yaml_file(tmp_path / "a.yaml", POINTS), "-o", tmp_path / "sealed" / "run", "--device", "cpu"
+    )
+    assert code == 2 and "sealed/run" in one_line(err) and "(Read-only file system): give another folder" in err
+
+
+def test_another_configuration_and_other_data(tmp_path, run):
+    first = train(DIGITS, tmp_path / "run", overrides=["training.steps=2"])
+    before = checkpoints(first)
+    for change, words in [
+        ({"seed": 1}, "was trained with another configuration"),
+        ({"data": {"use": "digits", "split": "held-back"}}, "another configuration"),
+    ]:
+        config = {**DIGITS, **change, "training": {**DIGITS["training"], "steps": 2}}
+        code, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", first, "--resume", "--device", "cpu")
+        assert code == 2 and words in one_line(err)
+    assert checkpoints(first) == before
+
+
+def pictures(folder, sizes):
+    for i, (height, width) in enumerate(sizes):
+        write(folder / f"{i}.png", torch.full((3, height, width), 0.5))
+    return folder
+
+
+def test_pictures_that_cannot_be_trained_on(tmp_path, run):
+    """Nothing is made of a run whose data cannot be read; pictures of different sizes can, if the crop fits."""
+    mixed = pictures(tmp_path / "mixed", [(20, 30), (16, 16), (40, 18)])
+    broken = pictures(tmp_path / "broken", [(20, 20)] * 3)
+    (broken / "x.png").write_bytes((broken / "0.png").read_bytes()[:50])
+    (tmp_path / "empty").mkdir()
+    network = {"use": "unet", "width": 8, "blocks": 1}
+    numbers = {"steps": 1, "batch": 2, "preview_every": 0}
+    for folder, size, words in [
+        ("empty", 16, "holds no pictures"),
+        ("broken", 16, "1 of 4 pictures are broken, more than 1%"),
+        ("mixed", 17, "smaller than the crop of size 17: 1 of 3"),
+        ("mixed", 16, None),
+    ]:
+        data = {"use": "folder", "path": folder, "size": size}
+        config = yaml_file(tmp_path / "a.yaml", {"data": data, "network": network, "training": numbers})
+        code, err = run("train", config, "-o", tmp_path / "run", "--device", "cpu")
+        if words is None:
+            assert code == 0 and rgmkit.load(tmp_path / "run").image_shape == (3, 16, 16), mixed
+        else:
+            assert code == 2 and words in one_line(err) and not (tmp_path / "run").exists()
+
+
+def test_a_picture_that_vanishes_half_way(tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "many", [(16, 16)] * 150)
+    monkeypatch.setattr("rgmkit.training.data.pictures.MEMORY", 0)  # read again at each draw
+    data = Folder(path=folder, size=16)
+    (folder / "7.png").unlink()
+    with pytest.warns(UserWarning, match=r"7\.png does not exist") as caught:
+        for step in range(3):
+            data.batch(150, seed=0, step=step)
+    assert len(caught) == 1

@@ -41,7 +41,7 @@ class Draws:
 def draw(run: Run) -> Draws:
     """The draws of the next step, for the rows of this process.
 
-    Each is made for the whole batch, and the rows are cut out of it: row i gets the same from one process
+    Each is made for the whole batch, and the rows are taken out of it: row i gets the same from one process
     as from eight.
     """
     settings, shape, step = run.settings, tuple(run.data.shape), run.step
@@ -53,7 +53,7 @@ def draw(run: Run) -> Draws:
     spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
     target = judged_levels(level - 1, spread, generator)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
-    rows = slice(run.rows.start, run.rows.stop)
+    rows = torch.tensor(run.rows)
     level, noise, z, target, real, fake = (
         values[rows].to(run.device) for values in (level, noise, z, target, real, fake)
     )

@@ -45,13 +45,9 @@ class Run:
     critic_optimizer: torch.optim.Optimizer
     schedules: tuple[LambdaLR, LambdaLR]
     team: Team
+    rows: list[int]  # of a batch, those that this process computes, part by part
     step: int = 0
     seconds: float = 0.0
-
-    @property
-    def rows(self) -> range:
-        """The rows of a batch that this process computes."""
-        return self.team.rows(self.settings.batch)
 
     def parts(self) -> dict[str, Any]:
         """Everything with a state that a checkpoint keeps, by name."""
@@ -90,7 +86,7 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
         network = build("network", config["network"], **for_networks)
         critic = build("network", config["critic"], path="critic", **for_networks)
     network, critic = (_placed(part, device, data) for part in (network, critic))
-    _check_parts(settings, team, critic)
+    rows = _rows(settings, team, critic)
     objective = build("objective", config["objective"], folder=folder)
     optimizer = _adam(network, settings.lr, settings)
     critic_optimizer = _adam(critic, settings.lr if settings.critic_lr is None else settings.critic_lr, settings)
@@ -99,22 +95,40 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
     average.update_parameters(network)
     return Run(
         config, settings, seed, device, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, schedules, team,
+        optimizer, critic_optimizer, schedules, team, rows,
     )  # fmt: skip
 
 
-def _check_parts(settings: Settings, team: Team, critic: nn.Module) -> None:
-    """Each process takes as many images in each part, and no group that the critic compares is torn apart."""
+def _rows(settings: Settings, team: Team, critic: nn.Module) -> list[int]:
+    """What this process computes of a batch, part by part; no group that the critic compares is torn apart."""
     parts = team.size * settings.accumulate
-    asked = f"batch is {settings.batch} for {team.size} processes with accumulate {settings.accumulate}"
-    if settings.batch % parts:
-        raise ConfigError(f"training: {asked}: give a multiple of {parts}")
+    if parts == 1:
+        return list(range(settings.batch))
     group = getattr(critic, "group", settings.batch) if getattr(critic, "compares_batch", False) else 1
-    if (settings.batch // parts) % group:
+    if settings.batch % (group * parts):
+        compared = f", and the critic compares {group} images with each other" if group > 1 else ""
         raise ConfigError(
-            f"training: {asked}, and the critic compares {group} images with each other: give a batch that is a "
-            f"multiple of {group * parts}, or fewer parts"
+            f"training: batch is {settings.batch} for {team.size} processes with accumulate {settings.accumulate}"
+            f"{compared}: give a multiple of {group * parts}"
         )
+    shares = shared(settings.batch, parts, group=group)
+    first = team.rank * settings.accumulate
+    return [row for share in shares[first : first + settings.accumulate] for row in share]
+
+
+def shared(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
+    """The rows of a batch in parts of equal length, with groups whole: row i is in group `i mod (batch / group)`.
+
+    In each part, a group is found by the same rule.
+
+    >>> shared(8, 2)
+    [[0, 1, 2, 3], [4, 5, 6, 7]]
+    >>> shared(8, 2, group=2)
+    [[0, 1, 4, 5], [2, 3, 6, 7]]
+    """
+    groups = batch // group
+    size = groups // parts
+    return [[k * groups + part * size + i for k in range(group) for i in range(size)] for part in range(parts)]
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:

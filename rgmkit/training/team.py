@@ -59,12 +59,6 @@ class Team:
         """Whether this is the process that writes the files."""
         return self.rank == 0
 
-    def rows(self, count: int) -> range:
-        """This process's share of `count` things, one after the other; the first shares may be larger by one."""
-        share, more = divmod(count, self.size)
-        first = self.rank * share + min(self.rank, more)
-        return range(first, first + share + (self.rank < more))
-
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Put the mean over the processes into each tensor."""
         if self.size == 1 or not tensors:

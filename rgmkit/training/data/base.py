@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,9 +32,9 @@ class Data(ABC):
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
         """`size` examples for a step, (size, *shape), float32."""
 
-    def part(self, rows: range, size: int, *, seed: int, step: int) -> Tensor:
-        """Those `rows` of the batch, for one of several processes. Default: they are cut out of it."""
-        return self.batch(size, seed=seed, step=step)[rows.start : rows.stop]
+    def part(self, rows: Sequence[int], size: int, *, seed: int, step: int) -> Tensor:
+        """Those `rows` of the batch, for one of several processes. Default: they are taken out of it."""
+        return self.batch(size, seed=seed, step=step)[list(rows)]
 
     def examples(self, n: int, *, seed: int = 0) -> Tensor:
         """`n` examples to measure generated ones against."""
@@ -78,7 +79,7 @@ class FiniteData(Data):
         """The next `size` examples of the endless sequence of shuffled epochs."""
         return self.part(range(size), size, seed=seed, step=step)
 
-    def part(self, rows: range, size: int, *, seed: int, step: int) -> Tensor:
+    def part(self, rows: Sequence[int], size: int, *, seed: int, step: int) -> Tensor:
         """Those `rows` of the next `size` examples; no other is read."""
         places = torch.tensor([self._place(step * size + row, seed) for row in rows], dtype=torch.int64)
         if self.draws:
@@ -88,7 +89,7 @@ class FiniteData(Data):
             examples = self.take(places, torch.Generator())
         if not self.flip:
             return examples
-        mirrored = (torch.rand(size, generator=seeded(seed, step, _FLIP)) < 0.5)[rows.start : rows.stop]
+        mirrored = (torch.rand(size, generator=seeded(seed, step, _FLIP)) < 0.5)[list(rows)]
         return torch.where(mirrored.view(-1, 1, 1, 1), examples.flip(-1), examples)
 
     def order(self, seed: int, epoch: int) -> Tensor:

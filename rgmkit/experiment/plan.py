@@ -70,9 +70,9 @@ def make_plan(
         if tuning:
             same_pictures(folder, tuning.data, fixed.training, "tune.data")
     with naming("data"):
-        photographs = found.data.taken(fixed and fixed.pictures)
+        photographs = found.data.taken(fixed.pictures if fixed else None)
     with naming("tune.data"):
-        training = tuning.data.taken(fixed and fixed.training) if tuning else []
+        training = tuning.data.taken(fixed.training if fixed else None) if tuning else []
     _check_apart(photographs, training)
     _rehearse(found, found.methods, photographs, "data", goes_on=fixed is not None)
     _rehearse(found, [m for m in found.methods if m.numbers], training, "tune.data", goes_on=fixed is not None)

@@ -172,7 +172,7 @@ def _read(path: Path) -> Iterator[Evaluation]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             try:
-                numbers = {"figure": float(row["figure"]), "seconds": float(row["seconds"])}
-                yield Evaluation(**{**row, **numbers})
+                texts = (row["degradation"], row["method"], row["values"], row["metric"])
+                yield Evaluation(*texts, float(row["figure"]), float(row["seconds"]), row["error"])
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{path} is damaged: remove it, and the methods are tuned again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import ModuleType
 from typing import Any, final
 
 import torch
@@ -17,6 +16,7 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
 from rgmkit.errors import IncompatibleError
+from rgmkit_deepinv.copying import copied
 from rgmkit_deepinv.physics import Physics, unwrapped
 
 
@@ -60,7 +60,7 @@ class Explicit(Prior):
 
     def __init__(self, *, prior: optim.Prior, weight: float = 1.0) -> None:
         super().__init__()
-        self.prior, self.weight = copy.deepcopy(prior), float(weight)
+        self.prior, self.weight = copied(prior), float(weight)
 
     def value(self, x: Tensor) -> Tensor:
         """`weight * h(x)`, (B,)."""
@@ -98,10 +98,4 @@ class Denoising(Plugged):
     """
 
     def __init__(self, *, denoiser: Denoiser) -> None:
-        super().__init__(_copied(denoiser))
-
-
-def _copied(denoiser: Denoiser) -> Denoiser:
-    """A copy that shares the Python modules which a denoiser keeps, as deepinv's BM3D does; they cannot be copied."""
-    shared = [value for part in denoiser.modules() for value in vars(part).values() if isinstance(value, ModuleType)]
-    return copy.deepcopy(denoiser, {id(module): module for module in shared})
+        super().__init__(copied(denoiser))

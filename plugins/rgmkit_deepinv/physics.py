@@ -15,6 +15,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit_deepinv.copying import copied
 
 
 def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
@@ -49,6 +50,9 @@ class _DegradationPhysics(LinearPhysics):
         super().__init__(img_size=image_shape, noise_model=noise)
         self.degradation = copy.deepcopy(degradation)
 
+    def clone(self) -> LinearPhysics:
+        return copied(self)
+
     def A(self, x: Tensor, **options: Any) -> Tensor:
         return self.degradation.A(x)
 
@@ -79,7 +83,7 @@ class Operated(Degradation):
 
     def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float) -> None:
         super().__init__(noise=noise)
-        self.physics = physics.clone()
+        self.physics = copied(physics)
         self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:

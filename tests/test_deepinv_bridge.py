@@ -106,7 +106,7 @@ def test_what_an_operator_does_not_tell_is_asked_for():
 
 
 def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
-    y = images(2, 1, 16, 16)
+    y = images(1, 1, 16, 16)
     for prior in [
         deepinv.optim.TVPrior(n_it_max=10),
         deepinv.optim.L1Prior(),
@@ -407,7 +407,8 @@ EXPORTED = {
 TESTS = [
     "test_operators_adjointness", "test_operators_norm", "test_pseudo_inverse", "test_concatenation",
     "test_operators_differentiability", "test_device_consistency", "test_physics_state_dict", "test_adjoint_autograd",
-    "test_clone", "test_operator_cropper",
+    "test_clone", "test_operator_cropper", "test_operator_multiscale_wrapper", "test_multiscale_coarse_adjointness",
+    "test_multiscale_A_adjoint_A",
 ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class RestoringDenoiser(Denoiser):
         super().__init__()
         self.prior, self.seed = copy.deepcopy(prior).eval(), seed
         noises = [prior.noise(level) for level in range(1, prior.process.levels + 1)]
-        self.register_buffer("noises", torch.tensor(noises, dtype=torch.float64), persistent=False)
+        self.register_buffer("noises", torch.tensor(noises, device=home(prior)[0]), persistent=False)
 
     def forward(self, x: Tensor, sigma: float | Tensor, *, z: Tensor | None = None) -> Tensor:
         """Denoise `x`.

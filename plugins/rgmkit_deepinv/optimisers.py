@@ -62,6 +62,8 @@ class ByDenoising(Solver):
 class DPIR(ByDenoising):
     """Half-quadratic splitting in 8 steps, whose noise falls from 49/255 to that of the measurement.
 
+    Made for denoisers: an explicit prior, such as `tv`, is not minimised in 8 steps; take `admm` for it.
+
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021.
     """
 

@@ -74,7 +74,7 @@ def main() -> None:
     """Train one run through, kill the other, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--every", type=int, default=2, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
@@ -86,7 +86,7 @@ def main() -> None:
         run, begun = start(config, whole), time.monotonic()
         while step(whole) < 0 and run.poll() is None:
             time.sleep(0.01)
-        apart = given.steps // given.kills  # steps that a kill waits for at the most
+        apart = given.steps // (2 * given.kills)  # steps that a kill waits for at the most
         startup = time.monotonic() - begun
         finished(run)
         print(f"uninterrupted: {time.monotonic() - begun:.0f} s, {startup:.1f} s of them to the first step")

@@ -29,6 +29,7 @@ class Settings:
         final_lr: learning rate of both networks at the start of the final steps.
         level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
         precision: "bf16" runs the networks in bfloat16 where that is safe.
+        compile: compile the restorer with `torch.compile`, which takes minutes before the first step on a CPU.
         accumulate: parts that a batch is computed in, one after the other, where it is too large at once.
         threads: CPU threads; small networks are quickest with one.
         critic_limit: the critic has exploded, and the training stops, where the size of its loss is more than
@@ -52,6 +53,7 @@ class Settings:
     final_lr: float = 2e-4
     level_weights: tuple[float, ...] | None = None
     precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
     accumulate: int = 1
     threads: int | None = None
     critic_limit: float = 1e4

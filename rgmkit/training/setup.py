@@ -75,6 +75,8 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
     team = Team(device) if team is None else team
     config = complete(config)
     settings = make(Settings, config.get("training") or {}, path="training")
+    if settings.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+        raise ConfigError("training.precision is 'bf16', which this GPU has not: give float32")
     seed = config["seed"]
     if not isinstance(seed, int):
         raise ConfigError(f"seed is {seed!r}: give a whole number")

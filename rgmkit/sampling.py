@@ -60,7 +60,7 @@ def sampled(solver: Solver, problem: Problem, samples: int, *, seed: int, callba
     x = torch.cat([part.x for part in parts]).unflatten(0, (-1, n))
     x = x[:1].expand(samples, *x.shape[1:]) if notes else x
     return Solution(
-        x.mean(0),
+        x[0] if notes else x.mean(0),
         nfe=parts[0].nfe * (1 if notes else samples),
         seconds=sum(part.seconds for part in parts),
         trace=parts[0].trace,

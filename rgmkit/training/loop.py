@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from tqdm import tqdm
 from rgmkit.config import override, read_yaml, take_plugins
 from rgmkit.core.objective import Pair
 from rgmkit.errors import TrainingError
-from rgmkit.precision import compiling
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
 from rgmkit.training.draws import Draws, draw
 from rgmkit.training.feed import Feed
@@ -93,27 +91,13 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
     else:
         _save(run, out)  # a disk that is full, or cannot be written to, shows now
     try:
-        with compiled(run):
-            _loop(run, out, progress=progress)
+        _loop(run, out, progress=progress)
     except Diverged as error:
         kept = run.team.lead(lambda: fall_back(run, out))
         raise TrainingError(f"{error}; {kept}") from error
     if run.team.leads:  # the others need not wait
         with writing(run, out):
             write_model(run, out, progress=progress)
-
-
-@contextmanager
-def compiled(run: Run) -> Iterator[None]:
-    """Compile the restorer where that is asked for, when it is first called. Not the critic: its penalty needs a
-    derivative of a derivative, which compiled code does not have."""
-    if not run.settings.compile:
-        yield
-        return
-    logger.warning("the network is compiled in the first step, which takes minutes on a CPU")
-    run.network.compile()
-    with compiling():
-        yield
 
 
 def _loop(run: Run, out: Path, *, progress: bool) -> None:

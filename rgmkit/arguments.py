@@ -102,10 +102,14 @@ def _kind(shape: tuple[int, ...]) -> str:
 
 
 def home(prior: Prior) -> tuple[torch.device | None, torch.dtype | None]:
-    """Where the prior lives, and the precision of its parameters; None where it has nothing."""
+    """Where the prior lives, and the precision of its images: that of its parameters, float32 for half precision.
+
+    None where it has no parameters.
+    """
     tensors = itertools.chain(prior.parameters(), prior.buffers())
     device = next((tensor.device for tensor in tensors), None)
-    return device, next((p.dtype for p in prior.parameters() if p.is_floating_point()), None)
+    dtype = next((p.dtype for p in prior.parameters() if p.is_floating_point()), None)
+    return device, None if dtype is None else torch.promote_types(dtype, torch.float32)
 
 
 def moved(module: Degradation, device: torch.device) -> Degradation:

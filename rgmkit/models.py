@@ -21,6 +21,7 @@ from rgmkit.config import build, make, read_yaml
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 from rgmkit.files import written_aside
+from rgmkit.precision import as_precision, prepared
 
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
 
@@ -34,21 +35,36 @@ class Images:
     scale: float = 0.5
 
 
-def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.Module | None = None) -> RestoringPrior:
+def load(
+    model: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    network: nn.Module | None = None,
+    dtype: str | torch.dtype = "float32",
+    compile: bool = False,
+) -> RestoringPrior:
     """The trained prior in a model folder, or a model that comes with rgmkit (`digits`).
+
+    In `bf16` the network computes in bfloat16 where that is safe, with its channels last in memory: up to twice as
+    fast on processors that multiply in it, and within 1e-2 of float32. Images, levels and noise stay in float32.
 
     Args:
         model: a folder, or the name of a shipped model; a text with a separator is always a folder.
         device: where it runs.
         network: for a model that was trained with a module of your own: a module of the same kind.
+        dtype: "float32" or "bf16", or PyTorch's types of these, in which the network computes.
+        compile: compile the network when it is first used, with `torch.compile`: a few per cent faster on a CPU,
+            after minutes of compiling, and again for images of another size.
 
     Raises:
         CheckpointError: if a file is missing, cut, or does not fit the configuration.
+        ConfigError: if there is no such `dtype`.
 
     >>> import rgmkit
     >>> rgmkit.load("digits").image_shape
     (1, 16, 16)
     """
+    precision = as_precision(dtype)
     folder = locate(model)
     config, weights = _config(folder), _weights(folder)
     prior = _prior(config, folder, network)
@@ -60,6 +76,7 @@ def load(model: str | Path, *, device: str | torch.device = "cpu", network: nn.M
             f"{len(differing)} differ, the first is {differing[0]}; copy both files of one model"
         )
     prior.network.load_state_dict(weights)
+    prior.network = prepared(prior.network, precision=precision, compile=compile)
     return prior.to(device).eval().requires_grad_(False)
 
 

@@ -20,25 +20,36 @@ def gradient_penalty(critic: Critic, x: Tensor, level: Tensor, weight: float | T
 
 
 def judge(critic: Critic, pair: Pair) -> tuple[Tensor, Tensor]:
-    """`D(real), D(fake)`, in one pass unless the critic compares the images of a batch."""
-    if _compares_batch(critic):
+    """`D(real), D(fake)`, in one pass unless that would compare real images with fake ones."""
+    groups = _groups(critic, len(pair.real))
+    if groups is None:
         return critic(pair.real, pair.level), critic(pair.fake, pair.level)
-    both = critic(torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level]))
-    real, fake = both.chunk(2)
-    return real, fake
+    judged = critic(_together(pair.real, pair.fake, groups), _together(pair.level, pair.level, groups))
+    real, fake = judged.unflatten(0, (groups, -1)).chunk(2, dim=1)
+    return real.flatten(), fake.flatten()
 
 
 def penalise_both(critic: Critic, pair: Pair, weight: Tensor) -> Tensor:
     """The gradient penalties on real and on fake inputs, `weight` (B,); in one pass as in `judge`."""
-    if _compares_batch(critic):
+    groups = _groups(critic, len(pair.real))
+    if groups is None:
         parts = (pair.real, pair.fake)
         return torch.stack([gradient_penalty(critic, x, pair.level, weight) for x in parts]).sum()
-    both, levels = torch.cat([pair.real, pair.fake]), torch.cat([pair.level, pair.level])
-    return 2 * gradient_penalty(critic, both, levels, torch.cat([weight, weight]))
+    both, levels = _together(pair.real, pair.fake, groups), _together(pair.level, pair.level, groups)
+    return 2 * gradient_penalty(critic, both, levels, _together(weight, weight, groups))
 
 
-def _compares_batch(critic: Critic) -> bool:
-    return bool(getattr(critic, "compares_batch", False))
+def _together(real: Tensor, fake: Tensor, size: int) -> Tensor:
+    """Both batches as one, in which row i is compared with the rows `i mod (2B / size)`, all real or all fake."""
+    return torch.cat([rows.unflatten(0, (size, -1)) for rows in (real, fake)], dim=1).flatten(0, 1)
+
+
+def _groups(critic: Critic, images: int) -> int | None:
+    """How many images the critic compares with each other, 1 for each alone; None where groups are not of one size."""
+    if not getattr(critic, "compares_batch", False):
+        return 1
+    size = getattr(critic, "group", None)
+    return size if size is not None and images % size == 0 else None
 
 
 class _LogisticGAN(Objective):

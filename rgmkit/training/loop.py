@@ -17,6 +17,7 @@ from rgmkit.config import override, read_yaml, take_plugins
 from rgmkit.core.objective import Pair
 from rgmkit.errors import TrainingError
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
+from rgmkit.training.compiled import compiled
 from rgmkit.training.draws import Draws, draw
 from rgmkit.training.feed import Feed
 from rgmkit.training.finish import fall_back, write_model
@@ -91,7 +92,8 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
     else:
         _save(run, out)  # a disk that is full, or cannot be written to, shows now
     try:
-        _loop(run, out, progress=progress)
+        with compiled(run):
+            _loop(run, out, progress=progress)
     except Diverged as error:
         kept = run.team.lead(lambda: fall_back(run, out))
         raise TrainingError(f"{error}; {kept}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from rgmkit.core.denoising import mixture, stds
 from rgmkit.core.linear import per_image
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
@@ -108,20 +109,58 @@ class RestoringPrior(Prior):
         return self.center + self.scale * self._restore(y, level, z)
 
     @final
-    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """Plug and play: a denoiser of std `sqrt(gamma)` stands in for the prox of `gamma g`.
+    def denoise(
+        self, x: Tensor, std: float | Tensor, *, z: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor:
+        """`D(x, std)`: images in [0, 1] from images `x` with white noise of any std.
 
-        The lowest level whose noise reaches `sqrt(gamma)` is added and undone.
+        `G_s(x)` is the answer of level s to `x` in the range of the process, scaled by `a_s`, and **no noise is
+        added**: to add what `x` lacks of the level's loses up to 2 dB on digits. With noise_s that of level s
+        (`noise`), the answers are mixed:
+
+            noise_s <= std <= noise_{s+1}:  G_s + w (G_{s+1} - G_s),  w = log(std / noise_s) / log(noise_{s+1} / noise_s)
+            std <= noise_1:                 x + w (G_1 - x),          w = 1.1 r / (r + .1),  r = (std / noise_1)^2
+            std >= noise_T:                 G_T
+
+        Below level 1, where the network would take off more than there is, `x` and its answer have the weights of
+        the inverse variances of their errors, that of the network taken to be `.1 noise_1^2`. So `D(x, 0) = x`,
+        and D is continuous in std. The .1 and the mixing were chosen on 300 training digits, where they are within
+        .1 dB of the best mixture of the same answers up to level 2 (.25 above), and verified on the held-back ones.
+
+        An image costs one network evaluation up to level 1 and from level T on, two between, none at std 0.
+
+        Args:
+            x: (B, C, H, W), in [0, 1] up to the noise; gradients pass through.
+            std: of the noise, 0 or more: a number, or a tensor of 1 or B values.
+            z: (B, latent), drawn if None.
+
+        Raises:
+            IncompatibleError: if `std` has another number of values.
+            ConfigError: if `std` is negative or not finite.
         """
-        std = torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x))
-        level = torch.tensor([self.level_above(float(s)) for s in std], device=x.device)
-        return self.restore(self.degrade(x, level, generator=generator), level, generator=generator)
+        lower, weight = mixture(stds(std, len(x), self.noises), self.noises)
+        if z is None:
+            z = randn((len(x), self.latent), generator=generator, device=x.device, dtype=x.dtype)
+        low = self._answers(x, lower, z, (lower > 0) & (weight < 1))
+        high = self._answers(x, (lower + 1).clamp(max=self.process.levels), z, weight > 0)
+        return low.lerp(high, per_image(weight, low).expand_as(low))
+
+    @final
+    def evaluations(self, std: float | Tensor) -> int:
+        """Network evaluations of `denoise` for the image that needs the most."""
+        lower, weight = mixture(stds(std, torch.as_tensor(std).numel(), self.noises), self.noises)
+        return int((((lower > 0) & (weight < 1)).int() + (weight > 0).int()).max())
+
+    @final
+    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+        """Plug and play: `denoise` of std `sqrt(gamma)` stands in for the prox of `gamma g`."""
+        return self.denoise(x, torch.as_tensor(gamma).sqrt(), generator=generator)
 
     @final
     def to_deepinv(self, *, seed: int = 0) -> deepinv.models.Denoiser:
         """This prior as a deepinv `Denoiser`: `D(x, sigma)` for images in [0, 1] with noise of std sigma.
 
-        `rgmkit_deepinv.denoiser.RestoringDenoiser` says how levels are chosen and what happens outside them.
+        `denoise` says how levels are chosen, and what happens between and outside them.
         `seed` decides the auxiliary variable z: the same call gives the same bits.
         """
         from rgmkit_deepinv.denoiser import RestoringDenoiser  # deepinv takes seconds to import
@@ -133,10 +172,10 @@ class RestoringPrior(Prior):
         process = self.process
         return self.scale * float(process.sigma_by_level[level] / process.a_by_level[level])
 
-    def level_above(self, noise: float) -> int:
-        """The lowest level that is at least as noisy as an image with noise of this std, or T."""
-        levels = range(1, self.process.levels)
-        return next((level for level in levels if self.noise(level) >= noise), self.process.levels)
+    @property
+    def noises(self) -> Tensor:
+        """`noise` of the levels 1 … T, (T,)."""
+        return self.scale * (self.process.sigma_by_level / self.process.a_by_level)[1:]
 
     def level_near(self, noise: float) -> int:
         """The level whose noise is nearest to that of an image with noise of this std, in ratio."""
@@ -145,3 +184,12 @@ class RestoringPrior(Prior):
 
     def _level(self, level: int | Tensor, like: Tensor) -> Tensor:
         return level if isinstance(level, Tensor) else self.process.full_level(level, like)
+
+    def _answers(self, x: Tensor, level: Tensor, z: Tensor, needed: Tensor) -> Tensor:
+        """The network's answers from `level`, nothing added, where they are needed, and `x` elsewhere."""
+        if not bool(needed.any()):
+            return x
+        y = self.process.mean((x[needed] - self.center) / self.scale, level[needed])
+        answers = x.clone()
+        answers[needed] = self.restore(y, level[needed], z=z[needed])
+        return answers

@@ -123,7 +123,7 @@ def test_a_sample_depends_on_seed_image_and_number_alone(network, digits, monkey
     seen = []
 
     def draws(y, n, batch):
-        monkeypatch.setattr(sampling, "BATCH_PIXELS", batch * 16 * 16)
+        monkeypatch.setattr(sampling, "default_batch", lambda *_: batch)
         return rgmkit.restore(
             y, degradation, network, samples=n, callback=lambda k, of, x: seen.append((k, of))
         ).samples

@@ -122,7 +122,7 @@ def generate(
         solver: an object, a name or a spec. Default: `cascade`.
         seed: of all noise.
         shape: of one image, (C, H, W). Default: that of the training images.
-        batch: images at a time. Default: what fits in about 1 GB.
+        batch: images at a time. Default: what is quickest and fits in about 1 GB.
         callback: called as `callback(step, steps, x)`, the steps counted over all batches.
 
     Raises:
@@ -158,7 +158,7 @@ def generate_batches(
     method: Solver = build("solver", "cascade" if solver is None else solver)
     method.check(Problem(prior, ()))
     shape = _shape(prior, shape)
-    batch = default_batch(shape) if batch is None else batch
+    batch = default_batch(shape, home(prior)[0]) if batch is None else batch
     if n < 0 or batch < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
     return _batches(prior, method, shape, range(start, start + n), batch, seed, callback)

@@ -83,5 +83,6 @@ def compiling() -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as error:
-        reason = str(error).strip().splitlines()[0]
+        cause = getattr(error, "inner_exception", None) or error
+        reason = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
         raise IncompatibleError(f"the network cannot be compiled ({reason}): leave out compile") from error

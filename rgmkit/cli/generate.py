@@ -91,13 +91,14 @@ def _parts(
     prior: Prior, count: int, team: Team, batch: int | None, callback: Callback, **options: Any
 ) -> Iterator[Tensor]:
     """All images in their order, batch by batch; of several processes, each makes every so-many-th one for the lead."""
+    from rgmkit.arguments import home
     from rgmkit.inference import generate_batches
     from rgmkit.sampling import default_batch
 
     if team.size == 1:
         yield from generate_batches(prior, count, batch=batch, callback=callback, **options)
         return
-    size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1))
+    size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1), home(prior)[0])
     for first in range(0, count, size * team.size):
         start = first + team.rank * size
         mine = generate_batches(prior, max(0, min(size, count - start)), start=start, batch=size, **options)

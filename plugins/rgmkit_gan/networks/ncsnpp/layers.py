@@ -52,8 +52,10 @@ def groups(channels: int) -> int:
 
 
 def joined(skip: Tensor, inner: Tensor) -> Tensor:
-    """`(skip + inner) / sqrt 2`."""
-    return (skip + inner).mul_(1 / math.sqrt(2))
+    """`(skip + inner) / sqrt 2`, rounded once."""
+    exact = skip.to(precise(skip.dtype))
+    total = exact + inner if exact is skip else exact.add_(inner)
+    return total.mul_(1 / math.sqrt(2)).to(skip.dtype)
 
 
 def sinusoidal(t: Tensor, width: int, dtype: torch.dtype) -> Tensor:

@@ -51,10 +51,11 @@ class _Modulated(Function):
         mean, inverse = (each.repeat_interleave(channels // groups, 1) for each in (mean, inverse))
         gamma = gamma.to(mean)
         scale = gamma * inverse
-        s, o = (each.to(h.dtype)[:, :, None, None] for each in (scale, beta.to(mean) - mean * scale))
+        s, o = scale[:, :, None, None], (beta.to(mean) - mean * scale)[:, :, None, None]
         ctx.groups = groups
-        ctx.save_for_backward(h, s, o, gamma, mean, inverse)
-        return silu(torch.addcmul(o, h, s), inplace=True)
+        ctx.save_for_backward(h, s.to(h.dtype), o.to(h.dtype), gamma, mean, inverse)
+        u = torch.empty_like(h) if exact is h else exact  # memory that is new is slow at its first touch
+        return silu(torch.addcmul(o, exact, s, out=u), inplace=True).to(h.dtype)
 
     @staticmethod
     @once_differentiable

@@ -48,7 +48,7 @@ class _Halved(Function):
         return filtered(h, w, padding=1, stride=2)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         return doubled(g, ctx.taps, ctx.size), None, None
 
 
@@ -66,7 +66,7 @@ class _Doubled(Function):
         return out[..., : size[0], : size[1]]
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
         return halved(g, ctx.taps), None, None, None
 
 

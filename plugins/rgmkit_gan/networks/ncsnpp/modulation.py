@@ -59,7 +59,7 @@ class _Modulated(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
         h, s, o, gamma, mean, inverse = ctx.saved_tensors
 
         def over_group(values: Tensor) -> Tensor:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
@@ -31,6 +35,24 @@ def gain(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> float:
     """
     e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.real.dtype)
     return positive(float(degradation.A(e).abs().square().sum() / e.square().sum()), degradation)
+
+
+def seen(problem: Problem) -> float:
+    """The share of the image that is measured: `gain`, 1 at the most; 0 for an operator that is not linear."""
+    assert problem.y is not None and problem.degradation is not None  # a problem of restoring
+    if not problem.degradation.linear:
+        return 0.0
+    return min(1.0, gain(problem.degradation, problem.shape, problem.y))
+
+
+def start_std(prior: RestoringPrior, problem: Problem, high: float = 1.0) -> float:
+    """The std that the first guess counts with: `sqrt(noise^2 + (1 - seen) (high noise_1)^2)`.
+
+    What the operator loses is no noise, and the network can put it right as if it were noise of level 1. It
+    follows noise and operator without a jump, and is the noise itself where nothing is lost.
+    """
+    lost = 1 - seen(problem)
+    return math.hypot(noise_of(cast(Degradation, problem.degradation)), lost**0.5 * high * prior.noise(1))
 
 
 def positive(norm: float, degradation: Degradation) -> float:

@@ -1,4 +1,4 @@
-"""A restored image from one network evaluation."""
+"""A restored image from one answer of the network."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import residual
+from rgmkit.solvers.measured import residual, start_std
 
 
 @final
 class OneShot(Solver):
-    """`x = G(y_s, s - 1, z)`: the measurement, brought to a level of the prior's ladder, is restored once.
+    """`x = D(embed(y), std)`: the measurement is denoised once by the network, see `RestoringPrior.denoise`.
 
-    The level is the one whose noise is nearest to that of the measurement; the noise that is there already
-    counts. Needs only `forward` of the degradation, so that it serves those that are not linear.
+        std^2 = noise^2 + (1 - seen) noise_1^2,
+
+    with `seen` the mean squared singular value of A, at most 1, and 0 for an operator that is not linear: what is
+    lost counts as noise of level 1, the lowest that the network has learnt. One network evaluation, or two between
+    levels. Needs only `forward` of the degradation, so that it serves those that are not linear.
 
     Args:
-        level: to restore from; by default from the noise of the measurement.
+        level: to restore from, as it is; by default from the noise and the operator, as above.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
@@ -31,11 +34,10 @@ class OneShot(Solver):
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         prior = cast(RestoringPrior, problem.prior)
         assert problem.y is not None and problem.degradation is not None  # `check` has seen to it
-        noise, top = problem.degradation.noise, prior.process.levels
-        level = self.level or prior.level_near(noise)
-        if not 1 <= level <= top:
-            raise ConfigError(f"one-shot.level is {level}: this prior has the levels 1 to {top}")
-        y = prior.degrade(problem.degradation.embed(problem.y), level, noise=noise, generator=generator)
-        x = prior.restore(y, level, generator=generator)
+        top = prior.process.levels
+        if self.level is not None and not 1 <= self.level <= top:
+            raise ConfigError(f"one-shot.level is {self.level}: this prior has the levels 1 to {top}")
+        std = start_std(prior, problem) if self.level is None else prior.noise(self.level)
+        x = prior.denoise(problem.degradation.embed(problem.y), std, generator=generator)
         callback(1, 1, x)
-        return Solution(x, nfe=1, trace=[{"level": level, **residual(x, problem)}])
+        return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual(x, problem)}])

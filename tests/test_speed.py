@@ -11,6 +11,7 @@ import torch
 from rgmkit_gan.networks.ncsnpp.discriminator import SmallDiscriminator
 from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulated, normalised
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
+from rgmkit_gan.networks.pixel_norm import activated
 from rgmkit_gan.objectives import gradient_penalty, judge, penalise_both
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d, group_norm, silu
@@ -98,6 +99,19 @@ def test_modulation_in_every_precision(dtype, tolerance, layout):
     for got, right in zip(slopes, rights, strict=True):
         assert got.dtype == dtype
         near(got.double(), right, 3 * tolerance)
+
+
+def test_pixel_norm_is_its_definition():
+    h, gamma, beta = draw(3, 8, 4, 5), 1 + draw(3, 8, seed=1), draw(3, 8, seed=2)
+    norm = h * (h.square().mean(1, keepdim=True) + 1e-4).rsqrt()
+    torch.testing.assert_close(activated(h), silu(norm))
+    wanted = silu(gamma[..., None, None] * norm + beta[..., None, None])
+    torch.testing.assert_close(activated(h, gamma, beta), wanted)
+    half = activated(*(part.bfloat16() for part in (h, gamma, beta)))
+    assert half.dtype == torch.bfloat16
+    near(half.double(), wanted, 1e-2)
+    parts = [part.requires_grad_() for part in (h, gamma, beta)]
+    assert gradcheck(activated, parts) and gradcheck(activated, h)
 
 
 @pytest.mark.parametrize("batch", [4, 6, 8, 12])

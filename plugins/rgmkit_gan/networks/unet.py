@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuff
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit_gan.networks.embedding import Correction, first_axis
+from rgmkit_gan.networks.pixel_norm import activated
 from rgmkit_gan.networks.sizes import pad_to_multiple
 
 
@@ -50,15 +51,9 @@ class _Block(nn.Module):
         self.skip = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, h: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.modulate(style)[:, :, None, None].chunk(2, 1)
-        inner = self.first(silu(_pixel_norm(h)))
-        inner = silu(_pixel_norm(inner) * (1 + scale) + shift)
-        return self.skip(h) + self.second(inner)
-
-
-def _pixel_norm(h: Tensor) -> Tensor:
-    """Each pixel's features over their root mean square: a normalisation that stays local."""
-    return h * (h.square().mean(1, keepdim=True) + 1e-4).rsqrt()
+        scale, shift = self.modulate(style).chunk(2, 1)
+        inner = activated(self.first(activated(h)), 1 + scale, shift)
+        return self.second(inner).add_(self.skip(h))
 
 
 @final
@@ -123,7 +118,7 @@ class UNet(nn.Module):
             h = scale(h, style)
         for scale in self.up:
             h = scale(torch.cat([interpolate(h, scale_factor=2.0), skips.pop()], 1), style)
-        u = pixel_shuffle(self.leave(silu(_pixel_norm(h))), self.patch)
+        u = pixel_shuffle(self.leave(activated(h)), self.patch)
         return u[..., :height, :width].to(y.dtype)
 
 
@@ -163,8 +158,9 @@ class _Judge(nn.Module):
         self.skip = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, h: Tensor, style: Tensor) -> Tensor:
-        inner = self.first(leaky_relu(h, 0.2)) + self.level(style)[:, :, None, None]
-        return self.skip(h) + self.second(leaky_relu(inner, 0.2))
+        inner = self.first(leaky_relu(h, 0.2))
+        inner += self.level(style)[:, :, None, None]
+        return self.second(leaky_relu(inner, 0.2)).add_(self.skip(h))
 
 
 @final

@@ -13,8 +13,8 @@ from torch.nn.functional import leaky_relu, pad
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_gan.networks.embedding import first_axis
 from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, conv, dense, joined, sinusoidal
-from rgmkit_gan.networks.ncsnpp.modulation import precise
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
+from rgmkit_gan.networks.rounding import precise
 
 GROUP = 4  # images that are compared with each other
 

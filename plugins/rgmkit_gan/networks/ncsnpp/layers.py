@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from rgmkit.errors import ConfigError
-from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulated, normalised, precise
+from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulated, normalised
 from rgmkit_gan.networks.ncsnpp.resampling import Resampler
+from rgmkit_gan.networks.rounding import precise
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 

@@ -10,12 +10,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import group_norm, silu
 
+from rgmkit_gan.networks.rounding import precise
+
 EPS = 1e-6  # of group normalisation
-
-
-def precise(dtype: torch.dtype) -> torch.dtype:
-    """float32 for half precision, else the same."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def normalised(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:

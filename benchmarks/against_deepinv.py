@@ -1,4 +1,4 @@
-"""What rgmkit adds to deepinv: the same problem by both, A B A B in one run: python benchmarks/against_deepinv.py --json FILE.
+"""What rgmkit adds to deepinv, the same problem by both, A B A B in one run: python benchmarks/against_deepinv.py.
 
 Proximal gradient descent on photographs of 256x256 and 512x512 pixels, blurred and made smaller, with total
 variation and wavelets. A is `rgmkit.restore`, with its own operator for the blur, and for downsampling with
@@ -16,8 +16,6 @@ import argparse
 import json
 import platform
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +24,7 @@ import skimage.data
 import torch
 from rgmkit_blur.kernels import Gaussian
 from rgmkit_deepinv.objects import from_deepinv
+from timing import alternately
 from torch import Tensor
 
 import rgmkit
@@ -78,17 +77,6 @@ def prior_of_deepinv(name: str) -> deepinv.optim.Prior:
     tv = deepinv.optim.TVPrior(def_crit=0, n_it_max=INNER)
     tv.TVModel.tau = 0.03
     return tv
-
-
-def alternately(a: Callable[[], Tensor], b: Callable[[], Tensor], times: int) -> tuple[list[float], list[float]]:
-    """Seconds of each call of A B A B …; both run once before that."""
-    a(), b()
-    seconds: tuple[list[float], list[float]] = [], []
-    for i in range(2 * times):
-        start = time.perf_counter()
-        (a, b)[i % 2]()
-        seconds[i % 2].append(time.perf_counter() - start)
-    return seconds
 
 
 def compare(task: str, prior: str, size: int, times: int) -> Comparison:

@@ -6,8 +6,11 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from rgmkit.cli.app import main
 
 PLUGIN = """
 import rgmkit
@@ -49,3 +52,23 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     for module in set(sys.modules) - before:
         if str(site) in str(getattr(sys.modules[module], "__file__", "")):
             del sys.modules[module]
+
+
+class Ran(NamedTuple):
+    """What a command left: its exit code, and what it printed on stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """The command line, as a user types it: `run("generate", "digits", "-o", path)`."""
+
+    def run(*args: object) -> Ran:
+        with pytest.raises(SystemExit) as exited:
+            main([str(arg) for arg in args])
+        return Ran(exited.value.code, *capsys.readouterr())
+
+    return run

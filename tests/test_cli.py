@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 
 import rgmkit
 from rgmkit import images
-from rgmkit.cli.app import cli, main
+from rgmkit.cli.app import cli
 from rgmkit.cli.reference import _walk, reference
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -32,22 +31,6 @@ class Half(rgmkit.Degradation):
 def rgmkit_components():
     return [rgmkit.Component("degradation", "cli-half", Half, "Half as bright")]
 """
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*args: object) -> Ran:
-        with pytest.raises(SystemExit) as exited:
-            main([str(arg) for arg in args])
-        return Ran(exited.value.code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="module")

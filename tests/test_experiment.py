@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from PIL import Image
 
 import rgmkit
 from rgmkit import images, plugins
-from rgmkit.cli.app import main
 from rgmkit.core.random import Streams
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiment import run as run_grid
@@ -67,22 +65,6 @@ GRID = {
 }
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(capsys):
-    def run(*args: object) -> Ran:
-        with pytest.raises(SystemExit) as exited:
-            main([str(arg) for arg in args])
-        return Ran(exited.value.code, *capsys.readouterr())
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def ops(tmp_path_factory) -> Path:
     """A plugin file; one for all tests, for its names can be given once only."""
@@ -119,9 +101,9 @@ def pictures(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "pictures").iterdir()}
 
 
-def test_a_grid_runs_and_its_tables_say_what_the_cells_say(place, cli):
+def test_a_grid_runs_and_its_tables_say_what_the_cells_say(place, run):
     out = place / "out"
-    ran = cli("run", place / "grid.yaml", "-o", out)
+    ran = run("run", place / "grid.yaml", "-o", out)
     assert ran.code == 0, ran.err
     assert "cell" in ran.err and "measurement" in ran.out and str(out / "report.html") in ran.out
     with (out / "results.csv").open() as file:
@@ -203,7 +185,7 @@ def kept(place: Path, ops: Path | None = None) -> Path:
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGKILL"])
-def test_a_stopped_run_goes_on_where_it_was(place, ops, how, cli, monkeypatch):
+def test_a_stopped_run_goes_on_where_it_was(place, ops, how, run, monkeypatch):
     arguments = ["run", str(kept(place, ops)), "-o", str(place / "out")]
     if how == "SIGKILL":
         env = {**os.environ, "HOW": how, "OMP_NUM_THREADS": "1"}
@@ -211,7 +193,7 @@ def test_a_stopped_run_goes_on_where_it_was(place, ops, how, cli, monkeypatch):
         assert stopped.returncode == -9
     else:
         monkeypatch.setenv("HOW", how)
-        ran = cli(*arguments)
+        ran = run(*arguments)
         assert ran.code == 130
         assert "stopped with 3 of 4 cells done: the same command goes on from there" in ran.err
         monkeypatch.delenv("HOW")
@@ -219,7 +201,7 @@ def test_a_stopped_run_goes_on_where_it_was(place, ops, how, cli, monkeypatch):
     assert len(before) == 3
     (place / "out" / "cells" / ".half.json.1.part").write_text("{")
 
-    assert cli(*arguments).code == 0
+    assert run(*arguments).code == 0
     after = {path.name: path.stat().st_mtime_ns for path in (place / "out" / "cells").iterdir()}
     assert len(after) == 4 and before.items() <= after.items(), "a cell that is done is left alone"
     run_grid(place / "grid.yaml", out=place / "whole", progress=False)
@@ -227,9 +209,9 @@ def test_a_stopped_run_goes_on_where_it_was(place, ops, how, cli, monkeypatch):
     assert pictures(place / "out") == pictures(place / "whole")
 
 
-def test_a_failed_cell_is_recorded_and_tried_again_and_the_rest_goes_on(place, cli, monkeypatch):
+def test_a_failed_cell_is_recorded_and_tried_again_and_the_rest_goes_on(place, run, monkeypatch):
     monkeypatch.setenv("LEAST", "0.5")
-    ran = cli("run", kept(place), "-o", place / "out")
+    ran = run("run", kept(place), "-o", place / "out")
     assert ran.code == 1
     assert "2 of 4 cells failed" in ran.err.splitlines()[-1]
     assert "ZeroDivisionError: too dark" in ran.err.splitlines()[-1]
@@ -241,62 +223,62 @@ def test_a_failed_cell_is_recorded_and_tried_again_and_the_rest_goes_on(place, c
 
     monkeypatch.delenv("LEAST")
     assert (
-        "failed, to do: dark.png, small, kept" in cli("run", place / "grid.yaml", "-o", place / "out", "--dry-run").out
+        "failed, to do: dark.png, small, kept" in run("run", place / "grid.yaml", "-o", place / "out", "--dry-run").out
     )
-    assert cli("run", place / "grid.yaml", "-o", place / "out").code == 0
+    assert run("run", place / "grid.yaml", "-o", place / "out").code == 0
     assert "failed" not in (place / "out" / "results.md").read_text()
 
 
-def test_a_picture_that_vanishes_or_breaks_half_way_costs_its_own_cells_only(place, cli):
+def test_a_picture_that_vanishes_or_breaks_half_way_costs_its_own_cells_only(place, run):
     bright = place / "photos" / "sub" / "bright.png"
     whole = bright.read_bytes()
     bright.write_bytes(whole[:200])  # its header is there: it is found when it is read
-    ran = cli("run", kept(place), "-o", place / "out")
+    ran = run("run", kept(place), "-o", place / "out")
     assert ran.code == 1 and "2 of 4 cells failed" in ran.err and "bright.png cannot be decoded" in ran.err
     bright.unlink()
-    ran = cli("run", place / "grid.yaml", "-o", place / "out")
+    ran = run("run", place / "grid.yaml", "-o", place / "out")
     assert ran.code == 1 and "bright.png does not exist" in ran.err
     bright.write_bytes(whole)
-    assert cli("run", place / "grid.yaml", "-o", place / "out").code == 0
+    assert run("run", place / "grid.yaml", "-o", place / "out").code == 0
     run_grid(place / "grid.yaml", out=place / "whole", progress=False)
     assert lasting(place / "out") == lasting(place / "whole")
 
 
-def test_a_folder_goes_on_with_its_own_grid_only(place, cli):
+def test_a_folder_goes_on_with_its_own_grid_only(place, run):
     out = place / "out"
     grid = kept(place)
-    assert cli("run", grid, "-o", out).code == 0
+    assert run("run", grid, "-o", out).code == 0
     cases = [
         (("--set", "seeds=[1,2]"), "seeds is [1, 2], and was [1]"),
         (("--set", "method.0.solver.gain=2"), "method[0].solver is {use: fragile, gain: 2}, and was fragile"),
         (("--set", "data.grey=true"), "data.grey is true, and was not there"),
     ]
     for more, message in cases:
-        ran = cli("run", grid, "-o", out, *more)
+        ran = run("run", grid, "-o", out, *more)
         assert ran.code == 2 and message in ran.err
     images.write(place / "photos" / "new.png", torch.ones(1, 16, 16))
-    ran = cli("run", grid, "-o", out)
+    ran = run("run", grid, "-o", out)
     assert ran.code == 2 and "new.png, which is new in data" in ran.err
 
     (out / "mine.txt").write_text("mine")
-    assert cli("run", grid, "-o", out, "--overwrite").code == 0
+    assert run("run", grid, "-o", out, "--overwrite").code == 0
     assert len(list((out / "cells").iterdir())) == 6 and (out / "mine.txt").exists()
-    ran = cli("run", grid, "-o", place / "photos", "--overwrite")
+    ran = run("run", grid, "-o", place / "photos", "--overwrite")
     assert ran.code == 2 and "is not empty and holds no run" in ran.err and len(list((place / "photos").iterdir())) == 3
 
 
-def test_report_writes_what_is_there_of_a_run(place, cli):
+def test_report_writes_what_is_there_of_a_run(place, run):
     out = place / "out"
-    assert cli("run", kept(place), "-o", out).code == 0
+    assert run("run", kept(place), "-o", out).code == 0
     page, table = (out / "report.html").read_bytes(), (out / "results.csv").read_bytes()
     for name in ("report.html", "results.csv", "results.md"):
         (out / name).unlink()
-    assert cli("report", out).code == 0
+    assert run("report", out).code == 0
     assert ((out / "report.html").read_bytes(), (out / "results.csv").read_bytes()) == (page, table)
     next((out / "cells").iterdir()).unlink()
-    assert "kept" in cli("report", out).out
+    assert "kept" in run("report", out).out
     assert "1 of 4 cells are not done." in (out / "results.md").read_text()
-    assert "holds no run" in cli("report", place / "photos").err
+    assert "holds no run" in run("report", place / "photos").err
 
 
 def tuned(place: Path, tune: dict, **more) -> Path:
@@ -318,15 +300,15 @@ def evaluations(folder: Path) -> list[dict[str, str]]:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_tuning_finds_a_known_optimum_and_is_not_done_twice(place, cli, monkeypatch):
+def test_tuning_finds_a_known_optimum_and_is_not_done_twice(place, run, monkeypatch):
     grid = tuned(place, {"solver.gain": [0.3, 5]})
     fragile = plugins.load_class("solver", "fragile")
     monkeypatch.setenv("HOW", "SIGTERM")
-    assert cli("run", grid, "-o", place / "out").code == 130
+    assert run("run", grid, "-o", place / "out").code == 130
     first = evaluations(place / "out")
     assert len(first) == 3
     monkeypatch.delenv("HOW")
-    ran = cli("run", grid, "-o", place / "out")
+    ran = run("run", grid, "-o", place / "out")
     assert ran.code == 0 and "at an end" not in ran.err
     rows = evaluations(place / "out")
     assert rows[:3] == first and len(rows) == 16 == len({row["values"] for row in rows})
@@ -345,26 +327,26 @@ def test_tuning_finds_a_known_optimum_and_is_not_done_twice(place, cli, monkeypa
     assert evaluations(place / "whole") == rows and lasting(place / "whole") == lasting(place / "out")
 
 
-def test_a_best_value_at_the_end_of_its_range_is_said(place, cli):
-    ran = cli("run", tuned(place, {"solver.gain": [1.5, 5]}, evaluations=4), "-o", place / "out")
+def test_a_best_value_at_the_end_of_its_range_is_said(place, run):
+    ran = run("run", tuned(place, {"solver.gain": [1.5, 5]}, evaluations=4), "-o", place / "out")
     assert ran.code == 0
     assert "the best solver.gain is at an end of its range, widen it" in ran.err
     assert "solver.gain at an end of the range" in (place / "out" / "results.md").read_text()
-    assert cli("report", place / "out").code == 0
+    assert run("report", place / "out").code == 0
     assert "solver.gain at an end of the range" in (place / "out" / "results.md").read_text()
 
 
-def test_values_that_fail_are_logged_and_a_method_that_cannot_be_tuned_fails_alone(place, cli, monkeypatch):
+def test_values_that_fail_are_logged_and_a_method_that_cannot_be_tuned_fails_alone(place, run, monkeypatch):
     grid = yaml.safe_load(tuned(place, {"solver.gain": [0.5, 2]}, evaluations=4).read_text())
     write(place, {**grid, "method": [*grid["method"], {"solver": "pinv"}]})
     monkeypatch.setenv("LEAST", "2")
-    ran = cli("run", place / "grid.yaml", "-o", place / "out")
+    ran = run("run", place / "grid.yaml", "-o", place / "out")
     assert ran.code == 1 and "2 of 4 cells failed" in ran.err
     assert {row["error"] for row in evaluations(place / "out")} == {"ZeroDivisionError: too dark"}
     found = {record.method: record.error for record in records(place / "out")}
     assert found["pinv"] is None and "solver.gain could be tuned: ZeroDivisionError: too dark" in found["kept"]
     monkeypatch.delenv("LEAST")
-    assert cli("run", place / "grid.yaml", "-o", place / "out").code == 0
+    assert run("run", place / "grid.yaml", "-o", place / "out").code == 0
     assert sum(not row["error"] for row in evaluations(place / "out")) == 4
 
 
@@ -444,9 +426,9 @@ def test_a_model_is_a_method(tmp_path):
     assert [record.method for record in results.records] == ["digits", "digits + pnp-drs:iterations=1"]
 
 
-def test_warnings_become_notes_of_the_cell_and_are_said_once(place, cli):
+def test_warnings_become_notes_of_the_cell_and_are_said_once(place, run):
     grid = {**GRID, "data": {"path": "photos", "crop": 9}, "method": [{"solver": "pinv"}], "degradation": "blur:std=1"}
-    ran = cli("run", write(place, grid), "-o", place / "out")
+    ran = run("run", write(place, grid), "-o", place / "out")
     assert ran.code == 0
     assert all(any("window of 9 pixels" in note for note in record.notes) for record in records(place / "out"))
     assert ran.err.count("window of 9 pixels") == 1
@@ -531,11 +513,11 @@ BAD = [
 
 
 @pytest.mark.parametrize("change, message", BAD, ids=[message[:50] for _, message in BAD])
-def test_a_bad_grid_is_refused_before_anything_runs(place, change, message, cli, monkeypatch):
+def test_a_bad_grid_is_refused_before_anything_runs(place, change, message, run, monkeypatch):
     monkeypatch.chdir(place)
     Path("empty").mkdir()
     images.write("copies/other.png", images.read("photos/dark.png"))
-    ran = cli("run", write(place, {**GRID, **change}).name, "-o", "out")
+    ran = run("run", write(place, {**GRID, **change}).name, "-o", "out")
     assert ran.code == 2 and message in ran.err
     assert len(ran.err.splitlines()) == 1 and not ran.out
     assert not Path("out").exists()

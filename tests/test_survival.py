@@ -18,7 +18,6 @@ import yaml
 from safetensors.torch import load_file
 
 import rgmkit
-from rgmkit.cli.app import main
 from rgmkit.images import write
 from rgmkit.training import loop
 from rgmkit.training.checkpoint import load_last
@@ -153,18 +152,6 @@ def test_killed_before_the_first_checkpoint(tmp_path):
         assert newest(train(POINTS, out, resume=resume)) == 30
 
 
-@pytest.fixture
-def run(capsys):
-    """The command line: exit code and stderr."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as exited:
-            main([str(arg) for arg in args])
-        return exited.value.code, capsys.readouterr().err
-
-    return run
-
-
 def yaml_file(path, config):
     path.write_text(yaml.safe_dump(config))
     return path
@@ -214,7 +201,7 @@ def test_a_run_that_diverges_ends_at_its_last_good_checkpoint(tmp_path, monkeypa
     config = {**POINTS, "training": {**POINTS["training"], "checkpoint_every": 10}}
     spoilt(monkeypatch, at, spoil)
     out = tmp_path / "run"
-    code, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", out, "--device", "cpu")
+    code, _, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", out, "--device", "cpu")
     assert code == 2 and re.search(words, one_line(err)) and f"last good checkpoint, of step {last}" in err, err
     assert load_last(out)["step"] == last and rgmkit.models.info(out)["facts"]["steps"] == last
     assert all(value.isfinite().all() for value in weights(out).values())
@@ -243,13 +230,13 @@ def test_a_full_disk(tmp_path, monkeypatch, run, at):
     try:
         if at < 0:
             fill(None, None)
-        code, err = run("train", config, "-o", out, "--device", "cpu")
+        code, _, err = run("train", config, "-o", out, "--device", "cpu")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert code == 2 and "cannot be written: File too large; training stopped at step" in one_line(err)
     assert checkpoints(out) == kept and not list(out.rglob("*.part"))
     assert ("the last checkpoint is" in err and newest(out) == 10) if kept else "there is no checkpoint yet" in err
-    assert run("train", config, "-o", out, "--device", "cpu", *(["--resume"] if kept else []))[0] == 0
+    assert run("train", config, "-o", out, "--device", "cpu", *(["--resume"] if kept else [])).code == 0
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, run):
@@ -261,7 +248,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, run):
         mkdir(path, *args, **options)
 
     monkeypatch.setattr(Path, "mkdir", sealed)
-    code, err = run(
+    code, _, err = run(
         "train", yaml_file(tmp_path / "a.yaml", POINTS), "-o", tmp_path / "sealed" / "run", "--device", "cpu"
     )
     assert code == 2 and "sealed/run" in one_line(err) and "(Read-only file system): give another folder" in err
@@ -275,7 +262,7 @@ def test_another_configuration_and_other_data(tmp_path, run):
         ({"data": {"use": "digits", "split": "held-back"}}, "another configuration"),
     ]:
         config = {**DIGITS, **change, "training": {**DIGITS["training"], "steps": 2}}
-        code, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", first, "--resume", "--device", "cpu")
+        code, _, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", first, "--resume", "--device", "cpu")
         assert code == 2 and words in one_line(err)
     assert checkpoints(first) == before
 
@@ -302,7 +289,7 @@ def test_pictures_that_cannot_be_trained_on(tmp_path, run):
     ]:
         data = {"use": "folder", "path": folder, "size": size}
         config = yaml_file(tmp_path / "a.yaml", {"data": data, "network": network, "training": numbers})
-        code, err = run("train", config, "-o", tmp_path / "run", "--device", "cpu")
+        code, _, err = run("train", config, "-o", tmp_path / "run", "--device", "cpu")
         if words is None:
             assert code == 0 and rgmkit.load(tmp_path / "run").image_shape == (3, 16, 16), mixed
         else:

@@ -12,13 +12,15 @@ from deepinv.optim import optim_iterators
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import change, kept, progress
+from rgmkit.solvers.measured import change, kept, residual, rms
 from rgmkit_deepinv.terms import Believed, Fidelity, Measured
 
 WITH_NETWORK = 20  # iterations
+LEAST = 0.02  # of a grey value that a step of an explicit prior moves: what is missing moves no faster
 
 
 class Splitting(Solver):
@@ -29,8 +31,8 @@ class Splitting(Solver):
     1e-3. It starts at `embed(y)`, the first guess that the degradation gives; the pseudo-inverse would
     start in amplified noise. An explicit prior without a weight gets the one for this noise and operator.
 
-    With a `RestoringPrior` this is plug and play, see `Believed`: the network draws from the solver's
-    generator, and no objective is minimised.
+    With a `RestoringPrior` this is plug and play: the network takes off noise of std `sqrt(step)`, see
+    `RestoringPrior.denoise`, and draws from the solver's generator; no objective is minimised.
 
     Args:
         iterations: at the most. Default: 20 with a network, 100 (with the prox of the fidelity 50) without.
@@ -44,6 +46,7 @@ class Splitting(Solver):
 
     needs: ClassVar[frozenset[str]] = frozenset({"prox"})
     iteration: ClassVar[type[optim_iterators.OptimIterator]]
+    at_iterates: ClassVar[bool] = False  # whether the gradient of a step is taken at the iterate before it
 
     most: ClassVar[int] = 100
 
@@ -56,41 +59,75 @@ class Splitting(Solver):
         self.step = None if step is None else float(step)
 
     @abstractmethod
-    def _step(self, measured: Measured) -> float:
+    def _step(self, measured: Measured, believed: Believed) -> float:
         """The default step size."""
 
-    def _steps(self, measured: Measured, iterations: int) -> list[float]:
-        """The step size of each iteration, when none is given."""
-        return [self._step(measured)] * iterations
+    def _steps(self, step: float, iterations: int, network: bool) -> list[float]:
+        """The step size of each iteration, from the default one."""
+        return [step] * iterations
 
     def _start(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The variables of deepinv's iteration at the first guess `x`."""
         return x, x
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
-        y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
+        y, degradation, prior = cast(Tensor, problem.y), cast(Degradation, problem.degradation), problem.prior
         measured = Measured(degradation, problem.shape, y)
-        network = "restore" in problem.prior.provides
+        network = isinstance(prior, RestoringPrior)
         iterations = self.iterations or (WITH_NETWORK if network else self.most)
-        steps = [self.step] * iterations if self.step else self._steps(measured, iterations)
-        fidelity, prior = Fidelity(degradation, measured.noise), Believed(problem, measured, generator)
+        fidelity, believed = Fidelity(degradation, measured.noise), Believed(problem, measured, generator)
+        steps = [self.step] * iterations if self.step else []
+        steps = steps or self._steps(self._step(measured, believed), iterations, network)
         iterate = self.iteration(has_cost=False)
         x = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         state: dict[str, Any] = {"est": self._start(x)}
-        trace: list[dict[str, float]] = []
+        trace = _Trace(problem, fidelity if self.at_iterates else None)
         for k, step in enumerate(steps):
             options = {"stepsize": step, "lambda": 1.0, "beta": 1.0, "g_param": None, "a": 3}
-            state = iterate(state, fidelity, prior, options, y, None)
+            state = iterate(state, fidelity, believed, options, y, None)
             before, x = x, kept(done, x, state["est"][0])
-            trace.append(progress(before, x, problem))
-            if not math.isfinite(trace[-1]["change"]):
+            moved = change(before, x)
+            trace.add(x, moved, done)
+            if not bool(moved.isfinite().all()):
                 raise ConfigError(f"{type(self).__name__} diverged with step {step:g}: give a smaller one, or none")
             callback(k + 1, iterations, x)
-            done |= (change(before, x) <= self.tolerance) & (step == steps[-1])
+            done = done | ((moved <= self.tolerance) & (step == steps[-1]))
             if bool(done.all()):
                 break
-        return Solution(x, nfe=len(trace) if network else 0, trace=trace)
+        rows = trace.finished(x)
+        nfe = sum(prior.evaluations(step**0.5) for step in steps[: len(rows)]) if network else 0
+        return Solution(x, nfe=nfe, trace=rows)
+
+
+class _Trace:
+    """A row of each step. An iteration whose gradient is taken at the last iterate tells the residual of that.
+
+    Args:
+        problem: that is solved.
+        fidelity: whose gradient is taken at the iterates; None: each residual takes an application of A.
+    """
+
+    def __init__(self, problem: Problem, fidelity: Fidelity | None) -> None:
+        self.problem, self.fidelity = problem, fidelity
+        self.rows: list[dict[str, float]] = []
+        self.sizes: Tensor | None = None  # residuals of the last iterate but one, of each image
+        self.stopped: Tensor | None = None  # the images that the last iterate left as they were
+
+    def add(self, x: Tensor, moved: Tensor, done: Tensor) -> None:
+        """The row of iterate `x`; images that are `done` had stopped before it."""
+        found = math.nan if self.fidelity else residual(x, self.problem)["residual"]
+        if self.fidelity and self.stopped is not None:
+            sizes = rms(cast(Tensor, self.fidelity.error))
+            self.sizes = sizes if self.sizes is None else sizes.where(~self.stopped, self.sizes)
+            self.rows[-1]["residual"] = float(self.sizes.square().mean().sqrt())
+        self.stopped = done
+        self.rows.append({"residual": found, "change": float(moved.max())})
+
+    def finished(self, x: Tensor) -> list[dict[str, float]]:
+        """The rows, with the residual of the answer `x`."""
+        self.rows[-1] |= residual(x, self.problem)
+        return self.rows
 
 
 @final
@@ -102,8 +139,9 @@ class PGD(Splitting):
     """
 
     iteration = optim_iterators.PGDIteration
+    at_iterates = True
 
-    def _step(self, measured: Measured) -> float:
+    def _step(self, measured: Measured, believed: Believed) -> float:
         return 1.8 * measured.noise**2 / measured.largest
 
 
@@ -116,17 +154,18 @@ class FISTA(Splitting):
 
     iteration = optim_iterators.FISTAIteration
 
-    def _step(self, measured: Measured) -> float:
+    def _step(self, measured: Measured, believed: Believed) -> float:
         return 0.99 * measured.noise**2 / measured.largest
 
 
 class _WithProx(Splitting):
-    """Those that use the fidelity's prox; `noise^2 * min(1 / mean, 1 / noise)` is their step."""
+    """Those that use the fidelity's prox; `max(noise^2 min(1 / mean, 1 / noise), LEAST / weight)` is their step."""
 
     most = 50
 
-    def _step(self, measured: Measured) -> float:
-        return measured.noise**2 * min(1 / measured.mean, 1 / measured.noise)
+    def _step(self, measured: Measured, believed: Believed) -> float:
+        step = measured.noise**2 * min(1 / measured.mean, 1 / measured.noise)
+        return max(step, LEAST / believed.weight) if believed.weight else step
 
 
 @final
@@ -164,6 +203,5 @@ class HQS(_WithProx):
 
     iteration = optim_iterators.HQSIteration
 
-    def _steps(self, measured: Measured, iterations: int) -> list[float]:
-        step = self._step(measured)
-        return np.geomspace(step / 30, 3 * step, iterations)[::-1].tolist()
+    def _steps(self, step: float, iterations: int, network: bool) -> list[float]:
+        return np.geomspace(step if network else step / 30, 3 * step, iterations)[::-1].tolist()

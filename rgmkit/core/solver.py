@@ -151,7 +151,7 @@ class Solver(ABC):
         if self.needs_linear and problem.degradation is not None and not problem.degradation.linear:
             raise IncompatibleError(
                 f"solver {name} needs a linear degradation, and {type(problem.degradation).__name__} is "
-                f"not: use one-shot"
+                f"not: use one-shot with a trained model, such as --prior digits; an explicit prior cannot serve it"
             )
 
 

@@ -65,8 +65,12 @@ def positive(norm: float, degradation: Degradation) -> float:
 def residuals(x: Tensor, problem: Problem) -> Tensor:
     """`|A x - y|` per pixel (root mean square) of each image, (B,)."""
     assert problem.y is not None and problem.degradation is not None  # a problem of restoring
-    error = problem.degradation.A(x) - problem.y
-    return error.abs().square().flatten(1).mean(1).sqrt()
+    return rms(problem.degradation.A(x) - problem.y)
+
+
+def rms(error: Tensor) -> Tensor:
+    """The root mean square of each image, (B,)."""
+    return error.flatten(1).norm(dim=1) / max(1, error[0].numel()) ** 0.5
 
 
 def change(before: Tensor, after: Tensor) -> Tensor:

@@ -164,6 +164,34 @@ def test_a_weight_of_zero_and_no_noise_leave_the_image(photo):
     assert restored(photo, "gaussian-noise:noise=0", "tv:weight=0")[1] > 100
 
 
+def test_the_trace_of_pgd_has_the_residual_of_each_iterate(photo):
+    """It is that of the gradient one step later, for images that have stopped, too."""
+    degradation, seen = rgmkit.degradation("blur:std=1,noise=0.05"), []
+    y = degradation(torch.cat([photo, 0 * photo + 0.5]), generator=seeded(1))
+    applied = []
+    A = degradation.A
+    degradation.A = lambda x: applied.append(1) or A(x)
+    trace = rgmkit.restore(
+        y, degradation, "tv", solver="pgd:tolerance=1e-3,iterations=60,step=0.004",
+        callback=lambda k, of, x: seen.append(float((A(x) - y).square().mean().sqrt())),
+    ).trace  # fmt: skip
+    assert [row["residual"] for row in trace] == pytest.approx(seen, rel=1e-5)
+    assert len(applied) < len(trace) + 6  # one for each step, and a few for the problem
+
+
+@pytest.mark.parametrize("name", ["admm", "drs"])
+def test_what_is_missing_moves_without_noise_too(photo, name):
+    degradation, prior = rgmkit.degradation("inpaint:keep=0.5,noise=0"), rgmkit.prior("tv:weight=150")
+    y = degradation(photo)
+
+    def objective(x):
+        return float(((degradation.A(x) - y) / 1e-3).square().sum() / 2 + prior.value(x).sum())
+
+    found = objective(rgmkit.restore(y, degradation, prior, solver=name).x)
+    least = objective(rgmkit.restore(y, degradation, prior, solver="admm:iterations=300,tolerance=0").x)
+    assert found < least + 0.1 * (objective(degradation.embed(y)) - least)
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_network_is_a_prior_too(name):
     problem = toys.problem(toys.Restorer())

@@ -13,7 +13,7 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import gain, kept, noise_of, progress, settled
+from rgmkit.solvers.measured import gain, kept, noise_of, progress, settled, start_std
 
 SHARE, LOSS = 0.07, -1 / 3  # of the default weight: its factor, and the power of the operator's gain
 
@@ -29,23 +29,23 @@ class PnPDRS(Solver):
     more of the measurement's noise; its numbers, alpha .05, weight 10, 40 iterations for super-resolution and
     alpha .5, weight 5, 20 iterations, two levels for colour, are for noiseless measurements and one network.
 
-    The defaults follow the problem: the level whose noise is nearest to that of the measurement, and
-    `weight = .07 gain^(-1/3) (noise_1 / noise)^2`, where noise_1 is the noise of level 1 on [0, 1] images and
-    gain the mean squared singular value of A: what an operator leaves has to count for what it loses. Both
-    numbers, alpha and the iterations were chosen on training digits. The noise of the first guess counts as
-    part of the level's.
+    By default `G(R_j(x), …)` is the answer `D(x, std)` of `RestoringPrior.denoise`, with no noise added, and
+    std^2 = noise^2 + (1 - gain) noise_1^2, the weight `.07 gain^(-1/3) (std / noise)^2`: noise_1 is the noise of level 1
+    on [0, 1] images and gain the mean squared singular value of A, at most 1. What an operator loses counts as
+    noise of level 1, and what it leaves has to count for what it loses. Alpha, the factors and the iterations were
+    chosen on training digits.
 
     An image is done when `|A u - y|` has reached the noise, per pixel, and u changes by no more than
-    `tolerance |u|`. Where the measurement has all the noise of the level, the residual alone decides: to go on
-    is to take off noise that is no longer there. An image that is done stays as it is, whatever the others of the
-    batch need.
+    `tolerance |u|`. Where nothing is lost, the first answer is the last: to go on is to take off noise that is no
+    longer there. An image that is done stays as it is, whatever the others of the batch need.
 
     Args:
         alpha: how far to go towards the network's answer in the end, above 0 to 1.
         weight: of the fidelity in the prox.
-        iterations: of the outer loop, at the most; NFE = iterations * levels.
-        levels: the number of levels T_r gone through in each iteration.
-        tolerance: of the change in one iteration; 0 to run all of them where the noise is below the level's.
+        iterations: of the outer loop, at the most.
+        levels: the number of levels T_r gone through in each iteration, their noise added, as in the paper; that of
+            the first guess counts as part of the level's. Default: D as above.
+        tolerance: of the change in one iteration; 0 to run all of them where something is lost.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
@@ -70,36 +70,42 @@ class PnPDRS(Solver):
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
-        y, noise = cast(Tensor, problem.y), degradation.noise
-        top = self._top(prior, noise)
-        weight = self.weight or self._weight(prior, degradation, problem)
+        y, noise, levels = cast(Tensor, problem.y), degradation.noise, self._levels(prior)
+        std = prior.noise(levels[0]) if levels else start_std(prior, problem)
+        weight = self.weight or self._weight(prior.noise(1) if levels else std, degradation, problem)
+        one = not levels and math.isclose(std, noise_of(degradation))  # nothing is lost
+        most = 1 if one else self.iterations
         x = answer = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
-        for i in range(self.iterations):
+        for i in range(most):
             alpha, fresh = max(self.alpha, 1 / (i + 1)), noise if i == 0 else 0.0
-            for j in range(top, 0, -1):
-                y_j = prior.degrade(x, j, noise=fresh if j == top else 0, generator=generator)
-                u = x.lerp(prior.restore(y_j, j, generator=generator), alpha)
+            for j in levels or [0]:
+                if j:
+                    y_j = prior.degrade(x, j, noise=fresh if j == levels[0] else 0, generator=generator)
+                    v = prior.restore(y_j, j, generator=generator)
+                else:
+                    v = prior.denoise(x, std, generator=generator)
+                u = x.lerp(v, alpha)
                 x = x + degradation.prox(2 * u - x, y, weight) - u
             before, answer = answer, kept(done, answer, u)
             trace.append(progress(before, answer, problem))
-            callback(i + 1, self.iterations, answer)
-            done |= settled(before, answer, problem, math.inf if noise >= prior.noise(top) else self.tolerance)
+            callback(i + 1, most, answer)
+            done |= settled(before, answer, problem, self.tolerance)
             if bool(done.all()):
                 break
-        return Solution(answer, nfe=len(trace) * top, trace=trace)
+        return Solution(answer, nfe=len(trace) * (len(levels) or prior.evaluations(std)), trace=trace)
 
-    def _weight(self, prior: RestoringPrior, degradation: Degradation, problem: Problem) -> float:
+    def _weight(self, std: float, degradation: Degradation, problem: Problem) -> float:
         """The default weight."""
         share = SHARE * gain(degradation, problem.shape, cast(Tensor, problem.y)) ** LOSS
-        return share * (prior.noise(1) / noise_of(degradation)) ** 2
+        return share * (std / noise_of(degradation)) ** 2
 
-    def _top(self, prior: RestoringPrior, noise: float) -> int:
-        """The level that each iteration starts at."""
+    def _levels(self, prior: RestoringPrior) -> list[int]:
+        """The levels of each iteration; none for the denoiser of any noise."""
         most = prior.process.levels
         if self.levels is None:
-            return prior.level_near(noise)
+            return []
         if not 1 <= self.levels <= most:
             raise ConfigError(f"pnp-drs.levels is {self.levels}: this prior has the levels 1 to {most}")
-        return self.levels
+        return list(range(self.levels, 0, -1))

@@ -12,7 +12,7 @@ from deepinv.optim import optim_iterators
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
@@ -96,8 +96,15 @@ class Splitting(Solver):
             if bool(done.all()):
                 break
         rows = trace.finished(x)
-        nfe = sum(prior.evaluations(step**0.5) for step in steps[: len(rows)]) if network else 0
+        nfe = _evaluations(prior, steps[: len(rows)])
         return Solution(x, nfe=nfe, trace=rows)
+
+
+def _evaluations(prior: Prior, steps: list[float]) -> int:
+    """Network evaluations of these proximal steps."""
+    if not isinstance(prior, RestoringPrior):
+        return 0
+    return sum(prior.evaluations(math.sqrt(step)) for step in steps)
 
 
 class _Trace:

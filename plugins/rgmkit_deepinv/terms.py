@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+
 from deepinv import optim
 from torch import Tensor
 

@@ -118,9 +118,9 @@ class RestoringPrior(Prior):
         added**: to add what `x` lacks of the level's loses up to 2 dB on digits. With noise_s that of level s
         (`noise`), the answers are mixed:
 
-            noise_s <= std <= noise_{s+1}:  G_s + w (G_{s+1} - G_s),  w = log(std / noise_s) / log(noise_{s+1} / noise_s)
-            std <= noise_1:                 x + w (G_1 - x),          w = 1.1 r / (r + .1),  r = (std / noise_1)^2
-            std >= noise_T:                 G_T
+            std <= noise_1:    x + w (G_1 - x),          w = 1.1 r / (r + .1),  r = (std / noise_1)^2
+            between s and s+1: G_s + w (G_{s+1} - G_s),  w = log(std / noise_s) / log(noise_{s+1} / noise_s)
+            std >= noise_T:    G_T
 
         Below level 1, where the network would take off more than there is, `x` and its answer have the weights of
         the inverse variances of their errors, that of the network taken to be `.1 noise_1^2`. So `D(x, 0) = x`,

@@ -30,8 +30,8 @@ class PnPDRS(Solver):
     alpha .5, weight 5, 20 iterations, two levels for colour, are for noiseless measurements and one network.
 
     By default `G(R_j(x), …)` is the answer `D(x, std)` of `RestoringPrior.denoise`, with no noise added, and
-    std^2 = noise^2 + (1 - gain) noise_1^2, the weight `.07 gain^(-1/3) (std / noise)^2`: noise_1 is the noise of level 1
-    on [0, 1] images and gain the mean squared singular value of A, at most 1. What an operator loses counts as
+    std^2 = noise^2 + (1 - gain) noise_1^2, the weight `.07 gain^(-1/3) (std / noise)^2`: noise_1 is the noise of
+    level 1 on [0, 1] images and gain the mean squared singular value of A, at most 1. What an operator loses counts as
     noise of level 1, and what it leaves has to count for what it loses. Alpha, the factors and the iterations were
     chosen on training digits.
 

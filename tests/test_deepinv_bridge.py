@@ -106,7 +106,7 @@ def test_what_an_operator_does_not_tell_is_asked_for():
 
 
 def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
-    y = images(1, 1, 16, 16)
+    y = images(1, 1, 12, 12)
     for prior in [
         deepinv.optim.TVPrior(n_it_max=10),
         deepinv.optim.L1Prior(),
@@ -115,7 +115,7 @@ def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
         deepinv.models.BM3D(),  # holds a Python module, which cannot be copied
     ]:
         attributes = dict(vars(prior))
-        x = rgmkit.restore(y, "gaussian-noise:noise=0.1", prior, solver="pgd:iterations=2").x
+        x = rgmkit.restore(y, "gaussian-noise:noise=0.1", prior, solver="pgd:iterations=1").x
         assert x.shape == y.shape and not torch.equal(x, y)
         assert all(vars(prior)[key] is value for key, value in attributes.items())
     with pytest.raises(IncompatibleError, match=r"RED is no deepinv.*its denoiser, prior.denoiser, is one"):
@@ -352,13 +352,13 @@ def methods(denoiser, noise, norm):
     yield "ADMM", deepinv.optim.ADMM(**common, stepsize=1 / norm), {}
     yield "DPIR", deepinv.optim.DPIR(sigma=noise, denoiser=denoiser), {}
     yield "DiffPIR", deepinv.sampling.DiffPIR(denoiser, l2, sigma=noise, max_iter=15, lambda_=2.0, zeta=0.5), {}
-    dps = deepinv.sampling.DPS(denoiser, num_steps=40, weight=4.0, guidance="annealed")
-    yield "DPS", dps, {"x_init": (4, 1, 16, 16)}
+    dps = deepinv.sampling.DPS(denoiser, num_steps=30, weight=4.0, guidance="annealed")
+    yield "DPS", dps, {"x_init": (2, 1, 16, 16)}
 
 
 @pytest.mark.parametrize("spec", ["blur:std=1,noise=0.05", "downsample:factor=2,noise=0.05"])
 def test_the_denoiser_runs_in_deepinvs_methods(digits, model, spec):
-    degradation, truth = rgmkit.degradation(spec), digits[:4]
+    degradation, truth = rgmkit.degradation(spec), digits[:2]
     physics, y = degradation.to_deepinv((1, 16, 16)), degradation(truth, generator=seeded(1))
     before, norm = quality(degradation.embed(y), truth), float(physics.compute_sqnorm(truth, verbose=False))
     with torch.random.fork_rng():
@@ -368,7 +368,7 @@ def test_the_denoiser_runs_in_deepinvs_methods(digits, model, spec):
             assert quality(x, truth) > before + 2, (name, quality(x, truth), before)
 
 
-@pytest.mark.parametrize("solver", ["deepinv.DPIR", "deepinv.DiffPIR", "deepinv.DPS:iterations=30"])
+@pytest.mark.parametrize("solver", ["deepinv.DPIR", "deepinv.DiffPIR", "deepinv.DPS:iterations=20"])
 def test_a_model_restores_by_deepinvs_methods(digits, model, solver):
     degradation, seen = rgmkit.degradation("blur:std=1,noise=0.05"), []
     y, truth = degradation(digits[:2], generator=seeded(1)), digits[:2]

@@ -73,11 +73,15 @@ def as_prior(prior: Any) -> Prior:
 
 
 def default_solver(prior: Prior, degradation: Degradation) -> Solver:
-    """The solver that fits: `cascade`, `one-shot`, `pgd` for a prior that is no network, `pinv` for none."""
+    """The solver that fits.
+
+    `pinv` without a prior; `admm` with one that is no network, or `pgd` where the prox of the degradation takes
+    iterations; `cascade` with a network, or `one-shot` where the degradation is not linear.
+    """
     if isinstance(prior, NoPrior):
         return build("solver", "pinv")
     if not isinstance(prior, RestoringPrior):
-        return build("solver", "pgd")
+        return build("solver", "admm" if degradation.linear and degradation.closed_prox else "pgd")
     return build("solver", "cascade" if degradation.linear else "one-shot")
 
 

@@ -53,8 +53,8 @@ def restore(
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
             the folder of a model. None: only the measurement counts.
         solver: an object, a name or a spec. Default: `cascade` with a network, `one-shot` when the
-            degradation is not linear, proximal gradient descent, `pgd`, with an explicit prior, and the
-            pseudo-inverse, `pinv`, without one.
+            degradation is not linear; with an explicit prior `admm`, or `pgd` where the prox of the
+            degradation takes iterations; the pseudo-inverse, `pinv`, without a prior.
         seed: of everything that the solver draws.
         samples: how many restorations of each image to draw, with other auxiliary variables z and noise each;
             the first is the one without `samples`. `Solution.x` is their mean, `Solution.std` the standard

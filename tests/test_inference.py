@@ -7,6 +7,7 @@ import pytest
 import torch
 from analytic import GaussianRestorer, Trainable
 
+import rgmkit
 from rgmkit.arguments import as_prior, default_solver, moved
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
@@ -189,9 +190,12 @@ def test_default_solvers():
             (GaussianRestorer(), Identity()),
             (GaussianRestorer(), Square()),
             (Anything(), Identity()),
+            (Anything(), rgmkit.degradation("blur")),
+            (Anything(), rgmkit.degradation("blur", boundary="reflect")),
+            (Anything(), rgmkit.degradation("downsample").at(0.5)),
         ]
     ]
-    assert names == ["Cascade", "OneShot", "PGD"]
+    assert names == ["Cascade", "OneShot", "PGD", "ADMM", "PGD", "PGD"]
 
 
 def test_names_specs_and_models():

@@ -150,7 +150,7 @@ def test_samples_come_in_the_layout_that_was_asked_with(form, network):
 def test_a_method_that_draws_nothing_says_so(photo):
     y = avg_pool2d(photo, 8)
     solution = rgmkit.restore(y, "blur:std=1,noise=0.05", "tikhonov", samples=3)
-    assert solution.notes == ("PGD draws nothing with this prior: the 3 samples are all the same",)
+    assert solution.notes == ("ADMM draws nothing with this prior: the 3 samples are all the same",)
     assert float(solution.std.abs().max()) == 0 and torch.equal(solution.samples[2], solution.x)
     for wrong in (0, -2):
         with pytest.raises(ConfigError, match=f"samples is {wrong}: give 1 or more"):

@@ -76,6 +76,11 @@ class Convolution(Degradation, ABC):
         K = self._transfer(y)
         return self._multiply(y, K.conj() * reciprocal(K.abs().square()))
 
+    @property
+    def closed_prox(self) -> bool:
+        """With a circular boundary."""
+        return self.boundary == "circular"
+
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """`F^-1 [(F z + gamma conj(K) F y) / (1 + gamma |K|^2)]` with a circular boundary."""
         if self.boundary != "circular":

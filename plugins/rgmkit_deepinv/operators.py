@@ -160,8 +160,9 @@ class MRI(Operated):
         raise _untold("deepinv.MRI")
 
     @property
-    def _decomposed(self) -> bool:
-        return False  # deepinv's singular vectors are those of complex images
+    def closed_prox(self) -> bool:
+        """No: deepinv's singular vectors are those of complex images."""
+        return False
 
 
 @final

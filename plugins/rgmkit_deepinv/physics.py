@@ -100,13 +100,18 @@ class Operated(Degradation):
 
     def pinv(self, y: Tensor) -> Tensor:
         """The operator's `A_dagger` if its singular values are known, conjugate gradients if not."""
-        return self._own(self.physics.A_dagger, y) if self._decomposed else super().pinv(y)
+        return self._own(self.physics.A_dagger, y) if self.closed_prox else super().pinv(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """The operator's `prox_l2` if its singular values are known, conjugate gradients if not."""
-        if self._decomposed:
+        if self.closed_prox:
             return self._own(lambda z, y: self.physics.prox_l2(z, y, per_image(gamma, z)), z, y)
         return super().prox(z, y, gamma)
+
+    @property
+    def closed_prox(self) -> bool:
+        """Whether the operator's singular values are known."""
+        return isinstance(self.physics, DecomposablePhysics)
 
     def embed(self, y: Tensor) -> Tensor:
         """The measurement, or its scaled back-projection."""
@@ -118,10 +123,6 @@ class Operated(Degradation):
         noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)
         gain = max(float(seen.abs().square().sum()) / even.numel() for seen in (white, self.A(noise)))
         return self.adjoint(y) / gain
-
-    @property
-    def _decomposed(self) -> bool:
-        return isinstance(self.physics, DecomposablePhysics)
 
     def _own(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """`method` of the operator in its precision."""

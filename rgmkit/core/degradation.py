@@ -93,6 +93,11 @@ class Degradation(nn.Module, ABC):
         """A first guess in the shape of the image. Default: the measurement itself."""
         return y
 
+    @property
+    def closed_prox(self) -> bool:
+        """Whether `prox` costs no iterations, so that a solver may call it in every step. Default: it is overridden."""
+        return type(self).prox is not Degradation.prox
+
     def estimate_noise(self, y: Tensor) -> float:
         """The noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
 

@@ -6,14 +6,14 @@ import bisect
 import itertools
 import re
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import BinaryIO, final
 
 import torch
 from torch import Tensor
 
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError
-from rgmkit.training.data.pictures import PictureFiles
+from rgmkit.training.data.pictures import Channels, Crop, PictureFiles
 from rgmkit.training.data.tar import Tar
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -29,15 +29,17 @@ class Archive(PictureFiles):
 
     Args:
         path: the archive.
-        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+        size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
         DataError: for a file that is missing, cut off, no tar archive, or without pictures, or for its pictures, as in
             a folder.
     """
 
-    def __init__(self, *, path: Path, **crops: Any) -> None:
-        super().__init__(**crops)
+    def __init__(
+        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: bool = False
+    ) -> None:
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.tar = Tar(path)
         # By name, as a folder: the order of an archive depends on who made it.
         self._order_of_names = sorted(range(len(self.tar)), key=self.tar.name)
@@ -67,14 +69,24 @@ class Shards(PictureFiles):
         path: the shards: "train-{000..099}.tar", "train-*.tar", or one archive.
         ending: of the pictures, where a sample has several files: "jpg", "input.png". Default: all PNG, JPEG and TIFF.
         window: pictures that are shuffled among each other; some thousands, more if neighbours are alike.
-        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+        size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
         DataError: if there are no such shards, or one cannot be read; for its pictures, as in a folder.
     """
 
-    def __init__(self, *, path: Path, ending: str | None = None, window: int = 10_000, **crops: Any) -> None:
-        super().__init__(**crops)
+    def __init__(
+        self,
+        *,
+        path: Path,
+        ending: str | None = None,
+        window: int = 10_000,
+        size: int,
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
+        flip: bool = False,
+    ) -> None:
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         if window < 1:
             raise ConfigError(f"window is {window}: give a number of pictures, 1 or more")
         self.window = window

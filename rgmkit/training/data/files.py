@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import BinaryIO, final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from rgmkit.errors import DataError
 from rgmkit.images import read
 from rgmkit.layout import unpack
 from rgmkit.training.data.base import FiniteData
-from rgmkit.training.data.pictures import ENDINGS, PictureFiles, outside
+from rgmkit.training.data.pictures import ENDINGS, Channels, Crop, PictureFiles, outside
 
 
 @final
@@ -27,7 +27,7 @@ class Folder(PictureFiles):
 
     Args:
         path: the folder.
-        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+        size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
         DataError: for a missing or an empty folder, a picture smaller than the crop, floats outside [0, 1], or
@@ -42,8 +42,10 @@ class Folder(PictureFiles):
     torch.Size([5, 3, 16, 16])
     """
 
-    def __init__(self, *, path: Path, **crops: Any) -> None:
-        super().__init__(**crops)
+    def __init__(
+        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: bool = False
+    ) -> None:
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.files = _pictures(path)
         self.check_sizes()
 

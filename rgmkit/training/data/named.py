@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from rgmkit.errors import ConfigError, DataError
-from rgmkit.training.data.pictures import Pictures
+from rgmkit.training.data.pictures import Channels, Crop, Pictures
 
 
 class _Items(Pictures):
@@ -56,7 +56,7 @@ class Torchvision(_Items):
         root: the folder of its files.
         options: further arguments of its constructor, such as {split: train} or {train: true}.
         download: load the files from the network if they are missing, where torchvision can.
-        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+        size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
         ConfigError: for another name or option.
@@ -74,9 +74,12 @@ class Torchvision(_Items):
         root: Path | None = None,
         options: Mapping[str, Any] | None = None,
         download: bool = False,
-        **crops: Any,
+        size: int,
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
+        flip: bool = False,
     ) -> None:
-        super().__init__(**crops)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         from torchvision import datasets
 
         if name not in datasets.__all__:
@@ -108,7 +111,7 @@ class HuggingFace(_Items):
         split: part of the data set.
         column: which holds the pictures.
         options: further arguments of load_dataset, such as {data_dir: pictures} or {revision: …}.
-        crops: `size`, `channels`, `crop` and `flip`, see `Pictures`.
+        size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
         ConfigError: if the package `datasets` is missing, or there is no such column.
@@ -122,9 +125,12 @@ class HuggingFace(_Items):
         split: str = "train",
         column: str = "image",
         options: Mapping[str, Any] | None = None,
-        **crops: Any,
+        size: int,
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
+        flip: bool = False,
     ) -> None:
-        super().__init__(**crops)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         if not find_spec("datasets"):
             raise ConfigError("data sets of Hugging Face need the package datasets: pip install 'rgmkit[data]'")
         import datasets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeAlias
 
 import torch
 from PIL import Image
@@ -19,6 +19,9 @@ from rgmkit.training.data.base import FiniteData
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 MEMORY = 2**30  # bytes of decoded pictures that are kept
 MOST_BROKEN = 0.01  # of the pictures of a data set
+
+Channels: TypeAlias = Literal["grey", "rgb"]
+Crop: TypeAlias = Literal["centre", "random"]
 
 
 class Pictures(FiniteData):
@@ -38,8 +41,8 @@ class Pictures(FiniteData):
         self,
         *,
         size: int,
-        channels: Literal["grey", "rgb"] = "rgb",
-        crop: Literal["centre", "random"] = "centre",
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
         flip: bool = False,
     ) -> None:
         super().__init__(flip=flip)

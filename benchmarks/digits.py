@@ -14,7 +14,7 @@ import platform
 from pathlib import Path
 
 import rgmkit
-from rgmkit.demo.main import TASKS
+from rgmkit.demo.main import TASKS, TV_SOLVER
 from rgmkit.metrics import psnr
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.finish import measure
@@ -29,7 +29,7 @@ def restorations(prior: rgmkit.RestoringPrior) -> dict[str, dict[str, float]]:
     for task in TASKS:
         degradation = rgmkit.degradation(task.degradation)
         y = degradation(truth, generator=rgmkit.Streams(0, range(len(truth))))
-        answers = {"before": degradation.embed(y), "tv": rgmkit.restore(y, degradation, task.tv).x}
+        answers = {"before": degradation.embed(y), "tv": rgmkit.restore(y, degradation, task.tv, solver=TV_SOLVER).x}
         answers |= {name: rgmkit.restore(y, degradation, prior, solver=name).x for name in SOLVERS}
         table[task.title] = {name: float(psnr(x.clamp(0, 1), truth).mean()) for name, x in answers.items()}
     return table

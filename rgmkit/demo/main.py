@@ -102,7 +102,8 @@ def attempt(task: Task, network: Prior, truth: Tensor) -> Row:
     degradation: Degradation = build("degradation", task.degradation)
     y = degradation(truth, generator=Streams(SEED, range(len(truth))))
     learned = restore(y, degradation, network, seed=SEED)
-    images = [x.clamp(0, 1) for x in (degradation.embed(y), restore(y, degradation, task.tv, solver=TV_SOLVER).x, learned.x)]
+    smooth = restore(y, degradation, task.tv, solver=TV_SOLVER)
+    images = [x.clamp(0, 1) for x in (degradation.embed(y), smooth.x, learned.x)]
     before, tv, net = (float(psnr(x, truth).mean()) for x in images)
     names = (
         f"measured: PSNR {before:.1f} dB",

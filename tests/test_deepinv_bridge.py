@@ -445,3 +445,15 @@ def test_deepinvs_own_tests_pass(exported, spec, test):
     function = getattr(exported, test)
     given = {"name": spec, "device": "cpu", "rng": seeded(0), "verbose": False, "implicit_backward_solver": True}
     function(**{name: given[name] for name in function.__code__.co_varnames[: function.__code__.co_argcount]})
+
+
+def test_holes_and_total_variation_of_deepinv_are_those_of_rgmkit():
+    x = images(2, 3, 24, 20)
+    mask = (images(3, 24, 20, seed=1) > 0.5).float()  # of each channel its own
+    holes = deepinv.physics.Inpainting(img_size=(3, 24, 20), mask=mask, noise_model=deepinv.physics.GaussianNoise(0.02))
+    first = from_deepinv(holes).embed(mask * x)
+    assert torch.equal(mask * first, mask * x) and float(first[(mask == 0).expand_as(first)].min()) > 0
+    y = mask * x
+    as_it_is = rgmkit.restore(y, holes, deepinv.optim.TVPrior(), solver="admm:iterations=5").x
+    by_name = rgmkit.restore(y, holes, "tv", solver="admm:iterations=5").x
+    assert torch.equal(as_it_is, by_name)

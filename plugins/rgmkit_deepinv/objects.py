@@ -18,13 +18,15 @@ from rgmkit.core.random import Randomness
 from rgmkit.errors import IncompatibleError
 from rgmkit_deepinv.copying import copied
 from rgmkit_deepinv.physics import Physics, unwrapped
+from rgmkit_deepinv.priors import TV
 
 
 def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     """A deepinv operator as a degradation, or a deepinv prior or denoiser as a prior; `thing` is never changed.
 
     `options` are those of `Physics` (image_shape, noise) and of `Explicit` (weight). An operator that
-    `Degradation.to_deepinv` made becomes again what it was made of.
+    `Degradation.to_deepinv` made becomes again what it was made of, and a `TVPrior` without a weight the prior `tv`,
+    which takes its weight from the noise; other priors have the weight 1.
 
     Raises:
         IncompatibleError: for anything else.
@@ -37,6 +39,8 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
         return (None if options else unwrapped(thing)) or Physics(physics=thing, **options)
     if isinstance(thing, optim.PnP):
         return Denoising(denoiser=thing.denoiser, **options)
+    if type(thing) is optim.TVPrior and not options:
+        return TV()
     if isinstance(thing, optim.Prior) and thing.explicit_prior:
         return Explicit(prior=thing, **options)
     if isinstance(thing, Denoiser):

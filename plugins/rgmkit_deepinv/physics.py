@@ -9,6 +9,7 @@ from typing import Any, final
 
 import torch
 from deepinv.physics import DecomposablePhysics, GaussianNoise, LinearPhysics, StackedLinearPhysics, ZeroNoise
+from rgmkit_inpaint.fill import fill
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
@@ -114,10 +115,12 @@ class Operated(Degradation):
         return isinstance(self.physics, DecomposablePhysics)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The measurement, or its scaled back-projection."""
+        """The measurement, its holes filled if it is a picture with holes, or its scaled back-projection."""
         shape = self.image_shape(tuple(y.shape))
         even = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
         white = self.A(even)
+        if tuple(y.shape) == shape and bool((white == 0).any()) and bool(((white == 0) | (white == 1)).all()):
+            return fill(y, white == 1)
         if tuple(y.shape) == shape and not white.is_complex() and white.min() >= -0.01 and white.max() <= 1.01:
             return y
         noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)

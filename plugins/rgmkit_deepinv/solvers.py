@@ -20,6 +20,7 @@ from rgmkit.solvers.measured import change, kept, residual, rms
 from rgmkit_deepinv.terms import Believed, Fidelity, Measured
 
 WITH_NETWORK = 20  # iterations
+FAR = 20  # times the tolerance: a last step this long is worth a note
 LEAST = 0.02  # of a grey value that a step of an explicit prior moves: what is missing moves no faster
 
 
@@ -97,7 +98,12 @@ class Splitting(Solver):
                 break
         rows = trace.finished(x)
         nfe = _evaluations(prior, steps[: len(rows)])
-        return Solution(x, nfe=nfe, trace=rows)
+        far = not network and self.iterations is None and float(moved.max()) > FAR * self.tolerance > 0
+        return Solution(x, nfe=nfe, trace=rows, notes=(_unfinished(len(rows), float(moved.max())),) if far else ())
+
+
+def _unfinished(steps: int, moved: float) -> str:
+    return f"still on its way after {steps} iterations, the last changed the image by {moved:.1e} of itself: give more"
 
 
 def _evaluations(prior: Prior, steps: list[float]) -> int:

@@ -16,7 +16,7 @@ from rgmkit.cli.common import (
     say,
     seed_option,
 )
-from rgmkit.cli.files import check_output, cropped, is_picture, npy, write_bytes
+from rgmkit.cli.files import check_apart, check_output, cropped, is_picture, npy, write_bytes
 from rgmkit.errors import DataError
 
 
@@ -52,6 +52,7 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     from rgmkit.core.random import Streams
 
     images.check_target(out)
+    check_apart(out, image)
     operator = build("degradation", degradation)
     picture, note = cropped(images.read(image), operator)
     for line in (*picture.notes, *([note] if note else [])):

@@ -32,6 +32,12 @@ def check_output(path: Path, endings: tuple[str, ...]) -> None:
     check_place(path)
 
 
+def check_apart(out: Path, image: Path) -> None:
+    """Raise a ConfigError if the answer would take the place of the picture that it is made of."""
+    if out.resolve() == image.resolve():
+        raise ConfigError(f"{out} is the picture itself: name another file with -o")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """The file `path`, whole or not at all."""
     with written_aside(path) as part:

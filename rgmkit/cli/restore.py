@@ -21,7 +21,7 @@ from rgmkit.cli.common import (
     seed_option,
     solver_option,
 )
-from rgmkit.cli.files import check_storable, cropped, is_picture, npy, read_measurement, write_bytes
+from rgmkit.cli.files import check_apart, check_storable, cropped, is_picture, npy, read_measurement, write_bytes
 from rgmkit.cli.outcome import figures, report, std_path, write_std
 from rgmkit.errors import AccuracyWarning, IncompatibleError
 
@@ -96,6 +96,7 @@ def command(
 
     for target in [out] if samples is None else [out, std_path(out)]:
         images.check_target(target)
+        check_apart(target, image)
     operator = build("degradation", degradation)
     measured = read_measurement(image)
     check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -176,11 +175,6 @@ class RestoringPrior(Prior):
     def noises(self) -> Tensor:
         """`noise` of the levels 1 … T, (T,)."""
         return self.scale * (self.process.sigma_by_level / self.process.a_by_level)[1:]
-
-    def level_near(self, noise: float) -> int:
-        """The level whose noise is nearest to that of an image with noise of this std, in ratio."""
-        distance = {s: abs(math.log(self.noise(s) / max(noise, 1e-6))) for s in range(1, self.process.levels + 1)}
-        return min(distance, key=distance.__getitem__)
 
     def _level(self, level: int | Tensor, like: Tensor) -> Tensor:
         return level if isinstance(level, Tensor) else self.process.full_level(level, like)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -48,26 +46,27 @@ def as_prior(prior: Any) -> Prior:
     """A prior from an object, a name, a spec, or a model: a shipped name or a folder.
 
     A `Denoiser`, `PnP` or explicit `Prior` of deepinv will do, too; a copy of it is used.
-    A string is a model when it is a folder, when a shipped one has that name, or when its first part
-    holds a path separator; any other names a component.
+    A name is a model when it is a folder, when a shipped one has it, or when it holds a path separator; any other
+    names a component. A model takes the options of `rgmkit.load`: "digits:dtype=bf16".
     """
     from rgmkit import models
+    from rgmkit.model_spec import model_spec
 
-    if not isinstance(prior, (str, Path)):
+    model = model_spec(prior)
+    if model is not None:
+        return model.load()
+    if not isinstance(prior, str):
         return build("prior", _native(prior))
-    name = str(prior).partition(":")[0]
-    if isinstance(prior, Path) or os.path.isdir(prior) or prior in models.shipped() or "/" in name or "\\" in name:
-        return models.load(prior)
     spec, known = parse_spec(prior), ", ".join(models.shipped()) or "none"
     try:
         options = options_of(plugins.load_class("prior", spec.name))
     except PluginError as error:
-        if any(component.name == name for component in plugins.found("prior")):
+        if any(component.name == spec.name for component in plugins.found("prior")):
             raise
         raise PluginError(f"{error}; models: {known}, or a folder ./NAME") from error
     if "network" in options and options["network"].required and "network" not in spec.options:
         raise ConfigError(
-            f"prior {name!r} is a network: give a trained one, a shipped model ({known}) or a model folder"
+            f"prior {spec.name!r} is a network: give a trained one, a shipped model ({known}) or a model folder"
         )
     return build("prior", spec)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from rgmkit.core.random import Streams, randn
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
 from rgmkit.inference import generate, generate_batches, restore
+from rgmkit.model_spec import model_spec
 
 
 class Identity(Degradation):
@@ -212,6 +215,19 @@ def test_names_specs_and_models():
         as_prior("gan:center=0")
     with pytest.raises(ConfigError):
         restore(y, 3, "tv")
+
+
+def test_a_model_takes_the_options_of_load(tmp_path, monkeypatch):
+    shutil.copytree(Path(rgmkit.__file__).parent / "shipped" / "digits", tmp_path / "mine")
+    half = rgmkit.generate(rgmkit.load("digits", dtype="bf16"), 2)
+    monkeypatch.chdir(tmp_path)
+    for asked in ("digits:dtype=bf16", "./mine:dtype=bf16", {"use": "mine", "dtype": "bf16"}):
+        assert rgmkit.generate(asked, 2).equal(half)
+    assert model_spec("mine:dtype=bf16", Path("elsewhere")) is None
+    with pytest.raises(ConfigError, match=r"'digits': did you mean 'dtype'\?"):
+        as_prior("digits:dtpye=bf16")
+    with pytest.raises(ConfigError, match=r"prior is an object of class dict_keys: give a prior"):
+        as_prior({}.keys())
 
 
 @pytest.mark.parametrize("x", [ints(np.uint8, 5, 7), torch.zeros(1, 1, 5, 7, dtype=torch.uint8)], ids=["array", "ints"])

@@ -31,7 +31,7 @@ def test_numbers_are_the_published_ones(name):
     settings = make(Settings, config["training"])
     assert (type(process).__name__, process.levels) == (kind, levels) and process.a_by_level[-1] < 0.01
     assert (settings.fidelity, objective.gamma, objective.interval) == weights and type(objective).__name__ == "KL"
-    assert (settings.lr, settings.critic_lr, settings.lr * settings.lr_final) == pytest.approx((1.6e-4, 1e-4, 1e-5))
+    assert (settings.lr, settings.critic_lr, settings.lr_end) == pytest.approx((1.6e-4, 1e-4, 1e-5))
     assert (settings.betas, settings.ema, settings.batch) == ((0.5, 0.9), 0.9999, 256)
     assert settings.spread == 0 and settings.final_steps == 0 and config["data"]["flip"] is True
     assert "NOT RUN" in (EXAMPLES / f"{name}.yaml").read_text()

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 import rgmkit
 from rgmkit.core.random import seeded
+from rgmkit.errors import ConfigError
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
 from rgmkit.training.draws import stratified_levels
@@ -173,6 +174,16 @@ def test_learning_rate_restarts_for_the_final_steps(tmp_path):
     rates = [1e-2 * schedule.lr_lambdas[0](step) for step in range(31)]
     assert rates[0] == pytest.approx(1e-2) and rates[10] == pytest.approx(5e-3) and rates[19] < 1e-4
     assert rates[20] == pytest.approx(1e-3) and rates[25] == pytest.approx(5e-4) and rates[30] == pytest.approx(0)
+
+
+def test_both_learning_rates_end_where_they_are_told_to(tmp_path):
+    config = {**POINTS, "training": {"steps": 30, "lr": 1e-2, "critic_lr": 4e-3, "lr_end": 1e-3}}
+    run = set_up(config, folder=tmp_path, device=torch.device("cpu"))
+    for start, schedule in zip((4e-3, 1e-2), sorted(run.schedules, key=lambda s: s.base_lrs), strict=True):
+        rates = [start * schedule.lr_lambdas[0](step) for step in (0, 15, 30)]
+        assert rates == pytest.approx([start, (start + 1e-3) / 2, 1e-3])
+    with pytest.raises(ConfigError, match=r"lr_end is 0\.005, more than critic_lr, 0\.004"):
+        set_up({**config, "training": {**config["training"], "lr_end": 5e-3}}, folder=tmp_path, device=run.device)
 
 
 def test_every_example_once_per_epoch():

@@ -43,6 +43,7 @@ DEFAULT = Path("samples.png")
         "rgmkit generate digits -n 1000 -o digits.npz --seed 1",
         "accelerate launch --num_processes 2 -m rgmkit generate digits -n 50000 -o digits.npz",
         "rgmkit generate runs/gmm -n 10000 -o points.png",
+        "rgmkit generate runs/faces:dtype=bf16 -n 1000 -o faces.npz",
     ),
 )
 @click.argument("model")
@@ -63,7 +64,8 @@ DEFAULT = Path("samples.png")
 def command(
     model: str, count: int, asked: Path | None, seed: int, solver: str | None, batch: int | None, device: str | None
 ) -> None:
-    """Generate N images, or points, with the trained network MODEL: a shipped model or a model folder.
+    """Generate N images, or points, with the trained network MODEL: a shipped model or a model folder, which may be
+    followed by options of its evaluation, :dtype=bf16 or :compile=true.
 
     The images depend on the seed only, not on how many are made at a time. Points of a toy model are drawn
     as a scatter plot, or stored as `points`, float32 (N, 2), in an .npz file, which is written as they are made.

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 @click.option(
     "--prior",
     metavar="PRIOR",
-    help="A prior (SPEC), a shipped model, or a model folder. [default: none, and the pseudo-inverse as the solver]",
+    help="A prior (SPEC), a shipped model, or a model folder, which takes :dtype=bf16 and :compile=true. "
+    "[default: none, and the pseudo-inverse as the solver]",
 )
 @solver_option
 @click.option(

@@ -156,7 +156,9 @@ def _from_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
 def _passed(kind: str, value: Any, path: str) -> Any:
     if isinstance(value, _base(kind)):
         return value
-    raise ConfigError(f"{path} is {value!r}: give a {kind}, its name, or a mapping with 'use: name'")
+    plain = value is None or isinstance(value, (bool, int, float, list, tuple))
+    words = repr(value) if plain else f"an object of class {type(value).__name__}"  # whose repr may have many lines
+    raise ConfigError(f"{path} is {words}: give a {kind}, its name, or a mapping with 'use: name'")
 
 
 def _base(kind: str) -> type:
@@ -174,9 +176,10 @@ def _kind_of(base: type) -> str | None:
 
 def _unknown(where: str, name: str, valid: list[str], what: str) -> str:
     near = difflib.get_close_matches(name, valid, 1)
-    options = f"its options are {', '.join(valid)}" if valid else "it has none"
+    if not valid:
+        return f"{where} is not an option of {what}, which has none"
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{where} is not an option of {what}: {hint}({options})"
+    return f"{where} is not an option of {what}: {hint}(its options are {', '.join(valid)})"
 
 
 def _join(path: str, name: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rgmkit import models, plugins
+from rgmkit import plugins
 from rgmkit.arguments import as_prior
 from rgmkit.config import Spec, build, make, options_of, override, parse_spec
 from rgmkit.core.prior import Prior
@@ -18,6 +18,7 @@ from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, RgmkitError
 from rgmkit.experiment.plain import label_of
 from rgmkit.experiment.search import Number, Values, number
+from rgmkit.model_spec import model_spec
 from rgmkit.names import nearest
 
 PARTS = ("prior", "solver")
@@ -101,10 +102,13 @@ class Method:
         return self._built[key]
 
     def _prior(self, spec: Any) -> Prior:
+        model = model_spec(spec, self.folder)
+        if model is not None:
+            return model.load()
         if isinstance(spec, Mapping):
             prior: Prior = build("prior", spec, path="prior", folder=self.folder)
             return prior
-        return as_prior(_model(spec, self.folder) or spec)
+        return as_prior(spec)
 
     def _solver(self, spec: Any) -> Solver:
         solver: Solver = build("solver", spec, path="solver", folder=self.folder)
@@ -148,8 +152,9 @@ def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: 
     spec = specs[part]
     if spec is None:
         raise ConfigError(f"{path}.{name}: the method has no {part}, give it one")
-    if part == "prior" and _model(spec, folder):
-        raise ConfigError(f"{path}.{name}: {spec} is a trained model and has no options to tune: tune the solver's")
+    if part == "prior" and model_spec(spec, folder):
+        model = label_of(spec)
+        raise ConfigError(f"{path}.{name}: {model} is a trained model and has no options to tune: tune the solver's")
     if not isinstance(spec, (str, Mapping)):
         raise ConfigError(f"{path}.{name}: the {part} is an object and has no options here: give it by its name")
     used = parse_spec(spec).name if isinstance(spec, str) else spec.get("use")
@@ -166,17 +171,6 @@ def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: 
 def _with(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:
     """The specs with the values of tuned numbers in them."""
     return override(specs, [f"{name}={json.dumps(value)}" for name, value in values.items()])
-
-
-def _model(spec: Any, folder: Path) -> str | Path | None:
-    """The model that a prior's spec names, a folder relative to `folder`; None if it names a component."""
-    if not isinstance(spec, (str, Path)):
-        return None
-    name = str(spec)
-    if name in models.shipped() and not (folder / name).is_dir():
-        return name
-    is_path = isinstance(spec, Path) or "/" in name.partition(":")[0] or "\\" in name.partition(":")[0]
-    return folder / spec if is_path or (folder / name).is_dir() else None
 
 
 def tuned_text(values: Values) -> str:

@@ -17,7 +17,7 @@ class Settings:
         batch: examples per step.
         lr: learning rate of the restorer (Adam).
         critic_lr: learning rate of the critic; `lr` if not given.
-        lr_final: where the cosine ends, as a share of the start.
+        lr_end: where the cosine of both learning rates ends.
         betas: of both Adams.
         ema: decay of the averaged weights, which are the ones that are saved (shorter at the start).
         fidelity: weight lambda of the fidelity term.
@@ -44,7 +44,7 @@ class Settings:
     batch: int = 64
     lr: float = 1e-3
     critic_lr: float | None = None
-    lr_final: float = 0.0
+    lr_end: float = 0.0
     betas: tuple[float, float] = (0.0, 0.99)
     ema: float = 0.999
     fidelity: float = 1e-3
@@ -66,10 +66,15 @@ class Settings:
         for name in ("steps", "batch", "accumulate", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
-        weights = ("lr", "fidelity", "critic_limit", "final_lr")
+        weights = ("lr_end", "fidelity", "critic_limit", "final_lr")
         for name in (*weights, "checkpoint_minutes", "preview_every", "final_steps"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+        for name, rate in (("lr", self.lr), ("critic_lr", self.lr if self.critic_lr is None else self.critic_lr)):
+            if not rate > 0:
+                raise ConfigError(f"{name} is {rate:g}: give a learning rate above 0, such as 1e-3")
+            if self.lr_end > rate:
+                raise ConfigError(f"lr_end is {self.lr_end:g}, more than {name}, {rate:g}: give a lower end")
         if self.final_steps >= self.steps:
             raise ConfigError(f"final_steps is {self.final_steps} of {self.steps} steps: give fewer")
         if not 0 <= self.spread <= 1:

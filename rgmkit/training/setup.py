@@ -185,12 +185,12 @@ def _adam(module: nn.Module, lr: float, settings: Settings) -> torch.optim.Optim
 
 
 def _cosine(optimizer: torch.optim.Optimizer, settings: Settings) -> LambdaLR:
-    final, steps, last = settings.lr_final, settings.steps - settings.final_steps, settings.final_steps
-    restart = settings.final_lr / optimizer.defaults["lr"] if last else 0.0
+    steps, last, start = settings.steps - settings.final_steps, settings.final_steps, optimizer.defaults["lr"]
+    end, restart = settings.lr_end / start, settings.final_lr / start
 
     def share(step: int) -> float:
         if step < steps or not last:
-            return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+            return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
         return restart * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2
 
     return LambdaLR(optimizer, share)

@@ -1,4 +1,4 @@
-"""A model as it is asked for in place of a prior: `runs/faces`, `digits:dtype=bf16`, `{use: runs/faces, dtype: bf16}`."""
+"""A model as it is asked for: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`."""
 
 from __future__ import annotations
 

@@ -99,17 +99,21 @@ def report(title: str, given: argparse.Namespace, seconds: tuple[list[float], li
     for key, value in extra.items():
         print(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
     if given.json:
-        machine = {
-            "platform": platform.platform(), "processor": _processor(given.device), "cores": os.cpu_count(),
-            "torch": torch.__version__, "load": os.getloadavg(),
-        }  # fmt: skip
         options = {key: value for key, value in vars(given).items() if key != "json"}
         content = {
-            "benchmark": title, "machine": machine, "options": options, "ratio": medians[0] / medians[1],
+            "benchmark": title, "machine": machine(given.device), "options": options, "ratio": medians[0] / medians[1],
             "images_per_second": rates, "median_seconds": medians, "seconds": seconds, "peak_bf16_flops": half,
             "share_of_peak": share, **figures,
         }  # fmt: skip
         given.json.write_text(json.dumps(content, indent=2))
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Where the figures come from."""
+    return {
+        "platform": platform.platform(), "processor": _processor(device), "cores": os.cpu_count(),
+        "torch": torch.__version__, "load": os.getloadavg(),
+    }  # fmt: skip
 
 
 def _processor(device: str) -> str:

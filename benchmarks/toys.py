@@ -1,24 +1,37 @@
-"""Train the toys on several seeds and score 10,000 samples of each: python benchmarks/toys.py --json toys.json.
+"""Train the toys on several seeds, score 10,000 samples of each, and time their steps: python benchmarks/toys.py.
 
-The seconds are those of the training loop, without set-up and scoring.
+The seconds are those of the training loop, without set-up and scoring. The ratio is that of the published training
+step, see benchmarks/train_step.py, and rgmkit's, on the networks and the batch of the toy, both with the objective kl:
+A B A B in one run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import statistics
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import torch
+from timing import alternately, machine
+from train_step import Published
 
 import rgmkit
 from rgmkit.card import read_card
-from rgmkit.config import build
+from rgmkit.config import build, override, read_yaml
+from rgmkit.training.loop import train_step
+from rgmkit.training.setup import set_up
 
 CONFIGS = Path(__file__).parent.parent / "examples" / "toys"
+STEPS = 100  # that are timed together
+
+Row = dict[str, float]
 
 
-def measure(name: str, seed: int, overrides: list[str]) -> dict[str, float]:
+def measure(name: str, seed: int, overrides: list[str]) -> Row:
     """Seconds of training, and the score of 10,000 samples."""
     with tempfile.TemporaryDirectory() as folder:
         changes = [f"seed={seed}", "training.preview_every=0", *overrides]
@@ -29,26 +42,62 @@ def measure(name: str, seed: int, overrides: list[str]) -> dict[str, float]:
     return {"seed": seed, "steps": card["steps"], "seconds": card["seconds"], **score}
 
 
+def step_seconds(name: str, overrides: list[str], times: int) -> tuple[list[float], list[float]]:
+    """Seconds of as many published steps and of rgmkit's, in turn."""
+    config = override(read_yaml(CONFIGS / f"{name}.yaml"), [*overrides, "objective=kl"])
+    run = set_up(config, folder=CONFIGS, device=torch.device("cpu"))
+    batch, published = run.data.batch(run.settings.batch, seed=run.seed, step=0), Published(run)
+    run.step = 1  # without the lazy penalty
+
+    def theirs() -> None:
+        for _ in range(STEPS):
+            published.step(batch)
+
+    def ours() -> None:
+        for _ in range(STEPS):
+            train_step(run, batch)
+
+    torch.set_num_threads(run.settings.threads or torch.get_num_threads())
+    return alternately(theirs, ours, times)
+
+
+def medians(rows: Iterable[Row]) -> Row:
+    """The median of each figure over the seeds."""
+    columns = list(rows)
+    return {key: statistics.median(row[key] for row in columns) for key in columns[0] if key != "seed"}
+
+
 def main() -> None:
-    """Print a row per toy and seed, and write them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a row per toy and seed, their medians and the ratio of the steps, and write all as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("toys", nargs="*", default=["gmm", "gaussian25", "checkerboard"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--times", type=int, default=5, help=f"measurements of {STEPS} steps of each side")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    print(f"{'toy':<14}{'seed':>5}{'steps':>7}{'seconds':>9}{'modes':>9}{'inside':>9}")
-    results: dict[str, list[dict[str, float]]] = {}
+    form = "{:<14}{:>7}{:>7}{:>9}{:>9}{:>9}"
+    print(form.format("toy", "seed", "steps", "seconds", "modes", "inside"))
+
+    def line(name: str, seed: Any, row: Row) -> None:
+        found = f"{row['modes']:g}/{row['of']:g}"
+        print(form.format(name, seed, f"{row['steps']:g}", f"{row['seconds']:.1f}", found, f"{row['inside']:.4f}"))
+
+    results: dict[str, Any] = {}
     for name in given.toys:
+        rows = []
         for seed in range(given.seeds):
-            row = measure(name, seed, given.overrides)
-            results.setdefault(name, []).append(row)
-            found = f"{row['modes']}/{row['of']}"
-            print(
-                f"{name:<14}{seed:>5}{row['steps']:>7}{row['seconds']:>9.1f}{found:>9}{row['inside']:>9.4f}", flush=True
-            )
+            rows.append(measure(name, seed, given.overrides))
+            line(name, seed, rows[-1])
+        line(name, "median", medians(rows))
+        seconds = step_seconds(name, given.overrides, given.times)
+        theirs, ours = (statistics.median(side) / STEPS for side in seconds)
+        print(f"{name}: a step {1e3 * theirs:.2f} ms as published, {1e3 * ours:.2f} ms: ratio {theirs / ours:.2f}")
+        results[name] = {
+            "seeds": rows, "median": medians(rows), "step_seconds": seconds, "ratio": theirs / ours,
+        }  # fmt: skip
     if given.json:
-        given.json.write_text(json.dumps({"machine": platform.platform(), "results": results}, indent=2))
+        given.json.write_text(json.dumps({"machine": machine(), "steps": STEPS, "results": results}, indent=2))
 
 
 if __name__ == "__main__":

@@ -46,14 +46,15 @@ class Published:
         self.network, self.critic = (copy.deepcopy(part) for part in (run.network, run.critic))
         for part in (self.network, self.critic):
             part.to(memory_format=torch.contiguous_format)
-        self.process, self.average = run.process, [p.detach().clone() for p in self.network.parameters()]
+        self.process, self.data = run.process, run.data
+        self.average = [p.detach().clone() for p in self.network.parameters()]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1.6e-4, betas=(0.5, 0.9))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=1e-4, betas=(0.5, 0.9))
         self.generator = seeded(run.seed)
 
     def step(self, x: Tensor) -> None:
         """One step of the critic and one of the restorer."""
-        x = 2 * x - 1
+        x = (x - self.data.center) / self.data.scale
 
         # The critic: real, then fake.
         self.critic.requires_grad_(True)

@@ -10,6 +10,7 @@ import torch
 
 import rgmkit
 from rgmkit.config import build, make, read_yaml
+from rgmkit.core.random import seeded
 from rgmkit.images import write
 from rgmkit.training.settings import Settings
 
@@ -44,6 +45,32 @@ def test_networks_have_the_published_sizes(name):
     with torch.device("meta"):
         networks = [build("network", config[part], image_shape=(3, side, side)) for part in ("network", "critic")]
     assert tuple(sum(weight.numel() for weight in network.parameters()) for network in networks) == sizes
+
+
+def test_first_weights_are_drawn_as_published():
+    """Uniform, of variance 1 / fan out in styles and discriminators, 2 / (both fans) elsewhere; answers near zero."""
+    shape = {"image_shape": (3, 32, 32)}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        restorer = build("network", "ncsnpp:width=32,style=64,latent=30", **shape)
+        small, large = (build("network", f"ncsnpp-{size}discriminator:width=16", **shape) for size in ("", "large-"))
+    t, z = torch.arange(4), torch.randn(4, 30, generator=seeded(0))
+    y = torch.randn(4, 3, 32, 32, generator=seeded(1))
+    assert restorer(y, t, z).abs().max() < 1e-3 and small(y, t).abs().max() < 1e-3
+    expected = [
+        (restorer.z_transform[1], 1 / 64),
+        (restorer.all_modules[3].GroupNorm_0.style, 1 / 64),
+        (restorer.all_modules[0], 2 / (32 + 128)),
+        (restorer.all_modules[3].Conv_0, 2 / (9 * 64)),
+        (small.conv3.conv1[0], 1 / (9 * 128)),
+        (small.conv3.skip[0], 1 / 128),
+        (small.end_linear, 1.0),
+        (small.final_conv, 1e-10 / (9 * 128)),
+        (large.final_conv, 1 / (9 * 128)),
+    ]
+    for layer, variance in expected:
+        assert layer.weight.var().item() == pytest.approx(variance, rel=0.2)
+        assert layer.weight.abs().max() <= (3 * variance) ** 0.5
 
 
 @recipes

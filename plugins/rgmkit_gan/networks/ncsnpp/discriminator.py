@@ -12,7 +12,7 @@ from torch.nn.functional import leaky_relu, pad
 
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_gan.networks.embedding import first_axis
-from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, conv, dense, joined, sinusoidal
+from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, joined, sinusoidal, started_by_outputs
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
 from rgmkit_gan.networks.rounding import precise
 
@@ -22,6 +22,16 @@ GROUP = 4  # images that are compared with each other
 def act(h: Tensor) -> Tensor:
     """The activation of the discriminators."""
     return leaky_relu(h, 0.2)
+
+
+def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
+    """A convolution that keeps the size."""
+    return started_by_outputs(nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias), gain=gain)
+
+
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """A dense layer."""
+    return started_by_outputs(nn.Linear(inputs, outputs))
 
 
 class _Level(nn.Module):
@@ -84,6 +94,7 @@ class _Discriminator(nn.Module, ABC):
     compares_batch = True  # real and fake images are judged apart
     group = GROUP  # which several processes, and accumulated parts, keep whole
     blocks: ClassVar[tuple[tuple[int, bool], ...]]  # channels over `width`, and whether the resolution is halved
+    last_gain: ClassVar[float] = 1.0  # of the last convolution at the start
 
     def __init__(self, *, image_shape: tuple[int, ...], width: int = 64, embedding: int = 256) -> None:
         super().__init__()
@@ -97,7 +108,7 @@ class _Discriminator(nn.Module, ABC):
             block = _Judge(inputs * width, multiplier * width, level=embedding, fir=FIR() if halves else None)
             self.add_module(f"conv{i}", block)
             inputs = multiplier
-        self.final_conv = conv(inputs * width + 1, inputs * width)
+        self.final_conv = conv(inputs * width + 1, inputs * width, gain=self.last_gain)
         self.end_linear = dense(inputs * width, 1)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
@@ -137,6 +148,7 @@ class SmallDiscriminator(_Discriminator):
     """
 
     blocks = ((2, False), (4, True), (8, True), (8, True))
+    last_gain = NEARLY_ZERO
 
 
 @final

@@ -19,9 +19,9 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 NEARLY_ZERO = 1e-5  # gain of the layers that end a branch: at the start, a block is its skip
 
 
-def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
     """A convolution that keeps the size, started as `started` says."""
-    return started(nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias), gain=gain)
+    return started(nn.Conv2d(inputs, outputs, size, padding=size // 2), gain=gain)
 
 
 def dense(inputs: int, outputs: int) -> nn.Linear:
@@ -32,6 +32,18 @@ def dense(inputs: int, outputs: int) -> nn.Linear:
 def started(layer: Layer, *, gain: float = 1.0) -> Layer:
     """`layer` with uniform weights of variance `2 gain^2 / (fan in + fan out)`, no bias (Glorot and Bengio 2010)."""
     nn.init.xavier_uniform_(layer.weight, gain)
+    return _unbiased(layer)
+
+
+def started_by_outputs(layer: Layer, *, gain: float = 1.0) -> Layer:
+    """`layer` with uniform weights of variance `gain^2 / fan out`, no bias: the start of styles and discriminators."""
+    nn.init.kaiming_uniform_(layer.weight, mode="fan_out", nonlinearity="linear")
+    with torch.no_grad():
+        layer.weight *= gain
+    return _unbiased(layer)
+
+
+def _unbiased(layer: Layer) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
@@ -81,7 +93,7 @@ class AdaptiveGroupNorm(nn.Module):
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
-        self.groups, self.style = groups(channels), dense(style, 2 * channels)
+        self.groups, self.style = groups(channels), started_by_outputs(nn.Linear(style, 2 * channels))
         with torch.no_grad():
             self.style.bias[:channels] = 1
 

@@ -13,6 +13,7 @@ from torch.nn.functional import silu
 from rgmkit.errors import ConfigError
 from rgmkit_gan.networks.embedding import first_axis
 from rgmkit_gan.networks.ncsnpp.layers import (
+    NEARLY_ZERO,
     Attention,
     Block,
     DownBlock,
@@ -24,6 +25,7 @@ from rgmkit_gan.networks.ncsnpp.layers import (
     groups,
     joined,
     sinusoidal,
+    started_by_outputs,
 )
 from rgmkit_gan.networks.ncsnpp.modulation import EPS
 from rgmkit_gan.networks.ncsnpp.published import read_weights
@@ -89,9 +91,9 @@ class NCSNpp(nn.Module):
         block = {"level": 4 * width, "style": style, "dropout": dropout, "resampler": RESAMPLERS[resampling]()}
         widths = [width * m for m in multipliers]
         self.all_modules = nn.ModuleList(self._layers(channels, widths, block))
-        mapping: list[nn.Module] = [PixelNorm(), dense(latent, style), nn.SiLU()]
+        mapping: list[nn.Module] = [PixelNorm(), started_by_outputs(nn.Linear(latent, style)), nn.SiLU()]
         for _ in range(style_layers):
-            mapping += [dense(style, style), nn.SiLU()]
+            mapping += [started_by_outputs(nn.Linear(style, style)), nn.SiLU()]
         self.z_transform = nn.Sequential(*mapping)
 
     def _layers(self, channels: int, widths: list[int], options: dict[str, Any]) -> Iterator[nn.Module]:
@@ -123,7 +125,7 @@ class NCSNpp(nn.Module):
                 yield Attention(h)
             if i:
                 yield UpBlock(h, h, **options)
-        yield from (nn.GroupNorm(groups(h), h, eps=EPS), conv(h, channels))
+        yield from (nn.GroupNorm(groups(h), h, eps=EPS), conv(h, channels, gain=NEARLY_ZERO))
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Clean images from images `y` (B, C, H, W) of level t + 1; `z` is (B, latent)."""

@@ -13,6 +13,7 @@ import torch
 import yaml
 from rgmkit_gan.networks.ncsnpp.discriminator import SmallDiscriminator
 from rgmkit_gan.networks.ncsnpp.restorer import NCSNpp
+from safetensors.torch import save_file
 
 import rgmkit
 from rgmkit.cli import main
@@ -114,12 +115,14 @@ def test_a_published_network_answers_as_published(tmp_path):
     torch.testing.assert_close(x, archive["output"], rtol=0, atol=1e-5)
 
 
-def content(original, **more):
+RUN = {"forward_name": "ddpm", "num_timesteps": 4, "image_size": 16, "discrete_type": "original", "centered": True}
+
+
+def content(original, *, run=RUN, **more):
     """What a training keeps: options, the network under DataParallel, the discriminator, the optimisers."""
     state = torch.nn.DataParallel(original).state_dict()
     critic = SmallDiscriminator(image_shape=(3, 16, 16), width=4, embedding=8).state_dict()
-    run = argparse.Namespace(num_timesteps=4, image_size=16)
-    return {"epoch": 7, "args": run, "netG_dict": state, "netD_dict": critic, **more}
+    return {"epoch": 7, "args": argparse.Namespace(**run), "netG_dict": state, "netD_dict": critic, **more}
 
 
 def test_forms_of_a_checkpoint_on_the_command_line(tmp_path, capsys):
@@ -128,8 +131,11 @@ def test_forms_of_a_checkpoint_on_the_command_line(tmp_path, capsys):
     forms = {
         "bare": original.state_dict(),
         "parallel": torch.nn.DataParallel(original).state_dict(),
+        "compiled": {f"_orig_mod.{name}": weight for name, weight in original.state_dict().items()},
+        "double": original.double().state_dict(),
         "content": content(original, optimizerG={"state": moments, "param_groups": []}),
     }
+    original.float()
     for name, form in forms.items():
         file, out = saved(tmp_path / f"{name}.pth", form), tmp_path / name
         run("convert", file, "-o", out, *GIVEN)
@@ -154,6 +160,39 @@ def test_averages_in_the_state_of_the_optimiser_are_taken(tmp_path):
     assert "moving averages" in facts["weights"] and same(rgmkit.load(tmp_path / "m"), averaged)
 
 
+def test_the_options_of_the_training_tell_the_rest(tmp_path, capsys):
+    original = network()
+    run("convert", saved(tmp_path / "content.pth", content(original)), "-o", tmp_path / "m")
+    prior = rgmkit.load(tmp_path / "m")
+    assert same(prior, original) and prior.image_shape == (3, 16, 16)
+    assert (type(prior.process).__name__, prior.process.levels) == ("GaussianProcess", 4)
+    assert rgmkit.models.info(tmp_path / "m")["facts"]["process"] == "gaussian:levels=4, by the options in the file"
+    multiscale = saved(tmp_path / "sr.pth", content(original, run={**RUN, "forward_name": "sr", "num_timesteps": 7}))
+    convert(multiscale, tmp_path / "sr")
+    assert rgmkit.load(tmp_path / "sr").process.levels == 7
+    capsys.readouterr()
+    run("convert", multiscale, "-o", tmp_path / "asked", "--process", "gaussian:levels=4", "--image-size", 32)
+    said = capsys.readouterr().err
+    assert "trained with the process multiscale:levels=7" in said and "on images of side 16" in said
+    unlike = saved(tmp_path / "unlike.pth", content(original, run={**RUN, "not_use_tanh": True}))
+    run("convert", unlike, "-o", tmp_path / "none", code=2)
+    assert "trained with not_use_tanh=True" in capsys.readouterr().err
+    other = saved(tmp_path / "other.pth", content(original, run={**RUN, "discrete_type": "square"}))
+    run("convert", other, "-o", tmp_path / "none", code=2)
+    said = capsys.readouterr().err
+    assert "--process" in said and "--image-size" not in said and not (tmp_path / "none").exists()
+
+
+def test_safetensors(tmp_path, capsys):
+    original, file = network(), tmp_path / "netG.safetensors"
+    save_file(original.state_dict(), file)
+    run("convert", file, "-o", tmp_path / "m", *GIVEN)
+    assert same(rgmkit.load(tmp_path / "m"), original)
+    file.write_bytes(file.read_bytes()[:99])
+    run("convert", file, "-o", tmp_path / "n", *GIVEN, code=2)
+    assert "as a safetensors file" in capsys.readouterr().err
+
+
 def test_several_restorers_in_one_file(tmp_path, capsys):
     one, two = network(), network()
     with torch.no_grad():
@@ -165,6 +204,8 @@ def test_several_restorers_in_one_file(tmp_path, capsys):
     assert "no state dict 'net'" in capsys.readouterr().err
     run("convert", file, "-o", tmp_path / "m", *GIVEN, "--entry", "netG_ema")
     assert same(rgmkit.load(tmp_path / "m"), two)
+    run("convert", saved(file, one.state_dict()), "-o", tmp_path / "n", *GIVEN, "--entry", "netG", code=2)
+    assert "leave out --entry" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_said_with_its_likely_value(tmp_path, capsys):
@@ -183,6 +224,8 @@ def test_what_is_missing_is_said_with_its_likely_value(tmp_path, capsys):
     assert "--image-size" in printed and "--process" not in printed
     run("convert", file, "-o", tmp_path / "m", "--process", "gaussian:level=4", "--image-size", 32, code=2)
     assert "did you mean 'levels'" in capsys.readouterr().err
+    with pytest.raises(rgmkit.ConfigError, match="image_size is 0"):
+        convert(file, tmp_path / "m", process="gaussian", image_size=0)
     assert not (tmp_path / "m").exists()
 
 

@@ -1,4 +1,4 @@
-"""Weights in PyTorch files of others. Nothing in a file is executed."""
+"""Weights in PyTorch and safetensors files of others. Nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,17 @@ BARE = ""  # the entry of a file that is a state dict itself
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """One network's weights in a file, under their names without `module.`.
+    """One network's weights in a file, under their names without the prefixes of wrappers.
 
     Attributes:
         weights: by name.
         averaged: their moving averages, where the state of an optimiser beside them holds these.
+        options: of the training, where an `argparse.Namespace` beside them holds these.
     """
 
     weights: dict[str, Tensor]
     averaged: dict[str, Tensor] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path) -> dict[str, Stored]:
@@ -54,7 +56,8 @@ def read_checkpoint(path: Path) -> dict[str, Stored]:
     )
     if not found:
         raise CheckpointError(f"{path} holds no state dict: give a file of torch.save(network.state_dict(), FILE)")
-    return {entry: Stored(_bare_names(state), _averages(content, state)) for entry, state in found.items()}
+    options = next((vars(value) for value in content.values() if isinstance(value, argparse.Namespace)), {})
+    return {entry: Stored(_bare_names(state), _averages(content, state), options) for entry, state in found.items()}
 
 
 def sha256(path: Path) -> str:
@@ -67,12 +70,16 @@ def sha256(path: Path) -> str:
 
 
 def _load(path: Path) -> Any:
+    from safetensors.torch import load_file
+
     if not path.is_file():
         problem = "is a folder: give a checkpoint file in it" if path.is_dir() else "does not exist"
         raise CheckpointError(f"{path} {problem}")
     with path.open("rb") as file, _namespaces(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old formats; what is wrong is said below
         try:
+            if path.suffix == ".safetensors":
+                return load_file(path)
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file may raise anything
             raise _unreadable(path, error) from error
@@ -83,11 +90,11 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if refused:
         return CheckpointError(
             f"{path} holds the Python object {refused[1]} beside weights, which could run any code when it is "
-            f"read: where you trust the file, save its weights alone, torch.save(network.state_dict(), FILE)"
+            f"read: where you trust the file, read it with torch.load(FILE, weights_only=False) and save the weights "
+            f"alone, torch.save(network.state_dict(), FILE)"
         )
-    return CheckpointError(
-        f"{path} cannot be read as a PyTorch checkpoint: it is cut off, or something else; copy it again"
-    )
+    kind = "safetensors file" if path.suffix == ".safetensors" else "PyTorch checkpoint"
+    return CheckpointError(f"{path} cannot be read as a {kind}: it is cut off, or something else; copy it again")
 
 
 def _namespaces() -> contextlib.AbstractContextManager[Any]:
@@ -101,8 +108,8 @@ def _is_state(value: Any) -> bool:
 
 
 def _bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the `module.` that `DataParallel` puts before each name."""
-    return {re.sub(r"^(module\.)+", "", str(name)): weight for name, weight in state.items()}
+    """The weights without the `module.` of `DataParallel` and the `_orig_mod.` of `torch.compile` before each name."""
+    return {re.sub(r"^((module|_orig_mod)\.)+", "", str(name)): weight for name, weight in state.items()}
 
 
 def _averages(content: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from rgmkit import models, plugins
 from rgmkit.config import Spec, build, parse_spec
-from rgmkit.convert.checkpoint import Stored, read_checkpoint, sha256
+from rgmkit.convert.checkpoint import BARE, Stored, read_checkpoint, sha256
+from rgmkit.convert.options import check_network, process_of, side_of
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import seeded
 from rgmkit.errors import CheckpointError, ConfigError
@@ -21,8 +23,8 @@ PROCESSES = "as published gaussian:levels=4, or multiscale:levels=7 for the mult
 
 
 def convert(
-    checkpoint: Path,
-    out: Path,
+    checkpoint: str | Path,
+    out: str | Path,
     *,
     process: str | None = None,
     image_size: int | None = None,
@@ -33,10 +35,12 @@ def convert(
 
     Args:
         checkpoint: a file of `torch.save`: a state dict, or a mapping with state dicts in it. Where the state of
-            an optimiser in it holds moving averages of the weights (`ema`), these are taken.
+            an optimiser in it holds moving averages of the weights (`ema`), these are taken. Or a state dict as
+            `.safetensors`.
         out: the model folder; files of a model in it are replaced.
-        process: the forward process of its training, which is not in the file, as `name:option=value`.
-        image_size: side of the training images in pixels, which is not in the file.
+        process: the forward process of its training, as `name:option=value`. Default: what the options of the
+            training say, where they are in the file.
+        image_size: side of the training images in pixels. Default: as for `process`.
         network: the network, and options that are not to be read off the weights. Its class reads them, with a
             class method `read_weights(weights, side) -> (options, image_shape)`; with `side` None it tells the
             likely shape.
@@ -46,25 +50,45 @@ def convert(
         CheckpointError: for a file that cannot be read, or holds another network.
         ConfigError: for what is missing, with its likely value.
     """
-    spec = parse_spec(network)
+    checkpoint, out, spec = Path(checkpoint), Path(out), parse_spec(network)
     cls = plugins.load_class("network", spec.name)
     if not hasattr(cls, "read_weights"):
         raise ConfigError(f"network is {spec.name!r}, whose options cannot be read off weights: take ncsnpp")
     name, stored = _chosen(checkpoint, cls, entry)
     weights = stored.averaged or stored.weights
-    if process is None or image_size is None:
+    if spec.name == "ncsnpp":
+        check_network(checkpoint, stored.options)
+    told = process_of(stored.options) if process is None else None
+    process = told or process
+    side = side_of(stored.options) if image_size is None else image_size
+    if process is None or side is None:
         likely = cls.read_weights(weights, None)[1][-1]
-        raise ConfigError(f"{checkpoint} holds weights only: give {_missing(process, image_size, likely)}")
-    options, shape = cls.read_weights(weights, image_size)
+        raise ConfigError(f"{checkpoint} does not tell how it was trained: give {_missing(process, side, likely)}")
+    if side < 1:
+        raise ConfigError(f"image_size is {side}: give the side of the training images in pixels")
+    options, shape = cls.read_weights(weights, side)
     spec, ladder = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
     made = build("process", ladder)
     made.terminal((1, *shape), generator=seeded(0))  # a process that does not take such images says so
+    _compare(checkpoint, stored.options, made, side)
     restorer = _with_weights(checkpoint, spec, weights, process=made, image_shape=shape)
     prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
     config = {"process": _mapping(ladder), "network": _mapping(spec), "prior": "gan"}
-    facts = _facts(checkpoint, name, stored)
+    source = f"{told}, by the options in the file" if told else process
+    facts = {**_facts(checkpoint, name, stored), "process": source}
     models.save(out, prior, config, facts, about=ABOUT)
     return facts
+
+
+def _compare(checkpoint: Path, options: Mapping[str, Any], process: ForwardProcess, side: int) -> None:
+    """Warn where the options of the training say something else than what was asked for."""
+    told, told_side = process_of(options), side_of(options)
+    if told is not None:
+        trained = build("process", parse_spec(told))
+        if type(trained) is not type(process) or not trained.a_by_level.equal(process.a_by_level):
+            warnings.warn(f"{checkpoint} was trained with the process {told}, by the options in it", stacklevel=3)
+    if told_side not in (None, side):
+        warnings.warn(f"{checkpoint} was trained on images of side {told_side}, by the options in it", stacklevel=3)
 
 
 def _facts(checkpoint: Path, entry: str, stored: Stored) -> dict[str, Any]:
@@ -81,6 +105,8 @@ def _chosen(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]
     """The one entry of the file that has the weights of such a network."""
     found = read_checkpoint(checkpoint)
     if entry is not None:
+        if BARE in found:
+            raise ConfigError(f"{checkpoint} is one state dict, without entries: leave out --entry")
         if entry not in found:
             raise ConfigError(f"{checkpoint} has no state dict {entry!r}: it has {_names(found)}")
         found = {entry: found[entry]}
@@ -122,7 +148,7 @@ def _with_weights(
     differing = models.differences(weights, network.state_dict())
     if differing:
         raise CheckpointError(
-            f"{checkpoint} fits no {spec.name}: {len(differing)} weights differ, the first is {differing[0]}"
+            f"{checkpoint} fits no {spec.name}, in {len(differing)} of its weights: the first is {differing[0]}"
         )
     broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
     if broken:
@@ -136,4 +162,4 @@ def _mapping(spec: Spec) -> dict[str, Any]:
 
 
 def _names(found: Mapping[str, Stored]) -> str:
-    return ", ".join(name or "the file itself" for name in found)
+    return ", ".join(found)

@@ -64,7 +64,8 @@ def _kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
     names = {"all_modules.0.weight", "all_modules.1.weight", "all_modules.2.weight", "z_transform.1.weight"}
     if not names <= weights.keys() or not _sound(weights["all_modules.2.weight"], weights["z_transform.1.weight"]):
         found = "start_conv.weight" in weights
-        what = "a discriminator: give the file of the generator" if found else "another network than ncsnpp"
+        other = f"another network than ncsnpp, the first is {next(iter(weights), None)}"
+        what = "a discriminator: give the file of the generator" if found else other
         raise CheckpointError(f"its weights are those of {what}")
     marks = {"Dense_0.weight": "block", "NIN_0.W": "attention", **{f"{name}.weight": name for name in _pyramids()}}
     last = max(int(name.split(".")[1]) for name in weights if re.match(r"all_modules\.\d+\.", name))

@@ -27,13 +27,19 @@ def as_precision(dtype: str | torch.dtype) -> Precision:
     >>> as_precision(torch.bfloat16)
     'bf16'
     """
-    if dtype not in PRECISIONS:
+    if not isinstance(dtype, (str, torch.dtype)) or dtype not in PRECISIONS:
         raise ConfigError(f"dtype is {str(dtype)!r}: give 'float32' or 'bf16'")
     return PRECISIONS[dtype]
 
 
 def prepared(network: nn.Module, *, precision: Precision, compile: bool) -> nn.Module:
-    """`network` as it is to be evaluated; it is changed in place, and wrapped where it is not to compute as it is."""
+    """`network` as it is to be evaluated; it is changed in place, and wrapped where it is not to compute as it is.
+
+    Raises:
+        ConfigError: if `compile` is neither true nor false: "no" would count as true.
+    """
+    if not isinstance(compile, bool):
+        raise ConfigError(f"compile is {compile!r}: give True or False")
     if precision == "bf16":
         for layer in network.modules():
             if isinstance(layer, MULTIPLYING):

@@ -226,6 +226,12 @@ def test_a_model_takes_the_options_of_load(tmp_path, monkeypatch):
     assert model_spec("mine:dtype=bf16", Path("elsewhere")) is None
     with pytest.raises(ConfigError, match=r"'digits': did you mean 'dtype'\?"):
         as_prior("digits:dtpye=bf16")
+    for options, wrong in (
+        ({"dtype": ["bf16"]}, "dtype is "),
+        ({"compile": "no"}, "compile is 'no': give True or False"),
+    ):
+        with pytest.raises(ConfigError, match=wrong):
+            rgmkit.load("digits", **options)
     with pytest.raises(ConfigError, match=r"prior is an object of class dict_keys: give a prior"):
         as_prior({}.keys())
 

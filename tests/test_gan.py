@@ -6,12 +6,12 @@ import pytest
 import torch
 from rgmkit_gan.networks.mlp import MLP, MLPDiscriminator
 from rgmkit_gan.networks.unet import UNet, UNetDiscriminator
-from rgmkit_gan.objectives import JS, KL, Relativistic, gradient_penalty
+from rgmkit_gan.objectives import JS, KL, MMSE, Relativistic, gradient_penalty
 from rgmkit_gan.prior import GanPrior
 from rgmkit_noise.process import GaussianProcess
 from torch.nn.functional import softplus
 
-from rgmkit.core.objective import Pair
+from rgmkit.core.objective import Pair, no_critic
 from rgmkit.core.random import seeded
 
 PROCESS = GaussianProcess(levels=4, schedule="geometric")
@@ -85,7 +85,8 @@ def test_prior_feeds_the_level_aimed_at():
 
 def _pair() -> Pair:
     level = torch.tensor([0, 1, 2])
-    return Pair(draw(3, 2), draw(3, 2) + 1, level, PROCESS.sigma(level) ** 2)
+    variances = (PROCESS.sigma(s) ** 2 for s in (level, level + 1))
+    return Pair(draw(3, 2), draw(3, 2) + 1, level, *variances)
 
 
 def _quadratic(x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
@@ -112,6 +113,14 @@ def test_restorer_terms(objective, term):
     pair = _pair()
     expected = term(_quadratic(pair.real, pair.level), _quadratic(pair.fake, pair.level)).mean()
     torch.testing.assert_close(objective.restorer_loss(_quadratic, pair), expected)
+
+
+@pytest.mark.parametrize("power", [0, 1, 0.5])
+def test_mean_squared_error(power):
+    pair = _pair()
+    sigma = PROCESS.sigma(torch.tensor([1, 2, 3]))
+    expected = ((pair.fake - pair.real).square().mean(1) / sigma ** (2 * power)).mean()
+    torch.testing.assert_close(MMSE(power=power).restorer_loss(no_critic, pair), expected)
 
 
 def test_penalties_are_lazy():

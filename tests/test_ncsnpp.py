@@ -212,7 +212,7 @@ def test_penalties_do_not_compare_real_with_fake():
     torch.manual_seed(0)
     critic = SmallDiscriminator(image_shape=(1, 16, 16), width=4, embedding=8).double()
     t, weight = torch.tensor([0, 1]), torch.tensor([1.0, 2.0])
-    pair = Pair(draw(2, 1, 16, 16), 1 + 3 * draw(2, 1, 16, 16), t, weight)
+    pair = Pair(draw(2, 1, 16, 16), 1 + 3 * draw(2, 1, 16, 16), t, weight, weight)
     apart = gradient_penalty(critic, pair.real, t, weight) + gradient_penalty(critic, pair.fake, t, weight)
     torch.testing.assert_close(penalise_both(critic, pair, weight), apart)
 

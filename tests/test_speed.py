@@ -120,7 +120,7 @@ def test_one_pass_compares_no_real_image_with_a_fake_one(batch):
         torch.manual_seed(0)
         critic = SmallDiscriminator(image_shape=(1, 16, 16), width=4, embedding=8).double()
     t, weight = torch.arange(batch) % 4, draw(batch, seed=2).square()
-    pair = Pair(draw(batch, 1, 16, 16), 3 * draw(batch, 1, 16, 16, seed=1), t, weight)
+    pair = Pair(draw(batch, 1, 16, 16), 3 * draw(batch, 1, 16, 16, seed=1), t, weight, weight)
     for judged, images in zip(judge(critic, pair), (pair.real, pair.fake), strict=True):
         torch.testing.assert_close(judged, critic(images, t))
     apart = gradient_penalty(critic, pair.real, t, weight) + gradient_penalty(critic, pair.fake, t, weight)
@@ -138,7 +138,7 @@ def test_passes_of_a_critic_that_compares(batch, calls):
             seen.append(len(x))
             return x.flatten(1).sum(1) + level
 
-    pair = Pair(draw(batch, 2), draw(batch, 2, seed=1), torch.arange(batch), draw(batch))
+    pair = Pair(draw(batch, 2), draw(batch, 2, seed=1), torch.arange(batch), draw(batch), draw(batch))
     real, fake = judge(Critic(), pair)
     assert len(seen) == calls and sum(seen) == 2 * batch
     torch.testing.assert_close(real, pair.real.sum(1) + pair.level)

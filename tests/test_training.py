@@ -21,6 +21,7 @@ POINTS = {
     "objective": {"use": "relativistic", "floor": 0.03},
     "training": {"steps": 8, "batch": 256, "lr": 5e-3, "ema": 0.99, "checkpoint_every": 3, "preview_every": 0},
 }
+MEANS = {**POINTS, "objective": "mmse"}
 TINY = {"use": "unet", "width": 8, "blocks": 1}
 IMAGES = {"data": "digits", "network": TINY, "training": {"steps": 2, "batch": 8, "preview_every": 2}}
 
@@ -33,8 +34,9 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
-    whole = weights(train(POINTS, tmp_path / "whole"))
+@pytest.mark.parametrize("config", [POINTS, MEANS], ids=["relativistic", "mmse"])
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, config):
+    whole = weights(train(config, tmp_path / "whole"))
     loop = "rgmkit.training.loop.train_step"
     step = rgmkit.training.loop.train_step
 
@@ -45,13 +47,36 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, killed)
     with pytest.raises(RuntimeError, match="killed"):
-        train(POINTS, tmp_path / "parts")
+        train(config, tmp_path / "parts")
     monkeypatch.setattr(loop, step)
     newest = tmp_path / "parts" / "checkpoints" / "step-00000006.pt"
     newest.write_bytes(newest.read_bytes()[:1000])  # cut while it was written: the one before it counts
     torch.rand(1)  # the global generator has moved on
-    resumed = weights(train(POINTS, tmp_path / "parts", resume=True))
+    resumed = weights(train(config, tmp_path / "parts", resume=True))
     assert all(whole[name].equal(resumed[name]) for name in whole)
+
+
+def test_without_a_critic_the_answer_is_the_mean_of_the_posterior(tmp_path):
+    """`E[x | y]` of eight Gaussians: their own posterior means, weighed by how well each explains `y`."""
+    training = {"steps": 400, "batch": 256, "lr": 5e-3, "ema": 0.98, "accumulate": 2, "preview_every": 0, "threads": 1}
+    prior = rgmkit.load(train({**MEANS, "training": training}, tmp_path / "means"))
+    assert not (tmp_path / "means" / "config.yaml").read_text().count("critic")
+    law, level = GMM(), torch.full((2000,), 3)
+    means, std = law.means / law.scale, law.std / law.scale
+    y = prior.degrade(law.draw(2000, seeded(1)), level, generator=seeded(2))
+    a, sigma = prior.process.a_by_level[3], prior.process.sigma_by_level[3]
+    variance = a**2 * std**2 + sigma**2
+    share = (-torch.cdist(y, a * means).square() / (2 * variance)).softmax(1)
+    mode = means + a * std**2 / variance * (y[:, None] - a * means)
+    exact = law.scale * (share[..., None] * mode).sum(1)
+    assert (prior.restore(y, level) - exact).norm() < 0.15 * exact.norm()  # a draw of the posterior: 0.7
+
+
+def test_a_critic_where_none_is_needed(tmp_path):
+    with pytest.raises(ConfigError, match="the objective needs none: leave it out, or set it to null"):
+        train({**MEANS, "critic": "mlp-discriminator"}, tmp_path / "run")
+    run = set_up(MEANS, folder=tmp_path, device=torch.device("cpu"))
+    assert run.critic is None and run.fidelity == 0 and len(run.schedules) == 1
 
 
 def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):

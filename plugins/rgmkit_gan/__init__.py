@@ -34,4 +34,5 @@ def rgmkit_components() -> list[Component]:
         Component("objective", "kl", "rgmkit_gan.objectives:KL", "KL(fake || real), logistic critic, R1"),
         Component("objective", "js", "rgmkit_gan.objectives:JS", "Non-saturating logistic GAN, R1"),
         Component("objective", "relativistic", "rgmkit_gan.objectives:Relativistic", "Relativistic pairs, R1 and R2"),
+        Component("objective", "mmse", "rgmkit_gan.objectives:MMSE", "Mean squared error, no prior: a denoiser"),
     ]

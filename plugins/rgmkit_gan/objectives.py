@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -132,3 +132,29 @@ class Relativistic(Objective):
         with torch.no_grad():
             real = critic(pair.real, pair.level)
         return softplus(real - critic(pair.fake, pair.level)).mean()
+
+
+@final
+class MMSE(Objective):
+    """No prior and no critic: `E[sigma_s^(-2 power) |G(y_s, s - 1, z) - x|^2]`, a mean over the values of an image.
+
+    The answer is the mean of all images that fit `y_s`: nearest to the truth on average, smoother than any. So the
+    network is a denoiser for noise of every level, to be used with `prior.denoise`, `to_deepinv` and the solvers, and
+    generation needs many levels. With power 1 (the default) each level's correction counts alike; with 0 the
+    levels with much noise decide.
+
+    Source: Ho et al., "Denoising Diffusion Probabilistic Models", 2020, seen as restoration.
+
+    Args:
+        power: of the weight `sigma_s^(-2 power)` of level s.
+    """
+
+    needs_critic: ClassVar[bool] = False
+
+    def __init__(self, *, power: float = 1.0) -> None:
+        self.power = power
+
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """The weighted mean squared error."""
+        error = (pair.fake - pair.real).square().flatten(1).mean(1)
+        return (error / pair.degraded**self.power).mean()

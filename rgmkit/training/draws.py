@@ -19,7 +19,7 @@ class Draws:
         level: from which each image is restored, int64 (n,), 1 … T.
         noise: standard normal, of the degraded images that are restored, (n, *shape).
         z: of the restorer, (n, latent).
-        target: level at which the answer is judged, int64 (n,), 0 … T-1.
+        target: level at which the answer is judged, int64 (n,), 0 … T-1; 0 without a critic.
         real, fake: standard normal, of the images and the answers that are judged, (n, *shape).
         dropout: seed of what the networks draw, for each row.
     """
@@ -51,7 +51,7 @@ def draw(run: Run) -> Draws:
     noise = randn((settings.batch, *shape), generator=generator)
     z = randn((settings.batch, getattr(run.network, "latent", 0)), generator=generator)
     spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
-    target = judged_levels(level - 1, spread, generator)
+    target = judged_levels(level - 1, spread, generator) if run.objective.needs_critic else torch.zeros_like(level)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     level, noise, z, target, real, fake = (

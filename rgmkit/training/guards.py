@@ -55,7 +55,8 @@ class Guard:
                 f"the loss '{self._names[column]}' is {float(table[row, column])} at step {steps[row]}: "
                 f"train with a smaller lr, or precision float32"
             )
-        size, limit = float(table[:, self._names.index("critic")].abs().mean()), self.run.settings.critic_limit
+        limit = self.run.settings.critic_limit
+        size = float(table[:, self._names.index("critic")].abs().mean()) if "critic" in self._names else 0.0
         if size > limit:
             raise Diverged(
                 f"the critic has exploded: its loss is {size:.3g} in size in the steps up to {steps[-1]}, more than "
@@ -65,8 +66,8 @@ class Guard:
 
     def look_at_weights(self) -> None:
         """Raise Diverged if a weight is not finite: a finite loss may have a gradient that is not."""
-        for name in ("network", "critic"):
-            for key, weight in getattr(self.run, name).named_parameters():
+        for name, part in (("network", self.run.network), ("critic", self.run.critic)):
+            for key, weight in part.named_parameters() if part is not None else ():
                 if not weight.isfinite().all():
                     raise Diverged(
                         f"the weight {key} of the {name} is not finite at step {self.run.step}: "

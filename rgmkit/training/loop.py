@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgmkit.config import override, read_yaml, take_plugins
-from rgmkit.core.objective import Pair
+from rgmkit.core.objective import Pair, no_critic
 from rgmkit.errors import TrainingError
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
 from rgmkit.training.compiled import compiled
@@ -154,27 +154,31 @@ def train_step(run: Run, batch: Tensor) -> dict[str, Tensor]:
     x = _channels_last((batch.to(run.device) - run.data.center) / run.data.scale)
     count = run.settings.accumulate
     parts = list(zip(x.chunk(count), draw(run).split(count), strict=True))
-    losses = {name: torch.zeros((), device=run.device) for name in ("critic", "prior", "fidelity")}
+    names = ("prior", "fidelity") if run.critic is None else ("critic", "prior", "fidelity")
+    losses = {name: torch.zeros((), device=run.device) for name in names}
+    answer = None
 
-    # The critic learns to tell answers from data.
-    for x, draws in parts:
-        with torch.set_grad_enabled(count == 1):
-            answer = answered(run, x, draws)
-        pair = replace(answer.pair, fake=answer.pair.fake.detach())
-        with _precision(run):
-            loss = run.objective.critic_loss(run.critic, pair, step=run.step) / count
-        _backward(loss, run.critic_optimizer)
-        losses["critic"] += loss.detach()
-    _descend(run, run.critic_optimizer)
+    # The critic, where there is one, learns to tell answers from data.
+    if run.critic is not None and run.critic_optimizer is not None:
+        for x, draws in parts:
+            with torch.set_grad_enabled(count == 1):
+                answer = answered(run, x, draws)
+            pair = replace(answer.pair, fake=answer.pair.fake.detach())
+            with _precision(run):
+                loss = run.objective.critic_loss(run.critic, pair, step=run.step) / count
+            _backward(loss, run.critic_optimizer)
+            losses["critic"] += loss.detach()
+        _descend(run, run.critic_optimizer)
 
     # The restorer learns from the critic, and to agree with what it was given.
+    critic = no_critic if run.critic is None else run.critic
     for x, draws in parts:
-        if count > 1:  # to keep the graphs of all parts would take the memory of the whole
+        if answer is None or count > 1:  # to keep the graphs of all parts would take the memory of the whole
             answer = answered(run, x, draws)
         with _precision(run):
-            prior_loss = run.objective.restorer_loss(run.critic, answer.pair) / count
+            prior_loss = run.objective.restorer_loss(critic, answer.pair) / count
         fidelity = run.process.fidelity(answer.x_hat, answer.y, draws.level).mean() / count
-        _backward(prior_loss + run.settings.fidelity * fidelity, run.optimizer)
+        _backward(prior_loss + run.fidelity * fidelity, run.optimizer)
         losses["prior"] += prior_loss.detach()
         losses["fidelity"] += fidelity.detach() / x[0].numel()
     _descend(run, run.optimizer)
@@ -204,7 +208,8 @@ def answered(run: Run, x: Tensor, draws: Draws) -> Answer:
         x_hat = run.network(_channels_last(y), draws.level - 1, draws.z).float()
     real = _channels_last(process.degrade(x, target, noise=draws.real))
     fake = _channels_last(process.degrade(x_hat, target, noise=draws.fake))
-    return Answer(y, x_hat, Pair(real, fake, target, process.sigma(target) ** 2))
+    variances = (process.sigma(level) ** 2 for level in (target, draws.level))
+    return Answer(y, x_hat, Pair(real, fake, target, *variances))
 
 
 def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

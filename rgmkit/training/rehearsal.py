@@ -27,7 +27,7 @@ def rehearse(run: Run) -> None:
     x = (x - run.data.center) / run.data.scale
     shape, generator = tuple(x.shape[1:]), seeded(run.seed)
     levels = torch.arange(len(x), device=run.device) % run.process.levels + 1
-    with torch.random.fork_rng(devices=[]), evaluating(run.network), evaluating(run.critic):
+    with torch.random.fork_rng(devices=[]), evaluating(run.network):
         with _part("process", shape):
             y = run.process.degrade(x, levels, generator=generator)
         with _part("network", shape):
@@ -37,7 +37,9 @@ def rehearse(run: Run) -> None:
             raise ConfigError(
                 f"network: it makes {tuple(x_hat.shape[1:])} of data of shape {shape}: take one that fits"
             )
-        with _part("critic", shape):
+        if run.critic is None:
+            return
+        with _part("critic", shape), evaluating(run.critic):
             judged = run.critic(x_hat, levels - 1)
         if judged.shape != (len(x),):
             raise ConfigError(f"critic: it gives {tuple(judged.shape)} for {len(x)} images: give one number each, (B,)")

@@ -20,7 +20,7 @@ class Settings:
         lr_end: where the cosine of both learning rates ends.
         betas: of both Adams.
         ema: decay of the averaged weights, which are the ones that are saved (shorter at the start).
-        fidelity: weight lambda of the fidelity term.
+        fidelity: weight lambda of the fidelity term; if not given, 1e-3, and 0 for an objective without a critic.
         spread: share of the answers that the critic judges at a level drawn below their target's, where it
             sees more of them; 0 as published.
         final_steps: of `steps`, the last ones: without spread, along a second cosine. About as many as the
@@ -47,7 +47,7 @@ class Settings:
     lr_end: float = 0.0
     betas: tuple[float, float] = (0.0, 0.99)
     ema: float = 0.999
-    fidelity: float = 1e-3
+    fidelity: float | None = None
     spread: float = 0.0
     final_steps: int = 0
     final_lr: float = 2e-4
@@ -68,7 +68,7 @@ class Settings:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
         weights = ("lr_end", "fidelity", "critic_limit", "final_lr")
         for name in (*weights, "checkpoint_minutes", "preview_every", "final_steps"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
         for name, rate in (("lr", self.lr), ("critic_lr", self.lr if self.critic_lr is None else self.critic_lr)):
             if not rate > 0:

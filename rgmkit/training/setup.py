@@ -38,12 +38,12 @@ class Run:
     data: Data
     process: ForwardProcess
     network: nn.Module
-    critic: nn.Module
+    critic: nn.Module | None
     objective: Objective
     average: AveragedModel
     optimizer: torch.optim.Optimizer
-    critic_optimizer: torch.optim.Optimizer
-    schedules: tuple[LambdaLR, LambdaLR]
+    critic_optimizer: torch.optim.Optimizer | None
+    schedules: list[LambdaLR]  # of the restorer, and of the critic
     team: Team
     rows: list[int]  # of a batch, those that this process computes, part by part
     step: int = 0
@@ -51,15 +51,16 @@ class Run:
 
     def parts(self) -> dict[str, Any]:
         """Everything with a state that a checkpoint keeps, by name."""
-        return {
-            "network": self.network,
-            "critic": self.critic,
-            "average": self.average,
-            "optimizer": self.optimizer,
-            "critic_optimizer": self.critic_optimizer,
-            "schedule": self.schedules[0],
-            "critic_schedule": self.schedules[1],
-        }
+        names = ("network", "critic", "average", "optimizer", "critic_optimizer")
+        parts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**parts, **dict(zip(("schedule", "critic_schedule"), self.schedules, strict=False))}
+
+    @property
+    def fidelity(self) -> float:
+        """The weight lambda of the fidelity. Without a critic it would only draw an answer to its noise."""
+        if self.settings.fidelity is not None:
+            return self.settings.fidelity
+        return 1e-3 if self.objective.needs_critic else 0.0
 
     def prior(self) -> RestoringPrior:
         """The prior with the averaged weights: what previews, figures and model folders are made of."""
@@ -73,7 +74,8 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
         ConfigError: for a key, a name or a value that does not fit, with its path.
     """
     team = Team(device) if team is None else team
-    config = complete(config)
+    objective = build("objective", config.get("objective", DEFAULTS["objective"]), folder=folder)
+    config = complete(config, objective)
     settings = make(Settings, config.get("training") or {}, path="training")
     if settings.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
         raise ConfigError("training.precision is 'bf16', which this GPU has not: give float32")
@@ -86,13 +88,13 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build("network", config["network"], **for_networks)
-        critic = build("network", config["critic"], path="critic", **for_networks)
-    network, critic = (_placed(part, device, data) for part in (network, critic))
+        critic = build("network", config["critic"], path="critic", **for_networks) if objective.needs_critic else None
+    network, critic = _placed(network, device, data), None if critic is None else _placed(critic, device, data)
     rows = _rows(settings, team, critic)
-    objective = build("objective", config["objective"], folder=folder)
     optimizer = _adam(network, settings.lr, settings)
-    critic_optimizer = _adam(critic, settings.lr if settings.critic_lr is None else settings.critic_lr, settings)
-    schedules = (_cosine(optimizer, settings), _cosine(critic_optimizer, settings))
+    critic_lr = settings.lr if settings.critic_lr is None else settings.critic_lr
+    critic_optimizer = None if critic is None else _adam(critic, critic_lr, settings)
+    schedules = [_cosine(each, settings) for each in (optimizer, critic_optimizer) if each is not None]
     average = AveragedModel(network, multi_avg_fn=_warm_ema(settings.ema))
     average.update_parameters(network)
     return Run(
@@ -101,7 +103,7 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
     )  # fmt: skip
 
 
-def _rows(settings: Settings, team: Team, critic: nn.Module) -> list[int]:
+def _rows(settings: Settings, team: Team, critic: nn.Module | None) -> list[int]:
     """What this process computes of a batch, part by part; no group that the critic compares is torn apart."""
     parts = team.size * settings.accumulate
     if parts == 1:
@@ -133,7 +135,7 @@ def shared(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
     return [[k * groups + part * size + i for k in range(group) for i in range(size)] for part in range(parts)]
 
 
-def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+def complete(config: Mapping[str, Any], objective: Objective) -> dict[str, Any]:
     """`config` with its defaults; the critic defaults to the discriminator that belongs to the network."""
     for key in config:
         if key not in KEYS:
@@ -144,7 +146,10 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("data", "network"):
         if full.get(key) is None:
             raise ConfigError(f"{key} is missing: name the {key} to train {'on' if key == 'data' else ''}".rstrip())
-    if full.get("critic") is None:
+    if not objective.needs_critic:
+        if full.pop("critic", None) is not None:
+            raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")
+    elif full.get("critic") is None:
         full["critic"] = f"{_name(full['network'])}-discriminator"
     return full
 

@@ -32,12 +32,14 @@ class _Style(nn.Module):
 
     def __init__(self, levels: int, latent: int, width: int) -> None:
         super().__init__()
-        self.level, self.z = nn.Embedding(levels, width), nn.Linear(latent, width)
+        self.level, self.z = nn.Embedding(levels, width), nn.Linear(latent, width) if latent else None
         self.mix = nn.Linear(width, width)
 
     def forward(self, t: Tensor, z: Tensor) -> Tensor:
-        z = z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
-        return silu(self.mix(silu(self.level(t) + self.z(z))))
+        h = self.level(t)
+        if self.z is not None:
+            h = h + self.z(z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt())
+        return silu(self.mix(silu(h)))
 
 
 class _Block(nn.Module):
@@ -70,7 +72,7 @@ class UNet(nn.Module):
         multipliers: channels of each scale over `width`; each scale halves the resolution.
         blocks: residual blocks per scale, down and up.
         patch: side of the pixel blocks that become channels at the entrance.
-        latent: number of values of z.
+        latent: number of values of z; 0 for a network whose answers are means, see the objective `mmse`.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import tarfile
 import warnings
 from dataclasses import fields
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import rgmkit
 from rgmkit.config import build
@@ -18,7 +20,7 @@ from rgmkit.config.text import Spec, parse_spec
 from rgmkit.images import Picture, read, write
 from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Arrays, Folder
-from rgmkit.training.data.named import HuggingFace
+from rgmkit.training.data.named import HuggingFace, Torchvision
 from rgmkit.training.settings import Settings
 from rgmkit.training.setup import KEYS
 
@@ -46,6 +48,19 @@ def test_every_picture_once_per_epoch_in_the_order_of_the_names(tmp_path):
     assert values(data.take(torch.arange(3), torch.Generator())) == [1, 2, 3]
     epochs = [values(data.batch(3, seed=0, step=step)) for step in range(8)]
     assert all(sorted(epoch) == [1, 2, 3] for epoch in epochs) and len({*map(tuple, epochs)}) > 1
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_are_broken_pictures(tmp_path):
+    folder = plain(tmp_path / "pictures", 2)
+    (folder / "more").symlink_to(plain(tmp_path / "elsewhere", 3), target_is_directory=True)
+    (folder / "more.png").symlink_to(tmp_path / "elsewhere" / "000.png")
+    (tmp_path / "elsewhere" / "up").symlink_to(folder, target_is_directory=True)  # and round again
+    data = Folder(path=folder, size=16)
+    names = [Path(data.name(i)).relative_to(folder).as_posix() for i in range(len(data))]
+    assert names == ["000.png", "001.png", "more.png", "more/000.png", "more/001.png", "more/002.png"]
+    (folder / "x.png").symlink_to("nowhere.png")
+    with pytest.raises(rgmkit.DataError, match=r"1 of 7 pictures are broken.*x\.png does not exist"):
+        Folder(path=folder, size=16)
 
 
 def test_crops_are_parts_of_the_pictures_and_depend_on_seed_and_step_only(tmp_path):
@@ -224,24 +239,30 @@ def test_every_key_of_a_configuration_is_documented():
     assert {*KEYS, *(field.name for field in fields(Settings))} <= rows
 
 
-def packed(path, folder, *, mode="w", names=None):
+def packed(path, folder, *, mode="w", names=None, layout=tarfile.PAX_FORMAT):
     """The files of a folder in a tar archive, in the order of `names`, else backwards; returns the archive."""
     files = sorted((file for file in folder.rglob("*") if file.is_file()), reverse=True)
-    with tarfile.open(path, mode) as archive:
+    with tarfile.open(path, mode, format=layout) as archive:
         for file in files if names is None else [folder / name for name in names]:
             archive.add(file, f"./{file.relative_to(folder).as_posix()}")
     return path
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
-def test_an_archive_gives_what_its_folder_gives(tmp_path, mode):
-    folder = plain(tmp_path / "a", 7)
-    plain(folder / "deeper", 3)
+@pytest.mark.parametrize(
+    "mode, layout", [("w", tarfile.PAX_FORMAT), ("w", tarfile.GNU_FORMAT), ("w:gz", tarfile.PAX_FORMAT), ("w:xz", None)]
+)
+def test_an_archive_gives_what_its_folder_gives(tmp_path, mode, layout):
+    folder = plain(tmp_path / "a", 4)
+    plain(folder / "d\N{LATIN SMALL LETTER E WITH ACUTE}j\N{LATIN SMALL LETTER A WITH GRAVE} vu", 3)  # not in ASCII
+    plain(folder / ("deeper " * 17).strip(), 3)  # 118 characters: more than a header has room for
     (folder / "labels.csv").write_text("no picture")
     options = {"size": 16, "crop": "random", "flip": True, "channels": "grey"}
-    archive = Archive(path=packed(tmp_path / "a.tar", folder, mode=mode), **options)
+    archive = Archive(path=packed(tmp_path / "a.tar", folder, mode=mode, layout=layout), **options)
     whole = Folder(path=folder, **options)
-    assert len(archive) == 10 and all(archive.name(i).endswith(f"{whole.files[i].name}") for i in range(10))
+    assert len(archive) == 10 and all(
+        archive.tar.inside(archive._order_of_names[i]) == whole.files[i].relative_to(folder).as_posix()
+        for i in range(10)
+    )
     for step in range(4):
         assert archive.batch(8, seed=1, step=step).equal(whole.batch(8, seed=1, step=step))
 
@@ -309,6 +330,42 @@ def test_archives_and_names_that_do_not_fit(tmp_path, spec, words):
     with pytest.raises(rgmkit.RgmkitError, match=re.escape(words)) as error:
         build("data", spec, folder=tmp_path).batch(8, seed=0, step=0)
     assert "\n" not in str(error.value)
+
+
+def test_as_many_shards_as_there_are(tmp_path):
+    """More than a process may have open files; one that vanishes is broken pictures."""
+    folder = plain(tmp_path / "pictures", 2)
+    for i in range(150):
+        packed(tmp_path / f"{i:03}.tar", folder, names=["000.png", "001.png"])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try:
+        data = Shards(path=tmp_path / "{000..149}.tar", size=8)
+        assert len(data) == 300 and data.batch(300, seed=0, step=0).shape == (300, 3, 8, 8)
+        data._kept.clear()
+        (tmp_path / "003.tar").unlink()
+        with pytest.warns(UserWarning, match=r"broken pictures are skipped.*003\.tar cannot be read: No such file"):
+            data.batch(300, seed=0, step=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_upright_and_in_their_full_depth_wherever_they_come_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "pictures"
+    ramp = torch.linspace(0, 1, 8 * 12).view(1, 1, 8, 12)
+    write(folder / "a" / "deep.png", Picture(ramp, bits=16))
+    write(folder / "a" / "floats.tiff", Picture(ramp, bits=32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray((255 * ramp[0, 0]).byte().numpy()).save(folder / "a" / "turned.png", exif=exif)
+    options = {"data_dir": str(folder), "cache_dir": str(tmp_path / "cache")}
+    expected = Folder(path=folder, size=8).take(torch.arange(3), torch.Generator())
+    for data in (
+        Torchvision(name="ImageFolder", root=folder, size=8),
+        HuggingFace(name="imagefolder", options=options, size=8),
+    ):
+        assert data.take(torch.arange(3), torch.Generator()).equal(expected), data.title
 
 
 def test_hugging_face_data_by_name(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ class Archive(PictureFiles):
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.tar = Tar(path)
         # By name, as a folder: the order of an archive depends on who made it.
-        self._order_of_names = sorted(range(len(self.tar)), key=self.tar.name)
+        self._order_of_names = sorted(range(len(self.tar)), key=self.tar.inside)
         self.check_sizes()
 
     def __len__(self) -> int:

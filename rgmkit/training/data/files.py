@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, final
 
@@ -23,7 +25,7 @@ class Folder(PictureFiles):
     """Square crops of the pictures below a folder, (C, size, size) in [0, 1].
 
     The pictures are the PNG, JPEG and TIFF files, in the order of their paths within the folder; names that begin
-    with a dot are left out. Alpha channels are ignored.
+    with a dot are left out, links are followed. Alpha channels are ignored.
 
     Args:
         path: the folder.
@@ -70,14 +72,28 @@ def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}: give a folder of pictures (a path in a YAML is relative to its folder)")
-    found = {}
-    for file in folder.rglob("*"):
-        inside = file.relative_to(folder)
-        if file.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in inside.parts) and file.is_file():
-            found[inside.as_posix()] = file
+    try:
+        found = {file.relative_to(folder).as_posix(): file for file in _walk(folder) if file.suffix.lower() in ENDINGS}
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     if not found:
         raise DataError(f"{folder} holds no pictures, nor do its subfolders: put PNG, JPEG or TIFF files there")
     return [found[name] for name in sorted(found)]
+
+
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The files below `folder`, also behind links; a link that leads nowhere is a file that cannot be read."""
+    real = folder.resolve()
+    if real in above:  # a link to a folder that it lies in
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), (*above, real))
+            elif entry.is_file() or entry.is_symlink():
+                yield Path(entry.path)
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from rgmkit.errors import ConfigError, DataError
+from rgmkit.images import decode
 from rgmkit.training.data.pictures import Channels, Crop, Pictures
+
+_DEEP = ("I", "F")  # modes of Pillow with more than 8 bits
 
 
 class _Items(Pictures):
@@ -34,17 +38,26 @@ class _Items(Pictures):
         return self.items[i]
 
     def picture(self, i: int) -> Tensor:
-        """The picture, in 8 bits."""
+        """The picture, upright."""
         try:
             image = self.item(i)
             if not isinstance(image, Image.Image):
                 raise DataError(f"{self.name(i)} is a {type(image).__name__}: take a data set of PIL images")
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith(_DEEP):
+                return self._deep(image, i)
             array = np.array(image.convert("RGB" if self.channels == "rgb" else "L"))
         except DataError:
             raise
         except Exception as error:  # whatever a decoder raises at broken bytes
             raise DataError(f"{self.name(i)} cannot be decoded: {_line(error)}") from error
         return torch.from_numpy(array).float().div(255).reshape(*array.shape[:2], -1).movedim(-1, 0)
+
+    def _deep(self, image: Image.Image, i: int) -> Tensor:
+        """A grey picture of 16 bits or floats, which Pillow would cut off at 255 where it makes 8 bits of them."""
+        file = io.BytesIO()
+        image.save(file, "TIFF")
+        return decode(file.getvalue(), name=self.name(i)).x[0]
 
 
 @final
@@ -95,6 +108,8 @@ class Torchvision(_Items):
             raise DataError(f"{self.title} cannot be read ({_line(error)}): check root, or set download") from error
         if not len(self.items):
             raise DataError(f"{self.title} holds no pictures")
+        if isinstance(self.items, datasets.ImageFolder) and "loader" not in arguments:
+            self.items.loader = _opened  # its own one cuts 16 bits off at 255
 
     def item(self, i: int) -> Any:
         """The image of a pair with its label, or the image."""
@@ -146,6 +161,12 @@ class HuggingFace(_Items):
     def item(self, i: int) -> Any:
         """The picture of the row."""
         return self.items[i][self.column]
+
+
+def _opened(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+    return image
 
 
 def _line(error: Exception) -> str:

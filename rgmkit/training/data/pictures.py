@@ -119,8 +119,8 @@ class Pictures(FiniteData):
         self._broken.add(i)
         if len(self._broken) > MOST_BROKEN * len(self):
             raise DataError(
-                f"{len(self._broken)} of {len(self)} pictures are broken, more than {MOST_BROKEN:.0%}: repair or "
-                f"remove them; the last: {error}"
+                f"at least {len(self._broken)} of {len(self)} pictures are broken, more than {MOST_BROKEN:.0%}: repair "
+                f"or remove them; the last: {error}"
             ) from error
         if first:
             warnings.warn(f"broken pictures are skipped, up to {MOST_BROKEN:.0%} of them: {error}", stacklevel=2)

@@ -7,10 +7,10 @@ import gzip
 import io
 import lzma
 import os
-import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -31,7 +31,7 @@ class Tar:
     """The pictures in a tar archive, in the order of the archive.
 
     A compressed archive (gzip, bzip2, xz) is decompressed once, into a temporary file that has no name and is gone
-    with the process; any other is read where it lies.
+    with the process; any other is read where it lies, and is open only while it is read: there may be thousands.
 
     Args:
         path: the archive.
@@ -44,14 +44,18 @@ class Tar:
 
     def __init__(self, path: Path, *, ending: str | None = None) -> None:
         self.path = path
+        self._unpacked: IO[bytes] | None = None
         try:
-            self._file = _plain(path)
-            places = _index(self._file, ending)
+            self._unpacked = _unpacked(path)
+            with self._opened() as file:
+                places = _index(file, ending)
         except FileNotFoundError as error:
             raise DataError(f"{path} does not exist: give a tar archive on this machine") from error
         except IsADirectoryError as error:
             raise DataError(f"{path} is a folder: take the data set 'folder', or give a tar archive") from error
         except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.strerror:  # of the system, not of a decoder
+                raise DataError(f"{path} cannot be read: {error.strerror}") from error
             reason = " ".join(str(error).split())
             raise DataError(f"{path} cannot be read as a tar archive, it may be cut off: {reason}") from error
         if not places:
@@ -64,43 +68,77 @@ class Tar:
 
     def name(self, i: int) -> str:
         """The archive and the name of the file in it."""
-        header = os.pread(self._file.fileno(), _BLOCK, int(self._places[i, 0]) - _BLOCK)
-        return f"{self.path}/{tarfile.TarInfo.frombuf(header, 'utf-8', 'replace').name.removeprefix('./')}"
+        return f"{self.path}/{self.inside(i)}"
+
+    def inside(self, i: int) -> str:
+        """The name of the i-th picture in the archive, which holds it beside the picture: names are many."""
+        header, offset, _ = self._places[i].tolist()
+        with self._opened() as file:
+            file.seek(header)
+            if offset - header == _BLOCK:
+                name = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "replace").name
+            else:  # one that is long or not in ASCII is in blocks of its own
+                with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="replace") as archive:
+                    member = archive.next()
+                    assert member is not None
+                    name = member.name
+        return name.removeprefix("./")
 
     def read(self, i: int) -> bytes:
         """The content of the i-th picture."""
-        offset, size = self._places[i].tolist()
-        return os.pread(self._file.fileno(), size, offset)
+        _, offset, size = self._places[i].tolist()
+        with self._opened() as file:
+            return os.pread(file.fileno(), size, offset)
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        if self._unpacked is not None:
+            yield self._unpacked
+            return
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except OSError as error:  # it was there when the run began
+            raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def open(self, i: int) -> io.BytesIO:
         """The i-th picture as a file."""
         return io.BytesIO(self.read(i))
 
 
-def _plain(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    start = file.read(6)
-    file.seek(0)
-    opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
-    if opener is None:
-        return file
-    plain = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the data
-    with file, opener(file) as content:
-        shutil.copyfileobj(content, plain, 2**20)
-    plain.seek(0)
-    return plain
+def _unpacked(path: Path) -> IO[bytes] | None:
+    """What is in a compressed archive, as a file; None of one that is not compressed."""
+    with path.open("rb") as file:
+        start = file.read(6)
+        file.seek(0)
+        opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
+        if opener is None:
+            return None
+        plain = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the data
+        with opener(file) as content:
+            while part := content.read(2**20):
+                try:
+                    plain.write(part)
+                    plain.flush()
+                except OSError as error:
+                    raise DataError(
+                        f"{path} cannot be decompressed into {tempfile.gettempdir()} ({error.strerror}): decompress it "
+                        f"yourself, or name a folder with more room in TMPDIR"
+                    ) from error
+        return plain
 
 
-def _index(file: IO[bytes], ending: str | None) -> list[tuple[int, int]]:
-    """Offset and size of every picture."""
+def _index(file: IO[bytes], ending: str | None) -> list[tuple[int, int, int]]:
+    """Offsets of the header and of the content, and size, of every picture."""
     places = []
+    file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as archive:
         while (member := archive.next()) is not None:
             if member.isreg() and _is_picture(PurePosixPath(member.name), ending):
-                places.append((member.offset_data, member.size))
+                places.append((member.offset, member.offset_data, member.size))
             # It keeps them all for itself, which need not fit into memory.
             archive.members.clear()  # type: ignore[attr-defined]
-    if places and sum(places[-1]) > os.fstat(file.fileno()).st_size:
+    if places and sum(places[-1][1:]) > os.fstat(file.fileno()).st_size:
         raise EOFError("its last file is not whole")
     return places
 

@@ -22,6 +22,7 @@ from rgmkit.images import write
 from rgmkit.training import loop
 from rgmkit.training.checkpoint import load_last
 from rgmkit.training.data.files import Folder
+from rgmkit.training.team import Team
 
 DIGITS = {
     "data": "digits",
@@ -258,13 +259,50 @@ def test_another_configuration_and_other_data(tmp_path, run):
     first = train(DIGITS, tmp_path / "run", overrides=["training.steps=2"])
     before = checkpoints(first)
     for change, words in [
-        ({"seed": 1}, "was trained with another configuration"),
-        ({"data": {"use": "digits", "split": "held-back"}}, "another configuration"),
+        ({"seed": 1}, "was trained with another configuration (seed was 0 and is 1)"),
+        ({"data": {"use": "digits", "split": "held-back"}}, "(data was 'digits' and is another)"),
+        ({"network": {"use": "unet", "width": 8, "blocks": 2}}, "(network.blocks was 1 and is 2)"),
     ]:
         config = {**DIGITS, **change, "training": {**DIGITS["training"], "steps": 2}}
         code, _, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", first, "--resume", "--device", "cpu")
         assert code == 2 and words in one_line(err)
     assert checkpoints(first) == before
+
+
+def test_another_network_of_the_same_class(tmp_path):
+    class Mine(torch.nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.Linear(width, 2))
+
+        def forward(self, y, level, z=None):
+            return self.layers(y) if z is not None else self.layers(y)[:, 0]
+
+    def config(width):
+        return {**POINTS, "network": Mine(width), "critic": Mine(4), "training": {"steps": 2, "preview_every": 0}}
+
+    out = train(config(4), tmp_path / "run")
+    with pytest.raises(rgmkit.CheckpointError, match=r"the state of another network.*layers\.0\.weight") as error:
+        train(config(5), out, resume=True)
+    assert "\n" not in str(error.value)
+
+
+def test_resuming_is_offered_only_where_there_is_a_run(tmp_path):
+    (tmp_path / "notes.txt").write_text("not of a run")
+    with pytest.raises(rgmkit.ConfigError, match=r"is not empty: give another folder with -o$"):
+        train(POINTS, tmp_path)
+
+
+def test_a_process_that_is_gone(monkeypatch):
+    def gone(*_):
+        raise RuntimeError(
+            "[/a/b/pair.cc:561] Connection closed by peer [127.0.0.1]:5510. This is\ntypically caused by"
+        )
+
+    monkeypatch.setattr("rgmkit.training.team.dist.all_reduce", gone)
+    words = r"another process .* \(Connection closed by peer \[127.0.0.1\]:5510\)"
+    with pytest.raises(rgmkit.TrainingError, match=words):
+        Team(torch.device("cpu"), 2, 0).highest(1)
 
 
 def pictures(folder, sizes):

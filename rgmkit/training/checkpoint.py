@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import pickle
@@ -52,7 +53,8 @@ def _check(out: Path, *, resume: bool) -> None:
         raise CheckpointError(f"{out} has no checkpoint to resume: start without --resume")
     begun = {out / FOLDER, out / FOLDER / LOCK}  # a run that was killed before its first checkpoint
     if not resume and any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
-        raise ConfigError(f"{out} is not empty: give another folder with -o, or go on with what is there with --resume")
+        on = ", or go on with what is there with --resume" if (out / FOLDER).is_dir() else ""
+        raise ConfigError(f"{out} is not empty: give another folder with -o{on}")
 
 
 def save_checkpoint(run: Run, out: Path) -> Path:
@@ -98,10 +100,11 @@ def restore(run: Run, state: dict[str, Any], out: Path) -> None:
     Raises:
         CheckpointError: if it is of another configuration, or of data of another size.
     """
-    if state["config"] != fingerprint(run.config):
+    before, now = state["config"], fingerprint(run.config)
+    if before != now:
         raise CheckpointError(
-            f"{out} was trained with another configuration: resume with the one it was started with, "
-            f"or train into another folder"
+            f"{out} was trained with another configuration ({'; '.join(_changes(before, now))}): resume with the one "
+            f"it was started with, or train into another folder"
         )
     if state["data"] != run.data.count:
         raise CheckpointError(
@@ -109,7 +112,13 @@ def restore(run: Run, state: dict[str, Any], out: Path) -> None:
             f"same data, or train into another folder"
         )
     for name, part in run.parts().items():
-        part.load_state_dict(state[name])
+        try:
+            part.load_state_dict(state[name])
+        except (RuntimeError, ValueError, KeyError) as error:  # a class of the user's that was changed
+            raise CheckpointError(
+                f"{out} holds the state of another {name} than this ({' '.join(str(error).split())[:200]}): resume "
+                f"with the code that it was started with, or train into another folder"
+            ) from error
     run.step, run.seconds = state["step"], state["seconds"]
 
 
@@ -135,6 +144,21 @@ def fingerprint(config: dict[str, Any]) -> str:
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in FREE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
     return repr(sorted((key, _plain(value)) for key, value in {**rest, "training": training}.items()))
+
+
+def _changes(before: str, now: str, path: str = "") -> list[str]:
+    """What differs between two fingerprints, in words: "training.lr was 0.001 and is 0.1"."""
+    try:
+        old, new = (dict(ast.literal_eval(text)) for text in (before, now))
+    except (ValueError, SyntaxError, TypeError):  # two plain values, or one beside a mapping
+        was, is_now = ("another" if text.startswith("[(") else text for text in (before, now))
+        return [f"{path.removeprefix('.')} was {was} and is {is_now}"]
+    return [
+        change
+        for key in sorted(old.keys() | new.keys(), key=str)
+        if old.get(key) != new.get(key)
+        for change in _changes(old.get(key, "not given"), new.get(key, "not given"), f"{path}.{key}")
+    ]
 
 
 def _plain(value: Any) -> str:

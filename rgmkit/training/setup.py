@@ -21,10 +21,10 @@ from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
 from rgmkit.training.data.base import Data
 from rgmkit.training.settings import Settings
+from rgmkit.training.start import DEFAULTS, load_start
 from rgmkit.training.team import Team
 
-DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "gan", "process": "gaussian", "objective": "relativistic"}
-KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "plugins", "images")
+KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "start", "plugins", "images")
 
 
 @dataclass(eq=False)
@@ -89,6 +89,12 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
         torch.manual_seed(seed)
         network = build("network", config["network"], **for_networks)
         critic = build("network", config["critic"], path="critic", **for_networks) if objective.needs_critic else None
+    if config.get("start") is not None:
+        load_start(network, config["start"], folder)
+    if not any(weight.requires_grad for weight in network.parameters()):
+        raise ConfigError(
+            "network has no weights that may change: call its requires_grad_(), or start from a model with start: MODEL"
+        )
     network, critic = _placed(network, device, data), None if critic is None else _placed(critic, device, data)
     rows = _rows(settings, team, critic)
     optimizer = _adam(network, settings.lr, settings)
@@ -111,8 +117,9 @@ def _rows(settings: Settings, team: Team, critic: nn.Module | None) -> list[int]
     group = getattr(critic, "group", settings.batch) if getattr(critic, "compares_batch", False) else 1
     if settings.batch % (group * parts):
         compared = f", and the critic compares {group} images with each other" if group > 1 else ""
+        processes = f"{team.size} processes" if team.size > 1 else "one process"
         raise ConfigError(
-            f"training: batch is {settings.batch} for {team.size} processes with accumulate {settings.accumulate}"
+            f"training: batch is {settings.batch} for {processes} with accumulate {settings.accumulate}"
             f"{compared}: give a multiple of {group * parts}"
         )
     shares = shared(settings.batch, parts, group=group)

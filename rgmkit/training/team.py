@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rgmkit.errors import RgmkitError
+from rgmkit.errors import RgmkitError, TrainingError
 
 T = TypeVar("T")
 
@@ -24,6 +25,19 @@ def leads() -> bool:
     True
     """
     return int(os.environ.get("RANK", 0)) == 0
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Raise a TrainingError where another process has ended, or does not answer in time."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0]  # without a place in C++
+        raise TrainingError(
+            f"another process of this run has ended, or does not answer ({reason[:200]}): look for its own message; "
+            f"training goes on from the last checkpoint with --resume"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,8 @@ class Team:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])  # one message in place of hundreds
-        dist.all_reduce(flat)
+        with _answered():
+            dist.all_reduce(flat)
         for tensor, mean in zip(tensors, (flat / self.size).split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
 
@@ -73,7 +88,8 @@ class Team:
         if self.size == 1:
             return list(numbers)
         held = torch.tensor(numbers, device=self.device)
-        dist.all_reduce(held, dist.ReduceOp.MAX)
+        with _answered():
+            dist.all_reduce(held, dist.ReduceOp.MAX)
         return [int(number) for number in held]
 
     def gathered(self, value: T) -> list[T]:
@@ -81,20 +97,22 @@ class Team:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        dist.gather_object(value, values if self.leads else None)
+        with _answered():
+            dist.gather_object(value, values if self.leads else None)
         return values if self.leads else []
 
     def lead(self, function: Callable[[], T]) -> T:
-        """What `function` returns in the lead, which alone calls it; an RgmkitError there is raised everywhere."""
+        """What `function` returns in the lead, which alone calls it; an error there that is no bug is raised by all."""
         if self.size == 1:
             return function()
         answer: list[Any] = [None, None]
         if self.leads:
             try:
                 answer[0] = function()
-            except RgmkitError as error:
+            except (RgmkitError, OSError) as error:
                 answer[1] = error
-        dist.broadcast_object_list(answer, device=self.device if self.device.type == "cuda" else None)
+        with _answered():
+            dist.broadcast_object_list(answer, device=self.device if self.device.type == "cuda" else None)
         if answer[1] is not None:
             raise answer[1]
         returned: T = answer[0]
@@ -102,7 +120,7 @@ class Team:
 
     @contextmanager
     def led(self, context: AbstractContextManager[Any]) -> Iterator[None]:
-        """A context of the lead; an RgmkitError on its way in is raised everywhere."""
+        """A context of the lead; an error on its way in is raised everywhere."""
         with ExitStack() as stack:
 
             def enter() -> None:

@@ -66,7 +66,7 @@ def load(
     """
     precision = as_precision(dtype)
     folder = locate(model)
-    config, weights = _config(folder), _weights(folder)
+    config, weights = read(folder)
     prior = _prior(config, folder, network)
     assert isinstance(prior.network, nn.Module)
     differing = differences(weights, prior.network.state_dict())
@@ -78,6 +78,16 @@ def load(
     prior.network.load_state_dict(weights)
     prior.network = prepared(prior.network, precision=precision, compile=compile)
     return prior.to(device).eval().requires_grad_(False)
+
+
+def read(model: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The configuration and the weights in a model folder, or of a model that comes with rgmkit; nothing is built.
+
+    Raises:
+        CheckpointError: if there is no such model, or a file of it is missing, cut or damaged.
+    """
+    folder = locate(model)
+    return _config(folder), _weights(folder)
 
 
 def save(
@@ -118,8 +128,7 @@ def info(model: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if there is no such model, or a file of it is missing or damaged.
     """
-    folder = locate(model)
-    config, weights = _config(folder), _weights(folder)
+    folder, (config, weights) = locate(model), read(model)
     try:
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         facts = read_card(card)

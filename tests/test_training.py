@@ -79,6 +79,21 @@ def test_a_critic_where_none_is_needed(tmp_path):
     assert run.critic is None and run.fidelity == 0 and len(run.schedules) == 1
 
 
+def test_start_from_a_trained_model(tmp_path):
+    first = train(POINTS, tmp_path / "first")
+    brief = {"steps": 1, "batch": 4, "lr": 1e-9, "preview_every": 0}
+    config = {"start": str(first), "data": "gmm", "network": None, "training": brief}
+    second = train(config, tmp_path / "second")
+    assert all(w.allclose(weights(second)[name], atol=1e-6) for name, w in weights(first).items())
+    assert rgmkit.load(second).process.a_by_level.equal(rgmkit.load(first).process.a_by_level)
+    with pytest.raises(ConfigError, match=r"weights are those of another network: .* leave out network"):
+        train({**config, "network": {"use": "mlp", "width": 8}}, tmp_path / "third")
+    with pytest.raises(ConfigError, match="start is 'none': give a model folder, or a shipped model"):
+        train({**config, "start": "none"}, tmp_path / "third")
+    with pytest.raises(ConfigError, match="call its requires_grad_"):
+        train({**POINTS, "network": rgmkit.load(first).network, "critic": "mlp-discriminator"}, tmp_path / "third")
+
+
 def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):
     out = train(POINTS, tmp_path / "run")
     with pytest.raises(rgmkit.ConfigError, match="not empty"):

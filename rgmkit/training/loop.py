@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rgmkit.config import override, read_yaml, take_plugins
+from rgmkit.config import read_yaml, take_plugins
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.errors import TrainingError
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
@@ -25,7 +25,8 @@ from rgmkit.training.guards import Diverged, Guard, writing
 from rgmkit.training.log import Log
 from rgmkit.training.preview import write_preview
 from rgmkit.training.rehearsal import rehearse
-from rgmkit.training.setup import DEFAULTS, Run, set_up
+from rgmkit.training.setup import Run, set_up
+from rgmkit.training.start import with_defaults
 from rgmkit.training.stop import Stop, stop_by
 from rgmkit.training.team import Team
 
@@ -70,7 +71,7 @@ def train(
     path = None if isinstance(config, Mapping) else Path(config)
     content = dict(config) if isinstance(config, Mapping) else read_yaml(config)
     folder = path.parent if path else Path()
-    content = take_plugins(override({**DEFAULTS, **content}, overrides), folder)
+    content = take_plugins(with_defaults(content, list(overrides), folder), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
     team = Team.join(device)
     run = set_up(content, folder=folder, device=team.device, team=team)

@@ -59,7 +59,8 @@ def model_spec(asked: Any, folder: Path | None = None) -> ModelSpec | None:
     spec = _as_spec(asked)
     if spec is None:
         return None
-    if "/" in spec.name or "\\" in spec.name or ((folder or Path()) / spec.name).is_dir():
+    is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in models.CHECKPOINTS
+    if is_path or ((folder or Path()) / spec.name).is_dir():
         return ModelSpec(_placed(spec.name, folder), spec.options)
     return ModelSpec(spec.name, spec.options) if spec.name in models.shipped() else None
 

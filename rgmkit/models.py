@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from rgmkit.card import read_card, write_card
 from rgmkit.config import build, make, read_yaml
 from rgmkit.core.prior import RestoringPrior
+from rgmkit.device import as_device
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 from rgmkit.files import written_aside
 from rgmkit.precision import as_precision, prepared
 
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
+CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # endings of what others save
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ def load(
 
     Raises:
         CheckpointError: if a file is missing, cut, or does not fit the configuration.
-        ConfigError: if there is no such `dtype`.
+        ConfigError: if there is no such `dtype` or device.
 
     >>> import rgmkit
     >>> rgmkit.load("digits").image_shape
     (1, 16, 16)
     """
-    precision = as_precision(dtype)
+    precision, device = as_precision(dtype), as_device(device)
     folder = locate(model)
     config, weights = read(folder)
     prior = _prior(config, folder, network)
@@ -152,6 +154,8 @@ def locate(model: str | Path) -> Path:
     path = Path(model)
     if path.is_dir():
         return path
+    if path.suffix.lower() in CHECKPOINTS:
+        raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
     if isinstance(model, Path) or "/" in model or "\\" in model:
         raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
     if model in shipped():

@@ -131,7 +131,7 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("degrade PHOTO -d blur -o FOLDER", "is a folder: name a file in it"),
         ("degrade PHOTO -d blur -o TEXT/a.png", "is a file, not a folder"),
         ("degrade PHOTO -d blur -o SEALED/new/a.png", "cannot be written to"),
-        ("degrade PHOTO -d blur -o OUT --device qpu", "--device is 'qpu'"),
+        ("degrade PHOTO -d blur -o OUT --device qpu", "device is 'qpu', which is not available here"),
         ("degrade PHOTO -d blur -o OUT --plugin none.py", "no plugin file"),
         ("degrade PHOTO -d blur -o OUT --plugin TEXT", "give a .py file"),
         ("degrade PHOTO -d blur -o OUT --seed one", "'one' is not a valid integer"),

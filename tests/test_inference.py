@@ -209,6 +209,9 @@ def test_names_specs_and_models():
     for missing in ("no/such/model", "./none"):
         with pytest.raises(CheckpointError, match=missing):
             as_prior(missing)
+    for weights in ("netG.pth", "models/netG.pth"):
+        with pytest.raises(CheckpointError, match="make a model folder of it with `rgmkit convert`"):
+            as_prior(weights)
     with pytest.raises(PluginError, match=r"nobody.*models: "):
         as_prior("nobody")
     with pytest.raises(ConfigError, match="is a network: give a trained one"):

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rgmkit.errors import ConfigError
-
 if TYPE_CHECKING:
     import torch
     from tqdm import tqdm
@@ -128,14 +126,11 @@ def choose_device(name: str | None) -> torch.device:
     """
     import torch
 
+    from rgmkit.device import as_device
+
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"--device is {name!r}, which is not available here: try --device cpu") from error
-    return device
+    return as_device(name)
 
 
 @contextmanager

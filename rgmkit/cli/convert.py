@@ -15,14 +15,23 @@ from rgmkit.cli.files import fresh_folder
     short_help="Make a model folder of published weights.",
     epilog=examples(
         "rgmkit convert netG_1300.pth -o models/cifar10 --process gaussian:levels=4 --image-size 32",
-        "rgmkit convert content.pth -o models/cifar10-sr --process multiscale:levels=7 --image-size 32",
+        "rgmkit convert content.pth -o models/cifar10-sr",
         "rgmkit convert netG.pth -o models/celebahq --process gaussian:levels=4 --image-size 256",
     ),
 )
-@click.argument("checkpoint", metavar="CHECKPOINT.pth", type=PATH)
+@click.argument("checkpoint", metavar="CHECKPOINT", type=PATH)
 @click.option("-o", "--out", metavar="DIR", type=PATH, required=True, help="The model folder.")
-@click.option("--process", metavar="SPEC", help="The forward process of its training, such as gaussian:levels=4.")
-@click.option("--image-size", metavar="N", type=click.IntRange(min=1), help="Side of its training images in pixels.")
+@click.option(
+    "--process",
+    metavar="SPEC",
+    help="The forward process of its training, such as gaussian:levels=4. [default: what the file says]",
+)
+@click.option(
+    "--image-size",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Side of its training images in pixels. [default: what the file says]",
+)
 @click.option(
     "--network",
     metavar="SPEC",
@@ -44,13 +53,14 @@ def command(
 ) -> None:
     """Make a model folder of a published checkpoint; prints the folder.
 
-    CHECKPOINT.pth is a file of torch.save: the state dict of the restorer, or the content of a training with the
-    state dict in it. Nothing in it is executed. The options of the network are read off the names and shapes of the
-    weights; the forward process and the size of the images are not in the file.
+    CHECKPOINT is a file of torch.save, or .safetensors: the state dict of the restorer, or the content of a training
+    with the state dict in it. Nothing in it is executed. The options of the network are read off the names and shapes
+    of the weights; the forward process and the size of the images are in the content of a training only.
     """
     fresh_folder(out, overwrite=overwrite)
     from rgmkit.convert import convert
 
     facts = convert(checkpoint, out, process=process, image_size=image_size, network=network, entry=entry)
-    say(f"note: weights: {facts['weights']}")
+    for key in ("weights", "process"):
+        say(f"note: {key}: {facts[key]}")
     click.echo(out)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from rgmkit.device import as_device
 from rgmkit.experiment import folder as folders
 from rgmkit.experiment.bench import Bench
 from rgmkit.experiment.cells import Cell
@@ -88,7 +89,7 @@ def run(
     True
     """
     plan = make_plan(grid, out=out, overrides=overrides, overwrite=overwrite)
-    with gathered(torch.device(device)) as workers, _terminable():
+    with gathered(as_device(device)) as workers, _terminable():
         if workers.main:
             if not plan.goes_on:
                 folders.begin(plan.folder, plan.grid.content, plan.facts)

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rgmkit.device import as_device
 from rgmkit.errors import RgmkitError, TrainingError
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Team:
     @classmethod
     def join(cls, device: str | torch.device) -> Team:
         """The team that the launcher's environment tells of; several processes on CUDA take a GPU each."""
-        device = torch.device(device)
+        device = as_device(device)
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls(device)
         from accelerate import PartialState

@@ -21,6 +21,7 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.layout import unpack
 from rgmkit.noise_level import with_noise
+from rgmkit.progress import followed
 from rgmkit.sampling import check_samples, counted, default_batch, packed, sampled
 
 
@@ -34,6 +35,7 @@ def restore(
     samples: int | None = None,
     tile: int | None = None,
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> Solution:
     """The image that a measurement `y = A x + noise` was made of, as the prior believes it.
 
@@ -64,6 +66,7 @@ def restore(
             tiled only where a side is given.
         callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats. If it has a method
             `tile`, that is called as `tile(done, count)` after each tile of an evaluation.
+        progress: show a bar after two seconds, in a terminal or a notebook, where no callback is given.
 
     Raises:
         DataError: if `y` has another type or number of axes, or holds NaN or infinite values.
@@ -88,16 +91,17 @@ def restore(
     operator, found = with_noise(operator, degradation, x, method)
     operator = moved(operator, x.device)
     images, *shape = operator.image_shape(tuple(x.shape))
-    prior, notes = fitted(
-        prior, (images * (samples or 1), *shape), like=x, tile=tile, progress=getattr(callback, "tile", None)
-    )
-    problem = Problem.measured(x, operator, prior)
-    with evaluating(prior):
-        if samples is None:
-            streams = Streams(seed, range(len(x)), purpose=RESTORING)
-            solution = method.solve(problem, generator=streams, callback=callback)
-        else:
-            solution = sampled(method, problem, samples, seed=seed, callback=callback)
+    with followed("restoring", callback, shown=progress) as follow:
+        prior, notes = fitted(
+            prior, (images * (samples or 1), *shape), like=x, tile=tile, progress=getattr(follow, "tile", None)
+        )
+        problem = Problem.measured(x, operator, prior)
+        with evaluating(prior):
+            if samples is None:
+                streams = Streams(seed, range(len(x)), purpose=RESTORING)
+                solution = method.solve(problem, generator=streams, callback=follow)
+            else:
+                solution = sampled(method, problem, samples, seed=seed, callback=follow)
     return packed(replace(solution, noise=operator.noise, notes=found + notes + solution.notes), layout)
 
 
@@ -110,6 +114,7 @@ def generate(
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> Tensor:
     """`n` new images (n, C, H, W), clamped to [0, 1], or points (n, d), on the device of the prior.
 
@@ -124,6 +129,7 @@ def generate(
         shape: of one image, (C, H, W). Default: that of the training images.
         batch: images at a time. Default: what is quickest and fits in about 1 GB.
         callback: called as `callback(step, steps, x)`, the steps counted over all batches.
+        progress: as for `restore`.
 
     Raises:
         IncompatibleError: if the prior cannot generate, or not images of this shape.
@@ -133,7 +139,8 @@ def generate(
     torch.Size([3, 1, 16, 16])
     """
     prior = as_prior(prior)
-    batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=callback))
+    with followed("generating", callback, shown=progress) as follow:
+        batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=follow))
     if batches:
         return torch.cat(batches)
     return torch.empty(0, *_shape(prior, shape), device=home(prior)[0])

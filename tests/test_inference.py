@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import random
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ import torch
 from analytic import GaussianRestorer, Trainable
 
 import rgmkit
+import rgmkit.progress
 from rgmkit.arguments import as_prior, default_solver, moved
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
-from rgmkit.core.random import Streams, randn
+from rgmkit.core.random import Streams, randn, seeded
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
 from rgmkit.inference import generate, generate_batches, restore
@@ -394,3 +397,21 @@ def test_a_degradation_follows_the_prior_to_its_device_as_a_copy():
     assert moved(degradation, torch.device("cpu")) is degradation
     other = moved(degradation, torch.device("meta"))
     assert (other.weights.device.type, degradation.weights.device.type) == ("meta", "cpu")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_in_a_terminal_where_nobody_else_follows(monkeypatch):
+    monkeypatch.setattr(rgmkit.progress, "SOON", 0.0)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    y = torch.rand(1, 8, 9, generator=seeded(0))
+    for options in ({"progress": False}, {"callback": lambda *step: None}):
+        restore(y, "gaussian-noise:noise=0.1", "tv", **options)
+        assert sys.stderr.getvalue() == ""
+    restore(y, "gaussian-noise:noise=0.1", "tv")
+    assert "restoring" in sys.stderr.getvalue()
+    generate("digits", 1)
+    assert "generating" in sys.stderr.getvalue()

@@ -1,13 +1,11 @@
-"""What commands share: options, messages, progress."""
+"""What commands share: options and messages."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +14,7 @@ import click
 
 if TYPE_CHECKING:
     import torch
-    from tqdm import tqdm
 
-    from rgmkit.core.solver import Callback
-
-SOON = 2.0  # seconds that pass without a bar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -131,29 +125,3 @@ def choose_device(name: str | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return as_device(name)
-
-
-@contextmanager
-def progress(title: str, unit: str) -> Iterator[Callback]:
-    """A bar on stderr, from the second second on, for a solver's callback."""
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit=unit, delay=SOON, disable=None, leave=False) as bar:
-        yield _Steps(bar)
-
-
-class _Steps:
-    """The callback of a solver that moves a bar, and names the tile of a step that takes long."""
-
-    def __init__(self, bar: tqdm[Any]) -> None:
-        self.bar, self.started = bar, time.monotonic()
-
-    def __call__(self, step: int, steps: int, x: Any) -> None:
-        self.bar.total = steps
-        self.bar.set_postfix_str("", refresh=False)
-        self.bar.update(step - self.bar.n)
-
-    def tile(self, done: int, count: int) -> None:
-        """`done` of `count` tiles of a network's evaluation are restored."""
-        if time.monotonic() - self.started > SOON:
-            self.bar.set_postfix_str(f"tile {done}/{count}")

@@ -15,7 +15,6 @@ from rgmkit.cli.common import (
     common_options,
     device_option,
     examples,
-    progress,
     say,
     seed_option,
     solver_option,
@@ -23,6 +22,7 @@ from rgmkit.cli.common import (
 from rgmkit.cli.files import check_output, write_bytes
 from rgmkit.cli.stream import npz_stream
 from rgmkit.errors import ConfigError
+from rgmkit.progress import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +81,7 @@ def command(
     team = Team.join(choose_device(device))
     prior = as_prior(model).to(team.device)
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
-    with progress("generating", "step") as callback:
+    with progress("generating") as callback:
         parts = _parts(prior, count, team, batch, callback, solver=solver, seed=seed)
         arrays = (_stored(part, points=points) for part in parts)
         (_store if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, team=team)

@@ -16,7 +16,6 @@ from rgmkit.cli.common import (
     device_option,
     examples,
     json_option,
-    progress,
     say,
     seed_option,
     solver_option,
@@ -107,9 +106,9 @@ def command(
     where = choose_device(device)
     belief = None if prior is None else inference.as_prior(prior).to(where)
     options: dict[str, Any] = {"solver": solver, "seed": seed, "samples": samples, "tile": tile}
-    with progress("restoring", "step") as callback, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
-        solution = inference.restore(measured.x.to(where), degradation, belief, callback=callback, **options)
+        solution = inference.restore(measured.x.to(where), degradation, belief, **options)
     for line in solution.notes:
         say(f"note: {line}")
     x = solution.x.cpu()

@@ -109,7 +109,14 @@ class Bench:
         prior, solver = method.build(values)
         prior = None if prior is None else prior.to(self.device)
         return restore(
-            measured.y, measured.degradation, prior, solver=solver, seed=seed, tile=method.tile, callback=callback
+            measured.y,
+            measured.degradation,
+            prior,
+            solver=solver,
+            seed=seed,
+            tile=method.tile,
+            callback=callback,
+            progress=False,
         )
 
     def figures(self, x: Tensor, measured: Measured) -> dict[str, float]:

@@ -113,9 +113,9 @@ def test_wrong_type_names_the_path_the_value_and_the_type(name, value, expected)
 
 
 def test_unknown_option_gets_the_nearest_and_missing_ones_are_named():
-    with pytest.raises(ConfigError, match=r"^blur\.stp is not an option of Everything: did you mean 'steps'\?"):
+    with pytest.raises(ConfigError, match=r"^blur\.stp is not an option of blur: did you mean 'steps'\?"):
         make(Everything, {"stp": 1}, path="blur")
-    with pytest.raises(ConfigError, match=r"Outer needs x\.degradation \(a Degradation\): give it"):
+    with pytest.raises(ConfigError, match=r"x needs x\.degradation \(a Degradation\): give it"):
         make(Outer, {}, path="x")
     with pytest.raises(ConfigError, match=r"process\.level is not an option of process 'gaussian': .*'levels'"):
         build("process", {"use": "gaussian", "level": 3})
@@ -149,7 +149,7 @@ def test_built_object_is_passed_through_if_it_is_of_the_kind():
 
 def test_injected_arguments_go_where_they_are_asked_for_and_are_no_options():
     assert make(Outer, {"degradation": "gaussian-noise"}, seed=7, elsewhere=1).seed == 7
-    with pytest.raises(ConfigError, match=r"seed is not an option of Outer: \(its options are degradation, network\)"):
+    with pytest.raises(ConfigError, match=r"seed is not an option of Outer \(its options are degradation, network\)"):
         make(Outer, {"seed": 1}, seed=7)
 
 

@@ -66,7 +66,7 @@ def make(
     >>> make(Run, {"steps": 10, "rate": 1})
     Run(steps=10, rate=1.0)
     """
-    what = what or cls.__name__
+    what = what or path or cls.__name__
     known = options_of(cls)
     given = {name: value for name, value in injected.items() if name in known}
     valid = [name for name in known if name not in given]
@@ -178,8 +178,8 @@ def _unknown(where: str, name: str, valid: list[str], what: str) -> str:
     near = difflib.get_close_matches(name, valid, 1)
     if not valid:
         return f"{where} is not an option of {what}, which has none"
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{where} is not an option of {what}: {hint}(its options are {', '.join(valid)})"
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    return f"{where} is not an option of {what}{hint} (its options are {', '.join(valid)})"
 
 
 def _join(path: str, name: str) -> str:

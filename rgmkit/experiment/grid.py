@@ -31,6 +31,7 @@ class Keys:
         seeds: of the measurements and the solvers: a list, or how many, from 0 on.
         tune: on what and how numbers are tuned, see `TuneKeys`.
         title: of the tables and the report. Default: the name of the folder.
+        plugins: Python files with components, loaded before the rest is looked at.
     """
 
     data: Mapping[str, Any]
@@ -40,6 +41,7 @@ class Keys:
     seeds: int | list[int] = 1
     tune: Mapping[str, Any] | None = None
     title: str | None = None
+    plugins: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -225,8 +225,9 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
     with pytest.raises(DataError, match="give noise="):
         rgmkit.restore(images(1, 2, 8, 8), "deepinv.MRI:shape=[8,8]", "tv")
     monkeypatch.undo()
-    with pytest.raises(IncompatibleError, match="BM3D is for images of 9 x 9 pixels or more"):
-        rgmkit.prior("deepinv.BM3D").prox(images(1, 1, 8, 8), 0.01)
+    for bm3d in (rgmkit.prior("deepinv.BM3D"), from_deepinv(deepinv.models.BM3D())):  # the package would crash
+        with pytest.raises(IncompatibleError, match="BM3D is for images of 9 x 9 pixels or more"):
+            bm3d.prox(images(1, 1, 8, 8), 0.01)
     with pytest.raises(IncompatibleError, match="DPS needs gradients, and the prior BM3D"):
         rgmkit.restore(images(1, 1, 16, 16), "gaussian-noise:noise=0.1", "deepinv.BM3D", solver="deepinv.DPS")
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from deepinv import models
-from torch import Tensor
 
-from rgmkit.core.random import Randomness
-from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.errors import ConfigError
 from rgmkit_deepinv.objects import Plugged
 from rgmkit_deepinv.requirements import require
 
@@ -29,16 +27,6 @@ class BM3D(Plugged):
     def __init__(self) -> None:
         require("bm3d", "the prior deepinv.BM3D", "pip install 'rgmkit[bm3d]'")
         super().__init__(models.BM3D())
-
-    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """BM3D of noise std `sqrt(gamma)`.
-
-        Raises:
-            IncompatibleError: if the image is not larger than a block of 8 x 8 pixels, where the package crashes.
-        """
-        if x.ndim != 4 or min(x.shape[-2:]) < 9:
-            raise IncompatibleError(f"deepinv.BM3D is for images of 9 x 9 pixels or more, not {tuple(x.shape)}")
-        return super().prox(x, gamma, generator=generator)
 
 
 @final

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import torch
 from deepinv import optim
+from deepinv.models import BM3D
 from deepinv.models.base import Denoiser
 from deepinv.physics import Physics as DeepinvPhysics
 from torch import Tensor
@@ -89,7 +90,15 @@ class Plugged(Prior):
         self.denoiser = denoiser
 
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """`denoiser(x, sqrt(gamma))`."""
+        """`denoiser(x, sqrt(gamma))`.
+
+        Raises:
+            IncompatibleError: by BM3D, if the image is not larger than a block of 8 x 8 pixels, where its package
+                crashes.
+        """
+        small = x.ndim != 4 or min(x.shape[-2:]) < 9
+        if small and any(isinstance(part, BM3D) and part.use_legacy for part in self.denoiser.modules()):
+            raise IncompatibleError(f"BM3D is for images of 9 x 9 pixels or more, not {tuple(x.shape)}")
         return self.denoiser(x, torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x)))
 
 

@@ -15,6 +15,7 @@ import torch
 from deepinv.utils import DownloadError
 from rgmkit_deepinv import networks, operators, optimisers, requirements, variations
 from rgmkit_deepinv.objects import from_deepinv
+from rgmkit_deepinv.physics import Physics
 from safetensors.torch import save_file
 
 import rgmkit
@@ -93,6 +94,11 @@ def test_what_an_operator_does_not_tell_is_asked_for():
     y = images(1, 8)
     with pytest.raises(IncompatibleError, match=r"Silent does not tell.*no idea.*image_shape=\(C, H, W\)"):
         rgmkit.restore(y, Silent(), "tv")
+    blur = from_deepinv(deepinv.physics.Blur(filter=torch.ones(1, 1, 3, 3) / 9, padding="valid"), noise=0.1)
+    for one in (blur, copy.deepcopy(blur)):
+        assert torch.equal(one.A(images(1, 1, 8, 8)), blur.A(images(1, 1, 8, 8))) and one.noise == 0.1
+        with pytest.raises(DataError, match=r"^Blur: the noise of a measurement"):  # the name that the user knows
+            one.estimate_noise(torch.ones(3))
     physics = deepinv.physics.Denoising(deepinv.physics.PoissonNoise(0.1))
     with pytest.raises(ConfigError, match=r"PoissonNoise.*from_deepinv\(physics, noise=…\)"):
         rgmkit.restore(images(1, 1, 4, 4), physics, "tv")
@@ -122,7 +128,8 @@ def test_there_and_back_is_the_same_degradation():
     physics = blur.to_deepinv((1, 8, 8))
     back = from_deepinv(physics)
     assert type(back) is type(blur) and back is not blur and back.noise == blur.noise
-    assert type(from_deepinv(physics, noise=0.2)).__name__ == "Physics"
+    louder = from_deepinv(physics, noise=0.2)
+    assert isinstance(louder, Physics) and louder.noise == 0.2
     y = images(1, 1, 8, 8)
     torch.testing.assert_close(rgmkit.restore(y, physics, "tv").x, rgmkit.restore(y, blur, "tv").x)
 

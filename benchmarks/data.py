@@ -22,6 +22,7 @@ import torch
 from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Folder
 from rgmkit.training.data.pictures import ENDINGS, Pictures
+from rgmkit.training.draws import draw
 from rgmkit.training.feed import Feed
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import Run, set_up
@@ -67,7 +68,7 @@ def epoch(make: Callable[[], Pictures]) -> tuple[float, float, int]:
 
 def training(run: Run, steps: int, *, read: bool) -> float:
     """Images per second of training steps, on batches that are read, or on one that lies in memory."""
-    run.step, held = 0, run.data.batch(BATCH, seed=0, step=0)
+    run.step, held = 0, draw(run, 0)
     with Feed(run) as feed:
         begun = time.perf_counter()
         for run.step in range(steps):

@@ -22,6 +22,7 @@ from train_step import Published
 import rgmkit
 from rgmkit.card import read_card
 from rgmkit.config import build, override, read_yaml
+from rgmkit.training.draws import draw
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import set_up
 
@@ -46,16 +47,16 @@ def step_seconds(name: str, overrides: list[str], times: int) -> tuple[list[floa
     """Seconds of as many published steps and of rgmkit's, in turn."""
     config = override(read_yaml(CONFIGS / f"{name}.yaml"), [*overrides, "objective=kl"])
     run = set_up(config, folder=CONFIGS, device=torch.device("cpu"))
-    batch, published = run.data.batch(run.settings.batch, seed=run.seed, step=0), Published(run)
+    published = Published(run)
     run.step = 1  # without the lazy penalty
 
     def theirs() -> None:
         for _ in range(STEPS):
-            published.step(batch)
+            published.step(run.data.batch(run.settings.batch, seed=run.seed, step=1))
 
     def ours() -> None:
         for _ in range(STEPS):
-            train_step(run, batch)
+            train_step(run, draw(run, 1))
 
     torch.set_num_threads(run.settings.threads or torch.get_num_threads())
     return alternately(theirs, ours, times)

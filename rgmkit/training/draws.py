@@ -1,8 +1,9 @@
-"""All that is random in a step: functions of (seed, step), whatever the number of processes."""
+"""What a step is made of: functions of (seed, step), whatever the number of processes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from rgmkit.training.setup import Run
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """What is drawn for some rows of a batch.
+class Batch:
+    """Some rows of a batch, and what is drawn for them.
 
     Attributes:
+        x: examples, (n, *shape).
         level: from which each image is restored, int64 (n,), 1 … T.
         noise: standard normal, of the degraded images that are restored, (n, *shape).
         z: of the restorer, (n, latent).
@@ -24,6 +26,7 @@ class Draws:
         dropout: seed of what the networks draw, for each row.
     """
 
+    x: Tensor
     level: Tensor
     noise: Tensor
     z: Tensor
@@ -32,19 +35,32 @@ class Draws:
     fake: Tensor
     dropout: Tensor
 
-    def split(self, parts: int) -> list[Draws]:
-        """The draws of as many parts of the rows, of equal length."""
+    def split(self, parts: int) -> list[Batch]:
+        """As many parts of the rows, of equal length."""
         fields = [getattr(self, name).chunk(parts) for name in self.__dataclass_fields__]
-        return [Draws(*part) for part in zip(*fields, strict=True)]
+        return [Batch(*part) for part in zip(*fields, strict=True)]
+
+    def on(self, device: torch.device) -> Batch:
+        """The same on a device; the seeds stay, since to read a number there is to wait for it."""
+        return self._each(lambda values: values.to(device, non_blocking=device.type == "cuda"))
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU copies from while it computes."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        names = [name for name in self.__dataclass_fields__ if name != "dropout"]
+        return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
-def draw(run: Run) -> Draws:
-    """The draws of the next step, for the rows of this process.
+def draw(run: Run, step: int) -> Batch:
+    """The batch of a step: the rows of this process, on the CPU.
 
-    Each is made for the whole batch, and the rows are taken out of it: row i gets the same from one process
-    as from eight.
+    Noise and levels are drawn for the whole batch, and the rows are taken out of it: row i gets the same from one
+    process as from eight.
     """
-    settings, shape, step = run.settings, tuple(run.data.shape), run.step
+    settings, shape = run.settings, tuple(run.data.shape)
+    x = run.data.part(run.rows, settings.batch, seed=run.seed, step=step)
     generator = seeded(run.seed, step)
     dropout = int(torch.randint(2**62, (), generator=generator)) + torch.arange(settings.batch)
     level = stratified_levels(run, generator)
@@ -54,10 +70,8 @@ def draw(run: Run) -> Draws:
     target = judged_levels(level - 1, spread, generator) if run.objective.needs_critic else torch.zeros_like(level)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
-    level, noise, z, target, real, fake = (
-        values[rows].to(run.device) for values in (level, noise, z, target, real, fake)
-    )
-    return Draws(level, noise, z, target, real, fake, dropout[rows])
+    batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))
+    return batch.pinned() if run.device.type == "cuda" else batch
 
 
 def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ from rgmkit.core.objective import Pair, no_critic
 from rgmkit.errors import TrainingError
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
 from rgmkit.training.compiled import compiled
-from rgmkit.training.draws import Draws, draw
+from rgmkit.training.draws import Batch
 from rgmkit.training.feed import Feed
 from rgmkit.training.finish import fall_back, write_model
 from rgmkit.training.guards import Diverged, Guard, writing
@@ -145,25 +145,24 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
         stop_by(asked or stop.signal)
 
 
-def train_step(run: Run, batch: Tensor) -> dict[str, Tensor]:
+def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
     """One step of the critic and one of the restorer on this process's rows of a batch; returns the losses.
 
     `min_G E[lambda F(x_hat, y_s, s) + g_{s-1}(R_{s-1}(x_hat))]`, `x_hat = G(y_s, s - 1, z)`
     (Choi, Park and Kang 2023, objective of an RGM). Every draw is a function of (seed, step, row).
     """
     # Clean images and all that is drawn for them, in the parts that are computed at a time.
-    x = _channels_last((batch.to(run.device) - run.data.center) / run.data.scale)
-    count = run.settings.accumulate
-    parts = list(zip(x.chunk(count), draw(run).split(count), strict=True))
+    batch, count = batch.on(run.device), run.settings.accumulate
+    parts = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale)).split(count)
     names = ("prior", "fidelity") if run.critic is None else ("critic", "prior", "fidelity")
     losses = {name: torch.zeros((), device=run.device) for name in names}
     answer = None
 
     # The critic, where there is one, learns to tell answers from data.
     if run.critic is not None and run.critic_optimizer is not None:
-        for x, draws in parts:
+        for part in parts:
             with torch.set_grad_enabled(count == 1):
-                answer = answered(run, x, draws)
+                answer = answered(run, part)
             pair = replace(answer.pair, fake=answer.pair.fake.detach())
             with _precision(run):
                 loss = run.objective.critic_loss(run.critic, pair, step=run.step) / count
@@ -173,15 +172,15 @@ def train_step(run: Run, batch: Tensor) -> dict[str, Tensor]:
 
     # The restorer learns from the critic, and to agree with what it was given.
     critic = no_critic if run.critic is None else run.critic
-    for x, draws in parts:
+    for part in parts:
         if answer is None or count > 1:  # to keep the graphs of all parts would take the memory of the whole
-            answer = answered(run, x, draws)
+            answer = answered(run, part)
         with _precision(run):
             prior_loss = run.objective.restorer_loss(critic, answer.pair) / count
-        fidelity = run.process.fidelity(answer.x_hat, answer.y, draws.level).mean() / count
+        fidelity = run.process.fidelity(answer.x_hat, answer.y, part.level).mean() / count
         _backward(prior_loss + run.fidelity * fidelity, run.optimizer)
         losses["prior"] += prior_loss.detach()
-        losses["fidelity"] += fidelity.detach() / x[0].numel()
+        losses["fidelity"] += fidelity.detach() / part.x[0].numel()
     _descend(run, run.optimizer)
 
     # The averaged weights follow, and the learning rates go down.
@@ -200,16 +199,16 @@ class Answer:
     pair: Pair
 
 
-def answered(run: Run, x: Tensor, draws: Draws) -> Answer:
-    """The restorer's answers to degraded draws of images `x`, beside the data at the level that they are judged at."""
-    process, target = run.process, draws.target
-    _seed_dropout(int(draws.dropout[0]), run.device)
-    y = process.degrade(x, draws.level, noise=draws.noise)
+def answered(run: Run, batch: Batch) -> Answer:
+    """The restorer's answers to degraded draws of a batch, beside the data at the level that they are judged at."""
+    process, target = run.process, batch.target
+    _seed_dropout(int(batch.dropout[0]), run.device)
+    y = process.degrade(batch.x, batch.level, noise=batch.noise)
     with _precision(run):
-        x_hat = run.network(_channels_last(y), draws.level - 1, draws.z).float()
-    real = _channels_last(process.degrade(x, target, noise=draws.real))
-    fake = _channels_last(process.degrade(x_hat, target, noise=draws.fake))
-    variances = (process.sigma(level) ** 2 for level in (target, draws.level))
+        x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
+    real = _channels_last(process.degrade(batch.x, target, noise=batch.real))
+    fake = _channels_last(process.degrade(x_hat, target, noise=batch.fake))
+    variances = (process.sigma(level) ** 2 for level in (target, batch.level))
     return Answer(y, x_hat, Pair(real, fake, target, *variances))
 
 

@@ -240,6 +240,31 @@ def test_a_full_disk(tmp_path, monkeypatch, run, at):
     assert run("train", config, "-o", out, "--device", "cpu", *(["--resume"] if kept else [])).code == 0
 
 
+def generate(run, out):
+    return run("generate", "digits", "-n", 4, "-o", out, "--device", "cpu")
+
+
+def test_generating_onto_a_full_disk(tmp_path, run):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        code, _, err = generate(run, tmp_path / "a.npz")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2 and f"{tmp_path / 'a.npz'} cannot be written: File too large; make room" in one_line(err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_generating_is_ended_by_a_signal(tmp_path, monkeypatch, run):
+    monkeypatch.setattr("rgmkit.cli.stream.NpzStream.write", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # in place of the end of the tests
+    try:
+        assert generate(run, tmp_path / "a.npz").code == 128 + signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM)(0, None) is None and not list(tmp_path.iterdir())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, run):
     mkdir = Path.mkdir
 

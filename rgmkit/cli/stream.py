@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from zipfile import ZipFile
 
+from rgmkit.errors import DataError
 from rgmkit.files import written_aside
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 def npz_stream(path: Path, name: str, count: int) -> Iterator[NpzStream]:
     """Write the array `name` of an .npz file, `count` rows in parts; the file is whole or not there.
 
+    Raises:
+        DataError: if it cannot be written.
+
     >>> import tempfile, numpy as np
     >>> file = Path(tempfile.mkdtemp()) / "a.npz"
     >>> with npz_stream(file, "images", 5) as stream:
@@ -26,12 +30,19 @@ def npz_stream(path: Path, name: str, count: int) -> Iterator[NpzStream]:
     >>> np.load(file)["images"].sum(1)
     array([0., 0., 0., 2., 2.])
     """
-    with (
-        written_aside(path) as part,
-        ZipFile(part, "w") as archive,
-        archive.open(f"{name}.npy", "w", force_zip64=True) as member,
-    ):
-        yield NpzStream(member, count)
+    from rgmkit.training.stop import unwinding
+
+    try:
+        with (
+            unwinding(),
+            written_aside(path) as part,
+            ZipFile(part, "w") as archive,
+            archive.open(f"{name}.npy", "w", force_zip64=True) as member,
+        ):
+            yield NpzStream(member, count)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{path} cannot be written: {reason}; make room, or name a file elsewhere with -o") from error
 
 
 class NpzStream:

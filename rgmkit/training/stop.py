@@ -1,9 +1,11 @@
-"""SIGINT and SIGTERM wait for the end of a step, so that a checkpoint can be written first."""
+"""SIGINT and SIGTERM wait for the end of a step, or for what is half written to be removed."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -35,6 +37,29 @@ class Stop:
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         self.__exit__()
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Within it, SIGTERM unwinds the stack as Ctrl-C does, and takes effect after it; a second one acts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = 0
+
+    def unwind(number: int, _: FrameType | None) -> None:
+        nonlocal came
+        came = number
+        signal.signal(number, before)
+        raise KeyboardInterrupt
+
+    before: Any = signal.signal(signal.SIGTERM, unwind) or signal.SIG_DFL
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if came:
+            stop_by(came)
 
 
 def stop_by(number: int) -> NoReturn:

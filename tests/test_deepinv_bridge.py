@@ -123,6 +123,19 @@ def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
         rgmkit.restore(y, object(), "tv")
 
 
+def test_priors_of_deepinv_have_a_weight_that_suits_the_noise_or_a_note():
+    y, blur = images(1, 1, 16, 16), "blur:std=1,noise=0.05"
+    haar = deepinv.optim.WaveletPrior(level=2, wv="haar")  # on these sides no border comes in
+    for thing, spec in [(haar, "wavelet:wavelet=haar,levels=2"), (deepinv.optim.TVL1Prior(), "deepinv.TVL1")]:
+        as_it_is, by_name = (rgmkit.restore(y, blur, prior, solver="admm:iterations=5") for prior in (thing, spec))
+        torch.testing.assert_close(as_it_is.x, by_name.x)
+        assert not as_it_is.notes
+    smooth = deepinv.optim.SmoothedTVPrior()
+    (note,) = rgmkit.restore(y, blur, smooth, solver="pgd:iterations=1").notes
+    assert "it counts with 1: give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=" in note
+    assert not rgmkit.restore(y, blur, from_deepinv(smooth, weight=2), solver="pgd:iterations=1").notes
+
+
 def test_there_and_back_is_the_same_degradation():
     blur = rgmkit.degradation("blur:std=1,noise=0.05")
     physics = blur.to_deepinv((1, 8, 8))

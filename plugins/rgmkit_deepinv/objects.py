@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -19,15 +21,17 @@ from rgmkit.core.random import Randomness
 from rgmkit.errors import IncompatibleError
 from rgmkit_deepinv.copying import copied
 from rgmkit_deepinv.physics import Physics, unwrapped
-from rgmkit_deepinv.priors import TV
+from rgmkit_deepinv.priors import TV, ExplicitPrior, Prox, Tikhonov
+from rgmkit_deepinv.variations import L1, TVL1
+from rgmkit_deepinv.wavelet import Wavelet
 
 
 def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     """A deepinv operator as a degradation, or a deepinv prior or denoiser as a prior; `thing` is never changed.
 
-    `options` are those of `Physics` (image_shape, noise) and of `Explicit` (weight). An operator that
-    `Degradation.to_deepinv` made becomes again what it was made of, and a `TVPrior` without a weight the prior `tv`,
-    which takes its weight from the noise; other priors have the weight 1.
+    `options` are those of `Physics` (image_shape, noise) and of explicit priors (weight). An operator that
+    `Degradation.to_deepinv` made becomes again what it was made of, and a prior that is there by name, such as
+    `TVPrior`, the one by name, which takes its weight from the noise; as to others see `Explicit`.
 
     Raises:
         IncompatibleError: for anything else.
@@ -40,8 +44,8 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
         return (None if options else unwrapped(thing)) or Physics(physics=thing, **options)
     if isinstance(thing, optim.PnP):
         return Denoising(denoiser=thing.denoiser, **options)
-    if type(thing) is optim.TVPrior and not options:
-        return TV()
+    if type(thing) in NAMED:
+        return NAMED[type(thing)](**options)
     if isinstance(thing, optim.Prior) and thing.explicit_prior:
         return Explicit(prior=thing, **options)
     if isinstance(thing, Denoiser):
@@ -52,32 +56,49 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     )
 
 
+NAMED: dict[type, Callable[..., Prior]] = {
+    optim.L1Prior: L1,
+    optim.Tikhonov: partial(Tikhonov, center=0.0),
+    optim.TVL1Prior: TVL1,
+    optim.TVPrior: TV,
+}
+"""Priors of deepinv that are there by name."""
+
+
 @final
-class Explicit(Prior):
+class Explicit(ExplicitPrior):
     """`g(x) = weight * h(x)` with a deepinv prior `h` that has a value.
 
     Args:
         prior: `h`; a copy is taken, and each prox uses a new one, so that none depends on an earlier one.
-        weight: factor of `h`.
+        weight: factor of `h`. Default: from the noise as for `wavelet`, if `h` is a `WaveletPrior` with p = 1; of
+            another `h` nothing is known: it counts as it is, with weight 1, and a note says so.
     """
 
-    provides = frozenset({"value", "prox"})
-
-    def __init__(self, *, prior: optim.Prior, weight: float = 1.0) -> None:
-        super().__init__()
-        self.prior, self.weight = copied(prior), float(weight)
+    def __init__(self, *, prior: optim.Prior, weight: float | None = None) -> None:
+        super().__init__(weight=weight)
+        self.prior = copied(prior)
 
     def value(self, x: Tensor) -> Tensor:
         """`weight * h(x)`, (B,)."""
-        return self.weight * self.prior(x)
+        return self._factor() * self.prior(x)
 
-    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+    def run_prox(self, shape: tuple[int, ...]) -> Prox:
         """deepinv's prox, of `gamma * weight * h`."""
-        threshold = self.weight * torch.as_tensor(gamma, dtype=x.dtype, device=x.device).expand(len(x))
-        prior = copy.deepcopy(self.prior)
-        if isinstance(prior, optim.WaveletPrior):  # its own default thresholds by a tenth of gamma
-            return prior.prox(x, ths=1.0, gamma=threshold)
-        return prior.prox(x, gamma=per_image(threshold, x))
+
+        def prox(x: Tensor, gamma: float | Tensor) -> Tensor:
+            prior, threshold = copy.deepcopy(self.prior), self._threshold(x, gamma)
+            if isinstance(prior, optim.WaveletPrior):  # its own default thresholds by a tenth of gamma
+                return prior.prox(x, ths=1.0, gamma=threshold)
+            return prior.prox(x, gamma=per_image(threshold, x))
+
+        return prox
+
+    def weighted(self, noise: float, gain: float) -> Explicit:
+        """Wavelets without a weight get that of `wavelet`; others stay as they are."""
+        if self.weight is None and isinstance(self.prior, optim.WaveletPrior) and self.prior.p == 1:
+            return Explicit(prior=self.prior, weight=Wavelet.weight_for(noise, gain))
+        return self
 
 
 class Plugged(Prior):

@@ -68,8 +68,13 @@ class ExplicitPrior(Prior):
         if self.weight is not None:
             return self
         prior = copy.copy(self)
-        prior.weight = self.strength * gain**0.25 / noise * (noise / 0.05) ** self.exponent
+        prior.weight = self.weight_for(noise, gain)
         return prior
+
+    @classmethod
+    def weight_for(cls, noise: float, gain: float) -> float:
+        """The default weight for a noise std and a gain."""
+        return cls.strength * gain**0.25 / noise * (noise / 0.05) ** cls.exponent
 
     def _factor(self) -> float:
         return 1.0 if self.weight is None else self.weight

@@ -99,7 +99,8 @@ class Splitting(Solver):
         rows = trace.finished(x)
         nfe = _evaluations(prior, steps[: len(rows)])
         far = not network and self.iterations is None and float(moved.max()) > FAR * self.tolerance > 0
-        return Solution(x, nfe=nfe, trace=rows, notes=(_unfinished(len(rows), float(moved.max())),) if far else ())
+        notes = (*believed.notes, *([_unfinished(len(rows), float(moved.max()))] if far else []))
+        return Solution(x, nfe=nfe, trace=rows, notes=notes)
 
 
 def _unfinished(steps: int, moved: float) -> str:

@@ -15,6 +15,11 @@ from rgmkit.core.solver import Problem
 from rgmkit.solvers.measured import gain, noise_of, positive
 from rgmkit_deepinv.priors import ExplicitPrior
 
+UNWEIGHTED = (
+    "no weight is known that suits this prior of deepinv, it counts with 1: "
+    "give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=…)"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -75,10 +80,11 @@ class Fidelity(optim.DataFidelity):
 class Believed(optim.Prior):
     """The prior of a problem: its prox; that of an explicit prior with the weight for this noise and operator.
 
-    `weight` is that weight, None for another prior.
+    `weight` is that weight, None for another prior; `notes` say where an explicit prior has none.
     """
 
     weight: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self, problem: Problem, measured: Measured, generator: Randomness) -> None:
         super().__init__()
@@ -86,6 +92,8 @@ class Believed(optim.Prior):
         if isinstance(prior, ExplicitPrior):
             prior = prior.weighted(measured.noise, measured.mean)
             self.weight, self._prox = prior.weight, prior.run_prox(problem.shape)
+            if prior.weight is None:
+                self.notes = (UNWEIGHTED,)
         else:
             self._prox = lambda x, gamma: prior.prox(x, gamma, generator=generator)
 

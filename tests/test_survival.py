@@ -312,6 +312,16 @@ def test_another_network_of_the_same_class(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_run_introduces_itself_where_its_progress_is_shown(tmp_path, capsys):
+    small = ["training.steps=2", "data=digits:split=held-back"]
+    out = rgmkit.train(DIGITS, out=tmp_path / "run", overrides=small)
+    line = capsys.readouterr().err.splitlines()[0]
+    assert re.fullmatch(rf"digits:split=held-back: 297 examples of 1x16x16; parameters: .*; 2 steps, into {out}", line)
+    assert f"network {rgmkit.models.info(out)['parameters']:,}, critic" in line
+    train(POINTS, tmp_path / "quiet", overrides=["training.steps=2"])
+    assert capsys.readouterr().err == ""
+
+
 def test_resuming_is_offered_only_where_there_is_a_run(tmp_path):
     (tmp_path / "notes.txt").write_text("not of a run")
     with pytest.raises(rgmkit.ConfigError, match=r"is not empty: give another folder with -o$"):

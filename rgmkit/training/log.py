@@ -1,4 +1,4 @@
-"""Losses over time, for TensorBoard when it is installed."""
+"""What a run says of itself: a line at its start, and its losses, for TensorBoard when it is installed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from torch import nn
+
+from rgmkit.card import spec_line
+from rgmkit.training.setup import Run
+
+
+def introduction(run: Run, out: Path) -> str:
+    """What is trained on what, in one line."""
+    examples = "examples" if run.data.count is None else f"{run.data.count:,} examples"
+    shape = "x".join(str(size) for size in run.data.shape)
+    critic = "" if run.critic is None else f", critic {parameters(run.critic):,}"
+    return (
+        f"{spec_line(run.config['data'])}: {examples} of {shape}; parameters: network {parameters(run.network):,}"
+        f"{critic}; {run.settings.steps:,} steps{f' from {run.step:,}' if run.step else ''}, into {out}"
+    )
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(weight.numel() for weight in module.parameters())
 
 
 class Log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from rgmkit.training.draws import Batch
 from rgmkit.training.feed import Feed
 from rgmkit.training.finish import fall_back, write_model
 from rgmkit.training.guards import Diverged, Guard, writing
-from rgmkit.training.log import Log
+from rgmkit.training.log import Log, introduction
 from rgmkit.training.preview import write_preview
 from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import Run, set_up
@@ -54,7 +55,7 @@ def train(
         out: the model folder; `runs/<name of the file>` by default. It must be new or empty.
         resume: go on from the last checkpoint in `out`; the end is the same, bit by bit.
         overrides: `path=value` changes of the configuration, such as `training.steps=100`.
-        progress: show a progress bar on stderr.
+        progress: show a line on the run, and a progress bar, on stderr.
         device: where to train.
 
     Raises:
@@ -92,6 +93,8 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
         restore(run, state, out)
     else:
         _save(run, out)  # a disk that is full, or cannot be written to, shows now
+    if progress:
+        print(introduction(run, out), file=sys.stderr)
     try:
         with compiled(run):
             _loop(run, out, progress=progress)

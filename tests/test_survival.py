@@ -312,6 +312,40 @@ def test_another_network_of_the_same_class(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_finished_run_is_left_or_its_model_written(tmp_path, capsys):
+    out = train(POINTS, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
+    rgmkit.train(POINTS, out=out, resume=True)
+    assert capsys.readouterr().err == f"note: {out} is finished: 30 steps are done, and the model is written\n"
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}
+    whole = weights(out)
+    for file in ("README.md", "model.safetensors"):
+        (out / file).unlink()
+        train(POINTS, out, resume=True)
+        assert (out / "README.md").is_file() and all(whole[name].equal(weights(out)[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    "place, words",
+    [
+        ("set_up", "stopped before the first step: go on with --resume"),
+        ("train_step", "stopped at step 3 of 30: go on with --resume"),  # by a second Ctrl-C, which does not wait
+        ("write_model", "stopped before the model was written: --resume writes it"),
+    ],
+)
+def test_ctrl_c_says_where_and_how_to_go_on(tmp_path, monkeypatch, run, place, words):
+    function = getattr(loop, place)
+
+    def interrupted(*args, **options):
+        if place != "train_step" or args[0].step == 3:
+            raise KeyboardInterrupt
+        return function(*args, **options)
+
+    monkeypatch.setattr(loop, place, interrupted)
+    code, _, err = run("train", yaml_file(tmp_path / "a.yaml", POINTS), "-o", tmp_path / "run", "--device", "cpu")
+    assert code == 130 and err.rstrip().splitlines()[-1] == f"warning: {words}"
+
+
 def test_a_run_introduces_itself_where_its_progress_is_shown(tmp_path, capsys):
     small = ["training.steps=2", "data=digits:split=held-back"]
     out = rgmkit.train(DIGITS, out=tmp_path / "run", overrides=small)

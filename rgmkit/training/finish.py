@@ -13,6 +13,7 @@ from tqdm import tqdm
 from rgmkit import models
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Streams
+from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore
 from rgmkit.training.data.base import Data
 from rgmkit.training.setup import Run
@@ -33,6 +34,14 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
         "figures": measure(prior, run.data, progress=progress),
     }
     models.save(out, prior, run.config, facts)
+
+
+def is_written(run: Run, out: Path) -> bool:
+    """Whether the model of this run, at the step that it is at, is in `out`, whole."""
+    try:
+        return bool(models.info(out)["facts"].get("steps") == run.step)
+    except RgmkitError:
+        return False
 
 
 def fall_back(run: Run, out: Path) -> str:

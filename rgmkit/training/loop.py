@@ -21,14 +21,14 @@ from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoi
 from rgmkit.training.compiled import compiled
 from rgmkit.training.draws import Batch
 from rgmkit.training.feed import Feed
-from rgmkit.training.finish import fall_back, write_model
+from rgmkit.training.finish import fall_back, is_written, write_model
 from rgmkit.training.guards import Diverged, Guard, writing
 from rgmkit.training.log import Log, introduction
 from rgmkit.training.preview import write_preview
 from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import Run, set_up
 from rgmkit.training.start import with_defaults
-from rgmkit.training.stop import Stop, stop_by
+from rgmkit.training.stop import Stop, stop_by, unwinding
 from rgmkit.training.team import Team
 
 LOOK_EVERY = 20  # steps: reading a number waits for the device
@@ -75,13 +75,18 @@ def train(
     content = take_plugins(with_defaults(content, list(overrides), folder), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
     team = Team.join(device)
-    run = set_up(content, folder=folder, device=team.device, team=team)
-    rehearse(run)
-    threads = torch.get_num_threads()
-    with team.led(opened(out, resume=resume)):
+    run, threads = None, torch.get_num_threads()
+    with unwinding():
         try:
-            torch.set_num_threads(run.settings.threads or threads)
-            _train(run, out, resume=resume, progress=progress and team.leads)
+            run = set_up(content, folder=folder, device=team.device, team=team)
+            rehearse(run)
+            with team.led(opened(out, resume=resume)):
+                torch.set_num_threads(run.settings.threads or threads)
+                _train(run, out, resume=resume, progress=progress and team.leads)
+        except KeyboardInterrupt:
+            if team.leads:
+                logger.warning(_stopped(run))
+            raise
         finally:
             torch.set_num_threads(threads)
     return out
@@ -93,14 +98,19 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
         restore(run, state, out)
     else:
         _save(run, out)  # a disk that is full, or cannot be written to, shows now
-    if progress:
-        print(introduction(run, out), file=sys.stderr)
-    try:
-        with compiled(run):
-            _loop(run, out, progress=progress)
-    except Diverged as error:
-        kept = run.team.lead(lambda: fall_back(run, out))
-        raise TrainingError(f"{error}; {kept}") from error
+    if run.step < run.settings.steps:
+        if progress:
+            _say(introduction(run, out))
+        try:
+            with compiled(run):
+                _loop(run, out, progress=progress)
+        except Diverged as error:
+            kept = run.team.lead(lambda: fall_back(run, out))
+            raise TrainingError(f"{error}; {kept}") from error
+    elif is_written(run, out):
+        if progress:
+            _say(f"note: {out} is finished: {run.step} steps are done, and the model is written")
+        return
     if run.team.leads:  # the others need not wait
         with writing(run, out):
             write_model(run, out, progress=progress)
@@ -144,8 +154,20 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
         if log:
             log.close()
     if asked or stop.signal:
-        logger.warning("stopped at step %d of %d: go on with --resume", run.step, settings.steps)
         stop_by(asked or stop.signal)
+
+
+def _stopped(run: Run | None) -> str:
+    """Where a run was stopped, and what to do, for the one who stopped it."""
+    if run is None or run.step == 0:
+        return "stopped before the first step: go on with --resume"
+    if run.step < run.settings.steps:
+        return f"stopped at step {run.step} of {run.settings.steps}: go on with --resume"
+    return "stopped before the model was written: --resume writes it"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:

@@ -312,6 +312,15 @@ def test_another_network_of_the_same_class(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_resuming_what_has_not_begun_starts_it(tmp_path, capsys):
+    whole = weights(train(POINTS, tmp_path / "whole"))
+    (tmp_path / "empty").mkdir()
+    for out in (tmp_path / "empty", tmp_path / "new"):
+        rgmkit.train(POINTS, out=out, resume=True)
+        assert capsys.readouterr().err.startswith(f"note: nothing to resume in {out}: started anew\n")
+        assert all(whole[name].equal(weights(out)[name]) for name in whole)
+
+
 def test_a_finished_run_is_left_or_its_model_written(tmp_path, capsys):
     out = train(POINTS, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != ".lock"}

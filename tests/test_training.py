@@ -100,8 +100,10 @@ def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):
         train(POINTS, out)
     with pytest.raises(rgmkit.CheckpointError, match="another configuration"):
         train(POINTS, out, resume=True, overrides=["training.lr=1e-4"])
-    with pytest.raises(rgmkit.CheckpointError, match="no checkpoint"):
-        train(POINTS, tmp_path / "none", resume=True)
+    (tmp_path / "other" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "other" / "checkpoints" / "last.ckpt").write_text("of another tool")
+    with pytest.raises(rgmkit.CheckpointError, match="has no checkpoint to resume, and is not empty"):
+        train(POINTS, tmp_path / "other", resume=True)
 
 
 def test_learns_the_circle(tmp_path):

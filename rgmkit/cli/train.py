@@ -23,7 +23,7 @@ from rgmkit.cli.common import PATH, common_options, device_option, examples
 @click.option(
     "-o", "--out", metavar="DIR", type=PATH, help="The model folder. [default: runs/ and the name of the file]"
 )
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the folder.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the folder, if there is one.")
 @click.option(
     "--set",
     "overrides",

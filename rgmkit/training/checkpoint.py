@@ -32,11 +32,11 @@ _NAME = re.compile(r"step-(\d+)\.pt")
 
 @contextmanager
 def opened(out: Path, *, resume: bool) -> Iterator[None]:
-    """Hold `out` for one run: a folder that is new or empty, or, to resume, one that a run has begun.
+    """Hold `out` for one run: a folder that is new or empty, or, to resume, one with a checkpoint.
 
     Raises:
         ConfigError: if the folder holds something and `resume` was not asked for, or another run is in it.
-        CheckpointError: if there is nothing to resume.
+        CheckpointError: if it holds something that is no run to resume.
     """
     _check(out, resume=resume)
     with locked(out / FOLDER):
@@ -49,10 +49,12 @@ def opened(out: Path, *, resume: bool) -> Iterator[None]:
 def _check(out: Path, *, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder for the model")
-    if resume and not (out / FOLDER).is_dir():
-        raise CheckpointError(f"{out} has no checkpoint to resume: start without --resume")
+    if resume and _checkpoints(out):
+        return
     begun = {out / FOLDER, out / FOLDER / LOCK}  # a run that was killed before its first checkpoint
-    if not resume and any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
+    if any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
+        if resume:
+            raise CheckpointError(f"{out} has no checkpoint to resume, and is not empty: give another folder with -o")
         on = ", or go on with what is there with --resume" if (out / FOLDER).is_dir() else ""
         raise ConfigError(f"{out} is not empty: give another folder with -o{on}")
 

@@ -53,7 +53,7 @@ def train(
         config: a YAML file, or the mapping in it; in a mapping, parts may be objects (any `nn.Module` as
             `network` with another as `critic`).
         out: the model folder; `runs/<name of the file>` by default. It must be new or empty.
-        resume: go on from the last checkpoint in `out`; the end is the same, bit by bit.
+        resume: go on from the last checkpoint in `out`, if it is there already; the end is the same, bit by bit.
         overrides: `path=value` changes of the configuration, such as `training.steps=100`.
         progress: show a line on the run, and a progress bar, on stderr.
         device: where to train.
@@ -97,6 +97,8 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
     if state is not None:
         restore(run, state, out)
     else:
+        if resume and progress:
+            _say(f"note: nothing to resume in {out}: started anew")
         _save(run, out)  # a disk that is full, or cannot be written to, shows now
     if run.step < run.settings.steps:
         if progress:

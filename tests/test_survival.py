@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import multiprocessing
 import os
@@ -87,8 +88,15 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
         data[len(data) // 2] ^= 1
         path.write_bytes({"cut": data[:-1000], "empty": b"", "one bit": bytes(data)}[damage])
     assert load_last(out)["step"] == 10
+    with (out / "losses.csv").open("a") as table:
+        table.write("4")  # cut, too
     resumed = weights(train(config, out, resume=True, overrides=["training.keep=1"]))
     assert all(whole[name].equal(resumed[name]) for name in whole)
+    with (out / "losses.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert [row["step"] for row in rows] == ["10", "20", "30"] and float(rows[0]["lr"]) > float(rows[1]["lr"])
+    assert all(float(row[name]) for row in rows for name in ("seconds", "critic", "prior", "fidelity"))
+    assert rgmkit.images.read(out / "losses.png").x.shape[-1] > 500
     first.write_bytes(b"")
     last.write_bytes(last.read_bytes()[:500])
     with pytest.raises(rgmkit.CheckpointError, match="cut or damaged"):

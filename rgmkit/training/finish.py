@@ -16,13 +16,14 @@ from rgmkit.core.random import Streams
 from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore
 from rgmkit.training.data.base import Data
+from rgmkit.training.log import draw_losses
 from rgmkit.training.setup import Run
 
 SAMPLES, BATCH = 1000, 250
 
 
 def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
-    """Measure the averaged network and write the model folder `out`."""
+    """Measure the averaged network and write the model folder `out`, with a picture of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
     facts = {
         "data": run.config["data"] if isinstance(run.config["data"], (str, dict)) else type(run.data).__name__,
@@ -34,6 +35,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
         "figures": measure(prior, run.data, progress=progress),
     }
     models.save(out, prior, run.config, facts)
+    draw_losses(out)
 
 
 def is_written(run: Run, out: Path) -> bool:

@@ -120,7 +120,10 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
 
 def _loop(run: Run, out: Path, *, progress: bool) -> None:
     settings, guard, saved, asked = run.settings, Guard(run), time.monotonic(), 0
-    log = Log(out / "log") if run.team.leads else None
+    log = None
+    if run.team.leads:
+        with writing(run, out):
+            log = Log(run, out)
     bar = tqdm(total=settings.steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5, leave=True)
     start = time.perf_counter() - run.seconds
     try:
@@ -142,7 +145,8 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
                     rate = bar.format_dict["rate"] or 0.0
                     bar.set_postfix({**losses, "img/s": f"{rate * settings.batch:.0f}"}, refresh=False)
                     if log:
-                        log.write(run.step, losses)
+                        with writing(run, out):
+                            log.write(losses)
                 if settings.preview_every and run.step % settings.preview_every == 0:
                     _preview(run, out)
 

@@ -113,13 +113,16 @@ def test_learns_the_circle(tmp_path):
 
 
 def test_model_folder_round_trip(tmp_path):
-    out = train(IMAGES, tmp_path / "tiny")
+    out = train({**IMAGES, "data": {"use": "digits", "split": "train"}}, tmp_path / "tiny")
     assert (out / "samples" / "step-00000002.png").is_file()
     prior = rgmkit.load(out)
     digits = rgmkit.generate(prior, 3, seed=1)
     assert digits.shape == (3, 1, 16, 16) and digits.equal(rgmkit.generate(rgmkit.load(str(out)), 3, seed=1))
     facts = rgmkit.models.info(out)["facts"]
     assert facts["steps"] == 2 and facts["seed"] == 0 and "noise" in facts["figures"]
+    assert facts["data"] == "digits:split=train" and facts["training images"] == 1500 and facts["images seen"] == 16
+    assert facts["parameters"] == rgmkit.models.info(out)["parameters"] and facts["rgmkit"] == rgmkit.__version__
+    assert rgmkit.models.info("digits")["facts"]["images"] == 1_216_000  # a card of before
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "other network", "no config", "unknown network"])

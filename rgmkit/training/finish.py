@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgmkit import models
+from rgmkit.card import spec_line
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Streams
 from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore
 from rgmkit.training.data.base import Data
-from rgmkit.training.log import draw_losses
+from rgmkit.training.log import draw_losses, parameters
 from rgmkit.training.setup import Run
 
 SAMPLES, BATCH = 1000, 250
@@ -26,12 +28,15 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
     """Measure the averaged network and write the model folder `out`, with a picture of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
     facts = {
-        "data": run.config["data"] if isinstance(run.config["data"], (str, dict)) else type(run.data).__name__,
-        "images": run.step * run.settings.batch,
+        "data": spec_line(run.config["data"]),
+        **({} if run.data.count is None else {"training images": run.data.count}),
+        "images seen": run.step * run.settings.batch,
+        "parameters": parameters(run.network),
         "steps": run.step,
         "seed": run.seed,
         "seconds": round(run.seconds, 1),
         "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
+        "rgmkit": version("rgmkit"),
         "figures": measure(prior, run.data, progress=progress),
     }
     models.save(out, prior, run.config, facts)

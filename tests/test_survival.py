@@ -126,6 +126,19 @@ def test_a_signal_waits_for_the_step_and_leaves_a_checkpoint(tmp_path, monkeypat
     assert all(whole[name].equal(resumed[name]) for name in whole)
 
 
+def test_a_signal_does_not_wait_for_a_preview(tmp_path, monkeypatch):
+    restore = rgmkit.RestoringPrior.restore
+
+    def signalled(prior, *args, **options):
+        signal.raise_signal(signal.SIGINT)
+        return restore(prior, *args, **options)
+
+    monkeypatch.setattr(rgmkit.RestoringPrior, "restore", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        train(POINTS, tmp_path / "run", overrides=["training.preview_every=5"])
+    assert newest(tmp_path / "run") == 6 and not (tmp_path / "run" / "samples").exists()
+
+
 def test_minutes_between_checkpoints_and_how_many_are_kept(tmp_path, monkeypatch):
     clock = iter(range(0, 10**6, 60))  # each look at it is a minute later
     monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))

@@ -125,7 +125,7 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
         with writing(run, out):
             log = Log(run, out)
     bar = tqdm(total=settings.steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5, leave=True)
-    start = time.perf_counter() - run.seconds
+    start, looked = time.perf_counter() - run.seconds, (run.step, run.seconds)
     try:
         with torch.random.fork_rng(devices=[]), Feed(run) as feed, Stop() as stop:
             while run.step < settings.steps and not asked:
@@ -142,13 +142,14 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
                 # The losses are looked at, and shown.
                 if due or run.step % LOOK_EVERY == 0:
                     losses = guard.look()
-                    rate = bar.format_dict["rate"] or 0.0
-                    bar.set_postfix({**losses, "img/s": f"{rate * settings.batch:.0f}"}, refresh=False)
+                    rate = settings.batch * (run.step - looked[0]) / (run.seconds - looked[1])
+                    looked = (run.step, run.seconds)
+                    bar.set_postfix({**losses, "img/s": f"{rate:.0f}"}, refresh=False)
                     if log:
                         with writing(run, out):
                             log.write(losses)
-                if settings.preview_every and run.step % settings.preview_every == 0:
-                    _preview(run, out)
+                if settings.preview_every and run.step % settings.preview_every == 0 and not asked:
+                    _preview(run, out, stop)
 
                 # What is of use is kept.
                 if due:
@@ -262,10 +263,10 @@ def _save(run: Run, out: Path) -> None:
     run.team.lead(save)
 
 
-def _preview(run: Run, out: Path) -> None:
+def _preview(run: Run, out: Path, stop: Stop) -> None:
     def preview() -> None:
         with writing(run, out):
-            write_preview(run, out)
+            write_preview(run, out, stopped=lambda: stop.signal > 0)
 
     run.team.lead(preview)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -10,13 +11,25 @@ from rgmkit.files import written_aside
 from rgmkit.training.setup import Run
 
 
-def write_preview(run: Run, out: Path) -> None:
-    """A sheet of 64 images, or points over the data, as `out/samples/step-….png`."""
+class _Stopped(Exception):
+    """Nobody waits for the picture."""
+
+
+def write_preview(run: Run, out: Path, *, stopped: Callable[[], bool]) -> None:
+    """A sheet of 64 images, or points over the data, as `out/samples/step-….png`; none once the run is `stopped`."""
     from rgmkit.inference import generate
 
     path = out / "samples" / f"step-{run.step:08d}.png"
     points = len(run.data.shape) == 1
-    samples = generate(run.prior(), 2000 if points else 64, seed=0)
+
+    def look(*_: object) -> None:
+        if stopped():
+            raise _Stopped
+
+    try:
+        samples = generate(run.prior(), 2000 if points else 64, seed=0, callback=look)
+    except _Stopped:
+        return
     if points:
         draw_points(path, samples.cpu(), run.data.examples(2000))
     else:

@@ -75,6 +75,18 @@ def test_an_operator_of_deepinv_is_a_degradation_as_it_is():
         assert not pointers & {tensor.data_ptr() for tensor in degradation.state_dict().values()}
 
 
+def test_the_first_guess_of_an_even_image_is_even():
+    taps = torch.ones(1, 1, 5, 5) / 25
+    for physics in [
+        deepinv.physics.Blur(filter=taps, padding="valid"),  # whose back-projection fades at the border
+        deepinv.physics.Downsampling(img_size=(1, 16, 16), filter=None, factor=2),  # leaves three quarters out
+        deepinv.physics.Tomography(angles=30, img_width=16, normalize=True),
+        deepinv.physics.Inpainting(img_size=(1, 16, 16), mask=0.5, rng=seeded(1)),
+    ]:
+        degradation, x = from_deepinv(physics), torch.full((1, 1, 16, 16), 0.7)
+        torch.testing.assert_close(degradation.embed(degradation.A(x)), x, rtol=0, atol=1e-4)
+
+
 def test_moving_the_copy_moves_nothing_of_the_users():
     physics = deepinv.physics.Inpainting(img_size=(1, 4, 4), mask=torch.ones(1, 4, 4))
     denoiser = deepinv.models.DnCNN(1, 1, depth=3, nf=4, pretrained=None)

@@ -19,6 +19,8 @@ from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_deepinv.copying import copied
 
+FAINT = 1e-7  # of the back-projection of a white image: what is fainter counts as not seen
+
 
 def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
     """`degradation` as a deepinv `LinearPhysics` for images of `image_shape` (C, H, W).
@@ -79,8 +81,9 @@ class Operated(Degradation):
     of the operator, float32 unless `.double()` was called, and the answer has the precision of the argument.
 
     The first guess is the measurement itself when it looks like an image: it has the shape of one, and that of
-    a white image lies within [0, 1]. Else it is `A^T y / (|A 1|^2 / n)`, the back-projection in the brightness
-    of an even image.
+    a white image lies within (0, 1]. Else it is `A^T y / A^T A 1`, the back-projection in which each pixel of an even
+    image has its brightness, also near a border that was cut off; pixels that were not seen are filled with what is
+    around them. If a white image is measured with negative values it is `A^T y / (|A|_F^2 / n)`.
     """
 
     def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float) -> None:
@@ -116,17 +119,20 @@ class Operated(Degradation):
         return isinstance(self.physics, DecomposablePhysics)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The measurement, its holes filled if it is a picture with holes, or its scaled back-projection."""
+        """The measurement if it looks like an image, or else its back-projection in the brightness of an image."""
         shape = self.image_shape(tuple(y.shape))
         even = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
         white = self.A(even)
-        if tuple(y.shape) == shape and bool((white == 0).any()) and bool(((white == 0) | (white == 1)).all()):
-            return fill(y, white == 1)
-        if tuple(y.shape) == shape and not white.is_complex() and white.min() >= -0.01 and white.max() <= 1.01:
+        positive = not white.is_complex() and bool(white.min() >= 0)
+        if positive and tuple(y.shape) == shape and white.min() > 0 and white.max() <= 1.01:
             return y
         noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)
-        gain = max(float(seen.abs().square().sum()) / even.numel() for seen in (white, self.A(noise)))
-        return self.adjoint(y) / gain
+        gain, other = (float(made.abs().square().sum()) / even.numel() for made in (white, self.A(noise)))
+        if positive and 2 * gain > other:  # with weights of both signs the white image could vanish by chance
+            back = self.adjoint(white)
+            seen = back > FAINT * back.max()
+            return fill(self.adjoint(y) / back.where(seen, 1), seen)
+        return self.adjoint(y) / max(gain, other)
 
     def _own(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """`method` of the operator in its precision."""

@@ -229,6 +229,27 @@ def test_a_failed_cell_is_recorded_and_tried_again_and_the_rest_goes_on(place, r
     assert "failed" not in (place / "out" / "results.md").read_text()
 
 
+def test_a_method_that_does_not_fit_a_degradation_is_left_out_there(place, run, monkeypatch):
+    ran = run("run", kept(place), "-o", place / "alone", "--set", "degradation=[jpeg]")
+    assert ran.code == 2 and "with degradation[0] and dark.png (data): solver Fragile needs a linear" in ran.err
+    monkeypatch.setattr(plugins.load_class("solver", "fragile"), "needs_linear", False)
+    methods = [{"name": "kept", "solver": "fragile", "tune": {"solver.gain": [0.5, 2]}}]
+    methods += [{"name": "tuned", "prior": "tv", "solver": "pgd:iterations=2", "tune": {"prior.weight": [1, 9]}}]
+    grid = {**GRID, "degradation": ["jpeg", "blur:std=1,noise=0.05"], "method": methods, "seeds": [1]}
+    grid |= {"tune": {"data": {"path": "training"}, "evaluations": 4}}
+    assert "left out, does not fit (solver PGD" in run("run", write(place, grid), "--dry-run").out
+    ran = run("run", place / "grid.yaml", "-o", place / "out")
+    assert ran.code == 0 and ran.err.count("tuned is left out under jpeg, it does not fit: solver PGD needs") == 1
+    assert [(r.degradation, r.method) for r in records(place / "out") if not r.fits] == [("jpeg", "tuned")] * 2
+    assert ("jpeg", "tuned") not in {(row["degradation"], row["method"]) for row in evaluations(place / "out")}
+    assert (place / "out" / "results.csv").read_text().count("does not fit: solver PGD needs") == 2
+    assert "tuned does not fit: solver PGD needs a linear degradation" in (place / "out" / "results.md").read_text()
+    page = (place / "out" / "report.html").read_text()
+    assert 'colspan="6">does not fit: solver PGD' in page and "8 cells</" in page and "failed" not in ran.out + ran.err
+    write(place, {**grid, "method": [{"solver": "pinv"}, methods[1]]})
+    assert run("run", place / "grid.yaml", "-o", place / "two").code == 2, "no method fits jpeg"
+
+
 def test_a_picture_that_vanishes_or_breaks_half_way_costs_its_own_cells_only(place, run):
     bright = place / "photos" / "sub" / "bright.png"
     whole = bright.read_bytes()
@@ -453,7 +474,7 @@ def test_two_processes_share_the_cells(place, ops):
 
 BAD = [
     ({"dta": {}}, "dta is not an option of a grid: did you mean 'data'?"),
-    ({"zzz": {}}, "zzz is not an option of a grid (its options are data, degradation, method, metrics, seeds, tune, title, p"),
+    ({"zzz": {}}, "a grid (its options are data, degradation, method, metrics, seeds, tune, title, plugins)"),
     ({"data": {}}, "data: there are no pictures: give path, a folder or files, or skimage"),
     ({"data": {"path": "photoz"}}, "photoz does not exist"),
     ({"data": {"path": "empty"}}, "data: empty holds no pictures"),

@@ -83,6 +83,8 @@ def _list(plan: Plan) -> None:
     for cell in plan.cells:
         found = record(plan.folder, cell.key) if plan.goes_on else None
         state = "to do" if found is None else "done" if found.error is None else "failed, to do"
+        if cell.places in plan.unfit:
+            state = f"left out, does not fit ({plan.unfit[cell.places]})"
         click.echo(f"{state}: {cell.name}")
     tuned = [(method, number) for method in plan.grid.methods for number in method.numbers]
     for method, number in tuned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Plan:
     Attributes:
         training: the images that numbers are tuned on.
         goes_on: whether the folder holds a part of this run already.
+        unfit: why a method cannot take what a degradation makes, by the places of the two in the grid.
     """
 
     grid: Grid
@@ -38,6 +40,7 @@ class Plan:
     photographs: tuple[Photograph, ...]
     training: tuple[Photograph, ...]
     goes_on: bool
+    unfit: dict[tuple[int, int], str]
 
     @property
     def cells(self) -> list[Cell]:
@@ -74,9 +77,16 @@ def make_plan(
     with naming("tune.data"):
         training = tuning.data.taken(fixed.training if fixed else None) if tuning else []
     _check_apart(photographs, training)
-    _rehearse(found, found.methods, photographs, "data", goes_on=fixed is not None)
-    _rehearse(found, [m for m in found.methods if m.numbers], training, "tune.data", goes_on=fixed is not None)
-    return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None)
+    pairs = list(itertools.product(range(len(found.operators)), range(len(found.methods))))
+    unfit = _rehearse(found, pairs, photographs, "data", goes_on=fixed is not None)
+    for i, j in unfit:  # what fits nothing at all is a mistake
+        if all((i, b) in unfit for a, b in pairs if a == i) or all((a, j) in unfit for a, b in pairs if b == j):
+            raise unfit[i, j]
+    tuned = [(i, j) for i, j in pairs if found.methods[j].numbers and (i, j) not in unfit]
+    for error in _rehearse(found, tuned, training, "tune.data", goes_on=fixed is not None).values():
+        raise error
+    reasons = {pair: str(error.__cause__) for pair, error in unfit.items()}  # without where it stands
+    return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None, reasons)
 
 
 def _check_apart(photographs: Sequence[Photograph], training: Sequence[Photograph]) -> None:
@@ -98,9 +108,9 @@ def _same_content(a: str, b: str) -> bool:
 
 
 def _rehearse(
-    grid: Grid, methods: Sequence[Method], photographs: Sequence[Photograph], key: str, *, goes_on: bool
-) -> None:
-    """Try every degradation and method on an empty picture of every size that there is."""
+    grid: Grid, pairs: Sequence[tuple[int, int]], photographs: Sequence[Photograph], key: str, *, goes_on: bool
+) -> dict[tuple[int, int], IncompatibleError]:
+    """Try pairs of a degradation and a method on an empty picture of every size; those that fit none, and why."""
     shapes: dict[tuple[int, int, int], Photograph] = {}
     for photograph in photographs:
         try:
@@ -109,13 +119,22 @@ def _rehearse(
         except DataError:
             if not goes_on:  # a picture that has vanished since fails in its own cells
                 raise
+    unfit: dict[tuple[int, int], list[IncompatibleError]] = {}
     for shape, photograph in shapes.items():
-        for i, operator in enumerate(grid.operators if methods else ()):
+        for i, some in itertools.groupby(pairs, key=lambda pair: pair[0]):
             with naming(f"degradation[{i}], with {photograph.label} ({key})"):
-                problem = _problem(operator.degradation, shape)
-            for method in methods:
-                with naming(f"{method.path}, with degradation[{i}] and {photograph.label} ({key})"):
-                    _check_method(method, problem)
+                problem = _problem(grid.operators[i].degradation, shape)
+            for _, j in some:
+                method = grid.methods[j]
+                try:
+                    with naming(f"{method.path}, with degradation[{i}] and {photograph.label} ({key})"):
+                        _check_method(method, problem)
+                except IncompatibleError as error:
+                    unfit.setdefault((i, j), []).append(error)
+    for errors in unfit.values():
+        if len(errors) < len(shapes):  # it fits some pictures: the others are the mistake
+            raise errors[0]
+    return {pair: errors[0] for pair, errors in unfit.items()}
 
 
 @torch.no_grad()

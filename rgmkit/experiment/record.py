@@ -19,7 +19,8 @@ class Record:
         key: names the cell in files; the same cell of the same grid has the same key.
         image, degradation, method: labels, as tables and reports show them.
         seed: of the measurement and of the solver.
-        error: why the cell failed, in one line; None where it is done.
+        error: why the cell has no answer, in one line; None where it is done.
+        fits: whether the method can take what the degradation makes; if not, nothing was tried, and `error` says why.
         before, after: figures by name ("psnr", "ssim", …) of the measurement, brought to the size of the
             image, and of the restoration.
         nfe: network evaluations.
@@ -38,6 +39,7 @@ class Record:
     method: str
     seed: int
     error: str | None = None
+    fits: bool = True
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
     nfe: int = 0
@@ -47,6 +49,16 @@ class Record:
     trace: list[dict[str, float]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was tried, without an answer."""
+        return self.error is not None and self.fits
+
+    @property
+    def gap(self) -> str:
+        """What stands in place of its answer."""
+        return f"{'failed' if self.fits else 'does not fit'}: {self.error}"
 
     def write(self, folder: Path) -> None:
         """Put the record into `folder`, whole or not at all."""

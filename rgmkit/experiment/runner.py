@@ -44,8 +44,8 @@ class Results:
 
     @property
     def failed(self) -> list[Record]:
-        """The cells without an answer."""
-        return [record for record in self.records if record.error is not None]
+        """The cells that were tried without an answer."""
+        return [record for record in self.records if record.failed]
 
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r}, {len(self.records)} cells, {len(self.failed)} of them failed)"
@@ -64,7 +64,7 @@ def run(
 
     All of the grid is checked before anything runs. Each finished cell is on the disk at once: the same call goes
     on where an earlier one was stopped, and tries failed cells again. A cell that fails is recorded with its error, and
-    the rest goes on.
+    the rest goes on. A method that cannot take what a degradation makes is left out there, and a log line says so.
 
     Args:
         grid: a YAML file, or the mapping in it; in a mapping `use` and `prior` may be objects.
@@ -94,6 +94,7 @@ def run(
             if not plan.goes_on:
                 folders.begin(plan.folder, plan.grid.content, plan.facts)
             folders.sweep(plan.folder)
+            _leave_out(plan)
         workers.wait()
         try:
             _tune(plan, workers, progress=progress)
@@ -128,15 +129,25 @@ def _tune(plan: Plan, workers: Workers, *, progress: bool) -> None:
                 bar.update()
 
             bench = Bench(workers.device, (plan.grid.tuning.metric,))
-            tune(plan.grid, plan.training, bench, Log(plan.folder), step)
+            tune(plan.grid, plan.training, bench, Log(plan.folder), step, unfit=plan.unfit)
     workers.wait()
+
+
+def _leave_out(plan: Plan) -> None:
+    """Record the cells of methods that do not fit a degradation, and say which these are."""
+    for cell in plan.cells:
+        if cell.places in plan.unfit:
+            cell.record(error=plan.unfit[cell.places], fits=False).write(plan.folder / folders.CELLS)
+    for (i, j), reason in plan.unfit.items():
+        operator, method = plan.grid.operators[i], plan.grid.methods[j]
+        log.warning(f"{method.label} is left out under {operator.label}, it does not fit: {reason}")
 
 
 def _compute(plan: Plan, workers: Workers, *, progress: bool) -> None:
     """Compute this process's share of the cells that are not done."""
     bench, logged, said = Bench(workers.device, plan.grid.metrics), Log(plan.folder), set[str]()
     mine = workers.share(plan.cells)
-    todo = [cell for cell in mine if not _done(plan.folder, cell)]
+    todo = [cell for cell in mine if cell.places not in plan.unfit and not _done(plan.folder, cell)]
     shown = progress and workers.main
     with tqdm(total=len(mine), initial=len(mine) - len(todo), unit="cell", disable=not shown, mininterval=0.5) as bar:
         for cell in todo:

@@ -58,7 +58,8 @@ def _cells(grid: Grid) -> Iterator[Row]:
     for r in grid.records:
         both = [f"{found[name]:.6g}" if name in found else "" for name in grid.figures for found in (r.before, r.after)]
         costs = [str(r.nfe), f"{r.seconds:.4g}", f"{r.memory_mb:.1f}"] if r.error is None else [""] * 3
-        yield [r.image, r.degradation, r.method, str(r.seed), *both, *costs, r.error or ""]
+        error = r.gap if not r.fits else r.error or ""
+        yield [r.image, r.degradation, r.method, str(r.seed), *both, *costs, error]
 
 
 def _page(folder: Path, grid: Grid, title: str) -> Iterator[str]:
@@ -100,6 +101,8 @@ def _table(grid: Grid, degradation: str, mark: str) -> list[Row]:
             str(line.done),
             *([f"{line.nfe:.4g}", duration(line.seconds), f"{line.memory_mb:.0f}"] if line.done else [""] * 3),
         ]
+        if not line.gap
+        else [line.label, "does not fit", *[""] * (len(grid.figures) + 3)]
         for line in found
     ]
     return [["method", *map(heading, grid.figures), "n", "NFE", "seconds", "MiB"], first, *rows]
@@ -127,7 +130,9 @@ def _markdown(rows: list[Row]) -> Iterator[str]:
 
 def _failures(grid: Grid, degradation: str) -> Iterator[str]:
     for line in lines(grid, degradation):
-        failed = [r for r in grid.cells(degradation, line.label) if r.error is not None]
+        failed = [r for r in grid.cells(degradation, line.label) if r.failed]
+        if line.gap:
+            yield from ["", f"{line.label} {line.gap}"]
         if failed:
             yield from [
                 "",

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -84,13 +84,24 @@ class Log:
         return best.read()
 
 
-def tune(grid: Grid, photographs: Sequence[Photograph], bench: Bench, logged: Log, step: Callable[[str], Any]) -> None:
-    """Tune what is to be tuned of every method under every degradation; `step` is told of each evaluation."""
+def tune(
+    grid: Grid,
+    photographs: Sequence[Photograph],
+    bench: Bench,
+    logged: Log,
+    step: Callable[[str], Any],
+    *,
+    unfit: Collection[tuple[int, int]] = (),
+) -> None:
+    """Tune what is to be tuned of every method under every degradation; `step` is told of each evaluation.
+
+    `unfit` are pairs that are left out, by their places in the grid.
+    """
     if grid.tuning is None:
         return
-    for operator in grid.operators:
-        for method in grid.methods:
-            if method.numbers:
+    for i, operator in enumerate(grid.operators):
+        for j, method in enumerate(grid.methods):
+            if method.numbers and (i, j) not in unfit:
                 trial = _Trial(grid.tuning, operator, method, photographs, bench, logged, step)
                 search(trial, method.numbers, grid.tuning.evaluations)
                 _say(logged, operator, method)

@@ -66,7 +66,7 @@ def _without(records: Sequence[Record]) -> dict[str, Any]:
     files = {"truth": kept.get("truth"), "measured": kept.get("measured")}
     files |= {record.key: record.pictures.get("restored") for record in records}
     reasons: dict[str, Slot] = {name: f"left out here: {file or 'no picture was kept'}" for name, file in files.items()}
-    reasons |= {record.key: f"failed: {record.error}" for record in records if record.error is not None}
+    reasons |= {record.key: record.gap for record in records if record.error is not None}
     return {"width": 4, "height": 1, "limit": None, "cards": _cards(records, reasons, {})}
 
 

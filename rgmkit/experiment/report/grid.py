@@ -47,8 +47,8 @@ class Grid:
 
     @cached_property
     def failed(self) -> list[Record]:
-        """The cells without an answer."""
-        return [record for record in self.records if record.error is not None]
+        """The cells that were tried without an answer."""
+        return [record for record in self.records if record.failed]
 
     def cells(self, degradation: str, method: str | None = None) -> list[Record]:
         """The cells of one degradation, all of them or those of one method."""

@@ -104,7 +104,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _summary(grid: Grid) -> str:
-    if len(grid.failed) == len(grid.records):
+    if all(record.error is not None for record in grid.records):
         return NOTHING
     parts = [overview(grid)] if len(grid.degradations) > 1 and "psnr" in grid.figures else []
     for degradation in grid.degradations:

@@ -79,7 +79,7 @@ def _shared(folder: Path, records: Sequence[Record], name: str) -> Photo | str:
 
 
 def _restored(folder: Path, record: Record) -> Photo | str:
-    return _photo(folder, record, "restored") if record.error is None else f"failed: {record.error}"
+    return _photo(folder, record, "restored") if record.error is None else record.gap
 
 
 def _photo(folder: Path, record: Record, name: str) -> Photo | str:

@@ -50,6 +50,7 @@ class Line:
         nfe: mean number of network evaluations.
         seconds: median time of the solver.
         memory_mb: highest peak.
+        gap: what stands in place of all that, where the method does not fit the degradation.
     """
 
     label: str
@@ -59,6 +60,7 @@ class Line:
     nfe: float = 0.0
     seconds: float = 0.0
     memory_mb: float = 0.0
+    gap: str = ""
 
 
 def lines(grid: Grid, degradation: str) -> list[Line]:
@@ -111,7 +113,7 @@ def duration(seconds: float) -> str:
 def _line(method: str, records: Sequence[Record], figures: Sequence[str]) -> Line:
     done = [record for record in records if record.error is None]
     if not done:
-        return Line(method, len(records), 0, {})
+        return Line(method, len(records), 0, {}, gap="" if records[0].fits else records[0].gap)
     return Line(
         method,
         len(records),

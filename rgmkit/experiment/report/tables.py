@@ -35,7 +35,9 @@ def summary(grid: Grid, degradation: str) -> str:
     tops = {name: best(found, name) for name in names}
     for line in found:
         label = f"{key(grid.methods.index(line.label))}{escape(line.label)}"
-        rows.append(_tr(label, [_spread(name, line.figures.get(name), tops[name]) for name in names] + _costs(line)))
+        figures = [_spread(name, line.figures.get(name), tops[name]) for name in names]
+        gap = [f'<td class="absent gap" colspan="{len(names) + 4}">{escape(line.gap)}</td>']
+        rows.append(_tr(label, gap if line.gap else figures + _costs(line)))
     heads = ["method", *(escape(heading(name)) for name in names), "NFE", "seconds", "MiB", "cells"]
     return _table(f"Methods under {degradation}", heads, rows)
 

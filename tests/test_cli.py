@@ -140,6 +140,7 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior tvv -o OUT", "the nearest is 'tv'"),
         ("restore PHOTO -d blur --prior tv -o PHOTO", "is the picture itself: name another file with -o"),
         ("degrade PHOTO -d blur -o PHOTO", "is the picture itself"),
+        ("restore y.npy -d blur --truth PHOTO -o PHOTO", "is the true image itself: name another file with -o"),
         ("restore PHOTO -d blur --prior tv --solver pgdd -o OUT", "the nearest is 'pgd'"),
         ("restore PHOTO -d blur --prior tv --solver cascade -o OUT", "needs a prior with restore"),
         ("restore PHOTO -d blur --prior ./none -o OUT", "./none is not a model folder"),

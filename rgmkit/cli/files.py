@@ -32,10 +32,10 @@ def check_output(path: Path, endings: tuple[str, ...]) -> None:
     check_place(path)
 
 
-def check_apart(out: Path, image: Path) -> None:
-    """Raise a ConfigError if the answer would take the place of the picture that it is made of."""
+def check_apart(out: Path, image: Path, what: str = "picture") -> None:
+    """Raise a ConfigError if the answer would take the place of the picture that it is made of, or measured with."""
     if out.resolve() == image.resolve():
-        raise ConfigError(f"{out} is the picture itself: name another file with -o")
+        raise ConfigError(f"{out} is the {what} itself: name another file with -o")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

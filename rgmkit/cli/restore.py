@@ -97,6 +97,8 @@ def command(
     for target in [out] if samples is None else [out, std_path(out)]:
         images.check_target(target)
         check_apart(target, image)
+        if truth:
+            check_apart(target, truth, "true image")
     operator = build("degradation", degradation)
     measured = read_measurement(image)
     check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")

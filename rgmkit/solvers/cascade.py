@@ -13,10 +13,10 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import kept, noise_of, progress, seen, settled, start_std
+from rgmkit.solvers.measured import kept, loss_std, noise_of, progress, seen, settled, start_std
 
 FAR = 0.3  # an answer is never trusted less than this std, however high its level
-HIGH, LOW = 1.5, 1 / 8  # of noise_1: what the lost part of the image counts as at first, and the least at the end
+HIGH, LOW = 1.5, 1 / 8  # of `loss`: what the lost part of the image counts as at first, and the least at the end
 
 
 @final
@@ -27,11 +27,11 @@ class Cascade(Solver):
     half-way (the first all the way) and is pulled towards the measurement, as in half-quadratic splitting:
 
         x <- argmin_u gamma_k/2 |A u - y|^2 + 1/2 |u - (x + step (D(x, std_k) - x))|^2,
-        std_1^2 = noise^2 + lost (1.5 noise_1)^2,    std_n = min(std_1, sqrt(lost) clamp(noise, noise_1 / 8, noise_1)),
+        std_1^2 = noise^2 + lost (1.5 loss)^2,    std_n = min(std_1, sqrt(lost) clamp(noise, loss / 8, loss)),
         gamma_k = trust min(std_k, .3)^2 max(0, 1/noise^2 - seen/std_1^2).
 
-    D is `RestoringPrior.denoise`, noise_1 the noise of level 1 on [0, 1] images, `seen` the mean squared singular
-    value of A, at most 1, and `lost = 1 - seen`. The last factor is what the measurement knows beyond what the
+    D is `RestoringPrior.denoise`, `loss` the noise of level 1 on [0, 1] images, at least .1, `seen` the mean squared
+    singular value of A, at most 1, and `lost = 1 - seen`. The last factor is what the measurement knows beyond what the
     network was shown of it. Where nothing is lost that is nothing, std_2 is 0, and the first answer is the last.
     The numbers were chosen on training digits, over denoising, two blurs, super-resolution by 2 and 4 and
     missing pixels at noises of .01 to .3.
@@ -118,9 +118,9 @@ class Cascade(Solver):
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
         assert problem.degradation is not None  # a problem of restoring
-        noise, first = problem.degradation.noise, prior.noise(1)
-        high = prior.noise(self.start) if self.start else start_std(prior, problem, HIGH)
-        low = min(high, lost**0.5 * min(max(noise, LOW * first), first))
+        noise, loss = problem.degradation.noise, loss_std(prior)
+        high = prior.noise(self.start) if self.start else start_std(problem, HIGH * loss)
+        low = min(high, lost**0.5 * min(max(noise, LOW * loss), loss))
         if low == 0:
             return [high]
         for n in range(self.evaluations, 1, -1):

@@ -15,6 +15,7 @@ from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # a quarter of a grey value of 8 bits: a measurement is never more exact than this
+LEAST_LOSS = 0.1  # what an operator loses of a picture counts as no less noise than this
 
 
 def noise_of(degradation: Degradation) -> float:
@@ -45,14 +46,22 @@ def seen(problem: Problem) -> float:
     return min(1.0, gain(problem.degradation, problem.shape, problem.y))
 
 
-def start_std(prior: RestoringPrior, problem: Problem, high: float = 1.0) -> float:
-    """The std that the first guess counts with: `sqrt(noise^2 + (1 - seen) (high noise_1)^2)`.
+def start_std(problem: Problem, loss: float) -> float:
+    """The std of the first guess, what is lost counted as `loss`: `sqrt(noise^2 + (1 - seen) loss^2)`.
 
-    What the operator loses is no noise, and the network can put it right as if it were noise of level 1. It
-    follows noise and operator without a jump, and is the noise itself where nothing is lost.
+    It follows noise and operator without a jump, and is the noise itself where nothing is lost.
     """
     lost = 1 - seen(problem)
-    return math.hypot(noise_of(cast(Degradation, problem.degradation)), lost**0.5 * high * prior.noise(1))
+    return math.hypot(noise_of(cast(Degradation, problem.degradation)), lost**0.5 * loss)
+
+
+def loss_std(prior: RestoringPrior) -> float:
+    """The std that what an operator loses counts as: the noise of level 1, and at least .1.
+
+    It is no noise, but the network can put it right as if it were. Level 1 is the least that it has learnt; a network
+    with levels of little noise would move too little at that: blurred photographs lost 1 dB with .02 in place of .1.
+    """
+    return max(prior.noise(1), LEAST_LOSS)
 
 
 def positive(norm: float, degradation: Degradation) -> float:

@@ -37,7 +37,7 @@ class OneShot(Solver):
         top = prior.process.levels
         if self.level is not None and not 1 <= self.level <= top:
             raise ConfigError(f"one-shot.level is {self.level}: this prior has the levels 1 to {top}")
-        std = start_std(prior, problem) if self.level is None else prior.noise(self.level)
+        std = start_std(problem, prior.noise(1)) if self.level is None else prior.noise(self.level)
         x = prior.denoise(problem.degradation.embed(problem.y), std, generator=generator)
         callback(1, 1, x)
         return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual(x, problem)}])

@@ -13,7 +13,7 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import gain, kept, noise_of, progress, settled, start_std
+from rgmkit.solvers.measured import gain, kept, loss_std, noise_of, progress, settled, start_std
 
 SHARE, LOSS = 0.07, -1 / 3  # of the default weight: its factor, and the power of the operator's gain
 
@@ -30,9 +30,9 @@ class PnPDRS(Solver):
     alpha .5, weight 5, 20 iterations, two levels for colour, are for noiseless measurements and one network.
 
     By default `G(R_j(x), …)` is the answer `D(x, std)` of `RestoringPrior.denoise`, with no noise added, and
-    std^2 = noise^2 + (1 - gain) noise_1^2, the weight `.07 gain^(-1/3) (std / noise)^2`: noise_1 is the noise of
-    level 1 on [0, 1] images and gain the mean squared singular value of A, at most 1. What an operator loses counts as
-    noise of level 1, and what it leaves has to count for what it loses. Alpha, the factors and the iterations were
+    std^2 = noise^2 + (1 - gain) loss^2, the weight `.07 gain^(-1/3) (std / noise)^2`: loss is the noise of level 1 on
+    [0, 1] images, at least .1, and gain the mean squared singular value of A, at most 1. What an operator loses counts
+    as that noise, and what it leaves has to count for what it loses. Alpha, the factors and the iterations were
     chosen on training digits.
 
     An image is done when `|A u - y|` has reached the noise, per pixel, and u changes by no more than
@@ -71,7 +71,7 @@ class PnPDRS(Solver):
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
         y, noise, levels = cast(Tensor, problem.y), degradation.noise, self._levels(prior)
-        std = prior.noise(levels[0]) if levels else start_std(prior, problem)
+        std = prior.noise(levels[0]) if levels else start_std(problem, loss_std(prior))
         weight = self.weight or self._weight(prior.noise(1) if levels else std, degradation, problem)
         one = not levels and math.isclose(std, noise_of(degradation))  # nothing is lost
         most = 1 if one else self.iterations

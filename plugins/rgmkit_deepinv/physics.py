@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any, final
 
 import torch
@@ -159,8 +158,9 @@ class Operated(Degradation):
             return tuple(int(n) for n in size)
 
 
+@final
 class Physics(Operated):
-    """`y = A x + noise * e` with any single `LinearPhysics` of deepinv, under the name of the operator's class.
+    """`y = A x + noise * e` with any single `LinearPhysics` of deepinv.
 
     Args:
         physics: the operator; a copy is taken.
@@ -187,13 +187,11 @@ class Physics(Operated):
         if not isinstance(physics, LinearPhysics) or isinstance(physics, StackedLinearPhysics):
             raise IncompatibleError(f"{name} is not a single deepinv LinearPhysics: pass one that is")
         super().__init__(physics, image_shape, _noise_of(physics) if noise is None else noise)
-        self.__class__ = _called(type(getattr(physics, "degradation", physics)).__name__)
 
-
-@cache
-def _called(name: str) -> type[Physics]:
-    """`Physics` under the name of an operator's class: errors and warnings name a degradation by its class."""
-    return type(name, (Physics,), {})
+    @property
+    def title(self) -> str:
+        """The name of the operator's class."""
+        return type(getattr(self.physics, "degradation", self.physics)).__name__
 
 
 def _noise_of(physics: LinearPhysics) -> float:

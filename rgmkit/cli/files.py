@@ -104,5 +104,5 @@ def cropped(picture: Picture, degradation: Degradation) -> tuple[Picture, str | 
     old, new = tuple(picture.x.shape), tuple(usable_shape(tuple(picture.x.shape)))
     if new == old:
         return picture, None
-    note = f"cropped from {old[-2]}x{old[-1]} to {new[-2]}x{new[-1]}, a size that {type(degradation).__name__} can take"
+    note = f"cropped from {old[-2]}x{old[-1]} to {new[-2]}x{new[-1]}, a size that {degradation.title} can take"
     return picture.crop(*new[-2:]), note

@@ -54,6 +54,11 @@ class Degradation(nn.Module, ABC):
             raise ConfigError(f"noise is {noise}: give a standard deviation of 0 or more, in units of [0, 1] images")
         self.noise = float(noise)
 
+    @property
+    def title(self) -> str:
+        """What messages call it: its class. An adapter gives the name of what it adapts."""
+        return type(self).__name__
+
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
         """The operator on a batch, each image on its own: `(B, C, H, W)` to a measurement `(B, ...)`."""
@@ -74,7 +79,7 @@ class Degradation(nn.Module, ABC):
             AccuracyWarning: if the relative residual of the normal equations stays above 1e-5.
         """
         self._require_linear("pinv")
-        return _solve(self._normal, self.adjoint(y), f"{type(self).__name__}.pinv")
+        return _solve(self._normal, self.adjoint(y), f"{self.title}.pinv")
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """`argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`; `gamma` is a number or a tensor `(B,)`.
@@ -87,7 +92,7 @@ class Degradation(nn.Module, ABC):
         self._require_linear("prox")
         g = per_image(gamma, z)
         b = z + g * self.adjoint(y)
-        return _solve(lambda x: x + g * self._normal(x), b, f"{type(self).__name__}.prox", x0=z)
+        return _solve(lambda x: x + g * self._normal(x), b, f"{self.title}.prox", x0=z)
 
     def embed(self, y: Tensor) -> Tensor:
         """A first guess in the shape of the image. Default: the measurement itself."""
@@ -104,7 +109,7 @@ class Degradation(nn.Module, ABC):
         Raises:
             DataError: if `y` is no batch of images.
         """
-        return wavelet_std(y, type(self).__name__)
+        return wavelet_std(y, self.title)
 
     def at(self, severity: float) -> Degradation:
         """The same family between nothing (severity 0) and this operator (severity 1).
@@ -123,9 +128,7 @@ class Degradation(nn.Module, ABC):
         """
         if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
             what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-            raise DataError(
-                f"{type(self).__name__} measures tensors of floats in [0, 1], not {what}: convert the image"
-            )
+            raise DataError(f"{self.title} measures tensors of floats in [0, 1], not {what}: convert the image")
         y = self.A(x)
         if self.noise == 0:
             return y
@@ -145,7 +148,7 @@ class Degradation(nn.Module, ABC):
     def _require_linear(self, what: str) -> None:
         if not self.linear:
             raise IncompatibleError(
-                f"{type(self).__name__} is not linear and has no {what}: "
+                f"{self.title} is not linear and has no {what}: "
                 f"use a solver that only measures forward, such as one-shot"
             )
 

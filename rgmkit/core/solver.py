@@ -51,7 +51,7 @@ class Problem:
             made = tuple(degradation.A(y.new_zeros(1, *shape[1:])).shape[1:])
         if made != tuple(y.shape[1:]):
             raise IncompatibleError(
-                f"{type(degradation).__name__} maps an image of shape {shape[1:]} to {made}, but the "
+                f"{degradation.title} maps an image of shape {shape[1:]} to {made}, but the "
                 f"measurement has {tuple(y.shape[1:])}: check the size of the measurement and the "
                 f"operator's image_shape"
             )
@@ -59,7 +59,7 @@ class Problem:
             guess = tuple(degradation.embed(y.new_zeros(1, *made)).shape[1:])
         if guess != shape[1:]:
             raise IncompatibleError(
-                f"{type(degradation).__name__}.embed makes {guess} of a measurement {made}, but the image is "
+                f"{degradation.title}.embed makes {guess} of a measurement {made}, but the image is "
                 f"{shape[1:]}: give the operator an embed with a first guess of the image's shape"
             )
         return Problem(prior, shape, y, degradation)
@@ -150,7 +150,7 @@ class Solver(ABC):
             raise IncompatibleError(f"solver {name} restores a measurement and cannot generate: use cascade")
         if self.needs_linear and problem.degradation is not None and not problem.degradation.linear:
             raise IncompatibleError(
-                f"solver {name} needs a linear degradation, and {type(problem.degradation).__name__} is "
+                f"solver {name} needs a linear degradation, and {problem.degradation.title} is "
                 f"not: use one-shot with a trained model, such as --prior digits; an explicit prior cannot serve it"
             )
 

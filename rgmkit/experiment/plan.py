@@ -143,7 +143,7 @@ def _problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
     problem = Problem.measured(degradation.A(x), degradation, NoPrior())
     if problem.shape != tuple(x.shape):
         raise IncompatibleError(
-            f"{type(degradation).__name__} makes a measurement of {tuple(x.shape)} that it takes for one of "
+            f"{degradation.title} makes a measurement of {tuple(x.shape)} that it takes for one of "
             f"{problem.shape}: give the operator an image_shape that agrees with A"
         )
     return problem

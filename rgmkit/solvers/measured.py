@@ -67,7 +67,7 @@ def loss_std(prior: RestoringPrior) -> float:
 def positive(norm: float, degradation: Degradation) -> float:
     """`norm`, if it is that of an operator which measures something."""
     if not 0 < norm < float("inf"):
-        raise IncompatibleError(f"{type(degradation).__name__} has the norm {norm}: it measures nothing")
+        raise IncompatibleError(f"{degradation.title} has the norm {norm}: it measures nothing")
     return norm
 
 

@@ -100,3 +100,19 @@ def test_ladders():
             ladder(**{"schedule": "vp", "levels": 4, **wrong})
     with pytest.raises(IncompatibleError, match="works on images"):
         MultiscaleProcess(levels=7).mean(torch.zeros(4, 2), torch.tensor([1]))
+
+
+def test_the_level_below_given_an_answer():
+    """The coefficients of denoising diffusion GANs, T = 4; with eta 0 the noise that is there is kept, in its share."""
+    process, level = GaussianProcess(levels=4), torch.tensor([1, 2, 3, 4])
+    one, none = torch.ones(4, 1, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64)
+    parts = [(one, none, none), (none, one, none), (none, none, one)]  # of x_hat, y and new noise
+    x, y, e = (process.descend(*part[:2], level, 1.0, noise=part[2])[:, 0] for part in parts)
+    np.testing.assert_allclose(x, [1, 0.665778, 0.269191, 0.057822], atol=2e-6)
+    np.testing.assert_allclose(y, [0, 0.201576, 0.193001, 0.111852], atol=2e-6)
+    np.testing.assert_allclose(e.square(), [0, 0.440819, 0.884202, 0.984061], atol=2e-6)
+    noisy = process.degrade(0.3 * one, level, noise=-1.5 * one)
+    below = process.degrade(0.3 * one, level - 1, noise=-1.5 * one)
+    torch.testing.assert_close(process.descend(0.3 * one, noisy, level, 0.0, noise=one), below)
+    with pytest.raises(IncompatibleError, match="MultiscaleProcess has no law of the level below"):
+        MultiscaleProcess(levels=7).descend(one, one, level, 1.0, noise=one)

@@ -272,3 +272,11 @@ def test_the_command_line_needs_no_prior(noisy, tmp_path, capsys):
     cli(args, standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["prior"] is None
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[::2, ::2], np.load(noisy))
+
+
+@pytest.mark.parametrize("sample, levels, eta", [(True, 4, None), (True, 4, 1.0), (False, 300, 1.0), (False, 300, 0.0)])
+def test_generated_law(sample, levels, eta):
+    """Draws of the posterior give the law of the data in four levels, means in many, by DDPM and DDIM."""
+    prior = GaussianRestorer((1, 8, 8), sample=sample, levels=levels)
+    x = 2 * rgmkit.generate(prior, 200, solver={"use": "cascade", "eta": eta}) - 1
+    assert abs(float(x.mean()) - 0.1) < 0.01 and abs(float(x.std()) / 0.15 - 1) < 0.05

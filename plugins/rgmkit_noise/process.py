@@ -42,3 +42,20 @@ class GaussianProcess(ForwardProcess):
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """`a_s x`."""
         return per_image(self.a(level), x) * x
+
+    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, noise: Tensor) -> Tensor:
+        """`y_t = a_t x_hat + sqrt(sigma_t^2 - v) u + sqrt(v) e` for `t = s - 1`, with `u = (y - a_s x_hat) / sigma_s`.
+
+            v = eta^2 (sigma_t^2 / sigma_s^2) (sigma_s^2 - (a_s / a_t)^2 sigma_t^2)
+
+        eta = 1 is a draw of `q(y_t | x_hat, y_s)`: the rule of denoising diffusion GANs, and of DDPM where the answers
+        are means. eta = 0 draws nothing: DDIM.
+
+        Source: Song, Meng and Ermon, "Denoising diffusion implicit models", ICLR 2021, equation 12.
+        """
+        a, sigma, a_t, sigma_t = self.a(level), self.sigma(level), self.a(level - 1), self.sigma(level - 1)
+        fresh = sigma.square() - (a / a_t).square() * sigma_t.square()
+        variance = eta**2 * (sigma_t / sigma).square() * fresh
+        kept = (sigma_t.square() - variance).clamp(min=0).sqrt() / sigma
+        mean = per_image(a_t - kept * a, y) * x_hat + per_image(kept, y) * y
+        return mean + per_image(variance.sqrt(), y) * noise

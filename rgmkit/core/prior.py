@@ -98,6 +98,13 @@ class RestoringPrior(Prior):
         return self.process.degrade((x - self.center) / self.scale, level, noise=e)
 
     @final
+    def descend(self, x: Tensor, y: Tensor, level: int, eta: float, *, generator: Randomness = None) -> Tensor:
+        """Images of level `level - 1` from `y` of that level and the answer `x` to it, see `ForwardProcess.descend`."""
+        e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = (x - self.center) / self.scale
+        return self.process.descend(x, y, self.process.full_level(level, x), eta, noise=e)
+
+    @final
     def restore(
         self, y: Tensor, level: int | Tensor, *, z: Tensor | None = None, generator: Randomness = None
     ) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rgmkit.core.linear import per_image
 from rgmkit.core.random import Randomness, randn
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, IncompatibleError
 
 
 class ForwardProcess(nn.Module, ABC):
@@ -69,6 +69,17 @@ class ForwardProcess(nn.Module, ABC):
         """A draw of `y_T` without any x: of an even grey, since at level T nothing is left of the image."""
         grey = torch.zeros(*shape, device=device)
         return self.degrade(grey, self.full_level(self.levels, grey), generator=generator)
+
+    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, noise: Tensor) -> Tensor:
+        """`y_{s-1}` from an answer and the image `y` of level s that it was made from, in place of a new draw.
+
+        Raises:
+            IncompatibleError: if nothing is known of the law of `y_{s-1}` given both, as in general.
+        """
+        raise IncompatibleError(
+            f"the process {type(self).__name__} has no law of the level below given an answer and the level: "
+            f"leave out eta, or train on a gaussian process"
+        )
 
     def full_level(self, level: int, like: Tensor) -> Tensor:
         """`level` for every image of the batch `like`: int64 (B,)."""

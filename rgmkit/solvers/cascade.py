@@ -43,6 +43,9 @@ class Cascade(Solver):
         evaluations: of the network in all, at the most, though at least one answer; with a measurement only.
         tolerance: an image whose residual has reached the noise is done once it changes by no more than this
             share of itself; 0 for never.
+        eta: of a new image, how much of the noise is new on the way down, for Gaussian processes. None: all, and `y_s`
+            is forgotten, as above (the paper). 1: `y_{s-1}` is a draw of `q(y_{s-1} | x, y_s)` (denoising diffusion
+            GANs, DDPM). 0: nothing is drawn (DDIM). 0 to 1 suits networks whose answers are means, objective `mmse`.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021 (noise that falls).
     """
@@ -58,7 +61,10 @@ class Cascade(Solver):
         step: float = 0.5,
         evaluations: int = 8,
         tolerance: float = 0.002,
+        eta: float | None = None,
     ) -> None:
+        if eta is not None and not 0 <= eta <= 1:
+            raise ConfigError(f"eta is {eta}: give a number from 0 to 1, or none for new noise at each level")
         if tolerance < 0:
             raise ConfigError(f"tolerance is {tolerance}: give 0 or more")
         if evaluations < 1 or trust < 0 or not 0 < step <= 1:
@@ -67,7 +73,7 @@ class Cascade(Solver):
                 f"and a step above 0, at most 1"
             )
         self.start, self.trust, self.step, self.evaluations = start, trust, step, evaluations
-        self.tolerance = tolerance
+        self.tolerance, self.eta = tolerance, eta
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         if problem.y is None or problem.degradation is None:
@@ -86,8 +92,14 @@ class Cascade(Solver):
             x = prior.restore(y, s, generator=generator)
             callback(top - s + 1, top, x)
             if s > 1:
-                y = prior.degrade(x, s - 1, generator=generator)
+                y = self._below(prior, x, y, s, generator)
         return Solution(x, nfe=top, trace=[{"level": s} for s in range(top, 0, -1)])
+
+    def _below(self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, generator: Randomness) -> Tensor:
+        """Images of the level below that of `y`, whose answer is `x`."""
+        if self.eta is None:
+            return prior.degrade(x, level - 1, generator=generator)
+        return prior.descend(x, y, level, self.eta, generator=generator)
 
     def _restore(
         self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback

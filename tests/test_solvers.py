@@ -274,9 +274,12 @@ def test_the_command_line_needs_no_prior(noisy, tmp_path, capsys):
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[::2, ::2], np.load(noisy))
 
 
-@pytest.mark.parametrize("sample, levels, eta", [(True, 4, None), (True, 4, 1.0), (False, 1000, 1.0), (False, 1000, 0.0)])
+RULES = [(True, 4, None), (True, 4, 1.0), (False, 1000, 1.0), (False, 1000, 0.0)]
+
+
+@pytest.mark.parametrize("sample, levels, eta", RULES)
 def test_generated_law(sample, levels, eta):
-    """Draws of the posterior give the law of the data in four levels, means in a thousand, by DDPM and DDIM; .10 with new noise."""
+    """Draws of the posterior give the law of the data in four levels, means in many (.10 with new noise at each)."""
     prior = GaussianRestorer((1, 8, 8), sample=sample, levels=levels)
     x = 2 * rgmkit.generate(prior, 200, solver={"use": "cascade", "eta": eta}) - 1
     assert abs(float(x.mean()) - 0.1) < 0.01 and abs(float(x.std()) / 0.15 - 1) < 0.05

@@ -75,13 +75,13 @@ def default_solver(prior: Prior, degradation: Degradation) -> Solver:
     """The solver that fits.
 
     `pinv` without a prior; `admm` with one that is no network, or `pgd` where the prox of the degradation takes
-    iterations; `cascade` with a network, or `one-shot` where the degradation is not linear.
+    iterations; `pnp-drs` with a network, or `one-shot` where the degradation is not linear.
     """
     if isinstance(prior, NoPrior):
         return build("solver", "pinv")
     if not isinstance(prior, RestoringPrior):
         return build("solver", "admm" if degradation.linear and degradation.closed_prox else "pgd")
-    return build("solver", "cascade" if degradation.linear else "one-shot")
+    return build("solver", "pnp-drs" if degradation.linear else "one-shot")
 
 
 def check_fits(prior: Prior, shape: tuple[int, ...]) -> None:

@@ -54,7 +54,7 @@ def restore(
             not an object and gives no noise gets the noise that is found in `y`, see `Solution.noise`.
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
             the folder of a model. None: only the measurement counts.
-        solver: an object, a name or a spec. Default: `cascade` with a network, `one-shot` when the
+        solver: an object, a name or a spec. Default: `pnp-drs` with a network, `one-shot` when the
             degradation is not linear; with an explicit prior `admm`, or `pgd` where the prox of the
             degradation takes iterations; the pseudo-inverse, `pinv`, without a prior.
         seed: of everything that the solver draws.

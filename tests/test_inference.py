@@ -201,7 +201,7 @@ def test_default_solvers():
             (Anything(), rgmkit.degradation("downsample").at(0.5)),
         ]
     ]
-    assert names == ["Cascade", "OneShot", "PGD", "ADMM", "PGD", "PGD"]
+    assert names == ["PnPDRS", "OneShot", "PGD", "ADMM", "PGD", "PGD"]
 
 
 def test_names_specs_and_models():

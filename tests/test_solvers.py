@@ -195,7 +195,7 @@ def test_pnp_drs_needs_one_evaluation_where_nothing_is_lost(network, digits):
     solution = rgmkit.restore(y, degradation, network, solver="pnp-drs")
     one_shot = rgmkit.restore(y, degradation, network, solver="one-shot")
     assert solution.nfe == 1 and torch.equal(solution.x, one_shot.x)
-    by_levels = rgmkit.restore(y, degradation, network, solver="pnp-drs:levels=2,iterations=3")
+    by_levels = rgmkit.restore(y, degradation, network, solver="pnp-drs:levels=2,iterations=3,alpha=0.2")
     assert by_levels.nfe == 6 and psnr(by_levels.x, digits).mean() > psnr(y, digits).mean()
 
 
@@ -223,9 +223,10 @@ def test_the_network_takes_off_noise_of_any_std(network, digits):
 
 
 LEAST = {  # PSNR in dB of the first held-back digits
-    "gaussian-noise:noise=0.25": {"cascade": 22.8, "pnp-drs": 22.8, "admm": 22.5},
-    "blur:std=1.5,noise=0.05": {"cascade": 24.1, "pnp-drs": 23.7, "admm": 25},
-    "downsample:factor=2,noise=0.05": {"cascade": 26.1, "pnp-drs": 26.5, "admm": 28},
+    "gaussian-noise:noise=0.25": {"cascade": 22.8, "pnp-drs": 22.8, "admm": 22.8},
+    "blur:std=1.5,noise=0.05": {"cascade": 24.1, "pnp-drs": 25.3, "admm": 25.2},
+    "downsample:factor=2,noise=0.05": {"cascade": 26.1, "pnp-drs": 28.3, "admm": 28},
+    "inpaint:keep=0.5,noise=0.02": {"cascade": 25.2, "pnp-drs": 30.5, "admm": 30.8},
 }
 
 

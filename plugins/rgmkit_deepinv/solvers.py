@@ -182,13 +182,21 @@ class _WithProx(Splitting):
         return max(step, LEAST / believed.weight) if believed.weight else step
 
 
+class _Splits(_WithProx):
+    """Those that end where the terms agree, whatever the step: a network may take off all that is lost in each."""
+
+    def _step(self, measured: Measured, believed: Believed) -> float:
+        return believed.std**2 if believed.std else super()._step(measured, believed)
+
+
 @final
-class ADMM(_WithProx):
+class ADMM(_Splits):
     """`u <- prox_{step f}(x - z)`, `x <- prox_{step g}(u + z)`, `z <- z + u - x` (Boyd et al. 2011).
 
     Default step: `noise^2 * min(1 / mean squared singular value, 1 / noise)`: the more the
     operator loses, the longer the steps, up to where one step of the prior would blur everything; with an explicit
     prior at least `.02 / weight`, which moves .02 of a grey value, or missing pixels would hardly move without noise.
+    With a network it is the `std^2` of `pnp-drs`: what the operator loses counts as noise, too.
     """
 
     iteration = optim_iterators.ADMMIteration
@@ -198,7 +206,7 @@ class ADMM(_WithProx):
 
 
 @final
-class DRS(_WithProx):
+class DRS(_Splits):
     """`u <- prox_{step f}(z)`, `x <- prox_{step g}(2u - z)`, `z <- z + x - u` (Lions and Mercier 1979).
 
     Default step: that of `admm`.

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import operator_norm
+from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness, seeded
 from rgmkit.core.solver import Problem
-from rgmkit.solvers.measured import gain, noise_of, positive
+from rgmkit.solvers.measured import gain, loss_std, noise_of, positive, start_std
 from rgmkit_deepinv.priors import ExplicitPrior
 
 UNWEIGHTED = (
@@ -80,10 +81,12 @@ class Fidelity(optim.DataFidelity):
 class Believed(optim.Prior):
     """The prior of a problem: its prox; that of an explicit prior with the weight for this noise and operator.
 
-    `weight` is that weight, None for another prior; `notes` say where an explicit prior has none.
+    `weight` is that weight, None for another prior; `notes` say where an explicit prior has none. `std` is the noise
+    that a network is to take off in a splitting, that of the measurement and of what it loses; None for other priors.
     """
 
     weight: float | None = None
+    std: float | None = None
     notes: tuple[str, ...] = ()
 
     def __init__(self, problem: Problem, measured: Measured, generator: Randomness) -> None:
@@ -95,6 +98,8 @@ class Believed(optim.Prior):
             if prior.weight is None:
                 self.notes = (UNWEIGHTED,)
         else:
+            if isinstance(prior, RestoringPrior):
+                self.std = start_std(problem, loss_std(prior))
             self._prox = lambda x, gamma: prior.prox(x, gamma, generator=generator)
 
     def prox(self, x: Tensor, sigma: None, *, gamma: float) -> Tensor:

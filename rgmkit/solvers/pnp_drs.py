@@ -13,27 +13,26 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import gain, kept, loss_std, noise_of, progress, settled, start_std
+from rgmkit.solvers.measured import kept, loss_std, noise_of, progress, settled, start_std
 
-SHARE, LOSS = 0.07, -1 / 3  # of the default weight: its factor, and the power of the operator's gain
+SHARE = 2.0  # factor of the default weight
 
 
 @final
 class PnPDRS(Solver):
-    """Repeat for k = 1, 2 …, with j = levels … 1 inside and `alpha_k = max(alpha, 1 / k)`:
+    """Repeat, with j = levels … 1 inside:
 
-    `v = G(R_j(x), j - 1, z)`, `u = (1 - alpha_k) x + alpha_k v`,
+    `v = G(R_j(x), j - 1, z)`, `u = (1 - alpha) x + alpha v`,
     `w = argmin_w weight/2 |A w - y|^2 + 1/2 |w - (2u - x)|^2`, `x <- x + w - u`.
 
-    The answer is `u`. The paper (section on restoration) keeps alpha as it is and answers with `x`, which has
-    more of the measurement's noise; its numbers, alpha .05, weight 10, 40 iterations for super-resolution and
-    alpha .5, weight 5, 20 iterations, two levels for colour, are for noiseless measurements and one network.
+    The answer is `u`. The paper (section on restoration) answers with `x`, which has more of the measurement's noise;
+    its numbers, alpha .05, weight 10, 40 iterations for super-resolution and alpha .5, weight 5, 20 iterations, two
+    levels for colour, are for noiseless measurements and one network.
 
     By default `G(R_j(x), …)` is the answer `D(x, std)` of `RestoringPrior.denoise`, with no noise added, and
-    std^2 = noise^2 + (1 - gain) loss^2, the weight `.07 gain^(-1/3) (std / noise)^2`: loss is the noise of level 1 on
-    [0, 1] images, at least .1, and gain the mean squared singular value of A, at most 1. What an operator loses counts
-    as that noise, and what it leaves has to count for what it loses. Alpha, the factors and the iterations were
-    chosen on training digits.
+    std^2 = noise^2 + lost loss^2, the weight `2 (std / noise)^2`: lost is 1 less the mean squared singular value of A,
+    at least 0, and loss the noise of level 1 on [0, 1] images, at least .1: what an operator loses counts as noise.
+    Alpha, the factor and the tolerance were chosen on training digits and training photographs, each with its network.
 
     An image is done when `|A u - y|` has reached the noise, per pixel, and u changes by no more than
     `tolerance |u|`. Where nothing is lost, the first answer is the last: to go on is to take off noise that is no
@@ -53,11 +52,11 @@ class PnPDRS(Solver):
     def __init__(
         self,
         *,
-        alpha: float = 0.2,
+        alpha: float = 1.0,
         weight: float | None = None,
         iterations: int = 20,
         levels: int | None = None,
-        tolerance: float = 0.02,
+        tolerance: float = 0.01,
     ) -> None:
         if not 0 < alpha <= 1:
             raise ConfigError(f"alpha is {alpha}: give a number above 0, at most 1")
@@ -72,34 +71,29 @@ class PnPDRS(Solver):
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
         y, noise, levels = cast(Tensor, problem.y), degradation.noise, self._levels(prior)
         std = prior.noise(levels[0]) if levels else start_std(problem, loss_std(prior))
-        weight = self.weight or self._weight(prior.noise(1) if levels else std, degradation, problem)
+        weight = self.weight or SHARE * ((prior.noise(1) if levels else std) / noise_of(degradation)) ** 2
         one = not levels and math.isclose(std, noise_of(degradation))  # nothing is lost
         most = 1 if one else self.iterations
         x = answer = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
         for i in range(most):
-            alpha, fresh = max(self.alpha, 1 / (i + 1)), noise if i == 0 else 0.0
+            fresh = noise if i == 0 else 0.0
             for j in levels or [0]:
                 if j:
                     y_j = prior.degrade(x, j, noise=fresh if j == levels[0] else 0, generator=generator)
                     v = prior.restore(y_j, j, generator=generator)
                 else:
                     v = prior.denoise(x, std, generator=generator)
-                u = x.lerp(v, alpha)
+                u = x.lerp(v, self.alpha)
                 x = x + degradation.prox(2 * u - x, y, weight) - u
             before, answer = answer, kept(done, answer, u)
-            trace.append(progress(before, answer, problem))
+            trace.append({"sigma": std, **progress(before, answer, problem)})
             callback(i + 1, most, answer)
             done |= settled(before, answer, problem, self.tolerance)
             if bool(done.all()):
                 break
         return Solution(answer, nfe=len(trace) * (len(levels) or prior.evaluations(std)), trace=trace)
-
-    def _weight(self, std: float, degradation: Degradation, problem: Problem) -> float:
-        """The default weight."""
-        share = SHARE * gain(degradation, problem.shape, cast(Tensor, problem.y)) ** LOSS
-        return share * (std / noise_of(degradation)) ** 2
 
     def _levels(self, prior: RestoringPrior) -> list[int]:
         """The levels of each iteration; none for the denoiser of any noise."""

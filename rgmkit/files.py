@@ -28,6 +28,8 @@ def check_place(path: Path) -> None:
 def written_aside(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the place of `path` when the block ends well.
 
+    An OSError of the block that names no file, such as that of a full disk, gets the name of this one.
+
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
     >>> with written_aside(target) as part:
@@ -40,5 +42,9 @@ def written_aside(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.filename is None and error.strerror:  # a write to a full disk does not know where
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ class PnPDRS(Solver):
         *,
         alpha: float = 1.0,
         weight: float | None = None,
-        iterations: int = 20,
+        iterations: int = 8,
         levels: int | None = None,
         tolerance: float = 0.01,
     ) -> None:

@@ -183,7 +183,7 @@ class _WithProx(Splitting):
 
 
 class _Splits(_WithProx):
-    """Those that end where the terms agree, whatever the step: a network may take off all that is lost in each."""
+    """Those that end where the terms agree, whatever the step: a denoiser may take off all that is lost in each."""
 
     def _step(self, measured: Measured, believed: Believed) -> float:
         return believed.std**2 if believed.std else super()._step(measured, believed)
@@ -196,7 +196,7 @@ class ADMM(_Splits):
     Default step: `noise^2 * min(1 / mean squared singular value, 1 / noise)`: the more the
     operator loses, the longer the steps, up to where one step of the prior would blur everything; with an explicit
     prior at least `.02 / weight`, which moves .02 of a grey value, or missing pixels would hardly move without noise.
-    With a network it is the `std^2` of `pnp-drs`: what the operator loses counts as noise, too.
+    With a denoiser it is the `std^2` of `pnp-drs`: what the operator loses counts as noise, too.
     """
 
     iteration = optim_iterators.ADMMIteration

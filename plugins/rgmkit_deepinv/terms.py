@@ -14,6 +14,7 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.solvers.measured import gain, loss_std, noise_of, positive, start_std
+from rgmkit_deepinv.objects import Plugged
 from rgmkit_deepinv.priors import ExplicitPrior
 
 UNWEIGHTED = (
@@ -82,7 +83,7 @@ class Believed(optim.Prior):
     """The prior of a problem: its prox; that of an explicit prior with the weight for this noise and operator.
 
     `weight` is that weight, None for another prior; `notes` say where an explicit prior has none. `std` is the noise
-    that a network is to take off in a splitting, that of the measurement and of what it loses; None for other priors.
+    that a denoiser is to take off in a splitting, that of the measurement and of what it loses; None for other priors.
     """
 
     weight: float | None = None
@@ -98,7 +99,7 @@ class Believed(optim.Prior):
             if prior.weight is None:
                 self.notes = (UNWEIGHTED,)
         else:
-            if isinstance(prior, RestoringPrior):
+            if isinstance(prior, (RestoringPrior, Plugged)):
                 self.std = start_std(problem, loss_std(prior))
             self._prox = lambda x, gamma: prior.prox(x, gamma, generator=generator)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
@@ -55,13 +55,13 @@ def start_std(problem: Problem, loss: float) -> float:
     return math.hypot(noise_of(cast(Degradation, problem.degradation)), lost**0.5 * loss)
 
 
-def loss_std(prior: RestoringPrior) -> float:
-    """The std that what an operator loses counts as: the noise of level 1, and at least .1.
+def loss_std(prior: Prior) -> float:
+    """The std that what an operator loses counts as: the noise of level 1 of a network with levels, and at least .1.
 
     It is no noise, but the network can put it right as if it were. Level 1 is the least that it has learnt; a network
     with levels of little noise would move too little at that: blurred photographs lost 1 dB with .02 in place of .1.
     """
-    return max(prior.noise(1), LEAST_LOSS)
+    return max(prior.noise(1), LEAST_LOSS) if isinstance(prior, RestoringPrior) else LEAST_LOSS
 
 
 def positive(norm: float, degradation: Degradation) -> float:

@@ -94,6 +94,17 @@ def test_start_from_a_trained_model(tmp_path):
         train({**POINTS, "network": rgmkit.load(first).network, "critic": "mlp-discriminator"}, tmp_path / "third")
 
 
+def test_weights_that_are_held_fixed_stay(tmp_path):
+    prior = rgmkit.load(train({**POINTS, "training": {"steps": 1, "batch": 4, "preview_every": 0}}, tmp_path / "first"))
+    network = prior.network.requires_grad_(True)
+    held, *others = network.parameters()
+    held.requires_grad_(False)
+    config = {**POINTS, "network": network, "critic": "mlp-discriminator"}
+    before = [weight.clone() for weight in (held, others[-1])]
+    train({**config, "training": {**POINTS["training"], "accumulate": 2}}, tmp_path / "second")
+    assert held.equal(before[0]) and not others[-1].equal(before[1])
+
+
 def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):
     out = train(POINTS, tmp_path / "run")
     with pytest.raises(rgmkit.ConfigError, match="not empty"):

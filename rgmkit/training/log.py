@@ -31,7 +31,7 @@ def introduction(run: Run, out: Path) -> str:
 
 
 def parameters(module: nn.Module) -> int:
-    """How many numbers are trained."""
+    """How many numbers its weights are, those that are held fixed, too."""
     return sum(weight.numel() for weight in module.parameters())
 
 

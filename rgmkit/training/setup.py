@@ -193,7 +193,8 @@ def _placed(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
 
 
 def _adam(module: nn.Module, lr: float, settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=lr, betas=settings.betas, fused=True)
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    return torch.optim.Adam(trained, lr=lr, betas=settings.betas, fused=True)
 
 
 def _cosine(optimizer: torch.optim.Optimizer, settings: Settings) -> LambdaLR:

@@ -103,7 +103,7 @@ degradation_option = click.option(
     "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
 )
 solver_option = click.option(
-    "--solver", metavar="SPEC", help="The solver, such as pnp-drs. [default: what suits the prior]"
+    "--solver", metavar="SPEC", help="The solver, such as cascade. [default: what suits the prior]"
 )
 
 

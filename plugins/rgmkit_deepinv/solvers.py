@@ -220,8 +220,8 @@ class HQS(_WithProx):
     """`u <- prox_{step f}(x)`, `x <- prox_{step g}(u)` with a step that gets smaller (Geman and Yang 1995).
 
     A fixed step minimises another objective, with the fidelity smoothed over `sqrt(step)`. By default the
-    step falls geometrically from 3 times that of `admm` to a thirtieth of it, where the difference is
-    small, with a network to that of `admm`, and all iterations are run.
+    step falls geometrically from 3 times that of `admm` with an explicit prior to a thirtieth of it, where the
+    difference is small, with a network to that itself, and all iterations are run.
     """
 
     iteration = optim_iterators.HQSIteration

@@ -42,7 +42,7 @@ class Measured:
 
     @cached_property
     def mean(self) -> float:
-        """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from one white image."""
+        """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from white noise."""
         return gain(self.degradation, self.shape, self.y)
 
     @cached_property

@@ -24,7 +24,7 @@ def noise_of(degradation: Degradation) -> float:
 
 
 def gain(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> float:
-    """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from one white image, always the same.
+    """`|A|_F^2 / n`, the mean squared singular value over the n pixels, from one image of white noise, always the same.
 
     Args:
         degradation: A.

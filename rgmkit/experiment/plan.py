@@ -85,7 +85,7 @@ def make_plan(
     tuned = [(i, j) for i, j in pairs if found.methods[j].numbers and (i, j) not in unfit]
     for error in _rehearse(found, tuned, training, "tune.data", goes_on=fixed is not None).values():
         raise error
-    reasons = {pair: str(error.__cause__) for pair, error in unfit.items()}  # without where it stands
+    reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without where it stands
     return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None, reasons)
 
 

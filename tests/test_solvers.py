@@ -195,6 +195,9 @@ def test_pnp_drs_needs_one_evaluation_where_nothing_is_lost(network, digits):
     solution = rgmkit.restore(y, degradation, network, solver="pnp-drs")
     one_shot = rgmkit.restore(y, degradation, network, solver="one-shot")
     assert solution.nfe == 1 and torch.equal(solution.x, one_shot.x)
+    for same in ("blur:std=0.05,noise=0.1", degradation):  # a blur that is the identity up to rounding
+        short = rgmkit.restore(y, same, network, solver="pnp-drs:alpha=0.2")
+        assert short.nfe == 1 and torch.allclose(short.x, one_shot.x, atol=1e-3)
     by_levels = rgmkit.restore(y, degradation, network, solver="pnp-drs:levels=2,iterations=3,alpha=0.2")
     assert by_levels.nfe == 6 and psnr(by_levels.x, digits).mean() > psnr(y, digits).mean()
 

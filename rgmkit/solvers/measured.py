@@ -15,6 +15,7 @@ from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # a quarter of a grey value of 8 bits: a measurement is never more exact than this
+ROUNDING = 1e-4  # an operator that keeps all but this share of an image loses nothing: it may be exact in float64
 LEAST_LOSS = 0.1  # what an operator loses of a picture counts as no less noise than this
 
 
@@ -43,7 +44,8 @@ def seen(problem: Problem) -> float:
     assert problem.y is not None and problem.degradation is not None  # a problem of restoring
     if not problem.degradation.linear:
         return 0.0
-    return min(1.0, gain(problem.degradation, problem.shape, problem.y))
+    found = gain(problem.degradation, problem.shape, problem.y)
+    return 1.0 if found > 1 - ROUNDING else found
 
 
 def start_std(problem: Problem, loss: float) -> float:

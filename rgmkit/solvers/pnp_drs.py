@@ -73,7 +73,7 @@ class PnPDRS(Solver):
         std = prior.noise(levels[0]) if levels else start_std(problem, loss_std(prior))
         weight = self.weight or SHARE * ((prior.noise(1) if levels else std) / noise_of(degradation)) ** 2
         one = not levels and math.isclose(std, noise_of(degradation))  # nothing is lost
-        most = 1 if one else self.iterations
+        most, alpha = (1, 1.0) if one else (self.iterations, self.alpha)
         x = answer = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
@@ -85,7 +85,7 @@ class PnPDRS(Solver):
                     v = prior.restore(y_j, j, generator=generator)
                 else:
                     v = prior.denoise(x, std, generator=generator)
-                u = x.lerp(v, self.alpha)
+                u = x.lerp(v, alpha)
                 x = x + degradation.prox(2 * u - x, y, weight) - u
             before, answer = answer, kept(done, answer, u)
             trace.append({"sigma": std, **progress(before, answer, problem)})

@@ -139,3 +139,24 @@ def test_points():
     restorer, critic = (cls(process=PROCESS, image_shape=(2,)) for cls in (MLP, MLPDiscriminator))
     y, t = draw(4, 2), torch.arange(4)
     assert restorer(y, t, draw(4, 2)).shape == (4, 2) and critic(y, t).shape == (4,)
+
+
+def test_a_level_between_two():
+    """At a level as it is, and in one evaluation between two; noise of any std, `a^2 + sigma^2 = 1`."""
+    process = GaussianProcess(levels=4, schedule="geometric", r_first=0.1, r_last=1.2)
+    torch.manual_seed(0)
+    network = UNet(process=process, image_shape=(1, 8, 8), width=8, latent=0, continuous=True).eval()
+    prior = GanPrior(process=process, network=network, image_shape=(1, 8, 8))
+    x = draw(2, 1, 8, 8).float()
+    for level in (1, 2, 4):
+        exact = prior.restore(process.mean(2 * x - 1, torch.full((2,), level)), level)
+        torch.testing.assert_close(prior.denoise(x, prior.noise(level)), exact, rtol=1e-4, atol=1e-5)
+    a = process.a(torch.tensor([1.5, 2.0]))
+    ratio = (1 - a**2).sqrt() / a
+    first, second = 2 * prior.noise(1), 2 * prior.noise(2)
+    torch.testing.assert_close(ratio, torch.tensor([(first * second) ** 0.5, second]), rtol=1e-4, atol=1e-5)
+    low, middle, high = (prior.denoise(x, 0.5 * r) for r in (first, (first * second) ** 0.5, second))
+    assert prior.evaluations(0.5 * (first * second) ** 0.5) == 1 == prior.evaluations(prior.noise(1))
+    assert not middle.equal((low + high) / 2) and (middle - low).norm() < 2 * (high - low).norm()
+    network.continuous = False
+    assert GanPrior(process=process, network=network).evaluations(0.5 * (first * second) ** 0.5) == 2

@@ -18,7 +18,8 @@ class GanPrior(RestoringPrior):
         process: the levels that the network restores from.
         network: any module called as `network(y, target_level, z)` in the range of the process; the
             target of level s is s - 1. Its attribute `latent` is the number of values of z, else 0;
-            its `locality`, a `Locality`, says that large images may be restored in tiles.
+            its `locality`, a `Locality`, says that large images may be restored in tiles; `continuous = True`
+            that the target level may be a float, between two levels.
         image_shape: of one training image, (C, H, W), or (d,) for points.
         center, scale: of the range of the process in the units of the user.
     """
@@ -36,6 +37,7 @@ class GanPrior(RestoringPrior):
         self.network = network
         self.latent = int(getattr(network, "latent", 0))
         self.locality = getattr(network, "locality", None)
+        self.continuous = process.continuous and bool(getattr(network, "continuous", False))
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         return self.network(y, level - 1, z)

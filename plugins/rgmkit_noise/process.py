@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from torch import Tensor
 
 from rgmkit.core.linear import per_image
-from rgmkit.core.process import ForwardProcess, ladder
+from rgmkit.core.process import ForwardProcess, between, ladder
 
 
 @final
@@ -29,6 +29,8 @@ class GaussianProcess(ForwardProcess):
     (0.0, 1.0)
     """
 
+    continuous: ClassVar[bool] = True
+
     def __init__(
         self,
         *,
@@ -38,6 +40,12 @@ class GaussianProcess(ForwardProcess):
         r_last: float = 1.2,
     ) -> None:
         super().__init__(*ladder(schedule, levels, r_first=r_first, r_last=r_last))
+
+    def a(self, level: Tensor) -> Tensor:
+        """Gain of the clean image, (B,); the level may lie between two of the levels 1 … T."""
+        if level.is_floating_point():
+            return between(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[0]
+        return super().a(level)
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """`a_s x`."""

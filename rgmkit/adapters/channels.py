@@ -29,6 +29,7 @@ class ChannelByChannel(RestoringPrior):
             scale=prior.scale,
         )  # fmt: skip
         self.inner, self.latent, self.locality = prior, prior.latent, prior.locality
+        self.continuous = prior.continuous
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         channels = y.shape[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ class ForwardProcess(nn.Module, ABC):
 
     a_by_level: Tensor
     sigma_by_level: Tensor
+    continuous: ClassVar[bool] = False  # whether `mean` takes levels of 1 or more between two, as floats
 
     def __init__(self, a: Sequence[float], sigma: Sequence[float]) -> None:
         super().__init__()
@@ -84,6 +86,20 @@ class ForwardProcess(nn.Module, ABC):
     def full_level(self, level: int, like: Tensor) -> Tensor:
         """`level` for every image of the batch `like`: int64 (B,)."""
         return torch.full((len(like),), level, dtype=torch.int64, device=like.device)
+
+
+def between(a: Tensor, sigma: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Gain and noise std of levels that may lie between two, where the ratio `sigma/a` rises as a power.
+
+    Args:
+        a, sigma: of the levels 0, 1, …, with `a^2 + sigma^2 = 1`, and sigma above 0.
+        level: floats (B,), at the least 0.
+    """
+    low = level.floor().long()
+    log_ratio = (sigma / a).log()
+    ratio = log_ratio[low].lerp(log_ratio[level.ceil().long()], level - low).exp()
+    gain = (1 + ratio.square()).rsqrt()
+    return gain, ratio * gain
 
 
 BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedule (paper, appendix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rgmkit.core.process import between
 from rgmkit.errors import ConfigError
 
 
@@ -24,9 +25,10 @@ class Correction(nn.Module):
         self.register_buffer("sigma", sigma_by_level[1:].clone(), persistent=False)
 
     def forward(self, y: Tensor, u: Tensor, t: Tensor) -> Tensor:
-        """The answer from the input `y` and the correction `u`."""
+        """The answer from the input `y` and the correction `u`; t may lie between two levels."""
         shape = (-1, *[1] * (y.ndim - 1))
-        return self.a[t].view(shape) * y + self.sigma[t].view(shape) * u
+        a, sigma = between(self.a, self.sigma, t) if t.is_floating_point() else (self.a[t], self.sigma[t])
+        return a.view(shape) * y + sigma.view(shape) * u
 
 
 def first_axis(image_shape: tuple[int, ...], *, axes: int, network: str) -> int:

@@ -68,7 +68,7 @@ def load(
     """
     precision, device = as_precision(dtype), as_device(device)
     folder = locate(model)
-    config, weights = read(folder)
+    config, weights = _config(folder), _weights(folder)
     prior = _prior(config, folder, network)
     assert isinstance(prior.network, nn.Module)
     differing = differences(weights, prior.network.state_dict())
@@ -82,14 +82,23 @@ def load(
     return prior.to(device).eval().requires_grad_(False)
 
 
-def read(model: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The configuration and the weights in a model folder, or of a model that comes with rgmkit; nothing is built.
+def read_config(model: str | Path) -> dict[str, Any]:
+    """The configuration in a model folder, or of a model that comes with rgmkit.
 
     Raises:
-        CheckpointError: if there is no such model, or a file of it is missing, cut or damaged.
+        CheckpointError: if there is no such model.
+        ConfigError: if it is no YAML.
     """
-    folder = locate(model)
-    return _config(folder), _weights(folder)
+    return _config(locate(model))
+
+
+def read_weights(model: str | Path) -> dict[str, Tensor]:
+    """The weights in a model folder, or of a model that comes with rgmkit; nothing is built.
+
+    Raises:
+        CheckpointError: if there is no such model, or its weights are missing, cut or damaged.
+    """
+    return _weights(locate(model))
 
 
 def save(
@@ -130,7 +139,8 @@ def info(model: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if there is no such model, or a file of it is missing or damaged.
     """
-    folder, (config, weights) = locate(model), read(model)
+    folder = locate(model)
+    config, weights = _config(folder), _weights(folder)
     try:
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         facts = read_card(card)

@@ -186,7 +186,8 @@ class _Splits(_WithProx):
     """Those that end where the terms agree, whatever the step: a denoiser may take off all that is lost in each."""
 
     def _step(self, measured: Measured, believed: Believed) -> float:
-        return believed.std**2 if believed.std else super()._step(measured, believed)
+        std = believed.std
+        return std**2 if std else super()._step(measured, believed)
 
 
 @final

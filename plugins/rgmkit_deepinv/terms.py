@@ -82,26 +82,28 @@ class Fidelity(optim.DataFidelity):
 class Believed(optim.Prior):
     """The prior of a problem: its prox; that of an explicit prior with the weight for this noise and operator.
 
-    `weight` is that weight, None for another prior; `notes` say where an explicit prior has none. `std` is the noise
-    that a denoiser is to take off in a splitting, that of the measurement and of what it loses; None for other priors.
+    `weight` is that weight, None for another prior; `notes` say where an explicit prior has none.
     """
 
     weight: float | None = None
-    std: float | None = None
     notes: tuple[str, ...] = ()
 
     def __init__(self, problem: Problem, measured: Measured, generator: Randomness) -> None:
         super().__init__()
-        prior = problem.prior
+        self.problem, prior = problem, problem.prior
         if isinstance(prior, ExplicitPrior):
             prior = prior.weighted(measured.noise, measured.mean)
             self.weight, self._prox = prior.weight, prior.run_prox(problem.shape)
             if prior.weight is None:
                 self.notes = (UNWEIGHTED,)
         else:
-            if isinstance(prior, (RestoringPrior, Plugged)):
-                self.std = start_std(problem, loss_std(prior))
             self._prox = lambda x, gamma: prior.prox(x, gamma, generator=generator)
+
+    @property
+    def std(self) -> float | None:
+        """The noise that a denoiser is to take off in a splitting, also for what is lost; None for other priors."""
+        prior = self.problem.prior
+        return start_std(self.problem, loss_std(prior)) if isinstance(prior, (RestoringPrior, Plugged)) else None
 
     def prox(self, x: Tensor, sigma: None, *, gamma: float) -> Tensor:
         """What the prior makes of `x` in a step of size gamma."""

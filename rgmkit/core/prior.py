@@ -153,8 +153,8 @@ class RestoringPrior(Prior):
         if z is None:
             z = randn((len(x), self.latent), generator=generator, device=x.device, dtype=x.dtype)
         if self.continuous:
-            level, share = (lower + weight).clamp(1, self.process.levels), torch.where(lower > 0, 1.0, weight)
-            level = torch.where(lower > 0, level, 1.0)
+            level = torch.where(lower > 0, (lower + weight).clamp(max=self.process.levels), 1.0)
+            share = torch.where(lower > 0, 1.0, weight)
             return x.lerp(self._answers(x, level, z, share > 0), per_image(share, x).expand_as(x))
         low = self._answers(x, lower, z, (lower > 0) & (weight < 1))
         high = self._answers(x, (lower + 1).clamp(max=self.process.levels), z, weight > 0)

@@ -105,7 +105,7 @@ class Cascade(Solver):
         self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback
     ) -> Solution:
         prior, known = cast(RestoringPrior, problem.prior), seen(problem)
-        stds = self._stds(prior, problem, 1 - known)
+        stds = self._stds(prior, problem, known)
         unseen = max(0.0, 1 / noise_of(degradation) ** 2 - known / stds[0] ** 2)
         x = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -124,15 +124,15 @@ class Cascade(Solver):
                 break
         return Solution(x, nfe=nfe, trace=trace)
 
-    def _stds(self, prior: RestoringPrior, problem: Problem, lost: float) -> list[float]:
+    def _stds(self, prior: RestoringPrior, problem: Problem, known: float) -> list[float]:
         """The noise that is taken off in each answer."""
         top = prior.process.levels
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
         assert problem.degradation is not None  # a problem of restoring
         noise, loss = problem.degradation.noise, loss_std(prior)
-        high = prior.noise(self.start) if self.start else start_std(problem, HIGH * loss)
-        low = min(high, lost**0.5 * min(max(noise, LOW * loss), loss))
+        high = prior.noise(self.start) if self.start else start_std(problem, HIGH * loss, known=known)
+        low = min(high, (1 - known) ** 0.5 * min(max(noise, LOW * loss), loss))
         if low == 0:
             return [high]
         for n in range(self.evaluations, 1, -1):

@@ -48,12 +48,13 @@ def seen(problem: Problem) -> float:
     return 1.0 if found > 1 - ROUNDING else found
 
 
-def start_std(problem: Problem, loss: float) -> float:
+def start_std(problem: Problem, loss: float, *, known: float | None = None) -> float:
     """The std of the first guess, what is lost counted as `loss`: `sqrt(noise^2 + (1 - seen) loss^2)`.
 
-    It follows noise and operator without a jump, and is the noise itself where nothing is lost.
+    It follows noise and operator without a jump, and is the noise itself where nothing is lost. `known` is `seen`,
+    where that was measured already.
     """
-    lost = 1 - seen(problem)
+    lost = 1 - (seen(problem) if known is None else known)
     return math.hypot(noise_of(cast(Degradation, problem.degradation)), lost**0.5 * loss)
 
 

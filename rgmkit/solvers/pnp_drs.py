@@ -39,7 +39,7 @@ class PnPDRS(Solver):
     longer there. An image that is done stays as it is, whatever the others of the batch need.
 
     Args:
-        alpha: how far to go towards the network's answer in the end, above 0 to 1.
+        alpha: how far to go towards the network's answer, above 0 to 1; all the way where nothing is lost.
         weight: of the fidelity in the prox.
         iterations: of the outer loop, at the most.
         levels: the number of levels T_r gone through in each iteration, their noise added, as in the paper; that of

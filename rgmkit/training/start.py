@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -12,6 +12,8 @@ from rgmkit import models
 from rgmkit.config import override
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.model_spec import model_spec
+
+T = TypeVar("T")
 
 DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "gan", "process": "gaussian", "objective": "relativistic"}
 INHERITED = ("network", "process", "prior")
@@ -33,7 +35,7 @@ def _inherited(start: Any, folder: Path) -> dict[str, Any]:
     """What a configuration takes over from the model that it starts from."""
     if start is None:
         return {}
-    config, _ = _read(start, folder)
+    config = _read(models.read_config, start, folder)
     return {key: config[key] for key in INHERITED if key in config}
 
 
@@ -43,7 +45,7 @@ def load_start(network: nn.Module, start: Any, folder: Path) -> None:
     Raises:
         ConfigError: if they are those of another network.
     """
-    _, weights = _read(start, folder)
+    weights = _read(models.read_weights, start, folder)
     differing = models.differences(weights, network.state_dict())
     if differing:
         raise ConfigError(
@@ -53,12 +55,12 @@ def load_start(network: nn.Module, start: Any, folder: Path) -> None:
     network.load_state_dict(weights)
 
 
-def _read(start: Any, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(reader: Callable[[str | Path], dict[str, T]], start: Any, folder: Path) -> dict[str, T]:
     spec = model_spec(start, folder)
     if spec is None or spec.options:
         shipped = ", ".join(models.shipped())
         raise ConfigError(f"start is {start!r}: give a model folder, or a shipped model ({shipped})")
     try:
-        return models.read(spec.where)
+        return reader(spec.where)
     except CheckpointError as error:
         raise ConfigError(f"start is {start!r}: {error}") from error

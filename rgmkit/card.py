@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -32,30 +30,6 @@ def read_card(text: str) -> dict[str, Any]:
     parts = text.split(FENCE, 2)
     facts = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
     return facts if isinstance(facts, dict) else {}
-
-
-def spec_line(spec: Any) -> str:
-    """A component in one line, as it is written on the command line; an object by the name of its class.
-
-    >>> spec_line({"use": "folder", "path": "pictures", "size": 64, "flip": True})
-    'folder:path=pictures,size=64,flip=true'
-    """
-    if isinstance(spec, str):
-        return spec
-    if not isinstance(spec, Mapping):
-        return type(spec).__name__
-    options = ",".join(f"{key}={_flow(value)}" for key, value in spec.items() if key != "use")
-    return f"{spec_line(spec.get('use'))}:{options}".rstrip(":")
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_flow(inner) for inner in value)}]"
-    return value if isinstance(value, str) else json.dumps(value, default=spec_line)
 
 
 def _figures(figures: Mapping[str, Mapping[str, float]]) -> list[str]:

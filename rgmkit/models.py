@@ -123,7 +123,7 @@ def save(
     assert isinstance(network, nn.Module)
     images = asdict(Images(prior.image_shape, prior.center, prior.scale))
     content = {**config, "images": images}
-    content = {key: _writable(value) for key, value in content.items() if key != "plugins"}
+    content = {key: writable(value) for key, value in content.items() if key != "plugins"}
     with written_aside(folder / WEIGHTS) as part:
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         part.write_bytes(serialise(weights))  # with the user's usual permissions, unlike `save_file`
@@ -223,12 +223,12 @@ def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> R
     return prior
 
 
-def _writable(value: Any) -> Any:
+def writable(value: Any) -> Any:
     """Plain values as they are; an object by the name of its class, which no plugin answers to."""
     if isinstance(value, Mapping):
-        return {str(key): _writable(inner) for key, inner in value.items()}
+        return {str(key): writable(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_writable(inner) for inner in value]
+        return [writable(inner) for inner in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value) if isinstance(value, Path) else f"python.{type(value).__qualname__}"

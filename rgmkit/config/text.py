@@ -181,6 +181,22 @@ def parse_spec(text: str) -> Spec:
     return Spec(name.strip(), options)
 
 
+def spec_text(content: Mapping[str, Any]) -> str:
+    """A component, `{use: name, option: value}` in plain values, as `parse_spec` reads it.
+
+    >>> spec_text({"use": "folder", "path": "pictures", "size": 64, "flip": True})
+    'folder:path=pictures,size=64,flip=true'
+    """
+    options = ",".join(f"{key}={flow(value)}" for key, value in content.items() if key != "use")
+    return f"{content.get('use')}:{options}".rstrip(":")
+
+
+def flow(value: Any) -> str:
+    """A plain value as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
 def _split(text: str, whole: str) -> Iterator[str]:
     """Parts between the commas that are outside brackets and quotes."""
     depth, quote, start = 0, "", 0

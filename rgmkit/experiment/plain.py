@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
-from rgmkit.config import Spec
+from rgmkit.config import Spec, flow, spec_text
 
 ABSENT = "not there"
 
@@ -49,9 +48,7 @@ def label_of(spec: Any) -> str:
         return str(spec)
     if not isinstance(spec, (Mapping, Spec)):
         return type(spec).__name__
-    content = plain(spec)
-    options = ",".join(f"{key}={_flow(value)}" for key, value in content.items() if key not in ("use", "name"))
-    return f"{content.get('use')}:{options}".rstrip(":")
+    return spec_text({key: value for key, value in plain(spec).items() if key != "name"})
 
 
 def difference(old: Any, new: Any, path: str = "") -> str | None:
@@ -103,13 +100,8 @@ def _fields(value: Any) -> list[tuple[str, Any]]:
     return sorted(getattr(value, "__dict__", {}).items()) if not callable(value) or isinstance(value, nn.Module) else []
 
 
-def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
-    return text.removesuffix("...\n").strip()
-
-
 def _short(value: Any) -> str:
-    text = value if value is ABSENT else _flow(value)
+    text = value if value is ABSENT else flow(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -12,13 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rgmkit import models
-from rgmkit.card import spec_line
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Streams
 from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore
 from rgmkit.training.data.base import Data
-from rgmkit.training.log import draw_losses, parameters
+from rgmkit.training.log import data_line, draw_losses, parameters
 from rgmkit.training.setup import Run
 
 SAMPLES, BATCH = 1000, 250
@@ -28,7 +27,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
     """Measure the averaged network and write the model folder `out`, with a picture of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
     facts = {
-        "data": spec_line(run.config["data"]),
+        "data": data_line(run),
         **({} if run.data.count is None else {"training images": run.data.count}),
         "images seen": run.step * run.settings.batch,
         "parameters": parameters(run.network),

@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from rgmkit.card import spec_line
+from rgmkit import models
+from rgmkit.config import spec_text
 from rgmkit.files import written_aside
 from rgmkit.training.setup import Run
 
@@ -25,9 +26,17 @@ def introduction(run: Run, out: Path) -> str:
     shape = "x".join(str(size) for size in run.data.shape)
     critic = "" if run.critic is None else f", critic {parameters(run.critic):,}"
     return (
-        f"{spec_line(run.config['data'])}: {examples} of {shape}; parameters: network {parameters(run.network):,}"
+        f"{data_line(run)}: {examples} of {shape}; parameters: network {parameters(run.network):,}"
         f"{critic}; {run.settings.steps:,} steps{f' from {run.step:,}' if run.step else ''}, into {out}"
     )
+
+
+def data_line(run: Run) -> str:
+    """The data as it is written on the command line; an object by the name of its class."""
+    data = run.config["data"]
+    if isinstance(data, Mapping):
+        return spec_text(models.writable(data))
+    return data if isinstance(data, str) else type(data).__name__
 
 
 def parameters(module: nn.Module) -> int:

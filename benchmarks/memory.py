@@ -45,7 +45,7 @@ def run(case: str, height: int, width: int, tile: int | None) -> dict[str, objec
     import torch
 
     import rgmkit
-    from rgmkit.layout import unpack
+    from rgmkit.images.array_layout import unpack
     from rgmkit.metrics import psnr
 
     spec = DEGRADATION + (",boundary=reflect" if "reflected" in case else "")

@@ -20,8 +20,8 @@ from timing import alternately, machine
 from train_step import Published
 
 import rgmkit
-from rgmkit.card import read_card
 from rgmkit.config import build, override, read_yaml
+from rgmkit.models.model_card import read_card
 from rgmkit.training.draws import draw
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import set_up

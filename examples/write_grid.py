@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from rgmkit.experiment import run
+from rgmkit.experiments import run
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")

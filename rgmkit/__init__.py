@@ -9,6 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rgmkit.core.bridge import Bridge, use_finder
+from rgmkit.deprecation import install
+
 if TYPE_CHECKING:
     from rgmkit.config import degradation, prior, process, solver
     from rgmkit.core.degradation import Degradation
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from rgmkit.inference import generate, restore
-    from rgmkit.models import load
+    from rgmkit.models.folder import load
     from rgmkit.plugins import Component, hookimpl
     from rgmkit.training import train
 
@@ -53,10 +56,11 @@ _HOME = {
         "AccuracyWarning CheckpointError ConfigError DataError IncompatibleError PluginError RgmkitError TrainingError"
     ),
     "rgmkit.inference": "generate restore",
-    "rgmkit.models": "load",
+    "rgmkit.models.folder": "load",
     "rgmkit.plugins": "Component hookimpl",
     "rgmkit.training": "train",
 }
+install()
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 
@@ -72,6 +76,19 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'rgmkit' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _find_bridge(package: str) -> Bridge | None:
+    """The bridge to a package, if a plugin gives one; plugins are loaded when the first is looked for."""
+    from rgmkit import plugins
+
+    if not any(component.name == package for component in plugins.found("bridge")):
+        return None
+    bridge: Bridge = plugins.load_class("bridge", package)()
+    return bridge
+
+
+use_finder(_find_bridge)
 
 
 def __dir__() -> list[str]:

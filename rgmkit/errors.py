@@ -6,6 +6,9 @@ keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class RgmkitError(Exception):
     """Base of every error that rgmkit raises on purpose."""
@@ -37,3 +40,14 @@ class TrainingError(RgmkitError):
 
 class AccuracyWarning(UserWarning):
     """An iterative method stopped before it reached the accuracy that was asked for."""
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """End an error message with the nearest known name and all of them.
+
+    >>> suggest("psrn", ["psnr", "ssim"])
+    "did you mean 'psnr'? (there are psnr, ssim)"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, 1)
+    return f"{f'did you mean {near[0]!r}? ' if near else ''}(there are {', '.join(names) or 'none'})"

@@ -11,26 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.adapters import fitted
-from rgmkit.arguments import Asked, as_degradation, as_prior, check_fits, default_solver, evaluating, home, moved
+from rgmkit.adapters import fit_prior
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import NoPrior, Prior
+from rgmkit.core.prior import Prior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.layout import unpack
-from rgmkit.noise_level import with_noise
-from rgmkit.progress import followed
-from rgmkit.sampling import check_samples, counted, default_batch, packed, sampled
+from rgmkit.images.array_layout import unpack
+from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
+from rgmkit.runtime.modules import evaluation_mode, to_device
+from rgmkit.runtime.progress import follow_progress
+from rgmkit.solvers.sampling import check_samples, count_steps, default_batch, draw_samples, pack_solution
 
 
 def restore(
     y: Any,
-    degradation: Degradation | Asked,
-    prior: Prior | Asked | Path | None = None,
+    degradation: Degradation | Given,
+    prior: Prior | Given | Path | None = None,
     *,
-    solver: Solver | Asked | None = None,
+    solver: Solver | Given | None = None,
     seed: int = 0,
     samples: int | None = None,
     tile: int | None = None,
@@ -80,36 +80,34 @@ def restore(
     ((16, 20), dtype('uint8'))
     """
     check_samples(1 if samples is None else samples)
-    operator = as_degradation(degradation)
-    prior = NoPrior() if prior is None else as_prior(prior)
-    method: Solver = default_solver(prior, operator) if solver is None else build("solver", solver)
+    operator, prior = resolve_degradation(degradation), resolve_prior(prior)
+    method = resolve_solver(solver, prior, operator)
     x, layout = unpack(y, name="y")
-    device, dtype = home(prior)
-    x = x.to(device or layout.device)
-    if dtype is not None and x.is_floating_point():
-        x = x.to(dtype)
-    operator, found = with_noise(operator, degradation, x, method)
-    operator = moved(operator, x.device)
+    x = x.to(prior.device or layout.device)
+    if prior.dtype is not None and x.is_floating_point():
+        x = x.to(prior.dtype)
+    operator, found = resolve_noise(operator, x, method)
+    operator = to_device(operator, x.device)
     images, *shape = operator.image_shape(tuple(x.shape))
-    with followed("restoring", callback, shown=progress) as follow:
-        prior, notes = fitted(
+    with follow_progress("restoring", callback, shown=progress) as follow:
+        prior, notes = fit_prior(
             prior, (images * (samples or 1), *shape), like=x, tile=tile, progress=getattr(follow, "tile", None)
         )
         problem = Problem.measured(x, operator, prior)
-        with evaluating(prior):
+        with evaluation_mode(prior):
             if samples is None:
                 streams = Streams(seed, range(len(x)), purpose=RESTORING)
                 solution = method.solve(problem, generator=streams, callback=follow)
             else:
-                solution = sampled(method, problem, samples, seed=seed, callback=follow)
-    return packed(replace(solution, noise=operator.noise, notes=found + notes + solution.notes), layout)
+                solution = draw_samples(method, problem, samples, seed=seed, callback=follow)
+    return pack_solution(replace(solution, noise=operator.noise, notes=found + notes + solution.notes), layout)
 
 
 def generate(
-    prior: Prior | Asked | Path,
+    prior: Prior | Given | Path,
     n: int,
     *,
-    solver: Solver | Asked | None = None,
+    solver: Solver | Given | None = None,
     seed: int = 0,
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,
@@ -138,19 +136,19 @@ def generate(
     >>> generate("digits", 3, seed=1).shape
     torch.Size([3, 1, 16, 16])
     """
-    prior = as_prior(prior)
-    with followed("generating", callback, shown=progress) as follow:
+    prior = resolve_prior(prior)
+    with follow_progress("generating", callback, shown=progress) as follow:
         batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=follow))
     if batches:
         return torch.cat(batches)
-    return torch.empty(0, *_shape(prior, shape), device=home(prior)[0])
+    return torch.empty(0, *_shape(prior, shape), device=prior.device)
 
 
 def generate_batches(
-    prior: Prior | Asked | Path,
+    prior: Prior | Given | Path,
     n: int,
     *,
-    solver: Solver | Asked | None = None,
+    solver: Solver | Given | None = None,
     seed: int = 0,
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,
@@ -161,11 +159,11 @@ def generate_batches(
 
     Wrong arguments raise at once, not at the first batch.
     """
-    prior = as_prior(prior)
+    prior = resolve_prior(prior)
     method: Solver = build("solver", "cascade" if solver is None else solver)
     method.check(Problem(prior, ()))
     shape = _shape(prior, shape)
-    batch = default_batch(shape, home(prior)[0]) if batch is None else batch
+    batch = default_batch(shape, prior.device) if batch is None else batch
     if n < 0 or batch < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
     return _batches(prior, method, shape, range(start, start + n), batch, seed, callback)
@@ -185,8 +183,8 @@ def _batches(
         part = indices[i * batch : (i + 1) * batch]
         problem = Problem(prior, (len(part), *shape))
         generator = Streams(seed, part, purpose=GENERATING)
-        with evaluating(prior):
-            solution = solver.solve(problem, generator=generator, callback=counted(callback, i, count))
+        with evaluation_mode(prior):
+            solution = solver.solve(problem, generator=generator, callback=count_steps(callback, i, count))
         yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
 
 
@@ -198,5 +196,5 @@ def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:
         return tuple(shape)
     if not shape or min(shape) < 1:
         raise ConfigError(f"shape is {shape}: give (C, H, W), each 1 or more")
-    check_fits(prior, shape)
+    prior.check_shape(shape)
     return tuple(shape)

@@ -9,8 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit.names import nearest
+from rgmkit.errors import ConfigError, IncompatibleError, suggest
 
 Metric: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """`metric(x, reference)` of images (B, C, H, W): a figure of each, (B,); higher is better."""
@@ -93,7 +92,7 @@ def metric(name: str) -> Metric:
     True
     """
     if name not in METRICS:
-        raise ConfigError(f"no metric is named {name!r}: {nearest(name, METRICS)}")
+        raise ConfigError(f"no metric is named {name!r}: {suggest(name, METRICS)}")
     return METRICS[name]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
-from rgmkit.experiment.record import Record
+from rgmkit.experiments.result import Record
 from rgmkit.images import write
 from rgmkit.images.picture import Picture
 

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 import rgmkit
 from rgmkit.cli import main
-from rgmkit.convert import convert
 from rgmkit.core.random import seeded
+from rgmkit.models.published import convert
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "ncsnpp_generator_small.npz"
 SHAPES = {
@@ -142,7 +142,7 @@ def test_forms_of_a_checkpoint_on_the_command_line(tmp_path, capsys):
         printed = capsys.readouterr()
         assert printed.out == f"{out}\n" and "as they are in the file" in printed.err
         assert same(rgmkit.load(out), original), name
-        facts = rgmkit.models.info(out)["facts"]
+        facts = rgmkit.models.folder.info(out)["facts"]
         assert facts["converted from"] == file.name and facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
         card = (out / "README.md").read_text()
         assert "Nothing was measured" in card and "trained with rgmkit" not in card
@@ -166,7 +166,9 @@ def test_the_options_of_the_training_tell_the_rest(tmp_path, capsys):
     prior = rgmkit.load(tmp_path / "m")
     assert same(prior, original) and prior.image_shape == (3, 16, 16)
     assert (type(prior.process).__name__, prior.process.levels) == ("GaussianProcess", 4)
-    assert rgmkit.models.info(tmp_path / "m")["facts"]["process"] == "gaussian:levels=4, by the options in the file"
+    assert (
+        rgmkit.models.folder.info(tmp_path / "m")["facts"]["process"] == "gaussian:levels=4, by the options in the file"
+    )
     multiscale = saved(tmp_path / "sr.pth", content(original, run={**RUN, "forward_name": "sr", "num_timesteps": 7}))
     convert(multiscale, tmp_path / "sr")
     assert rgmkit.load(tmp_path / "sr").process.levels == 7

@@ -162,8 +162,8 @@ def test_there_and_back_is_the_same_degradation():
 def test_no_object_needs_deepinv_to_be_imported():
     code = (
         "import sys, torch, rgmkit\n"
-        "from rgmkit.arguments import as_degradation, as_prior\n"
-        "as_degradation('gaussian-noise:noise=0.1'); as_degradation(rgmkit.degradation('blur'))\n"
+        "from rgmkit.resolve import resolve_degradation\n"
+        "resolve_degradation('gaussian-noise:noise=0.1'); resolve_degradation(rgmkit.degradation('blur'))\n"
         "print('deepinv' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from rgmkit import demo, images
+from rgmkit import images
+from rgmkit.cli.demo import main as demo
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import rgmkit
-from rgmkit.demo.main import TASKS
+from rgmkit.cli.demo.main import TASKS
 from rgmkit.metrics import psnr
-from rgmkit.models import info, locate
+from rgmkit.models.folder import info, locate
 from rgmkit.training.data.digits import Digits
 
 COUNT = 60  # held-back digits

@@ -13,11 +13,11 @@ from torch import nn
 
 import rgmkit
 from rgmkit.cli.app import main
+from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.checkpoint import load_last
 from rgmkit.training.draws import draw
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import set_up
-from rgmkit.training.team import Team
 
 DIGITS = {
     "data": "digits",
@@ -70,7 +70,7 @@ def in_team(rank, port, folder):
     where = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in where.items()}}
     torch.set_num_threads(1)
-    team = Team.join("cpu")
+    team = ProcessGroup.join("cpu")
     found = {name: steps(team, name) for name in ("digits", "grouped")}
     out = folder / "run"
     rgmkit.train(DIGITS, out=out, progress=False, overrides=["training.steps=5", "training.checkpoint_every=3"])
@@ -113,12 +113,12 @@ def close(found, expected):
 def test_two_processes_train_as_one(together, name):
     (first, second), _ = together
     assert all(first[name][key].equal(second[name][key]) for key in first[name])  # bit by bit: nothing drifts apart
-    close(first[name], steps(Team(torch.device("cpu")), name))
+    close(first[name], steps(ProcessGroup(torch.device("cpu")), name))
 
 
 @pytest.mark.parametrize("name", ["digits", "grouped"])
 def test_accumulated_parts_train_as_the_whole(name):
-    alone = Team(torch.device("cpu"))
+    alone = ProcessGroup(torch.device("cpu"))
     close(steps(alone, name, accumulate=4), steps(alone, name))
 
 
@@ -146,7 +146,7 @@ def test_two_processes_generate_what_one_does(together, tmp_path):
 def test_rows_are_drawn_alike_in_any_number_of_processes():
     cpu = torch.device("cpu")
     whole = draw(set_up(DIGITS, folder=None, device=cpu), 0)
-    parts = [draw(set_up(DIGITS, folder=None, device=cpu, team=Team(cpu, 4, rank)), 0) for rank in range(4)]
+    parts = [draw(set_up(DIGITS, folder=None, device=cpu, team=ProcessGroup(cpu, 4, rank)), 0) for rank in range(4)]
     for name in ("x", "level", "noise", "z", "target", "real", "fake", "dropout"):  # no critic here compares
         assert getattr(whole, name).equal(torch.cat([getattr(part, name) for part in parts])), name
 
@@ -162,4 +162,4 @@ def test_rows_are_drawn_alike_in_any_number_of_processes():
 def test_batches_that_cannot_be_shared_out(critic, change, words):
     given = {**DIGITS, "critic": critic or DIGITS["critic"], "training": change}
     with pytest.raises(rgmkit.ConfigError, match=words):
-        set_up(given, folder=None, device=torch.device("cpu"), team=Team(torch.device("cpu"), 2, 0))
+        set_up(given, folder=None, device=torch.device("cpu"), team=ProcessGroup(torch.device("cpu"), 2, 0))

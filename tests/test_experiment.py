@@ -19,13 +19,13 @@ import rgmkit
 from rgmkit import images, plugins
 from rgmkit.core.random import Streams
 from rgmkit.errors import ConfigError, DataError
-from rgmkit.experiment import run as run_grid
-from rgmkit.experiment.bench import Watch
-from rgmkit.experiment.folder import records
-from rgmkit.experiment.memory import peak_memory
-from rgmkit.experiment.photographs import Photograph, Photographs
-from rgmkit.experiment.search import Choices, Range, number, search
+from rgmkit.experiments import run as run_grid
+from rgmkit.experiments.folder import records
+from rgmkit.experiments.line_search import Choices, Range, number, search
+from rgmkit.experiments.measure import Watch
+from rgmkit.experiments.photographs import Photograph, Photographs
 from rgmkit.metrics import metric, psnr
+from rgmkit.runtime.memory import peak_memory
 
 OPS = """
 import os, signal
@@ -153,7 +153,7 @@ def test_all_methods_see_one_measurement_and_figures_are_of_floats(place):
 
 def test_the_path_leaves_out_the_time_of_measuring(monkeypatch):
     clock = iter([10.0, 13.0, 14.0, 17.0])  # two steps, each measured for 3 seconds
-    monkeypatch.setattr("rgmkit.experiment.bench.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("rgmkit.experiments.measure.time.perf_counter", lambda: next(clock))
     truth = torch.zeros(1, 1, 4, 4)
     watch = Watch(truth)
     watch(1, 2, truth + 0.1)
@@ -163,7 +163,7 @@ def test_the_path_leaves_out_the_time_of_measuring(monkeypatch):
     path = watch.path(end=17.5, seconds=2.5, last=41.0)
     assert path == [(1.0, pytest.approx(20, abs=1e-3)), (2.0, pytest.approx(40, abs=1e-3)), (2.5, 41.0)]
     many = Watch(truth)
-    monkeypatch.setattr("rgmkit.experiment.bench.time.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("rgmkit.experiments.measure.time.perf_counter", lambda: 0.0)
     for step in range(1000):
         many(step + 1, 1000, truth + 0.1)
     assert 30 < len(many.path(end=0, seconds=0, last=20)) <= 62

@@ -7,10 +7,10 @@ import torch
 from rgmkit_gan.networks.mlp import MLP, MLPDiscriminator
 from rgmkit_gan.networks.unet import UNet, UNetDiscriminator
 from rgmkit_gan.objectives import JS, KL, MMSE, Relativistic, gradient_penalty
-from rgmkit_gan.prior import GanPrior
 from rgmkit_noise.process import GaussianProcess
 from torch.nn.functional import softplus
 
+from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.core.random import seeded
 
@@ -78,7 +78,7 @@ def test_prior_feeds_the_level_aimed_at():
 
     module = torch.nn.Module()
     module.forward = network
-    prior = GanPrior(process=PROCESS, network=module)
+    prior = NetworkPrior(process=PROCESS, network=module)
     x = prior.restore(torch.zeros(2, 1, 4, 4), torch.tensor([1, 4]))
     assert levels == [[0, 3]] and (x == 0.5).all()
 
@@ -146,7 +146,7 @@ def test_a_level_between_two():
     process = GaussianProcess(levels=4, schedule="geometric", r_first=0.1, r_last=1.2)
     torch.manual_seed(0)
     network = UNet(process=process, image_shape=(1, 8, 8), width=8, latent=0, continuous=True).eval()
-    prior = GanPrior(process=process, network=network, image_shape=(1, 8, 8))
+    prior = NetworkPrior(process=process, network=network, image_shape=(1, 8, 8))
     x = draw(2, 1, 8, 8).float()
     for level in (1, 2, 4):
         exact = prior.restore(process.mean(2 * x - 1, torch.full((2,), level)), level)
@@ -159,4 +159,4 @@ def test_a_level_between_two():
     assert prior.evaluations(0.5 * (first * second) ** 0.5) == 1 == prior.evaluations(prior.noise(1))
     assert not middle.equal((low + high) / 2) and (middle - low).norm() < 2 * (high - low).norm()
     network.continuous = False
-    assert GanPrior(process=process, network=network).evaluations(0.5 * (first * second) ** 0.5) == 2
+    assert NetworkPrior(process=process, network=network).evaluations(0.5 * (first * second) ** 0.5) == 2

@@ -12,15 +12,15 @@ import torch
 from analytic import GaussianRestorer, Trainable
 
 import rgmkit
-import rgmkit.progress
-from rgmkit.arguments import as_prior, default_solver, moved
+import rgmkit.runtime.progress
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Streams, randn, seeded
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
 from rgmkit.inference import generate, generate_batches, restore
-from rgmkit.model_spec import model_spec
+from rgmkit.resolve import find_model, resolve_prior, resolve_solver
+from rgmkit.runtime.modules import to_device
 
 
 class Identity(Degradation):
@@ -191,7 +191,7 @@ def test_a_model_refuses_what_it_was_not_trained_on():
 
 def test_default_solvers():
     names = [
-        type(default_solver(prior, degradation)).__name__
+        type(resolve_solver(None, prior, degradation)).__name__
         for prior, degradation in [
             (GaussianRestorer(), Identity()),
             (GaussianRestorer(), Square()),
@@ -208,30 +208,30 @@ def test_names_specs_and_models():
     y = ints(np.uint8, 8, 9)
     x = restore(y, "gaussian-noise:noise=0.1", "tv:weight=5", solver={"use": "pgd", "iterations": 3}).x
     assert x.shape == y.shape
-    assert isinstance(as_prior(GaussianRestorer()), GaussianRestorer)
+    assert isinstance(resolve_prior(GaussianRestorer()), GaussianRestorer)
     for missing in ("no/such/model", "./none"):
         with pytest.raises(CheckpointError, match=missing):
-            as_prior(missing)
+            resolve_prior(missing)
     for weights in ("netG.pth", "models/netG.pth"):
         with pytest.raises(CheckpointError, match="make a model folder of it with `rgmkit convert`"):
-            as_prior(weights)
+            resolve_prior(weights)
     with pytest.raises(PluginError, match=r"nobody.*models: "):
-        as_prior("nobody")
+        resolve_prior("nobody")
     with pytest.raises(ConfigError, match="is a network: give a trained one"):
-        as_prior("gan:center=0")
+        resolve_prior("gan:center=0")
     with pytest.raises(ConfigError):
         restore(y, 3, "tv")
 
 
 def test_a_model_takes_the_options_of_load(tmp_path, monkeypatch):
-    shutil.copytree(Path(rgmkit.__file__).parent / "shipped" / "digits", tmp_path / "mine")
+    shutil.copytree(Path(rgmkit.__file__).parent / "models" / "shipped" / "digits", tmp_path / "mine")
     half = rgmkit.generate(rgmkit.load("digits", dtype="bf16"), 2)
     monkeypatch.chdir(tmp_path)
     for asked in ("digits:dtype=bf16", "./mine:dtype=bf16", {"use": "mine", "dtype": "bf16"}):
         assert rgmkit.generate(asked, 2).equal(half)
-    assert model_spec("mine:dtype=bf16", Path("elsewhere")) is None
+    assert find_model("mine:dtype=bf16", Path("elsewhere")) is None
     with pytest.raises(ConfigError, match=r"'digits': did you mean 'dtype'\?"):
-        as_prior("digits:dtpye=bf16")
+        resolve_prior("digits:dtpye=bf16")
     for options, wrong in (
         ({"dtype": ["bf16"]}, "dtype is "),
         ({"compile": "no"}, "compile is 'no': give True or False"),
@@ -239,7 +239,7 @@ def test_a_model_takes_the_options_of_load(tmp_path, monkeypatch):
         with pytest.raises(ConfigError, match=wrong):
             rgmkit.load("digits", **options)
     with pytest.raises(ConfigError, match=r"prior is an object of class dict_keys: give a prior"):
-        as_prior({}.keys())
+        resolve_prior({}.keys())
 
 
 @pytest.mark.parametrize("x", [ints(np.uint8, 5, 7), torch.zeros(1, 1, 5, 7, dtype=torch.uint8)], ids=["array", "ints"])
@@ -394,8 +394,8 @@ def test_the_prior_keeps_its_mode_and_has_no_gradient():
 def test_a_degradation_follows_the_prior_to_its_device_as_a_copy():
     degradation = Identity()
     degradation.register_buffer("weights", torch.ones(2))
-    assert moved(degradation, torch.device("cpu")) is degradation
-    other = moved(degradation, torch.device("meta"))
+    assert to_device(degradation, torch.device("cpu")) is degradation
+    other = to_device(degradation, torch.device("meta"))
     assert (other.weights.device.type, degradation.weights.device.type) == ("meta", "cpu")
 
 
@@ -405,7 +405,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_bar_in_a_terminal_where_nobody_else_follows(monkeypatch):
-    monkeypatch.setattr(rgmkit.progress, "SOON", 0.0)
+    monkeypatch.setattr(rgmkit.runtime.progress, "SOON", 0.0)
     monkeypatch.setattr(sys, "stderr", Terminal())
     y = torch.rand(1, 8, 9, generator=seeded(0))
     for options in ({"progress": False}, {"callback": lambda *step: None}):

@@ -12,18 +12,18 @@ import torch
 from analytic import GaussianRestorer
 from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_gan.networks.unet import UNet
-from rgmkit_gan.prior import GanPrior
 from rgmkit_noise.process import GaussianProcess
 from skimage import data
 
 import rgmkit
 from rgmkit import images, plugins
-from rgmkit.adapters import fitted
+from rgmkit.adapters import fit_prior
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
 from rgmkit.adapters.geometry import Cut
 from rgmkit.adapters.tiled import Tiled
 from rgmkit.cli.app import main
 from rgmkit.core.locality import Locality
+from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.random import Streams, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit.metrics import psnr
@@ -48,7 +48,7 @@ def unet(channels=1, *, process=None, **options):
     for part in network.modules():  # the last convolutions start small: let what is far away count
         if isinstance(part, torch.nn.Conv2d):
             part.weight.data *= 3
-    prior = GanPrior(process=process, network=network.eval(), image_shape=(channels, 16, 16))
+    prior = NetworkPrior(process=process, network=network.eval(), image_shape=(channels, 16, 16))
     return prior.requires_grad_(False)
 
 
@@ -152,13 +152,13 @@ def free_memory(monkeypatch, n):
 
 
 def test_tiles_come_when_memory_asks(digits, camera, monkeypatch):
-    assert type(fitted(digits, (2, 1, 203, 301), like=camera)[0]) is GanPrior
-    assert fitted(digits, (1, 1, 3000, 2000), like=camera)[1] != ()  # more than 1 GiB of features
+    assert type(fit_prior(digits, (2, 1, 203, 301), like=camera)[0]) is NetworkPrior
+    assert fit_prior(digits, (1, 1, 3000, 2000), like=camera)[1] != ()  # more than 1 GiB of features
     free_memory(monkeypatch, 3 * 203 * 301 * digits.locality.floats_per_pixel * 4)  # half of it: one of the two
-    prior, notes = fitted(digits, (2, 1, 203, 301), like=camera)
+    prior, notes = fit_prior(digits, (2, 1, 203, 301), like=camera)
     assert prior.shape(203, 301)[0] == 1 and notes == () and prior._batches(2, 203 * 301) == [slice(0, 1), slice(1, 2)]
     free_memory(monkeypatch, 10**6)
-    tiled, notes = fitted(digits, (2, 1, 203, 301), like=camera)
+    tiled, notes = fit_prior(digits, (2, 1, 203, 301), like=camera)
     assert "tiles" in notes[0]
     level, z = torch.tensor([1, 3]), draw(2, 16)
     expected = digits.restore(camera, level, z=z)
@@ -183,8 +183,10 @@ def test_the_memory_of_many_samples_counts(camera, digits, monkeypatch):
     asked = {"solver": "one-shot", "samples": 3}
     expected = rgmkit.restore(camera[:1, :, :40, :50], "gaussian-noise:noise=0.1", digits, **asked)
     batches = []
-    evaluate = GanPrior._restore
-    monkeypatch.setattr(GanPrior, "_restore", lambda self, y, *rest: batches.append(len(y)) or evaluate(self, y, *rest))
+    evaluate = NetworkPrior._restore
+    monkeypatch.setattr(
+        NetworkPrior, "_restore", lambda self, y, *rest: batches.append(len(y)) or evaluate(self, y, *rest)
+    )
     free_memory(monkeypatch, 2 * 40 * 50 * digits.locality.floats_per_pixel * 4)
     solution = rgmkit.restore(camera[:1, :, :40, :50], "gaussian-noise:noise=0.1", digits, **asked)
     assert batches == [1, 1, 1] and solution.notes == ()
@@ -199,10 +201,10 @@ class Centred(torch.nn.Module):
 
 
 def test_a_network_that_declares_nothing_is_tiled_only_where_asked(camera, monkeypatch):
-    prior = GanPrior(process=GaussianProcess(levels=4), network=Centred(), image_shape=(1, 16, 16))
+    prior = NetworkPrior(process=GaussianProcess(levels=4), network=Centred(), image_shape=(1, 16, 16))
     free_memory(monkeypatch, 1)
-    assert fitted(prior, (2, 1, 203, 301), like=camera) == (prior, ())
-    tiled, notes = fitted(prior, (2, 1, 203, 301), like=camera, tile=64)
+    assert fit_prior(prior, (2, 1, 203, 301), like=camera) == (prior, ())
+    tiled, notes = fit_prior(prior, (2, 1, 203, 301), like=camera, tile=64)
     assert "declares no receptive field" in notes[0]
     flat = torch.full((1, 1, 203, 301), 0.25)
     torch.testing.assert_close(tiled.restore(flat, 1), prior.restore(flat, 1))  # weights add up to 1
@@ -247,7 +249,7 @@ def test_a_colour_model_on_a_grey_image_sees_what_it_was_trained_on(process):
             seen.append(y)
             return y
 
-    inner = GanPrior(process=process, network=Recorder(), image_shape=(3, 16, 16))
+    inner = NetworkPrior(process=process, network=Recorder(), image_shape=(3, 16, 16))
     prior = MeanOfChannels(inner, size=(16, 24))
     x = torch.full((400, 1, 16, 24), 0.75)
     for s in (1, process.levels):

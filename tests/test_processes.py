@@ -13,7 +13,7 @@ from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit.testing
-from rgmkit.core.process import ladder
+from rgmkit.core.process import noise_schedule
 from rgmkit.core.severity import SeverityProcess
 from rgmkit.errors import ConfigError, IncompatibleError
 
@@ -66,7 +66,9 @@ def test_published_levels_and_fidelities(key, process):
     numbers = {name: torch.from_numpy(value) for name, value in np.load(REFERENCE).items()}
     for s in range(process.levels + 1):
         level, y = torch.full((2,), s), numbers[f"{key}_y_{s}"]
-        torch.testing.assert_close(process.degrade(numbers["x0"], level, noise=numbers["noise"]), y, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            process.degrade(numbers["x0"], level, standard_normal=numbers["noise"]), y, atol=1e-5, rtol=0
+        )
         if s:
             fidelity = process.fidelity(numbers["x_hat"], y, level)
             torch.testing.assert_close(fidelity, numbers[f"{key}_fidelity_{s - 1}"], rtol=1e-5, atol=0)
@@ -91,13 +93,13 @@ def test_terminal_of_an_operator_that_moves_grey():
 
 
 def test_ladders():
-    a, sigma = ladder("geometric", 4, r_first=0.1, r_last=1.2)
+    a, sigma = noise_schedule("geometric", 4, r_first=0.1, r_last=1.2)
     ratios = np.array(sigma[1:]) / np.array(a[1:])
     np.testing.assert_allclose(ratios, [0.1, np.sqrt(0.12), 1.2, 150], rtol=1e-9)
     np.testing.assert_allclose(np.square(a) + np.square(sigma), 1)
     for wrong in ({"schedule": "linear"}, {"levels": 0}, {"schedule": "geometric", "r_first": 2, "r_last": 1}):
         with pytest.raises(ConfigError):
-            ladder(**{"schedule": "vp", "levels": 4, **wrong})
+            noise_schedule(**{"schedule": "vp", "levels": 4, **wrong})
     with pytest.raises(IncompatibleError, match="works on images"):
         MultiscaleProcess(levels=7).mean(torch.zeros(4, 2), torch.tensor([1]))
 
@@ -107,12 +109,12 @@ def test_the_level_below_given_an_answer():
     process, level = GaussianProcess(levels=4), torch.tensor([1, 2, 3, 4])
     one, none = torch.ones(4, 1, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64)
     parts = [(one, none, none), (none, one, none), (none, none, one)]  # of x_hat, y and new noise
-    x, y, e = (process.descend(*part[:2], level, 1.0, noise=part[2])[:, 0] for part in parts)
+    x, y, e = (process.descend(*part[:2], level, 1.0, standard_normal=part[2])[:, 0] for part in parts)
     np.testing.assert_allclose(x, [1, 0.665778, 0.269191, 0.057822], atol=2e-6)
     np.testing.assert_allclose(y, [0, 0.201576, 0.193001, 0.111852], atol=2e-6)
     np.testing.assert_allclose(e.square(), [0, 0.440819, 0.884202, 0.984061], atol=2e-6)
-    noisy = process.degrade(0.3 * one, level, noise=-1.5 * one)
-    below = process.degrade(0.3 * one, level - 1, noise=-1.5 * one)
-    torch.testing.assert_close(process.descend(0.3 * one, noisy, level, 0.0, noise=one), below)
+    noisy = process.degrade(0.3 * one, level, standard_normal=-1.5 * one)
+    below = process.degrade(0.3 * one, level - 1, standard_normal=-1.5 * one)
+    torch.testing.assert_close(process.descend(0.3 * one, noisy, level, 0.0, standard_normal=one), below)
     with pytest.raises(IncompatibleError, match="MultiscaleProcess has no law of the level below"):
-        MultiscaleProcess(levels=7).descend(one, one, level, 1.0, noise=one)
+        MultiscaleProcess(levels=7).descend(one, one, level, 1.0, standard_normal=one)

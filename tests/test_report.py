@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from small_run import DEGRADATIONS, METHODS, NASTY, colours, make_run, save
 
-from rgmkit.experiment.record import Record
-from rgmkit.experiment.report import write_report
-from rgmkit.experiment.report.curves import mean_curve
+from rgmkit.experiments.report import write_report
+from rgmkit.experiments.report.curves import mean_curve
+from rgmkit.experiments.result import Record
 from rgmkit.images import read
 
 

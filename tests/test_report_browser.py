@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_run import PHOTOS, colours, make_run
 
-from rgmkit.experiment.report import write_report
+from rgmkit.experiments.report import write_report
 from rgmkit.images import read
 
 

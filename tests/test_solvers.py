@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d
 import rgmkit
 from rgmkit import images, sampling
 from rgmkit.cli.app import cli
-from rgmkit.core.accuracy import gathered
+from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import conjugate_gradients
 from rgmkit.core.random import Streams, seeded
@@ -162,7 +162,7 @@ def test_a_run_warns_once_of_a_prox_that_stopped_early():
     with pytest.warns(AccuracyWarning, match=r"Steep.prox stopped early 3 times: relative residual up to \d") as seen:
         solution = rgmkit.restore(y, Steep(noise=1e-5), "tikhonov", solver="admm:iterations=3,step=1")
     assert len(seen) == 1 and solution.notes == (str(seen[0].message),)
-    with gathered() as shortfalls, warnings.catch_warnings():
+    with collect_shortfalls() as shortfalls, warnings.catch_warnings():
         warnings.simplefilter("error")
         Steep().pinv(y)
     assert shortfalls.times == {"Steep.pinv": 1}
@@ -218,7 +218,9 @@ def test_the_network_takes_off_noise_of_any_std(network, digits):
     for std, least in ((0.02, 34.5), (0.1, 25.5), (0.4, 20)):
         _, y = measured(f"gaussian-noise:noise={std}", digits)
         level = 1 + int((network.noises / std).log().abs().argmin())
-        added = network.restore(network.degrade(y, level, noise=std, generator=seeded(1)), level, generator=seeded(2))
+        added = network.restore(
+            network.degrade(y, level, noise_std=std, generator=seeded(1)), level, generator=seeded(2)
+        )
         x = network.prox(y, std**2, generator=seeded(2))
         torch.testing.assert_close(x, network.denoise(y, std, generator=seeded(2)), rtol=0, atol=1e-6)
         found = float(psnr(x.clamp(0, 1), digits).mean())

@@ -21,7 +21,7 @@ from rgmkit import models
 from rgmkit.config import build
 from rgmkit.core.objective import Pair
 from rgmkit.core.random import seeded
-from rgmkit.sampling import default_batch
+from rgmkit.solvers.sampling import default_batch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINY = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": [8], "latent": 3, "style": 16, "style_layers": 1}

@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 
 import rgmkit
 from rgmkit.images import write
+from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training import loop
 from rgmkit.training.checkpoint import load_last
 from rgmkit.training.data.files import Folder
-from rgmkit.training.team import Team
 
 DIGITS = {
     "data": "digits",
@@ -225,7 +225,7 @@ def test_a_run_that_diverges_ends_at_its_last_good_checkpoint(tmp_path, monkeypa
     out = tmp_path / "run"
     code, _, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", out, "--device", "cpu")
     assert code == 2 and re.search(words, one_line(err)) and f"last good checkpoint, of step {last}" in err, err
-    assert load_last(out)["step"] == last and rgmkit.models.info(out)["facts"]["steps"] == last
+    assert load_last(out)["step"] == last and rgmkit.models.folder.info(out)["facts"]["steps"] == last
     assert all(value.isfinite().all() for value in weights(out).values())
 
 
@@ -381,7 +381,7 @@ def test_a_run_introduces_itself_where_its_progress_is_shown(tmp_path, capsys):
     out = rgmkit.train(DIGITS, out=tmp_path / "run", overrides=small)
     line = capsys.readouterr().err.splitlines()[0]
     assert re.fullmatch(rf"digits:split=held-back: 297 examples of 1x16x16; parameters: .*; 2 steps, into {out}", line)
-    assert f"network {rgmkit.models.info(out)['parameters']:,}, critic" in line
+    assert f"network {rgmkit.models.folder.info(out)['parameters']:,}, critic" in line
     train(POINTS, tmp_path / "quiet", overrides=["training.steps=2"])
     assert capsys.readouterr().err == ""
 
@@ -398,10 +398,10 @@ def test_a_process_that_is_gone(monkeypatch):
             "[/a/b/pair.cc:561] Connection closed by peer [127.0.0.1]:5510. This is\ntypically caused by"
         )
 
-    monkeypatch.setattr("rgmkit.training.team.dist.all_reduce", gone)
+    monkeypatch.setattr("rgmkit.runtime.processes.dist.all_reduce", gone)
     words = r"another process .* \(Connection closed by peer \[127.0.0.1\]:5510\)"
     with pytest.raises(rgmkit.TrainingError, match=words):
-        Team(torch.device("cpu"), 2, 0).highest(1)
+        ProcessGroup(torch.device("cpu"), 2, 0).highest(1)
 
 
 def pictures(folder, sizes):

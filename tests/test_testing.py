@@ -215,14 +215,15 @@ class DetachedMean(toys.Noise):
 
 
 class GlobalNoise(toys.Noise):
-    def degrade(self, x, level, *, noise=None, generator=None):
-        return super().degrade(x, level, noise=torch.randn(x.shape).to(x) if noise is None else noise)
+    def degrade(self, x, level, *, standard_normal=None, generator=None):
+        e = torch.randn(x.shape).to(x) if standard_normal is None else standard_normal
+        return super().degrade(x, level, standard_normal=e)
 
 
 @pytest.mark.parametrize(
     ("name", "wrong", "words"),
     [
-        ("ladder", KeepsTooMuch, "too much is left"),
+        ("noise_schedule", KeepsTooMuch, "too much is left"),
         ("clean_level", ShiftedLevelZero, "mean at level 0"),
         ("mixed_levels", FirstLevelOnly, "mixed levels"),
         ("mean_fidelity", WrongSigma, "expected 24"),

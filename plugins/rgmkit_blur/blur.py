@@ -49,7 +49,7 @@ class Blur(Convolution):
         length: float | None = None,
         angle: float | None = None,
         boundary: Boundary = "circular",
-        noise: float = 0.0,
+        noise: float | None = 0.0,
     ) -> None:
         given = {"std": std, "length": length, "angle": angle}
         shape = _shape(str(kernel), {name: value for name, value in given.items() if value is not None})
@@ -62,12 +62,12 @@ class Blur(Convolution):
         if severity == 1 or self.shape is None:
             return super().at(severity)
         options = asdict(self.shape.at(severity))
-        return Blur(kernel=self.kernel, boundary=self.boundary, noise=severity * self.noise, **options)
+        return Blur(kernel=self.kernel, boundary=self.boundary, noise=self._scaled_noise(severity), **options)
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
         shape = self.shape or f"Kernel({str(self.kernel)!r})"
-        return f"{shape}, boundary={self.boundary!r}, noise={self.noise:g}"
+        return f"{shape}, boundary={self.boundary!r}, {self._noise_repr}"
 
 
 def _shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:

@@ -36,7 +36,7 @@ class Convolution(Degradation, ABC):
         noise: standard deviation, in units of the [0, 1] image.
     """
 
-    def __init__(self, *, taps: Kernel, boundary: Boundary, noise: float) -> None:
+    def __init__(self, *, taps: Kernel, boundary: Boundary, noise: float | None) -> None:
         super().__init__(noise=noise)
         if boundary not in get_args(Boundary):
             raise ConfigError(f"boundary is {boundary!r}: give {', '.join(get_args(Boundary))}")
@@ -77,7 +77,7 @@ class Convolution(Degradation, ABC):
         return self._multiply(y, K.conj() * reciprocal(K.abs().square()))
 
     @property
-    def closed_prox(self) -> bool:
+    def has_closed_form_prox(self) -> bool:
         """With a circular boundary."""
         return self.boundary == "circular"
 

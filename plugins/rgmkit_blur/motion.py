@@ -37,7 +37,7 @@ class MotionBlur(Convolution):
         shake: float = 1.0,
         seed: int = 0,
         boundary: Boundary = "circular",
-        noise: float = 0.0,
+        noise: float | None = 0.0,
     ) -> None:
         trajectory = Trajectory(float(size), float(shake), seed)
         super().__init__(taps=trajectory.kernel(), boundary=boundary, noise=noise)
@@ -48,9 +48,9 @@ class MotionBlur(Convolution):
         check_severity(severity)
         way = self.trajectory.at(severity)
         return MotionBlur(
-            size=way.size, shake=way.shake, seed=way.seed, boundary=self.boundary, noise=severity * self.noise
+            size=way.size, shake=way.shake, seed=way.seed, boundary=self.boundary, noise=self._scaled_noise(severity)
         )
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
-        return f"{self.trajectory}, boundary={self.boundary!r}, noise={self.noise:g}"
+        return f"{self.trajectory}, boundary={self.boundary!r}, {self._noise_repr}"

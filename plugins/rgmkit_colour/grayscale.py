@@ -42,7 +42,9 @@ class Grayscale(Degradation):
     (tensor([0.5000, 0.5000, 0.5000]), tensor([0.6667, 0.3333, 0.3333]))
     """
 
-    def __init__(self, *, weights: Literal["luma", "mean"] | tuple[float, ...] = "luma", noise: float = 0.0) -> None:
+    def __init__(
+        self, *, weights: Literal["luma", "mean"] | tuple[float, ...] = "luma", noise: float | None = 0.0
+    ) -> None:
         super().__init__(noise=noise)
         if isinstance(weights, str) and weights not in NAMED:
             raise ConfigError(f"weights is {weights!r}: give {', '.join(NAMED)}, or a number for each channel")
@@ -90,7 +92,7 @@ class Grayscale(Degradation):
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
-        return f"weights={self.weights}, noise={self.noise:g}"
+        return f"weights={self.weights}, {self._noise_repr}"
 
     @property
     def _power(self) -> float:

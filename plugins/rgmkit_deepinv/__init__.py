@@ -37,6 +37,7 @@ OPTIMISERS = {
 def rgmkit_components() -> list[Component]:
     """What this plugin gives; nothing of it, and so not deepinv, is imported here."""
     return [
+        Component("bridge", "deepinv", "rgmkit_deepinv.bridge:DeepinvBridge", "Objects of deepinv, both ways"),
         Component("prior", "tv", "rgmkit_deepinv.priors:TV", "Isotropic total variation"),
         Component("prior", "tikhonov", "rgmkit_deepinv.priors:Tikhonov", "Squared distance to grey"),
         Component("prior", "wavelet", "rgmkit_deepinv.wavelet:Wavelet", "Sum of absolute wavelet coefficients"),

@@ -9,7 +9,6 @@ import torch
 from deepinv.models.base import Denoiser
 from torch import Tensor
 
-from rgmkit.arguments import check_fits, home
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Streams, randn
 
@@ -46,8 +45,8 @@ class RestoringDenoiser(Denoiser):
             IncompatibleError: if the network is not for images of this kind, or sigma not one number per image.
             ConfigError: if sigma is negative or not finite.
         """
-        check_fits(self.prior, tuple(x.shape[1:]))
-        u = x.to(home(self.prior)[1] or x.dtype)
+        self.prior.check_shape(tuple(x.shape[1:]))
+        u = x.to(self.prior.dtype or x.dtype)
         if z is None:
             z = randn((len(x), self.prior.latent), generator=Streams(self.seed, range(len(x))))
         return self.prior.denoise(u, sigma, z=z.to(u)).to(x.dtype)

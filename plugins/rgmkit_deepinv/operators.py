@@ -35,7 +35,7 @@ class Tomography(Operated):
     torch.Size([1, 1, 23, 10])
     """
 
-    def __init__(self, *, width: int, angles: int = 60, noise: float = 0.0) -> None:
+    def __init__(self, *, width: int, angles: int = 60, noise: float | None = 0.0) -> None:
         if width < 2 or angles < 1:
             raise ConfigError(f"width is {width} and angles {angles}: give 2 pixels and 1 angle, or more")
         super().__init__(operators.Tomography(angles=angles, img_width=width, normalize=True), None, noise)
@@ -73,7 +73,7 @@ class SinglePixel(Operated):
         shape: tuple[int, int, int],
         measurements: int,
         ordering: Literal["sequency", "cake_cutting", "zig_zag", "xy"] = "sequency",
-        noise: float = 0.0,
+        noise: float | None = 0.0,
     ) -> None:
         _check(shape, measurements, shape[1] * shape[2])
         if any(side & (side - 1) for side in shape[1:]):
@@ -102,7 +102,9 @@ class CompressedSensing(Operated):
     torch.Size([2, 5])
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], measurements: int, seed: int = 0, noise: float = 0.0) -> None:
+    def __init__(
+        self, *, shape: tuple[int, int, int], measurements: int, seed: int = 0, noise: float | None = 0.0
+    ) -> None:
         _check(shape, measurements, shape[0] * shape[1] * shape[2])
         matrix = operators.CompressedSensing(m=measurements, img_size=shape, rng=seeded(seed))
         super().__init__(matrix, shape, noise)
@@ -137,7 +139,7 @@ class MRI(Operated):
         acceleration: int = 4,
         center: float | None = None,
         seed: int = 0,
-        noise: float = 0.0,
+        noise: float | None = 0.0,
     ) -> None:
         _check((1, *shape), 1, 1)
         if acceleration < 1 or (center is not None and not 0 < center < 1):
@@ -160,7 +162,7 @@ class MRI(Operated):
         raise _untold("deepinv.MRI")
 
     @property
-    def closed_prox(self) -> bool:
+    def has_closed_form_prox(self) -> bool:
         """No: deepinv's singular vectors are those of complex images."""
         return False
 

@@ -18,7 +18,7 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit.solvers.measured import noise_of, residual
+from rgmkit.solvers.measurement import noise_of, residual
 from rgmkit_deepinv.denoiser import RestoringDenoiser
 from rgmkit_deepinv.objects import Plugged
 from rgmkit_deepinv.priors import ExplicitPrior

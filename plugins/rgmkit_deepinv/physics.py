@@ -40,7 +40,7 @@ def unwrapped(physics: Any) -> Degradation | None:
     """A copy of the degradation that `to_physics` made `physics` of; None for another operator or noise."""
     if not isinstance(physics, _DegradationPhysics):
         return None
-    same = math.isclose(_noise_of(physics), physics.degradation.noise, rel_tol=1e-6)
+    same = math.isclose(_noise_of(physics), physics.degradation.noise or 0.0, rel_tol=1e-6)
     return copy.deepcopy(physics.degradation) if same else None
 
 
@@ -49,7 +49,7 @@ class _DegradationPhysics(LinearPhysics):
     """The methods take deepinv's keywords (a noise std, a solver's options) and, knowing none, pass them by."""
 
     def __init__(self, degradation: Degradation, image_shape: tuple[int, ...]) -> None:
-        noise = GaussianNoise(degradation.noise) if degradation.noise > 0 else ZeroNoise()
+        noise = GaussianNoise(degradation.noise) if degradation.noise else ZeroNoise()
         super().__init__(img_size=image_shape, noise_model=noise)
         self.degradation = copy.deepcopy(degradation)
 
@@ -85,7 +85,7 @@ class Operated(Degradation):
     around them. If a white image is measured with negative values it is `A^T y / (|A|_F^2 / n)`.
     """
 
-    def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float) -> None:
+    def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float | None) -> None:
         super().__init__(noise=noise)
         self.physics = copied(physics)
         self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
@@ -104,16 +104,16 @@ class Operated(Degradation):
 
     def pinv(self, y: Tensor) -> Tensor:
         """The operator's `A_dagger` if its singular values are known, conjugate gradients if not."""
-        return self._own(self.physics.A_dagger, y) if self.closed_prox else super().pinv(y)
+        return self._own(self.physics.A_dagger, y) if self.has_closed_form_prox else super().pinv(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """The operator's `prox_l2` if its singular values are known, conjugate gradients if not."""
-        if self.closed_prox:
+        if self.has_closed_form_prox:
             return self._own(lambda z, y: self.physics.prox_l2(z, y, per_image(gamma, z)), z, y)
         return super().prox(z, y, gamma)
 
     @property
-    def closed_prox(self) -> bool:
+    def has_closed_form_prox(self) -> bool:
         """Whether the operator's singular values are known."""
         return isinstance(self.physics, DecomposablePhysics)
 

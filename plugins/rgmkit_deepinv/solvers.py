@@ -16,7 +16,7 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import change, kept, residual, rms
+from rgmkit.solvers.measurement import change, freeze_converged, residual, rms
 from rgmkit_deepinv.terms import Believed, Fidelity, Measured
 
 WITH_NETWORK = 20  # iterations
@@ -87,7 +87,7 @@ class Splitting(Solver):
         for k, step in enumerate(steps):
             options = {"stepsize": step, "lambda": 1.0, "beta": 1.0, "g_param": None, "a": 3}
             state = iterate(state, fidelity, believed, options, y, None)
-            before, x = x, kept(done, x, state["est"][0])
+            before, x = x, freeze_converged(done, x, state["est"][0])
             moved = change(before, x)
             trace.add(x, moved, done)
             if not bool(moved.isfinite().all()):

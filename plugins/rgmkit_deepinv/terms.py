@@ -13,7 +13,7 @@ from rgmkit.core.linear import operator_norm
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness, seeded
 from rgmkit.core.solver import Problem
-from rgmkit.solvers.measured import gain, loss_std, noise_of, positive, start_std
+from rgmkit.solvers.measurement import gain, loss_std, noise_of, positive, start_std
 from rgmkit_deepinv.objects import Plugged
 from rgmkit_deepinv.priors import ExplicitPrior
 

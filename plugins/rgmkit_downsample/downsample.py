@@ -37,7 +37,7 @@ class Downsample(Degradation):
     (3, 14, 8)
     """
 
-    def __init__(self, *, factor: int = 2, filter: Filter = "box", noise: float = 0.0) -> None:
+    def __init__(self, *, factor: int = 2, filter: Filter = "box", noise: float | None = 0.0) -> None:
         super().__init__(noise=noise)
         if factor < 1 or factor != int(factor):
             raise ConfigError(f"factor is {factor}: give a whole number of 1 or more")
@@ -96,7 +96,7 @@ class Downsample(Degradation):
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
-        return f"factor={self.factor}, filter={self.filter!r}, noise={self.noise:g}"
+        return f"factor={self.factor}, filter={self.filter!r}, {self._noise_repr}"
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from rgmkit.core.linear import per_image
-from rgmkit.core.process import ForwardProcess, ladder
+from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.errors import IncompatibleError
 
 
@@ -44,7 +44,7 @@ class MultiscaleProcess(ForwardProcess):
         r_first: float = 0.1,
         r_last: float = 1.2,
     ) -> None:
-        a, sigma = ladder(schedule, max(1, (levels + 1) // 2) if levels else 0, r_first=r_first, r_last=r_last)
+        a, sigma = noise_schedule(schedule, max(1, (levels + 1) // 2) if levels else 0, r_first=r_first, r_last=r_last)
         n = [(s + 1) // 2 for s in range(levels + 1)]
         pixel = [sigma[n[s]] * (2 if s % 2 else 1) for s in range(levels + 1)]
         super().__init__([a[i] for i in n], pixel)

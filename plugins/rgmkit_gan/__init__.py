@@ -1,4 +1,4 @@
-"""The learned prior: networks, adversarial objectives, and the prior they make."""
+"""Networks and adversarial objectives."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ _NCSNPP = "rgmkit_gan.networks.ncsnpp"
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """The `gan` prior, its networks with their discriminators, and its objectives."""
+    """The networks with their discriminators, and the objectives."""
     return [
-        Component("prior", "gan", "rgmkit_gan.prior:GanPrior", "A restorer trained against discriminators"),
         Component("network", "unet", "rgmkit_gan.networks.unet:UNet", "Small convolutional restorer, any image size"),
         Component(
             "network", "unet-discriminator", "rgmkit_gan.networks.unet:UNetDiscriminator", "Discriminator for unet"

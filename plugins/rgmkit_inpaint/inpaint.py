@@ -57,7 +57,7 @@ class Inpaint(Degradation):
         keep: float | None = None,
         seed: int | None = None,
         box: tuple[int, int, int, int] | tuple[int, int] | None = None,
-        noise: float = 0.0,
+        noise: float | None = 0.0,
     ) -> None:
         super().__init__(noise=noise)
         given = [name for name, value in {"mask": mask, "keep": keep, "box": box}.items() if value is not None]
@@ -111,11 +111,11 @@ class Inpaint(Degradation):
         mask = self.mask.at(severity)
         if severity == 1 or mask is None:
             return super().at(severity)
-        return Inpaint(mask=mask, noise=severity * self.noise)
+        return Inpaint(mask=mask, noise=self._scaled_noise(severity))
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
-        return f"{self.mask}, noise={self.noise:g}"
+        return f"{self.mask}, {self._noise_repr}"
 
     def _known(self, x: Tensor) -> Tensor:
         return known(self.mask, x.shape[-2], x.shape[-1], x.device)

@@ -54,7 +54,7 @@ class Jpeg(Degradation):
 
     linear: ClassVar[bool] = False
 
-    def __init__(self, *, quality: float = 75.0, subsampling: Subsampling = "4:2:0", noise: float = 0.0) -> None:
+    def __init__(self, *, quality: float = 75.0, subsampling: Subsampling = "4:2:0", noise: float | None = 0.0) -> None:
         super().__init__(noise=noise)
         if not 1 <= quality <= 100:
             raise ConfigError(f"quality is {quality}: give a number from 1 (worst) to 100")
@@ -83,11 +83,11 @@ class Jpeg(Degradation):
         if severity in (0, 1):
             return super().at(severity)
         quality = 100 - severity * (100 - self.quality)
-        return Jpeg(quality=quality, subsampling=self.subsampling, noise=severity * self.noise)
+        return Jpeg(quality=quality, subsampling=self.subsampling, noise=self._scaled_noise(severity))
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
-        return f"quality={self.quality:g}, subsampling={self.subsampling!r}, noise={self.noise:g}"
+        return f"quality={self.quality:g}, subsampling={self.subsampling!r}, {self._noise_repr}"
 
     def _colour(self, rgb: Tensor) -> Tensor:
         """The three planes of (B, 3, H, W) values, 0 to 255, on their own, and back."""

@@ -22,7 +22,7 @@ class GaussianNoise(Degradation):
     0.2
     """
 
-    def __init__(self, *, noise: float = 0.1) -> None:
+    def __init__(self, *, noise: float | None = 0.1) -> None:
         super().__init__(noise=noise)
 
     def A(self, x: Tensor) -> Tensor:
@@ -45,8 +45,8 @@ class GaussianNoise(Degradation):
     def at(self, severity: float) -> GaussianNoise:
         """Noise of std `severity * noise`."""
         check_severity(severity)
-        return GaussianNoise(noise=severity * self.noise)
+        return GaussianNoise(noise=self._scaled_noise(severity))
 
     def extra_repr(self) -> str:
         """The options, for `print`."""
-        return f"noise={self.noise:g}"
+        return f"{self._noise_repr}"

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal, final
 from torch import Tensor
 
 from rgmkit.core.linear import per_image
-from rgmkit.core.process import ForwardProcess, between, ladder
+from rgmkit.core.process import ForwardProcess, between, noise_schedule
+from rgmkit.deprecation import renamed_keyword
 
 
 @final
@@ -39,7 +40,7 @@ class GaussianProcess(ForwardProcess):
         r_first: float = 0.1,
         r_last: float = 1.2,
     ) -> None:
-        super().__init__(*ladder(schedule, levels, r_first=r_first, r_last=r_last))
+        super().__init__(*noise_schedule(schedule, levels, r_first=r_first, r_last=r_last))
 
     def a(self, level: Tensor) -> Tensor:
         """Gain of the clean image, (B,); the level may lie between two of the levels 1 … T."""
@@ -51,7 +52,8 @@ class GaussianProcess(ForwardProcess):
         """`a_s x`."""
         return per_image(self.a(level), x) * x
 
-    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, noise: Tensor) -> Tensor:
+    @renamed_keyword("noise", "standard_normal")
+    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, standard_normal: Tensor) -> Tensor:
         """`y_t = a_t x_hat + sqrt(sigma_t^2 - v) u + sqrt(v) e` for `t = s - 1`, with `u = (y - a_s x_hat) / sigma_s`.
 
             v = eta^2 (sigma_t^2 / sigma_s^2) (sigma_s^2 - (a_s / a_t)^2 sigma_t^2)
@@ -66,4 +68,4 @@ class GaussianProcess(ForwardProcess):
         variance = eta**2 * (sigma_t / sigma).square() * fresh
         kept = (sigma_t.square() - variance).clamp(min=0).sqrt() / sigma
         mean = per_image(a_t - kept * a, y) * x_hat + per_image(kept, y) * y
-        return mean + per_image(variance.sqrt(), y) * noise
+        return mean + per_image(variance.sqrt(), y) * standard_normal

@@ -1,5 +1,5 @@
 """A learned prior made to fit an image: in tiles, channel by channel, or by the mean of its channels."""
 
-from rgmkit.adapters.fitting import fitted
+from rgmkit.adapters.fitting import fit_prior
 
-__all__ = ["fitted"]
+__all__ = ["fit_prior"]

@@ -6,10 +6,9 @@ import math
 
 from torch import Tensor
 
+from rgmkit.adapters.budget import pixels
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
-from rgmkit.adapters.memory import pixels
 from rgmkit.adapters.tiled import Progress, Tiled, overlap
-from rgmkit.arguments import check_fits
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.errors import IncompatibleError
@@ -20,7 +19,7 @@ Notes = tuple[str, ...]
 """For the user, what was done to make things fit."""
 
 
-def fitted(
+def fit_prior(
     prior: Prior, shape: tuple[int, ...], *, like: Tensor, tile: int | None = None, progress: Progress | None = None
 ) -> tuple[Prior, Notes]:
     """`prior` for a batch of images of `shape` (B, C, H, W), and what was done to it.
@@ -41,13 +40,13 @@ def fitted(
     if not isinstance(prior, RestoringPrior) or len(shape) != 4:
         if tile is not None:
             raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is no network of images: leave it out")
-        check_fits(prior, shape[1:])
+        prior.check_shape(shape[1:])
         return prior, ()
     trained = prior.image_shape[0] if prior.image_shape is not None and len(prior.image_shape) == 3 else shape[1]
     images = shape[0] * (shape[1] if trained == 1 else 1)
     prior, tiles = _in_tiles(prior, (images, *shape[2:]), like, tile, progress)
     prior, channels = _in_channels(prior, trained, shape)
-    check_fits(prior, shape[1:])
+    prior.check_shape(shape[1:])
     return prior, channels + tiles
 
 

@@ -120,7 +120,7 @@ def choose_device(name: str | None) -> torch.device:
     """
     import torch
 
-    from rgmkit.device import as_device
+    from rgmkit.runtime.device import as_device
 
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -58,7 +58,7 @@ def command(
     of the weights; the forward process and the size of the images are in the content of a training only.
     """
     fresh_folder(out, overwrite=overwrite)
-    from rgmkit.convert import convert
+    from rgmkit.models.published import convert
 
     facts = convert(checkpoint, out, process=process, image_size=image_size, network=network, entry=entry)
     for key in ("weights", "process"):

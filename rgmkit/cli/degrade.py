@@ -48,12 +48,12 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     import torch
 
     from rgmkit import images
-    from rgmkit.config import build
     from rgmkit.core.random import Streams
+    from rgmkit.resolve import resolve_degradation
 
     images.check_target(out)
     check_apart(out, image)
-    operator = build("degradation", degradation)
+    operator = resolve_degradation(degradation, simulate=True)
     picture, note = cropped(images.read(image), operator)
     for line in (*picture.notes, *([note] if note else [])):
         say(f"note: {image}: {line}")

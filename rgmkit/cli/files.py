@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgmkit.errors import ConfigError, DataError
-from rgmkit.files import check_place, written_aside
+from rgmkit.runtime.files import check_writable, write_aside
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,14 +22,14 @@ def fresh_folder(folder: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"{folder} is a file: name a folder with -o")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
-    check_place(folder / "a file")
+    check_writable(folder / "a file")
 
 
 def check_output(path: Path, endings: tuple[str, ...]) -> None:
     """Raise a DataError unless a file with one of `endings` can be written to `path`."""
     if path.suffix.lower() not in endings:
         raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {' or '.join(endings)}")
-    check_place(path)
+    check_writable(path)
 
 
 def check_apart(out: Path, image: Path, what: str = "picture") -> None:
@@ -40,7 +40,7 @@ def check_apart(out: Path, image: Path, what: str = "picture") -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """The file `path`, whole or not at all."""
-    with written_aside(path) as part:
+    with write_aside(path) as part:
         part.write_bytes(data)
 
 
@@ -70,7 +70,7 @@ def read_measurement(path: Path) -> Picture:
         import numpy as np
         import torch
 
-        from rgmkit.layout import check_finite
+        from rgmkit.images.array_layout import check_finite
 
         try:
             array = np.load(path, allow_pickle=False)
@@ -98,11 +98,10 @@ def check_storable(path: Path, shape: tuple[int, ...], *, what: str) -> None:
 
 def cropped(picture: Picture, degradation: Degradation) -> tuple[Picture, str | None]:
     """The part of a picture that the degradation can take, and a word if it is not all of it."""
-    usable_shape = getattr(degradation, "usable_shape", None)
-    if usable_shape is None:
-        return picture, None
-    old, new = tuple(picture.x.shape), tuple(usable_shape(tuple(picture.x.shape)))
+    from rgmkit.resolve import usable_size
+
+    old, new = tuple(picture.x.shape[-2:]), usable_size(degradation, tuple(picture.x.shape))
     if new == old:
         return picture, None
-    note = f"cropped from {old[-2]}x{old[-1]} to {new[-2]}x{new[-1]}, a size that {degradation.title} can take"
-    return picture.crop(*new[-2:]), note
+    note = f"cropped from {old[0]}x{old[1]} to {new[0]}x{new[1]}, a size that {degradation.title} can take"
+    return picture.crop(*new), note

@@ -22,7 +22,7 @@ from rgmkit.cli.common import (
 from rgmkit.cli.files import check_output, write_bytes
 from rgmkit.cli.stream import npz_stream
 from rgmkit.errors import ConfigError
-from rgmkit.progress import progress
+from rgmkit.runtime.progress import show_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rgmkit.core.prior import Prior
     from rgmkit.core.solver import Callback
-    from rgmkit.training.team import Team
+    from rgmkit.runtime.processes import ProcessGroup
 
 DEFAULT = Path("samples.png")
 
@@ -75,13 +75,13 @@ def command(
         raise ConfigError(f"{DEFAULT} is there already: name a file with -o")
     out = asked or DEFAULT
     check_output(out, (".png", ".npz"))
-    from rgmkit.inference import as_prior
-    from rgmkit.training.team import Team
+    from rgmkit.resolve import resolve_prior
+    from rgmkit.runtime.processes import ProcessGroup
 
-    team = Team.join(choose_device(device))
-    prior = as_prior(model).to(team.device)
+    team = ProcessGroup.join(choose_device(device))
+    prior = resolve_prior(model).to(team.device)
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
-    with progress("generating") as callback:
+    with show_progress("generating") as callback:
         parts = _parts(prior, count, team, batch, callback, solver=solver, seed=seed)
         arrays = (_stored(part, points=points) for part in parts)
         (_store if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, team=team)
@@ -90,17 +90,16 @@ def command(
 
 
 def _parts(
-    prior: Prior, count: int, team: Team, batch: int | None, callback: Callback, **options: Any
+    prior: Prior, count: int, team: ProcessGroup, batch: int | None, callback: Callback, **options: Any
 ) -> Iterator[Tensor]:
     """All images in their order, batch by batch; of several processes, each makes every so-many-th one for the lead."""
-    from rgmkit.arguments import home
     from rgmkit.inference import generate_batches
-    from rgmkit.sampling import default_batch
+    from rgmkit.solvers.sampling import default_batch
 
     if team.size == 1:
         yield from generate_batches(prior, count, batch=batch, callback=callback, **options)
         return
-    size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1), home(prior)[0])
+    size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1), prior.device)
     for first in range(0, count, size * team.size):
         start = first + team.rank * size
         mine = generate_batches(prior, max(0, min(size, count - start)), start=start, batch=size, **options)
@@ -114,13 +113,13 @@ def _stored(part: Tensor, *, points: bool) -> np.ndarray:
     """Images as uint8 (n, H, W, C), points as float32 (n, 2)."""
     import torch
 
-    from rgmkit.layout import quantised
+    from rgmkit.images.array_layout import quantised
 
     rows = part.float() if points else quantised(part, torch.uint8).movedim(1, -1)
     return rows.cpu().contiguous().numpy()
 
 
-def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: Team) -> None:
+def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: ProcessGroup) -> None:
     """An .npz file, written as the parts come: the memory does not grow with their number."""
     if not team.leads:
         deque(parts, maxlen=0)  # they go to the lead
@@ -130,7 +129,7 @@ def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, 
             stream.write(part)
 
 
-def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: Team) -> None:
+def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: ProcessGroup) -> None:
     """One picture of all of them."""
     import numpy as np
 

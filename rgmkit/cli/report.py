@@ -22,9 +22,9 @@ def command(folder: Path) -> None:
     Nothing is computed: this shows a run that is still going on, or one that was stopped.
     """
     from rgmkit.errors import DataError
-    from rgmkit.experiment.folder import facts, records
-    from rgmkit.experiment.runner import write
-    from rgmkit.experiment.tables import text
+    from rgmkit.experiments.folder import facts, records
+    from rgmkit.experiments.runner import write
+    from rgmkit.experiments.tables import text
 
     facts(folder)
     found = records(folder)

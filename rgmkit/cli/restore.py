@@ -92,32 +92,32 @@ def command(
     import dataclasses
 
     from rgmkit import images, inference
-    from rgmkit.config import build
+    from rgmkit.resolve import resolve_degradation, resolve_prior
 
     for target in [out] if samples is None else [out, std_path(out)]:
         images.check_target(target)
         check_apart(target, image)
         if truth:
             check_apart(target, truth, "true image")
-    operator = build("degradation", degradation)
+    operator = resolve_degradation(degradation)
     measured = read_measurement(image)
     check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")
     for line in measured.notes:
         say(f"note: {image}: {line}")
     true = _truth(truth, operator, measured.x) if truth else None
     where = choose_device(device)
-    belief = None if prior is None else inference.as_prior(prior).to(where)
+    belief = resolve_prior(prior).to(where)
     options: dict[str, Any] = {"solver": solver, "seed": seed, "samples": samples, "tile": tile}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
-        solution = inference.restore(measured.x.to(where), degradation, belief, **options)
+        solution = inference.restore(measured.x.to(where), operator, belief, **options)
     for line in solution.notes:
         say(f"note: {line}")
     x = solution.x.cpu()
     facts: dict[str, Any] = {"nfe": solution.nfe, "seconds": round(solution.seconds, 3)}
     facts |= {"noise": solution.noise, "notes": list(solution.notes)}
     if true is not None:
-        facts |= figures(operator.cpu().embed(measured.x), x, true.x)
+        facts |= figures(operator.embed(measured.x), x, true.x)
     if is_picture(x):
         for line in images.write(out, dataclasses.replace(measured, x=x)).notes:
             say(f"note: {out}: {line}")

@@ -10,7 +10,7 @@ import click
 from rgmkit.cli.common import PATH, common_options, device_option, examples, say
 
 if TYPE_CHECKING:
-    from rgmkit.experiment.plan import Plan
+    from rgmkit.experiments.plan import Plan
 
 SOME_FAILED = 1
 
@@ -55,12 +55,12 @@ def command(
 
     where = choose_device(device)
     if dry_run:
-        from rgmkit.experiment.plan import make_plan
+        from rgmkit.experiments.plan import make_plan
 
         _list(make_plan(grid, out=out, overrides=overrides, overwrite=overwrite))
         return 0
-    from rgmkit.experiment import run
-    from rgmkit.experiment.tables import text
+    from rgmkit.experiments import run
+    from rgmkit.experiments.tables import text
 
     results = run(grid, out=out, overrides=overrides, device=where, overwrite=overwrite)
     if results.main:
@@ -78,7 +78,7 @@ def command(
 
 def _list(plan: Plan) -> None:
     """The cells, and what would be tuned."""
-    from rgmkit.experiment.folder import record
+    from rgmkit.experiments.folder import record
 
     for cell in plan.cells:
         found = record(plan.folder, cell.key) if plan.goes_on else None

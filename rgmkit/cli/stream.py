@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 from zipfile import ZipFile
 
 from rgmkit.errors import DataError
-from rgmkit.files import written_aside
+from rgmkit.runtime.files import write_aside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,12 +30,12 @@ def npz_stream(path: Path, name: str, count: int) -> Iterator[NpzStream]:
     >>> np.load(file)["images"].sum(1)
     array([0., 0., 0., 2., 2.])
     """
-    from rgmkit.training.stop import unwinding
+    from rgmkit.runtime.signals import unwind_on_sigterm
 
     try:
         with (
-            unwinding(),
-            written_aside(path) as part,
+            unwind_on_sigterm(),
+            write_aside(path) as part,
             ZipFile(part, "w") as archive,
             archive.open(f"{name}.npy", "w", force_zip64=True) as member,
         ):

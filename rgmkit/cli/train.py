@@ -40,8 +40,8 @@ def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, 
     one. Several processes, started by `accelerate launch` or `torchrun`, train as one: see docs/distributed.md.
     """
     from rgmkit.cli.common import choose_device
+    from rgmkit.runtime.processes import leads
     from rgmkit.training import train
-    from rgmkit.training.team import leads
 
     folder = train(config, out=out, resume=resume, overrides=overrides, device=choose_device(device))
     if leads():

@@ -21,7 +21,7 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
     """The component that `spec` asks for.
 
     Args:
-        kind: degradation, prior, solver, process, network, objective or data.
+        kind: degradation, prior, solver, process, network, objective, bridge or data.
         spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object that is
             built already and is passed through.
         path: where the spec stands in the configuration, for errors. Default: the kind.

@@ -15,7 +15,7 @@ from rgmkit.errors import AccuracyWarning
 
 @dataclass
 class Shortfalls:
-    """What was reported within `gathered`.
+    """What was reported within `collect_shortfalls`.
 
     Attributes:
         worst: the largest relative residual of each method.
@@ -55,7 +55,7 @@ def stopped_early(method: str, residual: float, wanted: float) -> None:
     """Report that `method` reached a relative residual above the one it wanted.
 
     Warns:
-        AccuracyWarning: at once, or within `gathered` when the caller says so.
+        AccuracyWarning: at once, or within `collect_shortfalls` when the caller says so.
     """
     shortfalls = _gathering.get()
     if shortfalls is not None:
@@ -67,7 +67,7 @@ def stopped_early(method: str, residual: float, wanted: float) -> None:
 
 
 @contextmanager
-def gathered() -> Iterator[Shortfalls]:
+def collect_shortfalls() -> Iterator[Shortfalls]:
     """Within, shortfalls are counted and nothing is warned of."""
     shortfalls = Shortfalls()
     token = _gathering.set(shortfalls)

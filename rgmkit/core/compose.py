@@ -36,7 +36,7 @@ class Compose(Degradation):
     (torch.Size([1, 3, 4, 3]), (1, 3, 8, 6))
     """
 
-    def __init__(self, *, of: list[Degradation], noise: float = 0.0) -> None:
+    def __init__(self, *, of: list[Degradation], noise: float | None = 0.0) -> None:
         super().__init__(noise=noise)
         if not of:
             raise ConfigError("of is empty: give one degradation or more")
@@ -104,14 +104,14 @@ class Compose(Degradation):
         check_severity(severity)
         if severity == 1:
             return self
-        return Compose(of=[step.at(severity) for step in self.steps], noise=severity * self.noise)
+        return Compose(of=[step.at(severity) for step in self.steps], noise=self._scaled_noise(severity))
 
 
 def _usable(steps: list[Degradation], shape: tuple[int, ...]) -> tuple[int, ...]:
     """The largest shape within `shape` (1, C, H, W) that steps can take, one after the other."""
     first, *rest = steps
-    usable = getattr(first, "usable_shape", tuple)(shape)
-    if not any(hasattr(step, "usable_shape") for step in rest):
+    usable = first.usable_shape(shape)
+    if all(type(step).usable_shape is Degradation.usable_shape for step in rest):
         return usable
     made = tuple(first.A(torch.zeros(usable)).shape)  # how A changes a shape, nothing else tells
     found = _usable(rest, made)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from rgmkit.core.accuracy import stopped_early
+from rgmkit.core.bridge import bridge_to
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import wavelet_std
 from rgmkit.core.random import Randomness, randn
+from rgmkit.deprecation import warn_renamed
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 if TYPE_CHECKING:
@@ -33,7 +37,8 @@ class Degradation(nn.Module, ABC):
     serves the solvers that only need `forward`.
 
     Args:
-        noise: standard deviation of the noise, in units of the [0, 1] image.
+        noise: standard deviation of the noise, in units of the [0, 1] image; None: unknown, to be estimated from
+            each measurement.
 
     >>> class Mirror(Degradation):
     ...     "Left becomes right."
@@ -46,13 +51,13 @@ class Degradation(nn.Module, ABC):
     """
 
     linear: ClassVar[bool] = True
-    noise: float
+    noise: float | None
 
-    def __init__(self, *, noise: float = 0.0) -> None:
+    def __init__(self, *, noise: float | None = 0.0) -> None:
         super().__init__()
-        if not 0 <= noise < float("inf"):
+        if noise is not None and not 0 <= noise < float("inf"):
             raise ConfigError(f"noise is {noise}: give a standard deviation of 0 or more, in units of [0, 1] images")
-        self.noise = float(noise)
+        self.noise = None if noise is None else float(noise)
 
     @property
     def title(self) -> str:
@@ -99,9 +104,29 @@ class Degradation(nn.Module, ABC):
         return y
 
     @property
-    def closed_prox(self) -> bool:
+    def has_closed_form_prox(self) -> bool:
         """Whether `prox` costs no iterations, so that a solver may call it in every step. Default: it is overridden."""
+        if type(self).closed_prox is not Degradation.closed_prox:  # a subclass written for version 0.1
+            warn_renamed(f"{type(self).__name__}.closed_prox", "has_closed_form_prox")
+            return bool(self.closed_prox)
         return type(self).prox is not Degradation.prox
+
+    @property
+    def closed_prox(self) -> bool:
+        """The old name of `has_closed_form_prox`."""
+        warn_renamed("closed_prox", "has_closed_form_prox")
+        return self.has_closed_form_prox
+
+    def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The largest shape within `image_shape` (…, H, W) that `A` can take. Default: all of it."""
+        return tuple(image_shape)
+
+    @final
+    def with_noise(self, noise: float | None) -> Self:
+        """The same operator with another noise std; the tensors are shared."""
+        other = copy.copy(self)
+        other.noise = noise
+        return other
 
     def estimate_noise(self, y: Tensor) -> float:
         """The noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
@@ -121,7 +146,7 @@ class Degradation(nn.Module, ABC):
 
     @final  # type: ignore[misc]  # torch declares forward as an attribute
     def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Measure: `A x + noise * e`. Without a generator the noise is a fresh draw.
+        """Measure: `A x + noise * e`, without noise if it is unknown. Without a generator the noise is a fresh draw.
 
         Raises:
             DataError: if `x` is no tensor of floats.
@@ -130,7 +155,7 @@ class Degradation(nn.Module, ABC):
             what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise DataError(f"{self.title} measures tensors of floats in [0, 1], not {what}: convert the image")
         y = self.A(x)
-        if self.noise == 0:
+        if not self.noise:
             return y
         return y + self.noise * randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
 
@@ -138,9 +163,17 @@ class Degradation(nn.Module, ABC):
     def to_deepinv(self, image_shape: tuple[int, ...]) -> deepinv.physics.LinearPhysics:
         """This degradation as a deepinv `LinearPhysics` for images of `image_shape` (C, H, W)."""
         self._require_linear("to_deepinv")
-        from rgmkit_deepinv.physics import to_physics  # deepinv takes seconds to import
+        physics: deepinv.physics.LinearPhysics = bridge_to("deepinv").hand_over_degradation(self, image_shape)
+        return physics
 
-        return to_physics(self, image_shape)
+    def _scaled_noise(self, severity: float) -> float | None:
+        """The noise at a severity: in proportion, and unknown where it is unknown."""
+        return None if self.noise is None else severity * self.noise
+
+    @property
+    def _noise_repr(self) -> str:
+        """The noise, for `extra_repr`."""
+        return "noise=None" if self.noise is None else f"noise={self.noise:g}"
 
     def _normal(self, x: Tensor) -> Tensor:
         return self.adjoint(self.A(x))
@@ -158,7 +191,7 @@ class _Blend(Degradation):
     """`(1 - s) x + s embed(A x)`: a step on the way from the identity to any degradation."""
 
     def __init__(self, end: Degradation, severity: float) -> None:
-        super().__init__(noise=severity * end.noise)
+        super().__init__(noise=end._scaled_noise(severity))
         self.end, self.severity = end, severity
         self.linear = end.linear  # type: ignore[misc]  # what the end is, the way there is too
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
+from rgmkit.core.bridge import bridge_to
 from rgmkit.core.denoising import mixture, stds
 from rgmkit.core.linear import per_image
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import Randomness, randn
-from rgmkit.errors import IncompatibleError
+from rgmkit.deprecation import renamed_keyword
+from rgmkit.errors import DataError, IncompatibleError
 
 if TYPE_CHECKING:
     import deepinv
@@ -41,9 +44,47 @@ class Prior(nn.Module, ABC):
         """`argmin_u gamma g(u) + 1/2 |u - x|^2`; `gamma` is a number or a tensor (B,)."""
         raise self._lacks("prox")
 
+    @property
+    def device(self) -> torch.device | None:
+        """Where the parameters and buffers are; None if there are none."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), None)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The precision of the images: that of the parameters, float32 for half precision; None without parameters."""
+        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
+        return None if dtype is None else torch.promote_types(dtype, torch.float32)
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise unless images of `shape` (C, H, W), or vectors (d,), can be restored with this prior.
+
+        Raises:
+            DataError: for vectors, if it is a prior of images.
+            IncompatibleError: if its training images have other axes or channels.
+        """
+        trained = getattr(self, "image_shape", None)
+        if trained is None:
+            if len(shape) == 1:
+                raise DataError(f"y of shape (B, {shape[0]}) holds vectors: give an image as (1, H, W)")
+            return
+        if len(shape) != len(trained) or shape[0] != trained[0]:
+            raise IncompatibleError(
+                f"the model was trained on {_kind(trained)} and the image asked for is {_kind(shape)}: "
+                f"take another model"
+            )
+
     def _lacks(self, what: str) -> IncompatibleError:
         has = ", ".join(sorted(self.provides)) or "nothing"
         return IncompatibleError(f"the prior {type(self).__name__} has no {what} (it has {has})")
+
+
+def _kind(shape: tuple[int, ...]) -> str:
+    """Images of a shape, in words."""
+    if len(shape) != 3:
+        return f"points of {shape[0]} values" if len(shape) == 1 else f"arrays {tuple(shape)}"
+    word = {1: "grey", 3: "colour"}.get(shape[0])
+    return f"{word or 'many-channel'} {tuple(shape)}"
 
 
 @final
@@ -86,24 +127,27 @@ class RestoringPrior(Prior):
         """`x_hat = G(y, level - 1, z)` in the range of the process, for levels 1 … T."""
 
     @final
-    def degrade(self, x: Tensor, level: int | Tensor, *, noise: float = 0.0, generator: Randomness = None) -> Tensor:
-        """A draw of level `level` (0 … T) from images `x`: `R_s(x)`.
+    @renamed_keyword("noise", "noise_std")
+    def degrade(
+        self, x: Tensor, level: int | Tensor, *, noise_std: float = 0.0, generator: Randomness = None
+    ) -> Tensor:
+        """Draw `R_s(x)`: images `x` degraded to `level` s, 0 … T.
 
-        `noise` is the std of white noise that `x` has already; only what lacks of the level's is added.
+        `noise_std` is the std of white noise that `x` has already; only the rest of the level's noise is added.
         """
         level = self._level(level, x)
         e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        if noise > 0:
-            present = noise * self.process.a(level) / (self.scale * self.process.sigma(level))
+        if noise_std > 0:
+            present = noise_std * self.process.a(level) / (self.scale * self.process.sigma(level))
             e = e * per_image((1 - present.square()).clamp(min=0).sqrt(), e)
-        return self.process.degrade((x - self.center) / self.scale, level, noise=e)
+        return self.process.degrade((x - self.center) / self.scale, level, standard_normal=e)
 
     @final
     def descend(self, x: Tensor, y: Tensor, level: int, eta: float, *, generator: Randomness = None) -> Tensor:
         """Images of level `level - 1` from `y` of that level and the answer `x` to it, see `ForwardProcess.descend`."""
         e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         x = (x - self.center) / self.scale
-        return self.process.descend(x, y, self.process.full_level(level, x), eta, noise=e)
+        return self.process.descend(x, y, self.process.full_level(level, x), eta, standard_normal=e)
 
     @final
     def restore(
@@ -180,9 +224,8 @@ class RestoringPrior(Prior):
         `denoise` says how levels are chosen, and what happens between and outside them.
         `seed` decides the auxiliary variable z: the same call gives the same bits.
         """
-        from rgmkit_deepinv.denoiser import RestoringDenoiser  # deepinv takes seconds to import
-
-        return RestoringDenoiser(self, seed=seed)
+        denoiser: deepinv.models.Denoiser = bridge_to("deepinv").hand_over_prior(self, seed=seed)
+        return denoiser
 
     def noise(self, level: int) -> float:
         """The noise of a level as the std of a noisy image in [0, 1]: `scale * sigma_s / a_s`."""

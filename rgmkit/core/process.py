@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rgmkit.core.linear import per_image
 from rgmkit.core.random import Randomness, randn
+from rgmkit.deprecation import accept_old_keyword, renamed_keyword
 from rgmkit.errors import ConfigError, IncompatibleError
 
 
@@ -38,6 +39,11 @@ class ForwardProcess(nn.Module, ABC):
         self.register_buffer("a_by_level", torch.tensor(a, dtype=torch.float64).float(), persistent=False)
         self.register_buffer("sigma_by_level", torch.tensor(sigma, dtype=torch.float64).float(), persistent=False)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for method in ("degrade", "descend"):
+            accept_old_keyword(cls, method, "noise", "standard_normal")
+
     @abstractmethod
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """`A_s x`, image-shaped; `x` itself where the level is 0."""
@@ -54,11 +60,14 @@ class ForwardProcess(nn.Module, ABC):
         """Noise std of one pixel, (B,)."""
         return self.sigma_by_level[level]
 
-    def degrade(self, x: Tensor, level: Tensor, *, noise: Tensor | None = None, generator: Randomness = None) -> Tensor:
-        """A draw of `y_s`; `noise` is a standard normal draw to use in place of a new one."""
-        if noise is None:
-            noise = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return self.mean(x, level) + self.shape_noise(noise, level)
+    @renamed_keyword("noise", "standard_normal")
+    def degrade(
+        self, x: Tensor, level: Tensor, *, standard_normal: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor:
+        """Draw `y_s`; `standard_normal` is a draw to use in place of a new one."""
+        if standard_normal is None:
+            standard_normal = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return self.mean(x, level) + self.shape_noise(standard_normal, level)
 
     def fidelity(self, x_hat: Tensor, y: Tensor, level: Tensor) -> Tensor:
         """`1/2 |y - A_s x_hat|^2 / sigma_s^2` for levels of 1 or more, summed over an image: (B,)."""
@@ -72,7 +81,8 @@ class ForwardProcess(nn.Module, ABC):
         grey = torch.zeros(*shape, device=device)
         return self.degrade(grey, self.full_level(self.levels, grey), generator=generator)
 
-    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, noise: Tensor) -> Tensor:
+    @renamed_keyword("noise", "standard_normal")
+    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, standard_normal: Tensor) -> Tensor:
         """`y_{s-1}` from an answer and the image `y` of level s that it was made from, in place of a new draw.
 
         Raises:
@@ -106,7 +116,9 @@ BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedu
 LAST_RATIO = 150.0  # noise over signal at level T of a geometric ladder: nothing is left
 
 
-def ladder(schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 1.2) -> tuple[list[float], list[float]]:
+def noise_schedule(
+    schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 1.2
+) -> tuple[list[float], list[float]]:
     """Gains `a` and noise stds `sigma` of the levels 0 … `levels`, with `a^2 + sigma^2 = 1`.
 
     `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/N`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
@@ -114,7 +126,7 @@ def ladder(schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 
     `geometric`: `sigma/a` goes from `r_first` to `r_last` in equal ratios over levels 1 … T-1, and to
     150 at T. Computed in float64.
 
-    >>> a, sigma = ladder("vp", 4)
+    >>> a, sigma = noise_schedule("vp", 4)
     >>> [round(value, 6) for value in a]
     [1.0, 0.722319, 0.280492, 0.058557, 0.006572]
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
-from rgmkit.core.process import ForwardProcess, ladder
+from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.errors import IncompatibleError
 
 
@@ -43,7 +43,7 @@ class SeverityProcess(ForwardProcess):
         r_first: float = 0.1,
         r_last: float = 1.2,
     ) -> None:
-        super().__init__(*ladder(schedule, levels, r_first=r_first, r_last=r_last))
+        super().__init__(*noise_schedule(schedule, levels, r_first=r_first, r_last=r_last))
         self.steps = torch.nn.ModuleList([degradation.at(s / levels) for s in range(levels + 1)])
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:

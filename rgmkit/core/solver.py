@@ -12,7 +12,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from rgmkit.core.accuracy import gathered
+from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
@@ -124,7 +124,7 @@ class Solver(ABC):
         """
         self.check(problem)
         start = time.perf_counter()
-        with gathered() as shortfalls:
+        with collect_shortfalls() as shortfalls:
             solution = self._solve(problem, generator=generator, callback=callback or _silent)
         for line in (lines := shortfalls.lines()):
             warnings.warn(line, AccuracyWarning, stacklevel=3)

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from rgmkit.errors import DataError
+from rgmkit.images.array_layout import unpack
 from rgmkit.images.picture import Picture
-from rgmkit.layout import unpack
 
 Decoded = tuple[np.ndarray, tuple[str, ...]]
 

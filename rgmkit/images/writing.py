@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from rgmkit.errors import DataError
-from rgmkit.files import check_place, written_aside
+from rgmkit.images.array_layout import quantised, resized
 from rgmkit.images.picture import Picture
-from rgmkit.layout import quantised, resized
+from rgmkit.runtime.files import check_writable, write_aside
 
 JPEG_QUALITY = 95
 ALIKE = 0.02  # of one step: float32 rounding of 16-bit values
@@ -95,7 +95,7 @@ def check_target(path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {', '.join(FORMATS)}")
-    check_place(path)
+    check_writable(path)
 
 
 def _stored(x: Tensor, bits: int) -> np.ndarray:
@@ -107,7 +107,7 @@ def _stored(x: Tensor, bits: int) -> np.ndarray:
 
 def _replace(path: Path, data: bytes) -> None:
     try:
-        with written_aside(path) as part:
+        with write_aside(path) as part:
             part.write_bytes(data)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error

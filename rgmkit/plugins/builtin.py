@@ -10,6 +10,7 @@ from rgmkit.plugins.hookspec import hookimpl
 def rgmkit_components() -> list[Component]:
     """Composed degradations, solvers, the generic forward process, and data sets."""
     return [
+        Component("prior", "network", "rgmkit.core.network_prior:NetworkPrior", "A trained network"),
         Component("degradation", "compose", "rgmkit.core.compose:Compose", "Degradations one after the other"),
         Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),

@@ -14,6 +14,7 @@ BASES = {
     "process": "rgmkit.core.process:ForwardProcess",
     "network": "torch.nn:Module",
     "objective": "rgmkit.core.objective:Objective",
+    "bridge": "rgmkit.core.bridge:Bridge",
     "data": "rgmkit.training.data.base:Data",
 }
 """The class that a component of each kind derives from."""
@@ -28,7 +29,7 @@ class Component:
     """A class that can be asked for by name, with the options of its constructor.
 
     Args:
-        kind: degradation, prior, solver, process, network, objective or data.
+        kind: degradation, prior, solver, process, network, objective, bridge or data.
         name: letters, digits, `.`, `_` and `-`.
         target: the class, or `"package.module:Class"`, which is imported only when it is used.
         summary: one line for listings.

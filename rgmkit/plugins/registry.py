@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 
+from rgmkit.deprecation import COMPONENTS
 from rgmkit.errors import PluginError
 from rgmkit.plugins.component import BASES, KINDS, Component
 from rgmkit.plugins.hookspec import GROUP
@@ -97,6 +98,7 @@ class Registry:
             PluginError: if there is none, or more than one.
         """
         bare, _, distribution = name.partition("@")
+        bare = COMPONENTS.get((kind, bare), bare)
         given = self._given.get((_known_kind(kind), bare), [])
         if distribution:
             given = [c for c in given if _canonical(c.distribution) == _canonical(distribution)]

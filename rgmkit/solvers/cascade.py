@@ -13,7 +13,15 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import kept, loss_std, noise_of, progress, seen, settled, start_std
+from rgmkit.solvers.measurement import (
+    converged,
+    freeze_converged,
+    loss_std,
+    measured_fraction,
+    noise_of,
+    start_std,
+    trace_row,
+)
 
 FAR = 0.3  # an answer is never trusted less than this std, however high its level
 HIGH, LOW = 1.5, 1 / 8  # of `loss`: what the lost part of the image counts as at first, and the least at the end
@@ -28,11 +36,12 @@ class Cascade(Solver):
 
         x <- argmin_u gamma_k/2 |A u - y|^2 + 1/2 |u - (x + step (D(x, std_k) - x))|^2,
         std_1^2 = noise^2 + lost (1.5 loss)^2,    std_n = min(std_1, sqrt(lost) clamp(noise, loss / 8, loss)),
-        gamma_k = trust min(std_k, .3)^2 max(0, 1/noise^2 - seen/std_1^2).
+        gamma_k = trust min(std_k, .3)^2 max(0, 1/noise^2 - measured_fraction/std_1^2).
 
-    D is `RestoringPrior.denoise`, `loss` the noise of level 1 on [0, 1] images, at least .1, `seen` the mean squared
-    singular value of A, at most 1, and `lost = 1 - seen`. The last factor is what the measurement knows beyond what the
-    network was shown of it. Where nothing is lost that is nothing, std_2 is 0, and the first answer is the last.
+    D is `RestoringPrior.denoise`, `loss` the noise of level 1 on [0, 1] images, at least .1, `measured_fraction` the
+    mean squared singular value of A, at most 1, and `lost = 1 - measured_fraction`. The last factor is what the
+    measurement knows beyond what the network was shown of it.
+    Where nothing is lost that is nothing, std_2 is 0, and the first answer is the last.
     The numbers were chosen on training digits, over denoising, two blurs, super-resolution by 2 and 4 and
     missing pixels at noises of .01 to .3.
 
@@ -104,7 +113,7 @@ class Cascade(Solver):
     def _restore(
         self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback
     ) -> Solution:
-        prior, known = cast(RestoringPrior, problem.prior), seen(problem)
+        prior, known = cast(RestoringPrior, problem.prior), measured_fraction(problem)
         stds = self._stds(prior, problem, known)
         unseen = max(0.0, 1 / noise_of(degradation) ** 2 - known / stds[0] ** 2)
         x = degradation.embed(y)
@@ -115,11 +124,11 @@ class Cascade(Solver):
             x_hat = prior.denoise(x, std, generator=generator)
             gamma = self.trust * min(std, FAR) ** 2 * unseen
             moved = x.lerp(x_hat, self.step) if i else x_hat
-            before, x = x, kept(done, x, degradation.prox(moved, y, gamma) if gamma > 0 else moved)
+            before, x = x, freeze_converged(done, x, degradation.prox(moved, y, gamma) if gamma > 0 else moved)
             nfe += prior.evaluations(std)
-            trace.append({"sigma": std, **progress(before, x, problem)})
+            trace.append({"sigma": std, **trace_row(before, x, problem)})
             callback(i + 1, len(stds), x)
-            done |= settled(before, x, problem, self.tolerance)
+            done |= converged(before, x, problem, self.tolerance)
             if bool(done.all()):
                 break
         return Solution(x, nfe=nfe, trace=trace)
@@ -130,7 +139,7 @@ class Cascade(Solver):
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
         assert problem.degradation is not None  # a problem of restoring
-        noise, loss = problem.degradation.noise, loss_std(prior)
+        noise, loss = problem.degradation.noise or 0.0, loss_std(prior)
         high = prior.noise(self.start) if self.start else start_std(problem, HIGH * loss, known=known)
         low = min(high, (1 - known) ** 0.5 * min(max(noise, LOW * loss), loss))
         if low == 0:

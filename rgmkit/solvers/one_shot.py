@@ -8,18 +8,18 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import residual, start_std
+from rgmkit.solvers.measurement import residual, start_std
 
 
 @final
 class OneShot(Solver):
     """`x = D(embed(y), std)`: the measurement is denoised once by the network, see `RestoringPrior.denoise`.
 
-        std^2 = noise^2 + (1 - seen) noise_1^2,
+        std^2 = noise^2 + (1 - measured_fraction) noise_1^2,
 
-    with `seen` the mean squared singular value of A, at most 1, and 0 for an operator that is not linear: what is
-    lost counts as noise of level 1, the lowest that the network has learnt. One network evaluation, or two between
-    levels. Needs only `forward` of the degradation, so that it serves those that are not linear.
+    with `measured_fraction` the mean squared singular value of A, at most 1, and 0 for an operator that is not linear:
+    what is lost counts as noise of level 1, the lowest that the network has learnt. One network evaluation, or two
+    between levels. Needs only `forward` of the degradation, so that it serves those that are not linear.
 
     Args:
         level: to restore from, as it is; by default from the noise and the operator, as above.

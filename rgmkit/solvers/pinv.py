@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.solvers.measured import residual
+from rgmkit.solvers.measurement import residual
 
 
 @final

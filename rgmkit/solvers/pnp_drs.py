@@ -13,7 +13,7 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measured import kept, loss_std, noise_of, progress, settled, start_std
+from rgmkit.solvers.measurement import converged, freeze_converged, loss_std, noise_of, start_std, trace_row
 
 SHARE = 2.0  # factor of the default weight
 
@@ -69,7 +69,7 @@ class PnPDRS(Solver):
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
-        y, noise, levels = cast(Tensor, problem.y), degradation.noise, self._levels(prior)
+        y, noise, levels = cast(Tensor, problem.y), degradation.noise or 0.0, self._levels(prior)
         std = prior.noise(levels[0]) if levels else start_std(problem, loss_std(prior))
         weight = self.weight or SHARE * ((prior.noise(1) if levels else std) / noise_of(degradation)) ** 2
         one = not levels and math.isclose(std, noise_of(degradation))  # nothing is lost
@@ -81,16 +81,16 @@ class PnPDRS(Solver):
             fresh = noise if i == 0 else 0.0
             for j in levels or [0]:
                 if j:
-                    y_j = prior.degrade(x, j, noise=fresh if j == levels[0] else 0, generator=generator)
+                    y_j = prior.degrade(x, j, noise_std=fresh if j == levels[0] else 0, generator=generator)
                     v = prior.restore(y_j, j, generator=generator)
                 else:
                     v = prior.denoise(x, std, generator=generator)
                 u = x.lerp(v, alpha)
                 x = x + degradation.prox(2 * u - x, y, weight) - u
-            before, answer = answer, kept(done, answer, u)
-            trace.append({"sigma": std, **progress(before, answer, problem)})
+            before, answer = answer, freeze_converged(done, answer, u)
+            trace.append({"sigma": std, **trace_row(before, answer, problem)})
             callback(i + 1, most, answer)
-            done |= settled(before, answer, problem, self.tolerance)
+            done |= converged(before, answer, problem, self.tolerance)
             if bool(done.all()):
                 break
         return Solution(answer, nfe=len(trace) * (len(levels) or prior.evaluations(std)), trace=trace)

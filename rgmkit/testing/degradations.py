@@ -156,9 +156,10 @@ def noise(degradation: Degradation, image_shape: Shape) -> None:
     y = degradation.A(x)
     error = degradation(x, generator=seeded(0)) - y
     mean, std, n = float(error.mean()), float(error.std()), error.numel()
-    slack = 5 * degradation.noise / math.sqrt(n) + 1e-12
+    expected = degradation.noise or 0.0
+    slack = 5 * expected / math.sqrt(n) + 1e-12
     assert abs(mean) <= slack, f"the noise has mean {mean:.2e}, expected 0 within {slack:.1e}"
-    assert abs(std - degradation.noise) <= slack, f"the noise has std {std:.4f}, expected {degradation.noise:.4f}"
+    assert abs(std - expected) <= slack, f"the noise has std {std:.4f}, expected {expected:.4f}"
 
 
 def randomness(degradation: Degradation, image_shape: Shape) -> None:
@@ -200,10 +201,11 @@ def severities(degradation: Degradation, image_shape: Shape) -> None:
     x = images(image_shape).sigmoid()  # in [0, 1]
     nothing, half, whole = (degradation.at(severity) for severity in (0, 0.5, 1))
     agree(nothing.embed(nothing.A(x)), x, EXACT, "A at severity 0 against the image")
-    assert nothing.noise == 0, f"the noise at severity 0 is {nothing.noise}, expected 0"
+    assert not nothing.noise, f"the noise at severity 0 is {nothing.noise}, expected 0"
     agree(whole.A(x), degradation.A(x), EXACT, "A at severity 1 against A")
     assert whole.noise == degradation.noise, f"the noise at severity 1 is {whole.noise}, expected {degradation.noise}"
-    assert 0 <= half.noise <= degradation.noise, f"the noise at severity 1/2 is {half.noise} of {degradation.noise}"
+    between = 0 <= (half.noise or 0) <= (degradation.noise or 0)
+    assert between, f"the noise at severity 1/2 is {half.noise} of {degradation.noise}"
     shape = half.embed(half.A(x)).shape
     assert shape == x.shape, f"at severity 1/2 an image {tuple(x.shape)} is embedded as {tuple(shape)}"
     for severity in (-0.1, 1.1):

@@ -18,7 +18,7 @@ VALUES = 400_000  # drawn per level by the checks that measure
 Shape = tuple[int, ...]
 
 
-def ladder(process: ForwardProcess, image_shape: Shape) -> None:
+def noise_schedule(process: ForwardProcess, image_shape: Shape) -> None:
     """Gains fall from 1, noise starts at 0, and at level T less than 5 % of the image is left."""
     a, sigma = process.a_by_level.tolist(), process.sigma_by_level.tolist()
     sizes = len(a), len(sigma)
@@ -41,13 +41,13 @@ def mixed_levels(process: ForwardProcess, image_shape: Shape) -> None:
     """A batch of several levels gives what batches of one level give."""
     level = torch.arange(process.levels + 1)
     x, e = images(image_shape, batch=len(level)), images(image_shape, seed=1, batch=len(level))
-    y = process.degrade(x, level, noise=e)
+    y = process.degrade(x, level, standard_normal=e)
     every = [process.full_level(s, x) for s in range(process.levels + 1)]
     mean = torch.stack([process.mean(x, one)[s] for s, one in enumerate(every)])
     agree(process.mean(x, level), mean, EXACT, "mean of mixed levels against one level at a time")
-    each = torch.stack([process.degrade(x, one, noise=e)[s] for s, one in enumerate(every)])
+    each = torch.stack([process.degrade(x, one, standard_normal=e)[s] for s, one in enumerate(every)])
     agree(y, each, EXACT, "draws of mixed levels against one level at a time")
-    alone = torch.cat([process.degrade(x[s : s + 1], level[s : s + 1], noise=e[s : s + 1]) for s in level])
+    alone = torch.cat([process.degrade(x[s : s + 1], level[s : s + 1], standard_normal=e[s : s + 1]) for s in level])
     agree(y, alone, EXACT, "draws of a batch against one image at a time")
     x, y, level = x.roll(1, 0)[1:], y[1:], level[1:]
     fidelity = process.fidelity(x, y, level)
@@ -109,10 +109,10 @@ def purity(process: ForwardProcess, image_shape: Shape) -> None:
     x, level = images(image_shape), torch.tensor([1, process.levels, 0])
     arguments = x.clone(), level.clone()
     with unchanged(process, "a method"):
-        y = process.degrade(x, level, noise=x)
+        y = process.degrade(x, level, standard_normal=x)
         process.fidelity(x[:2], y[:2], level[:2])
         process.terminal(tuple(x.shape), generator=seeded(0))
-        again = process.degrade(x, level, noise=x)
+        again = process.degrade(x, level, standard_normal=x)
     assert torch.equal(y, again), "degrade with the same noise gives another result when it is called again"
     kept = torch.equal(arguments[0], x) and torch.equal(arguments[1], level)
     assert kept, "a method writes into its arguments"
@@ -121,7 +121,10 @@ def purity(process: ForwardProcess, image_shape: Shape) -> None:
 def dtypes(process: ForwardProcess, image_shape: Shape) -> None:
     """float32 gives float32 and float64 gives float64, with the same values."""
     x, level = images(image_shape), torch.tensor([1, process.levels, 0])
-    wide, narrow = process.degrade(x, level, noise=x), process.degrade(x.float(), level, noise=x.float())
+    wide, narrow = (
+        process.degrade(x, level, standard_normal=x),
+        process.degrade(x.float(), level, standard_normal=x.float()),
+    )
     kept = wide.dtype == torch.float64 and narrow.dtype == torch.float32
     assert kept, f"a draw of float64 images is {wide.dtype}, of float32 images {narrow.dtype}"
     agree(narrow.double(), wide, 1e-4, "a draw in float32 against float64")
@@ -133,7 +136,7 @@ def gradients(process: ForwardProcess, image_shape: Shape) -> None:
     step, w, h = images(image_shape, seed=1), images(image_shape, seed=2), 1e-3
 
     def value(x: Tensor) -> Tensor:
-        return (process.degrade(x, level, noise=w) * w).flatten(1).sum(1)
+        return (process.degrade(x, level, standard_normal=w) * w).flatten(1).sum(1)
 
     (slope,) = torch.autograd.grad(value(x).sum(), x)
     told = (slope * step).flatten(1).sum(1)
@@ -175,5 +178,6 @@ _STATISTICS = {
 }
 
 CHECKS = [
-    ladder, clean_level, mixed_levels, mean_fidelity, noise, terminal_law, randomness, purity, dtypes, gradients,
+    noise_schedule, clean_level, mixed_levels, mean_fidelity, noise, terminal_law, randomness, purity, dtypes,
+    gradients,
 ]  # fmt: skip

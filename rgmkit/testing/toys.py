@@ -8,7 +8,7 @@ from torch import Tensor
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import dot, per_image
 from rgmkit.core.prior import Prior, RestoringPrior
-from rgmkit.core.process import ForwardProcess, ladder
+from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.core.random import Randomness, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.testing.measure import images
@@ -65,7 +65,7 @@ class Noise(ForwardProcess):
     """`y_s = a_s x + sigma_s e`."""
 
     def __init__(self) -> None:
-        super().__init__(*ladder("vp", 4))
+        super().__init__(*noise_schedule("vp", 4))
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """`a_s x`."""

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from rgmkit.errors import CheckpointError, ConfigError
-from rgmkit.files import written_aside
-from rgmkit.training.lock import NAME as LOCK
-from rgmkit.training.lock import locked
+from rgmkit.runtime.files import write_aside
+from rgmkit.runtime.lock import NAME as LOCK
+from rgmkit.runtime.lock import lock_folder
 from rgmkit.training.setup import Run
 
 FOLDER = "checkpoints"
@@ -39,7 +39,7 @@ def opened(out: Path, *, resume: bool) -> Iterator[None]:
         CheckpointError: if it holds something that is no run to resume.
     """
     _check(out, resume=resume)
-    with locked(out / FOLDER):
+    with lock_folder(out / FOLDER):
         _check(out, resume=resume)  # again: until here another run may have come and gone
         for part in out.rglob(".*.part"):  # of a process that was killed as it wrote
             part.unlink()
@@ -69,7 +69,7 @@ def save_checkpoint(run: Run, out: Path) -> Path:
     path = out / FOLDER / f"step-{run.step:08d}.pt"
     content = io.BytesIO()
     torch.save(state, content)  # not into the file: torch does not say why a file cannot be written
-    with written_aside(path) as part, part.open("wb") as file:
+    with write_aside(path) as part, part.open("wb") as file:
         file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rgmkit.precision import compiling
+from rgmkit.runtime.precision import compiling
 from rgmkit.training.setup import Run
 
 logger = logging.getLogger(__name__)

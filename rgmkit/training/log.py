@@ -13,7 +13,7 @@ from torch import nn
 
 from rgmkit import models
 from rgmkit.config import spec_text
-from rgmkit.files import written_aside
+from rgmkit.runtime.files import write_aside
 from rgmkit.training.setup import Run
 
 TABLE, LOSSES = "losses.csv", ("critic", "prior", "fidelity")
@@ -56,7 +56,7 @@ class Log:
         before = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.exists() else []
         whole = [line for line in before[1:] if line.count(",") == len(COLUMNS) - 1]  # the last one may be cut
         kept = [line for line in whole if int(line.partition(",")[0]) <= run.step]
-        with written_aside(table) as part:
+        with write_aside(table) as part:
             part.write_text("\n".join([",".join(COLUMNS), *kept, ""]), encoding="utf-8")
         self._table = table.open("a", encoding="utf-8", buffering=1)  # each line is in the file at once
         self._writer: Any = None
@@ -100,5 +100,5 @@ def draw_losses(out: Path) -> None:
         wide = 0 < 20 * min(values) < max(values)
         axes.plot([int(row["step"]) for row in rows], values, linewidth=0.7)
         axes.set(title=name, xlabel="step", yscale="log" if wide else "linear")
-    with written_aside(out / "losses.png") as part:
+    with write_aside(out / "losses.png") as part:
         figure.savefig(part, format="png", dpi=100)

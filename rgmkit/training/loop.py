@@ -17,6 +17,8 @@ from tqdm import tqdm
 from rgmkit.config import read_yaml, take_plugins
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.errors import TrainingError
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.runtime.signals import Stop, stop_by, unwind_on_sigterm
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
 from rgmkit.training.compiled import compiled
 from rgmkit.training.draws import Batch
@@ -28,8 +30,6 @@ from rgmkit.training.preview import write_preview
 from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import Run, set_up
 from rgmkit.training.start import with_defaults
-from rgmkit.training.stop import Stop, stop_by, unwinding
-from rgmkit.training.team import Team
 
 LOOK_EVERY = 20  # steps: reading a number waits for the device
 
@@ -74,9 +74,9 @@ def train(
     folder = path.parent if path else Path()
     content = take_plugins(with_defaults(content, list(overrides), folder), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
-    team = Team.join(device)
+    team = ProcessGroup.join(device)
     run, threads = None, torch.get_num_threads()
-    with unwinding():
+    with unwind_on_sigterm():
         try:
             run = set_up(content, folder=folder, device=team.device, team=team)
             rehearse(run)
@@ -235,11 +235,11 @@ def answered(run: Run, batch: Batch) -> Answer:
     """The restorer's answers to degraded draws of a batch, beside the data at the level that they are judged at."""
     process, target = run.process, batch.target
     _seed_dropout(int(batch.dropout[0]), run.device)
-    y = process.degrade(batch.x, batch.level, noise=batch.noise)
+    y = process.degrade(batch.x, batch.level, standard_normal=batch.noise)
     with _precision(run):
         x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
-    real = _channels_last(process.degrade(batch.x, target, noise=batch.real))
-    fake = _channels_last(process.degrade(x_hat, target, noise=batch.fake))
+    real = _channels_last(process.degrade(batch.x, target, standard_normal=batch.real))
+    fake = _channels_last(process.degrade(x_hat, target, standard_normal=batch.fake))
     variances = (process.sigma(level) ** 2 for level in (target, batch.level))
     return Answer(y, x_hat, Pair(real, fake, target, *variances))
 

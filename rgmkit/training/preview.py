@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rgmkit.files import written_aside
+from rgmkit.runtime.files import write_aside
 from rgmkit.training.setup import Run
 
 
@@ -48,5 +48,5 @@ def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:
     for points, colour, label in ((data, "0.75", "data"), (samples, "tab:red", "samples")):
         axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=2, c=colour, linewidths=0, label=label)
     axes.legend(loc="upper right", markerscale=4)
-    with written_aside(path) as part:
+    with write_aside(path) as part:
         figure.savefig(part, format="png", dpi=100)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from rgmkit.arguments import evaluating
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, RgmkitError
+from rgmkit.runtime.modules import evaluation_mode
 from rgmkit.training.setup import Run
 
 
@@ -27,7 +27,7 @@ def rehearse(run: Run) -> None:
     x = (x - run.data.center) / run.data.scale
     shape, generator = tuple(x.shape[1:]), seeded(run.seed)
     levels = torch.arange(len(x), device=run.device) % run.process.levels + 1
-    with torch.random.fork_rng(devices=[]), evaluating(run.network):
+    with torch.random.fork_rng(devices=[]), evaluation_mode(run.network):
         with _part("process", shape):
             y = run.process.degrade(x, levels, generator=generator)
         with _part("network", shape):
@@ -39,7 +39,7 @@ def rehearse(run: Run) -> None:
             )
         if run.critic is None:
             return
-        with _part("critic", shape), evaluating(run.critic):
+        with _part("critic", shape), evaluation_mode(run.critic):
             judged = run.critic(x_hat, levels - 1)
         if judged.shape != (len(x),):
             raise ConfigError(f"critic: it gives {tuple(judged.shape)} for {len(x)} images: give one number each, (B,)")

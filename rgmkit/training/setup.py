@@ -19,10 +19,10 @@ from rgmkit.core.objective import Objective
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
+from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.data.base import Data
 from rgmkit.training.settings import Settings
 from rgmkit.training.start import DEFAULTS, load_start
-from rgmkit.training.team import Team
 
 KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "start", "plugins", "images")
 
@@ -44,7 +44,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer | None
     schedules: list[LambdaLR]  # of the restorer, and of the critic
-    team: Team
+    team: ProcessGroup
     rows: list[int]  # of a batch, those that this process computes, part by part
     step: int = 0
     seconds: float = 0.0
@@ -67,13 +67,13 @@ class Run:
         return make_prior(self.config, self.process, self.average.module, data=self.data)
 
 
-def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, team: Team | None = None) -> Run:
+def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, team: ProcessGroup | None = None) -> Run:
     """Build everything that `config` names; the networks' first weights depend on the seed only.
 
     Raises:
         ConfigError: for a key, a name or a value that does not fit, with its path.
     """
-    team = Team(device) if team is None else team
+    team = ProcessGroup(device) if team is None else team
     objective = build("objective", config.get("objective", DEFAULTS["objective"]), folder=folder)
     config = complete(config, objective)
     settings = make(Settings, config.get("training") or {}, path="training")
@@ -109,7 +109,7 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
     )  # fmt: skip
 
 
-def _rows(settings: Settings, team: Team, critic: nn.Module | None) -> list[int]:
+def _rows(settings: Settings, team: ProcessGroup, critic: nn.Module | None) -> list[int]:
     """What this process computes of a batch, part by part; no group that the critic compares is torn apart."""
     parts = team.size * settings.accumulate
     if parts == 1:
@@ -170,11 +170,11 @@ def make_prior(
     center = data.center if data else images.get("center", 0.5)
     scale = data.scale if data else images.get("scale", 0.5)
     prior = build(
-        "prior", config.get("prior", "gan"), process=process, network=network,
+        "prior", config.get("prior", "network"), process=process, network=network,
         image_shape=None if shape is None else tuple(shape), center=center, scale=scale,
     )  # fmt: skip
     if not isinstance(prior, RestoringPrior):
-        raise ConfigError(f"prior is {config.get('prior')!r}, which has no network to train: take 'gan'")
+        raise ConfigError(f"prior is {config.get('prior')!r}, which has no network to train: take 'network'")
     return prior.to(process.a_by_level.device).eval()
 
 

@@ -11,11 +11,11 @@ from torch import nn
 from rgmkit import models
 from rgmkit.config import override
 from rgmkit.errors import CheckpointError, ConfigError
-from rgmkit.model_spec import model_spec
+from rgmkit.resolve import find_model
 
 T = TypeVar("T")
 
-DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "gan", "process": "gaussian", "objective": "relativistic"}
+DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "network", "process": "gaussian", "objective": "relativistic"}
 INHERITED = ("network", "process", "prior")
 
 
@@ -56,7 +56,7 @@ def load_start(network: nn.Module, start: Any, folder: Path) -> None:
 
 
 def _read(reader: Callable[[str | Path], dict[str, T]], start: Any, folder: Path) -> dict[str, T]:
-    spec = model_spec(start, folder)
+    spec = find_model(start, folder)
     if spec is None or spec.options:
         shipped = ", ".join(models.shipped())
         raise ConfigError(f"start is {start!r}: give a model folder, or a shipped model ({shipped})")

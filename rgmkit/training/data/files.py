@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rgmkit.errors import DataError
 from rgmkit.images import read
-from rgmkit.layout import unpack
+from rgmkit.images.array_layout import unpack
 from rgmkit.training.data.base import FiniteData
 from rgmkit.training.data.pictures import ENDINGS, Channels, Crop, PictureFiles, outside
 

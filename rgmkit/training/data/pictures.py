@@ -13,7 +13,7 @@ from torchvision.transforms.functional import rgb_to_grayscale
 
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
-from rgmkit.layout import quantised
+from rgmkit.images.array_layout import quantised
 from rgmkit.training.data.base import FiniteData
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})

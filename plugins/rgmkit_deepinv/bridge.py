@@ -1,0 +1,32 @@
+"""The bridge to deepinv."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from deepinv.models.base import Denoiser
+from deepinv.physics import LinearPhysics
+
+from rgmkit.core.bridge import Bridge
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit_deepinv.denoiser import RestoringDenoiser
+from rgmkit_deepinv.objects import from_deepinv
+from rgmkit_deepinv.physics import to_physics
+
+
+@final
+class DeepinvBridge(Bridge):
+    """Operators, priors and denoisers of deepinv, both ways."""
+
+    def take_over(self, thing: Any) -> Degradation | Prior:
+        """Convert a deepinv operator, prior or denoiser; see `from_deepinv`."""
+        return from_deepinv(thing)
+
+    def hand_over_degradation(self, degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
+        """Convert a degradation; see `to_physics`."""
+        return to_physics(degradation, image_shape)
+
+    def hand_over_prior(self, prior: RestoringPrior, *, seed: int) -> Denoiser:
+        """Convert a network prior; see `RestoringDenoiser`."""
+        return RestoringDenoiser(prior, seed=seed)

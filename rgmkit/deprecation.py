@@ -1,0 +1,113 @@
+"""Names of version 0.1 that still work, each with a `DeprecationWarning`; this file goes with version 0.3."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MODULES = {
+    "rgmkit.arguments": "rgmkit.resolve",
+    "rgmkit.card": "rgmkit.models.model_card",
+    "rgmkit.convert": "rgmkit.models.published",
+    "rgmkit.demo": "rgmkit.cli.demo.main",
+    "rgmkit.device": "rgmkit.runtime.device",
+    "rgmkit.experiment": "rgmkit.experiments",
+    "rgmkit.files": "rgmkit.runtime.files",
+    "rgmkit.layout": "rgmkit.images.array_layout",
+    "rgmkit.model_spec": "rgmkit.resolve",
+    "rgmkit.precision": "rgmkit.runtime.precision",
+    "rgmkit.progress": "rgmkit.runtime.progress",
+    "rgmkit.sampling": "rgmkit.solvers.sampling",
+}
+"""Modules by their old names."""
+
+COMPONENTS = {("prior", "gan"): "network"}
+"""Components by their old names; model folders have them, so that no warning is due."""
+
+
+def warn_renamed(old: str, new: str, *, stacklevel: int = 3) -> None:
+    """Warn that `old` is called `new` now."""
+    warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=stacklevel)
+
+
+def renamed_keyword(old: str, new: str) -> Callable[[F], F]:
+    """Let a function take the keyword `old` for its parameter `new`.
+
+    >>> @renamed_keyword("noise", "noise_std")
+    ... def degrade(*, noise_std): return noise_std
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     degrade(noise=0.1)
+    0.1
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{function.__qualname__} got both {new!r} and its old name {old!r}")
+                warn_renamed(f"{function.__qualname__}({old}=…)", f"{new}=")
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+def accept_old_keyword(cls: type, method: str, old: str, new: str) -> None:
+    """Let `cls`, which overrides `method` with the keyword `old`, be called with its new name."""
+    function = vars(cls).get(method)
+    if function is None or old not in (names := inspect.signature(function).parameters) or new in names:
+        return
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if new in kwargs:
+            warn_renamed(f"{cls.__qualname__}.{method}({old}=…)", f"{new}=")
+            kwargs[old] = kwargs.pop(new)
+        return function(*args, **kwargs)
+
+    setattr(cls, method, wrapper)
+
+
+class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Import a module of `MODULES`, or a submodule of one, under its new name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(fullname, self) if _new_name(fullname) else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        new = _new_name(spec.name)
+        assert new is not None  # or find_spec had not answered
+        warn_renamed(spec.name, new, stacklevel=2)
+        return importlib.import_module(new)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to do: the module was executed under its new name."""
+
+
+def _new_name(fullname: str) -> str | None:
+    for old, new in MODULES.items():
+        if fullname == old or fullname.startswith(f"{old}."):
+            return new + fullname[len(old) :]
+    return None
+
+
+def install() -> None:
+    """Let `import` find the old modules, once."""
+    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModules())

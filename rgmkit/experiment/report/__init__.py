@@ -1,5 +1,0 @@
-"""The report of an experiment: one HTML file with tables, plots and pictures that needs nothing else."""
-
-from rgmkit.experiment.report.page import write_report
-
-__all__ = ["write_report"]

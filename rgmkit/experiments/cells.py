@@ -1,0 +1,76 @@
+"""The cells of a grid: which there are, in which order, and their names in files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rgmkit.experiments.grid import Grid, Operator
+from rgmkit.experiments.methods import Method
+from rgmkit.experiments.photographs import Photograph
+from rgmkit.experiments.result import Record
+
+LONGEST = 24  # characters of a label in a file name
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One picture under one degradation, restored by one method, with one seed.
+
+    Attributes:
+        index: of the picture; its noise is drawn from (seed, index), so that all methods see one measurement.
+        places: of the degradation and the method in the grid.
+    """
+
+    index: int
+    photograph: Photograph
+    operator: Operator
+    method: Method
+    seed: int
+    places: tuple[int, int]
+
+    @property
+    def key(self) -> str:
+        """The name of the cell in files: it sorts in the order of the grid, and no other cell has it."""
+        return f"{self.measured}_{self.places[1]:02d}-{slug(self.method.label)}"
+
+    @property
+    def picture(self) -> str:
+        """The name of its picture in files."""
+        return f"{self.index:04d}-{slug(self.photograph.label)}"
+
+    @property
+    def measured(self) -> str:
+        """The name of its measurement in files."""
+        return f"{self.picture}_{self.places[0]:02d}-{slug(self.operator.label)}_seed{self.seed}"
+
+    @property
+    def name(self) -> str:
+        """For the user."""
+        return f"{self.photograph.label}, {self.operator.label}, {self.method.label}, seed {self.seed}"
+
+    def record(self, **facts: Any) -> Record:
+        """The record of this cell with these facts."""
+        return Record(self.key, self.photograph.label, self.operator.label, self.method.label, self.seed, **facts)
+
+
+def cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
+    """All cells; those of one measurement follow each other, and so do those of one picture."""
+    return [
+        Cell(index, photograph, operator, method, seed, (i, j))
+        for index, photograph in enumerate(photographs)
+        for i, operator in enumerate(grid.operators)
+        for seed in grid.seeds
+        for j, method in enumerate(grid.methods)
+    ]
+
+
+def slug(label: str) -> str:
+    """A label as part of a file name.
+
+    >>> slug("blur:std=2,noise=0.02"), slug("Kodak/kodim 01.png")
+    ('blur-std-2-noise-0.02', 'kodak-kodim-01.png')
+    """
+    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-.")[:LONGEST].rstrip("-.")

@@ -1,0 +1,135 @@
+"""The folder of a run: what is in it, and whether a grid may go on there.
+
+grid.yaml, run.json (the pictures by their paths, and more that a later run needs), cells/KEY.json, pictures/,
+tuning.csv, results.csv, results.md and report.html.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rgmkit.config import read_yaml
+from rgmkit.errors import ConfigError, DataError
+from rgmkit.experiments.photographs import BUNDLED, Photographs
+from rgmkit.experiments.result import Record
+from rgmkit.experiments.serialize import difference
+from rgmkit.runtime.files import check_writable, write_aside
+
+GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
+MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # the last marks the folder as a run's
+FREE = ("plugins", "title")  # keys that a grid may change when it goes on
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run has fixed when it began.
+
+    Attributes:
+        pictures, training: the sources of the test and of the training images.
+        cells: how many there are.
+        ends: of the range of each tuned number, by method.
+    """
+
+    pictures: list[str]
+    training: list[str]
+    cells: int
+    ends: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+
+
+def begun(folder: Path, content: Mapping[str, Any]) -> Facts | None:
+    """What the run of this grid that `folder` holds has fixed; None if the folder is new or empty.
+
+    Raises:
+        ConfigError: if it holds something else, with the first difference.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: name a folder with -o")
+    check_writable(folder / GRID)
+    if not (folder / GRID).exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty and holds no run: name another folder with -o")
+        return None
+    old = {key: value for key, value in read_yaml(folder / GRID).items() if key not in FREE}
+    new = {key: value for key, value in content.items() if key not in FREE}
+    differs = difference(old, new)
+    if differs:
+        raise ConfigError(f"{folder} holds the run of another grid ({differs}): name another folder, or --overwrite it")
+    return facts(folder)
+
+
+def facts(folder: Path) -> Facts:
+    """What the run in `folder` has fixed.
+
+    Raises:
+        DataError: if there is none, or the file is damaged.
+    """
+    file = folder / FACTS
+    try:
+        return Facts(**json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no run: name the folder that `rgmkit run` wrote") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{file} is damaged ({error}): start anew with --overwrite") from error
+
+
+def same_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str) -> None:
+    """Raise a ConfigError unless `data` names the pictures that a run began with; some may have vanished since."""
+    now = data.sources()
+    other = next((s for s in old if s not in now and (s.startswith(BUNDLED) or Path(s).exists())), None)
+    if other:
+        raise ConfigError(f"{folder} holds a run with other pictures, such as {other}, which {key} does not name now")
+    new = next((source for source in now if source not in old), None)
+    if new and data.limit is None:
+        raise ConfigError(
+            f"{folder} holds a run without {new}, which is new in {key}: name another folder, or --overwrite it"
+        )
+
+
+def begin(folder: Path, content: Mapping[str, Any], fixed: Facts) -> None:
+    """Make the folder of a run, without anything of an earlier one."""
+    if (folder / GRID).exists():
+        for name in (CELLS, PICTURES):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in MADE:
+            (folder / name).unlink(missing_ok=True)
+    with write_aside(folder / FACTS) as part:
+        part.write_text(json.dumps(asdict(fixed), indent=1), encoding="utf-8")
+    with write_aside(folder / GRID) as part:
+        part.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed run was writing."""
+    for place in (folder, folder / CELLS, folder / PICTURES):
+        for part in place.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
+
+def record(folder: Path, key: str) -> Record | None:
+    """The record of a cell; None if there is none that can be read."""
+    file = folder / CELLS / f"{key}.json"
+    try:
+        return Record.read(file) if file.exists() else None
+    except DataError:
+        return None
+
+
+def records(folder: Path) -> list[Record]:
+    """All records of a run, in the order of the grid.
+
+    Raises:
+        DataError: if one is damaged.
+    """
+    return [Record.read(file) for file in sorted((folder / CELLS).glob("*.json"))]
+
+
+def title(folder: Path) -> str:
+    """What tables and report are called: the grid's title, or the name of the folder."""
+    return str(read_yaml(folder / GRID).get("title") or folder.resolve().name)

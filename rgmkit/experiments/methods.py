@@ -1,0 +1,176 @@
+"""The methods of a grid: a prior and a solver, built once for each choice of their tuned numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rgmkit import plugins
+from rgmkit.config import Spec, build, make, options_of, override, parse_spec
+from rgmkit.core.prior import Prior
+from rgmkit.core.solver import Solver
+from rgmkit.errors import ConfigError, RgmkitError, suggest
+from rgmkit.experiments.line_search import Number, Values, number
+from rgmkit.experiments.serialize import label_of
+from rgmkit.resolve import find_model, resolve_prior
+
+PARTS = ("prior", "solver")
+OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """One item of `method:` as it is written in a grid.
+
+    Attributes:
+        name: its label. Default: made of the prior and the solver.
+        prior: a prior or a model; without one only the measurement counts.
+        solver: by default what `rgmkit.restore` takes for the prior.
+        tile: side in pixels of the tiles that a network sees a larger image in. Default: what the memory asks for.
+        tune: the options that are tuned: {"prior.weight": [0.1, 100]}.
+    """
+
+    name: str | None = None
+    prior: Any = None
+    solver: Any = None
+    tile: int | None = None
+    tune: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A prior and a solver by their specs, and what is tuned of them.
+
+    Attributes:
+        path: where it stands in the grid, for errors.
+        label: as tables and reports show it.
+        specs: of "prior" and "solver"; None where there is none.
+        numbers: that are tuned.
+        tile: of `rgmkit.restore`.
+        folder: what file paths are relative to.
+    """
+
+    path: str
+    label: str
+    specs: dict[str, Any]
+    numbers: tuple[Number, ...]
+    folder: Path
+    tile: int | None = None
+    _built: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, values: Values) -> tuple[Prior | None, Solver | None]:
+        """The prior and the solver with these values; the same objects for the same values.
+
+        Raises:
+            RgmkitError: if a name, an option or a model is wrong, with its path.
+        """
+        with naming(self.path):
+            return self._part("prior", values), self._part("solver", values)
+
+    def check(self) -> None:
+        """Build it with the first and the last value of each number: what does not fit is found here."""
+        tuned = {n.name.partition(".")[0] for n in self.numbers}
+        with naming(self.path):
+            for part in PARTS:
+                if part not in tuned:
+                    self._part(part, {})
+        firsts = {n.name: n.coarse(2)[0] for n in self.numbers}
+        for n in self.numbers:
+            for value in n.coarse(2):
+                with naming(f"{self.path}.tune.{n.name}"):
+                    self._part(n.name.partition(".")[0], {**firsts, n.name: value})
+
+    def _part(self, part: str, values: Values) -> Any:
+        spec = _with(self.specs, values)[part]
+        return self._once(part, spec, self._prior if part == "prior" else self._solver)
+
+    def _once(self, part: str, spec: Any, make_one: Any) -> Any:
+        if spec is None:
+            return None
+        if not isinstance(spec, (str, Path, Mapping, Spec)):
+            return make_one(spec)
+        key = f"{part} {json.dumps(spec, default=str, sort_keys=True)}"
+        if key not in self._built:
+            self._built[key] = make_one(spec)
+        return self._built[key]
+
+    def _prior(self, spec: Any) -> Prior:
+        return resolve_prior(spec, folder=self.folder)
+
+    def _solver(self, spec: Any) -> Solver:
+        solver: Solver = build("solver", spec, path="solver", folder=self.folder)
+        return solver
+
+
+def read_method(item: Any, path: str, folder: Path) -> Method:
+    """A method from its item in a grid; nothing is built.
+
+    Raises:
+        ConfigError: for a key or a value that does not fit, with its path.
+    """
+    if not isinstance(item, Mapping):
+        raise ConfigError(f"{path} is {item!r}: give a mapping, such as {{prior: tv, solver: {{use: pgd}}}}")
+    keys = make(Keys, item, path=path, what="a method")
+    specs = {"prior": keys.prior, "solver": keys.solver}
+    if keys.prior is None and keys.solver is None:
+        raise ConfigError(f"{path} has neither a prior nor a solver: give one, such as prior: tv or solver: pinv")
+    label = keys.name or " + ".join(label_of(spec) for spec in specs.values() if spec is not None)
+    numbers = [_number(name, asked, specs, f"{path}.tune", folder) for name, asked in (keys.tune or {}).items()]
+    return Method(path, label, specs, tuple(numbers), folder, keys.tile)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Errors of the block begin with where in the grid they come from."""
+    try:
+        yield
+    except RgmkitError as error:
+        text = str(error)
+        if text.startswith(path):
+            raise
+        raise type(error)(f"{path}.{text}" if OPTION.match(text) else f"{path}: {text}") from error
+
+
+def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Number:
+    """The number of a `tune:`, once its name is known to lead to an option of the prior or the solver."""
+    part, _, option = name.partition(".")
+    if part not in PARTS or not option:
+        raise ConfigError(f"{path}.{name} does not name an option of the prior or the solver: write prior.weight")
+    spec = specs[part]
+    if spec is None:
+        raise ConfigError(f"{path}.{name}: the method has no {part}, give it one")
+    if part == "prior" and find_model(spec, folder):
+        model = label_of(spec)
+        raise ConfigError(f"{path}.{name}: {model} is a trained model and has no options to tune: tune the solver's")
+    if not isinstance(spec, (str, Mapping)):
+        raise ConfigError(f"{path}.{name}: the {part} is an object and has no options here: give it by its name")
+    used = parse_spec(spec).name if isinstance(spec, str) else spec.get("use")
+    whole = False
+    if isinstance(used, str) and "." not in option:
+        with naming(f"{path}.{name}"):
+            known = options_of(plugins.load_class(part, used))
+        if option not in known:
+            raise ConfigError(f"{path}.{name} is no option of {part} {used!r}: {suggest(option, known)}")
+        whole = known[option].type is int
+    return number(name, asked, path=f"{path}.{name}", whole=whole)
+
+
+def _with(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """The specs with the values of tuned numbers in them."""
+    return override(specs, [f"{name}={json.dumps(value)}" for name, value in values.items()])
+
+
+def tuned_text(values: Values) -> str:
+    """Values in a line.
+
+    >>> tuned_text({"prior.weight": 2.5, "solver.iterations": 8})
+    'prior.weight = 2.5, solver.iterations = 8'
+    """
+    return ", ".join(
+        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values.items()
+    )

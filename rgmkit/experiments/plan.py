@@ -1,0 +1,159 @@
+"""Everything that is looked at before anything runs."""
+
+from __future__ import annotations
+
+import filecmp
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgmkit.adapters import fit_prior
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import NoPrior
+from rgmkit.core.solver import Problem
+from rgmkit.errors import ConfigError, DataError, IncompatibleError
+from rgmkit.experiments.cells import Cell, cells
+from rgmkit.experiments.folder import Facts, begun, same_pictures
+from rgmkit.experiments.grid import Grid, read_grid
+from rgmkit.experiments.measure import usable
+from rgmkit.experiments.methods import Method, naming
+from rgmkit.experiments.photographs import BUNDLED, Photograph
+from rgmkit.resolve import resolve_solver
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A grid that was checked, and where it runs.
+
+    Attributes:
+        training: the images that numbers are tuned on.
+        goes_on: whether the folder holds a part of this run already.
+        unfit: why a method cannot take what a degradation makes, by the places of the two in the grid.
+    """
+
+    grid: Grid
+    folder: Path
+    photographs: tuple[Photograph, ...]
+    training: tuple[Photograph, ...]
+    goes_on: bool
+    unfit: dict[tuple[int, int], str]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, done or not."""
+        return cells(self.grid, self.photographs)
+
+    @property
+    def facts(self) -> Facts:
+        """What the run fixes."""
+        ends = {m.label: {n.name: list(n.ends()) for n in m.numbers} for m in self.grid.methods if m.numbers}
+        sources = [[photograph.source for photograph in some] for some in (self.photographs, self.training)]
+        return Facts(sources[0], sources[1], len(self.cells), ends)
+
+
+def make_plan(
+    grid: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    overwrite: bool = False,
+) -> Plan:
+    """Read a grid and check all of it; nothing is written. See `rgmkit.experiments.run`."""
+    found = read_grid(grid, overrides)
+    stem = "grid" if isinstance(grid, Mapping) else Path(grid).stem
+    folder = Path("runs") / stem if out is None else Path(out)
+    tuning = found.tuning
+    fixed = None if overwrite and (folder / "grid.yaml").exists() else begun(folder, found.content)
+    if fixed:
+        same_pictures(folder, found.data, fixed.pictures, "data")
+        if tuning:
+            same_pictures(folder, tuning.data, fixed.training, "tune.data")
+    with naming("data"):
+        photographs = found.data.taken(fixed.pictures if fixed else None)
+    with naming("tune.data"):
+        training = tuning.data.taken(fixed.training if fixed else None) if tuning else []
+    _check_apart(photographs, training)
+    pairs = list(itertools.product(range(len(found.operators)), range(len(found.methods))))
+    unfit = _rehearse(found, pairs, photographs, "data", goes_on=fixed is not None)
+    for i, j in unfit:  # what fits nothing at all is a mistake
+        if all((i, b) in unfit for a, b in pairs if a == i) or all((a, j) in unfit for a, b in pairs if b == j):
+            raise unfit[i, j]
+    tuned = [(i, j) for i, j in pairs if found.methods[j].numbers and (i, j) not in unfit]
+    for error in _rehearse(found, tuned, training, "tune.data", goes_on=fixed is not None).values():
+        raise error
+    reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without where it stands
+    return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None, reasons)
+
+
+def _check_apart(photographs: Sequence[Photograph], training: Sequence[Photograph]) -> None:
+    """Raise a ConfigError if a training image is a test image, too, under another name even."""
+    for one in training:
+        for other in photographs:
+            if one.source == other.source or _same_content(one.source, other.source):
+                names = one.source if one.source == other.source else f"{one.source}, the same as {other.source},"
+                raise ConfigError(f"tune.data has {names} which is in data: tune on pictures that are not compared on")
+
+
+def _same_content(a: str, b: str) -> bool:
+    if a.startswith(BUNDLED) or b.startswith(BUNDLED):
+        return False
+    try:
+        return Path(a).stat().st_size == Path(b).stat().st_size and filecmp.cmp(a, b, shallow=False)
+    except OSError:  # one has vanished, which the cells will say
+        return False
+
+
+def _rehearse(
+    grid: Grid, pairs: Sequence[tuple[int, int]], photographs: Sequence[Photograph], key: str, *, goes_on: bool
+) -> dict[tuple[int, int], IncompatibleError]:
+    """Try pairs of a degradation and a method on an empty picture of every size; those that fit none, and why."""
+    shapes: dict[tuple[int, int, int], Photograph] = {}
+    for photograph in photographs:
+        try:
+            with naming(key):
+                shapes.setdefault(photograph.shape(), photograph)
+        except DataError:
+            if not goes_on:  # a picture that has vanished since fails in its own cells
+                raise
+    unfit: dict[tuple[int, int], list[IncompatibleError]] = {}
+    for shape, photograph in shapes.items():
+        for i, some in itertools.groupby(pairs, key=lambda pair: pair[0]):
+            with naming(f"degradation[{i}], with {photograph.label} ({key})"):
+                problem = _problem(grid.operators[i].degradation, shape)
+            for _, j in some:
+                method = grid.methods[j]
+                try:
+                    with naming(f"{method.path}, with degradation[{i}] and {photograph.label} ({key})"):
+                        _check_method(method, problem)
+                except IncompatibleError as error:
+                    unfit.setdefault((i, j), []).append(error)
+    for errors in unfit.values():
+        if len(errors) < len(shapes):  # it fits some pictures: the others are the mistake
+            raise errors[0]
+    return {pair: errors[0] for pair, errors in unfit.items()}
+
+
+@torch.no_grad()
+def _problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
+    x = usable(torch.zeros(1, *shape), degradation)
+    problem = Problem.measured(degradation.A(x), degradation, NoPrior())
+    if problem.shape != tuple(x.shape):
+        raise IncompatibleError(
+            f"{degradation.title} makes a measurement of {tuple(x.shape)} that it takes for one of "
+            f"{problem.shape}: give the operator an image_shape that agrees with A"
+        )
+    return problem
+
+
+def _check_method(method: Method, problem: Problem) -> None:
+    assert problem.y is not None and problem.degradation is not None
+    prior, solver = method.build({n.name: n.coarse(2)[0] for n in method.numbers})
+    if prior is None:
+        prior = NoPrior()
+    solver = resolve_solver(solver, prior, problem.degradation)
+    prior, _ = fit_prior(prior, problem.shape, like=problem.y, tile=method.tile)
+    solver.check(Problem(prior, problem.shape, problem.y, problem.degradation))

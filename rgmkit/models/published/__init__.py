@@ -1,0 +1,7 @@
+"""Published weights to model folders."""
+
+from __future__ import annotations
+
+from rgmkit.models.published.conversion import convert
+
+__all__ = ["convert"]

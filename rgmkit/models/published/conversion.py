@@ -1,0 +1,165 @@
+"""A published checkpoint becomes a model folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rgmkit import models, plugins
+from rgmkit.config import Spec, build, parse_spec
+from rgmkit.core.process import ForwardProcess
+from rgmkit.core.random import seeded
+from rgmkit.errors import CheckpointError, ConfigError
+from rgmkit.models.published.checkpoint import BARE, Stored, read_checkpoint, sha256
+from rgmkit.models.published.options import check_network, process_of, side_of
+
+ABOUT = "Published weights of a restoration-based generative model, converted by rgmkit. Nothing was measured."
+PROCESSES = "as published gaussian:levels=4, or multiscale:levels=7 for the multi-scale model"
+
+
+def convert(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    process: str | None = None,
+    image_size: int | None = None,
+    network: str = "ncsnpp",
+    entry: str | None = None,
+) -> dict[str, Any]:
+    """Write the model folder `out` of published weights; returns the facts on its card.
+
+    Args:
+        checkpoint: a file of `torch.save`: a state dict, or a mapping with state dicts in it. Where the state of
+            an optimiser in it holds moving averages of the weights (`ema`), these are taken. Or a state dict as
+            `.safetensors`.
+        out: the model folder; files of a model in it are replaced.
+        process: the forward process of its training, as `name:option=value`. Default: what the options of the
+            training say, where they are in the file.
+        image_size: side of the training images in pixels. Default: as for `process`.
+        network: the network, and options that are not to be read off the weights. Its class reads them, with a
+            class method `read_weights(weights, side) -> (options, image_shape)`; with `side` None it tells the
+            likely shape.
+        entry: which state dict of several.
+
+    Raises:
+        CheckpointError: for a file that cannot be read, or holds another network.
+        ConfigError: for what is missing, with its likely value.
+    """
+    checkpoint, out, spec = Path(checkpoint), Path(out), parse_spec(network)
+    cls = plugins.load_class("network", spec.name)
+    if not hasattr(cls, "read_weights"):
+        raise ConfigError(f"network is {spec.name!r}, whose options cannot be read off weights: take ncsnpp")
+    name, stored = _chosen(checkpoint, cls, entry)
+    weights = stored.averaged or stored.weights
+    if spec.name == "ncsnpp":
+        check_network(checkpoint, stored.options)
+    told = process_of(stored.options) if process is None else None
+    process = told or process
+    side = side_of(stored.options) if image_size is None else image_size
+    if process is None or side is None:
+        likely = cls.read_weights(weights, None)[1][-1]
+        raise ConfigError(f"{checkpoint} does not tell how it was trained: give {_missing(process, side, likely)}")
+    if side < 1:
+        raise ConfigError(f"image_size is {side}: give the side of the training images in pixels")
+    options, shape = cls.read_weights(weights, side)
+    spec, ladder = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
+    made = build("process", ladder)
+    made.terminal((1, *shape), generator=seeded(0))  # a process that does not take such images says so
+    _compare(checkpoint, stored.options, made, side)
+    restorer = _with_weights(checkpoint, spec, weights, process=made, image_shape=shape)
+    prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
+    config = {"process": _mapping(ladder), "network": _mapping(spec), "prior": "network"}
+    source = f"{told}, by the options in the file" if told else process
+    facts = {**_facts(checkpoint, name, stored), "process": source}
+    models.save(out, prior, config, facts, about=ABOUT)
+    return facts
+
+
+def _compare(checkpoint: Path, options: Mapping[str, Any], process: ForwardProcess, side: int) -> None:
+    """Warn where the options of the training say something else than what was asked for."""
+    told, told_side = process_of(options), side_of(options)
+    if told is not None:
+        trained = build("process", parse_spec(told))
+        if type(trained) is not type(process) or not trained.a_by_level.equal(process.a_by_level):
+            warnings.warn(f"{checkpoint} was trained with the process {told}, by the options in it", stacklevel=3)
+    if told_side not in (None, side):
+        warnings.warn(f"{checkpoint} was trained on images of side {told_side}, by the options in it", stacklevel=3)
+
+
+def _facts(checkpoint: Path, entry: str, stored: Stored) -> dict[str, Any]:
+    """Where the weights come from."""
+    return {
+        "converted from": checkpoint.name,
+        "sha256": sha256(checkpoint),
+        **({"entry": entry} if entry else {}),
+        "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
+    }
+
+
+def _chosen(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:
+    """The one entry of the file that has the weights of such a network."""
+    found = read_checkpoint(checkpoint)
+    if entry is not None:
+        if BARE in found:
+            raise ConfigError(f"{checkpoint} is one state dict, without entries: leave out --entry")
+        if entry not in found:
+            raise ConfigError(f"{checkpoint} has no state dict {entry!r}: it has {_names(found)}")
+        found = {entry: found[entry]}
+    fitting, reasons = {}, []
+    for name, stored in found.items():
+        try:
+            cls.read_weights(stored.weights, None)
+        except CheckpointError as error:
+            reasons.append(f"{name}: {error}" if name else str(error))
+        else:
+            fitting[name] = stored
+    if not fitting:
+        raise CheckpointError(f"{checkpoint}: {'; '.join(reasons)}")
+    if len(fitting) > 1:
+        raise ConfigError(f"{checkpoint} holds several restorers, {_names(fitting)}: choose one with --entry")
+    return next(iter(fitting.items()))
+
+
+def _missing(process: str | None, image_size: int | None, likely: int) -> str:
+    """The options that are missing, with their likely values."""
+    lines = []
+    if process is None:
+        lines.append(f"--process with the forward process of its training ({PROCESSES})")
+    if image_size is None:
+        lines.append(f"--image-size with the side of its training images (likely {likely})")
+    return ", and ".join(lines)
+
+
+def _with_weights(
+    checkpoint: Path,
+    spec: Spec,
+    weights: Mapping[str, Tensor],
+    *,
+    process: ForwardProcess,
+    image_shape: tuple[int, ...],
+) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = build("network", spec, process=process, image_shape=image_shape)
+    differing = models.differences(weights, network.state_dict())
+    if differing:
+        raise CheckpointError(
+            f"{checkpoint} fits no {spec.name}, in {len(differing)} of its weights: the first is {differing[0]}"
+        )
+    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{checkpoint} has NaN or infinite values in {len(broken)} weights, such as {broken[0]}")
+    network.load_state_dict(dict(weights))
+    return network.eval()
+
+
+def _mapping(spec: Spec) -> dict[str, Any]:
+    return {"use": spec.name, **spec.options}
+
+
+def _names(found: Mapping[str, Stored]) -> str:
+    return ", ".join(found)

@@ -1,0 +1,210 @@
+"""Turn what a user gave into objects, once: an object, a name, a spec, a mapping, a folder or an object of deepinv.
+
+Python, the command line and experiments all come through here, and nowhere else does a name become a
+degradation, a prior or a solver.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from rgmkit import models, plugins
+from rgmkit.config import Spec, build, make, options_of, parse_spec
+from rgmkit.core.bridge import take_over
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
+from rgmkit.core.solver import Solver
+from rgmkit.errors import ConfigError, PluginError
+from rgmkit.runtime.precision import Precision
+from rgmkit.solvers.measurement import LEAST_NOISE
+
+Given: TypeAlias = str | Spec | Mapping[str, Any]
+"""A component by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
+
+
+def resolve_degradation(
+    given: Any, *, simulate: bool = False, path: str = "degradation", folder: Path | None = None
+) -> Degradation:
+    """Build a degradation from its name, spec or mapping, take over an operator of deepinv, or pass an object.
+
+    Given by name without `noise=`, its noise is unknown: `None`, estimated from each measurement. An object
+    means what its `noise` says.
+
+    Args:
+        given: what the user gave.
+        simulate: whether measurements are to be made with it: then the constructor's default noise holds.
+        path: where it stands in a configuration, for error messages.
+        folder: what relative file paths in the options are relative to.
+
+    Raises:
+        ConfigError, PluginError: if a name or an option is wrong, or `given` is something else.
+        IncompatibleError: for an operator of deepinv that is not linear.
+
+    >>> resolve_degradation("blur:std=2").noise is None, resolve_degradation("blur:std=2,noise=0.1").noise
+    (True, 0.1)
+    """
+    spec = _read_spec(given)
+    if spec is None:
+        passed: Degradation = build("degradation", take_over(given), path=path)
+        return passed
+    made: Degradation = build("degradation", spec, path=path, folder=folder)
+    if not simulate and "noise" in options_of(type(made)) and "noise" not in spec.options:
+        made.noise = None  # nobody else holds this object yet
+    return made
+
+
+def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None) -> Prior:
+    """Load the model or build the prior that is given; `None` gives `NoPrior`, and an object is passed.
+
+    A name is a model if it is a folder, if a shipped model has it, or if it holds a path separator; any other
+    name is a component. A model takes the options of `rgmkit.load`: "digits:dtype=bf16". Of a `Denoiser`, `PnP` or
+    explicit `Prior` of deepinv a copy is used.
+
+    Raises:
+        ConfigError, PluginError, CheckpointError: if a name, an option or a model folder is wrong.
+    """
+    if given is None:
+        return NoPrior()
+    model = find_model(given, folder)
+    if model is not None:
+        return model.load()
+    spec = _read_spec(given)
+    if spec is None:
+        passed: Prior = build("prior", take_over(given), path=path)
+        return passed
+    known = ", ".join(models.shipped()) or "none"
+    try:
+        options = options_of(plugins.load_class("prior", spec.name))
+    except PluginError as error:
+        if any(component.name == spec.name for component in plugins.found("prior")):
+            raise
+        raise PluginError(f"{error}; models: {known}, or a folder ./NAME") from error
+    if "network" in options and options["network"].required and "network" not in spec.options:
+        raise ConfigError(
+            f"prior {spec.name!r} is a network: give a trained one, a shipped model ({known}) or a model folder"
+        )
+    made: Prior = build("prior", spec, path=path, folder=folder)
+    return made
+
+
+def resolve_solver(
+    given: Any, prior: Prior, degradation: Degradation, *, path: str = "solver", folder: Path | None = None
+) -> Solver:
+    """Build the solver that is given, pass an object, or choose the default for `None`.
+
+    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` where the degradation is
+    not linear; with any other prior `admm`, or `pgd` where the prox of the degradation takes iterations.
+
+    Raises:
+        ConfigError, PluginError: if a name or an option is wrong.
+    """
+    if given is not None:
+        made: Solver = build("solver", given, path=path, folder=folder)
+        return made
+    if isinstance(prior, NoPrior):
+        name = "pinv"
+    elif isinstance(prior, RestoringPrior):
+        name = "pnp-drs" if degradation.linear else "one-shot"
+    else:
+        name = "admm" if degradation.linear and degradation.has_closed_form_prox else "pgd"
+    default: Solver = build("solver", name)
+    return default
+
+
+def resolve_noise(degradation: Degradation, y: Tensor, solver: Solver) -> tuple[Degradation, tuple[str, ...]]:
+    """Estimate unknown noise from the measurement `y`; return the degradation with it, and a note for the user.
+
+    A degradation whose noise is known stays as it is, and so does one whose solver does without.
+
+    Raises:
+        DataError: if the noise of such a measurement cannot be estimated.
+    """
+    if degradation.noise is not None or not solver.needs_noise:
+        return degradation, ()
+    found = degradation.estimate_noise(y)
+    noise = float(f"{max(found, LEAST_NOISE):.3g}")
+    note = f"noise estimated from the measurement: std {noise:g}; to set it, give noise="
+    if found <= LEAST_NOISE:
+        note = f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
+    return degradation.with_noise(noise), (note,)
+
+
+def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the largest part of an image (…, H, W) that the degradation can take.
+
+    >>> usable_size(resolve_degradation("downsample:factor=2"), (1, 3, 15, 8))
+    (14, 8)
+    """
+    height, width = degradation.usable_shape(tuple(image_shape))[-2:]
+    return height, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The options of a model: how its network is evaluated, see `rgmkit.load`."""
+
+    dtype: Precision = "float32"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model folder, or the name of a shipped model, and the options given with it."""
+
+    where: str | Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> RestoringPrior:
+        """Load the prior of the model.
+
+        Raises:
+            ConfigError: for an option that a model does not have.
+            CheckpointError: if there is no such model, or it is damaged.
+        """
+        options = make(NetworkOptions, self.options, path="prior", what=f"the model {str(self.where)!r}")
+        return models.load(self.where, **asdict(options))
+
+
+def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
+    """Find the model that is meant: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
+
+    Return None if it is a component, or something else. A model is a folder that exists, the name of a shipped
+    model, or any name with a path separator before its options.
+
+    Args:
+        given: a name, a path, a spec string, a `Spec`, or a mapping with `use`.
+        folder: what a path is relative to. Default: the working directory.
+
+    >>> find_model("digits:dtype=bf16")
+    ModelSpec(where='digits', options={'dtype': 'bf16'})
+    >>> find_model("tv:weight=2") is None
+    True
+    """
+    if isinstance(given, Path) or (isinstance(given, str) and os.path.isdir((folder or Path()) / given)):
+        return ModelSpec(_in_folder(given, folder))
+    spec = _read_spec(given)
+    if spec is None or not isinstance(spec.name, str):
+        return None
+    is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in models.CHECKPOINTS
+    if is_path or ((folder or Path()) / spec.name).is_dir():
+        return ModelSpec(_in_folder(spec.name, folder), spec.options)
+    return ModelSpec(spec.name, spec.options) if spec.name in models.shipped() else None
+
+
+def _in_folder(path: str | Path, folder: Path | None) -> str | Path:
+    return path if folder is None else folder / path
+
+
+def _read_spec(given: Any) -> Spec | None:
+    """The name and the options, if a component is given by its name; None for an object."""
+    if isinstance(given, str):
+        return parse_spec(given)
+    if isinstance(given, Mapping) and isinstance(given.get("use"), str):
+        return Spec(given["use"], {name: value for name, value in given.items() if name != "use"})
+    return given if isinstance(given, Spec) else None

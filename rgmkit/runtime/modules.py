@@ -1,0 +1,34 @@
+"""Where a module is evaluated, and in which mode."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def to_device(module: M, device: torch.device) -> M:
+    """Return `module`, or a copy of it on `device` if its tensors are elsewhere: the caller's own stays in place."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    if all(tensor.device == device for tensor in tensors):
+        return module
+    return copy.deepcopy(module).to(device)
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put `module` into evaluation mode for the block; afterwards each part goes back to the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,95 @@
+"""Networks that compute in half precision or compiled; what they are given and give stays float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from rgmkit.errors import ConfigError, IncompatibleError
+
+Precision = Literal["float32", "bf16"]
+PRECISIONS: dict[Any, Precision] = {
+    "float32": "float32", torch.float32: "float32", "bf16": "bf16", torch.bfloat16: "bf16",
+}  # fmt: skip
+MULTIPLYING = (nn.Conv1d, nn.Conv2d, nn.Linear)  # what autocast computes in half precision
+
+
+def as_precision(dtype: str | torch.dtype) -> Precision:
+    """The precision that is meant.
+
+    Raises:
+        ConfigError: if there is no such precision.
+
+    >>> as_precision(torch.bfloat16)
+    'bf16'
+    """
+    if not isinstance(dtype, (str, torch.dtype)) or dtype not in PRECISIONS:
+        raise ConfigError(f"dtype is {str(dtype)!r}: give 'float32' or 'bf16'")
+    return PRECISIONS[dtype]
+
+
+def prepare_network(network: nn.Module, *, precision: Precision, compile: bool) -> nn.Module:
+    """`network` as it is to be evaluated; it is changed in place, and wrapped where it is not to compute as it is.
+
+    Raises:
+        ConfigError: if `compile` is neither true nor false: "no" would count as true.
+    """
+    if not isinstance(compile, bool):
+        raise ConfigError(f"compile is {compile!r}: give True or False")
+    if precision == "bf16":
+        for layer in network.modules():
+            if isinstance(layer, MULTIPLYING):
+                layer.to(torch.bfloat16)
+            if isinstance(layer, nn.Conv2d):
+                layer.to(memory_format=torch.channels_last)
+    return Evaluated(network, precision, compile) if compile or precision != "float32" else network
+
+
+@final
+class Evaluated(nn.Module):
+    """`G(y, t, z)` under autocast, or compiled, or both; the answer has the type of `y`.
+
+    Convolutions and dense layers hold bfloat16 weights and multiply in bfloat16, accumulating in float32; what autocast
+    leaves alone, such as the sum of an input and a correction, is computed in float32. The network is inside,
+    as `inner`, and its attributes are this module's.
+
+    Args:
+        network: the restorer.
+        precision: "bf16", or "float32" for the network as it is.
+        compile: compile it when it is first called, with `torch.compile`: on a CPU that takes a C++ compiler and
+            minutes, and again for another size of images.
+    """
+
+    def __init__(self, network: nn.Module, precision: Precision, compile: bool) -> None:
+        super().__init__()
+        self.inner, self.precision = network, precision
+        self.latent, self.locality = getattr(network, "latent", 0), getattr(network, "locality", None)
+        self.continuous = getattr(network, "continuous", False)
+        self.compiles = compile
+        if compile:
+            network.compile()
+
+    def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Clean images from images `y` of level t + 1."""
+        with torch.autocast(y.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            if self.compiles:
+                with compiling():
+                    return self.inner(y, t, z).to(y.dtype)
+            return self.inner(y, t, z).to(y.dtype)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Raise an IncompatibleError where a network that is called for the first time cannot be compiled."""
+    from torch._dynamo.exc import TorchDynamoException  # which takes a while to import
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        cause = getattr(error, "inner_exception", None) or error
+        reason = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
+        raise IncompatibleError(f"the network cannot be compiled ({reason}): leave out compile") from error

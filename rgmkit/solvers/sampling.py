@@ -1,0 +1,98 @@
+"""Batches of a size that fits, and many restorations of one measurement."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.random import RESTORING, Streams
+from rgmkit.core.solver import Callback, Problem, Solution, Solver
+from rgmkit.errors import ConfigError
+from rgmkit.images.array_layout import Layout
+
+BATCH_PIXELS = {"cpu": 2**15, "cuda": 2**18}  # at 128 channels 8 MB of one layer, which caches hold; 1 GB in all
+BATCH_MOST = 256
+
+
+def default_batch(shape: tuple[int, ...], device: torch.device | None = None) -> int:
+    """How many images (C, H, W) are computed at a time: 2^15 pixels (2^18 on a GPU), 256 images at the most.
+
+    On a CPU a larger batch is slower: what one layer leaves is no longer in the cache when the next one reads it.
+
+    >>> default_batch((3, 32, 32)), default_batch((3, 256, 256)), default_batch((2,))
+    (32, 1, 256)
+    """
+    most = BATCH_PIXELS.get(device.type if device else "cpu", BATCH_PIXELS["cuda"])
+    return max(1, min(BATCH_MOST, most // max(1, math.prod(shape[1:]))))
+
+
+def count_steps(callback: Callback | None, i: int, count: int) -> Callback | None:
+    """A callback that counts the steps of batch `i` of `count` among those of all."""
+    if callback is None:
+        return None
+    return lambda step, steps, x: callback(i * steps + step, count * steps, x)
+
+
+def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, callback: Callback | None) -> Solution:
+    """The mean of `samples` restorations of each image, their standard deviation, and the restorations.
+
+    Draw k of image i depends on (seed, i, k) alone, and draw 0 is the restoration without `samples`. As many
+    as fit are computed in one batch. Where the method draws nothing, one restoration stands for all.
+
+    Raises:
+        ConfigError: if `samples` is less than 1.
+    """
+    check_samples(samples)
+    assert problem.y is not None  # a problem of restoring
+    y, n = problem.y, len(problem.y)
+    at_once = max(1, default_batch(problem.shape[1:], y.device) // n)
+    starts = range(0, samples, at_once)
+    parts: list[Solution] = []
+    notes: tuple[str, ...] = ()
+    for i, start in enumerate(starts):
+        draws = range(start, min(start + at_once, samples))
+        batch = replace(problem, shape=(len(draws) * n, *problem.shape[1:]), y=torch.cat([y] * len(draws)))
+        streams = Streams(seed, range(n), purpose=RESTORING, draws=draws)
+        before = streams.states()
+        parts.append(solver.solve(batch, generator=streams, callback=count_steps(callback, i, len(starts))))
+        if all(map(torch.equal, before, streams.states())):
+            notes = (f"{type(solver).__name__} draws nothing with this prior: the {samples} samples are all the same",)
+            break
+    x = torch.cat([part.x for part in parts]).unflatten(0, (-1, n))
+    x = x[:1].expand(samples, *x.shape[1:]) if notes else x
+    return Solution(
+        x[0] if notes else x.mean(0),
+        nfe=parts[0].nfe * (1 if notes else samples),
+        seconds=sum(part.seconds for part in parts),
+        trace=parts[0].trace,
+        notes=notes + tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        std=torch.zeros_like(x[0]) if notes or samples == 1 else x.std(0),
+        samples=x,
+    )
+
+
+def check_samples(samples: int) -> None:
+    """Raise a ConfigError unless that many restorations can be drawn."""
+    if samples < 1:
+        raise ConfigError(f"samples is {samples}: give 1 or more")
+
+
+def pack_solution(solution: Solution, layout: Layout) -> Solution:
+    """The solution in the layout of the caller; the standard deviation stays in floats, without alpha."""
+    x = layout.pack(solution.x)
+    if solution.samples is None:
+        return replace(solution, x=x)
+    std = replace(layout, dtype=solution.std.dtype, alpha=None).pack(solution.std)
+    draws = [layout.pack(draw) for draw in solution.samples]
+    return replace(solution, x=x, std=std, samples=_stacked(draws))
+
+
+def _stacked(draws: list) -> object:
+    if isinstance(draws[0], Tensor):
+        return torch.stack(draws)
+    import numpy as np
+
+    return np.stack(draws)

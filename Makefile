@@ -13,7 +13,7 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.ready
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "rgmkit needs Python 3.10 or newer: make PYTHON=python3.11")'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,11 @@ from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_pr
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
 from rgmkit.solvers.sampling import check_samples, count_steps, default_batch, draw_samples, pack_solution
+
+DENOISER = (
+    "this network is a denoiser, trained with a mean squared error, and not made for generation: expect smooth "
+    "averages; a network with many levels draws samples with the solver cascade:eta=1"
+)
 
 
 def restore(
@@ -162,6 +168,8 @@ def generate_batches(
     prior = resolve_prior(prior)
     method: Solver = build("solver", "cascade" if solver is None else solver)
     method.check(Problem(prior, ()))
+    if solver is None and not getattr(prior, "generative", True):
+        warnings.warn(DENOISER, stacklevel=2)
     shape = _shape(prior, shape)
     batch = default_batch(shape, prior.device) if batch is None else batch
     if n < 0 or batch < 1 or start < 0:

@@ -150,6 +150,7 @@ class MMSE(Objective):
     """
 
     needs_critic: ClassVar[bool] = False
+    generative: ClassVar[bool] = False
 
     def __init__(self, *, power: float = 1.0) -> None:
         self.power = power

@@ -22,6 +22,7 @@ class NetworkPrior(RestoringPrior):
             that the target level may be a float, between two levels.
         image_shape: of one training image, (C, H, W), or (d,) for points.
         center, scale: of the range of the process in the units of the user.
+        generative: what the objective of its training says, see `Objective.generative`.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class NetworkPrior(RestoringPrior):
         image_shape: tuple[int, ...] | None = None,
         center: float = 0.5,
         scale: float = 0.5,
+        generative: bool = True,
     ) -> None:
         super().__init__(process, image_shape=image_shape, center=center, scale=scale)
         self.network = network
+        self.generative = generative
         self.latent = int(getattr(network, "latent", 0))
         self.locality = getattr(network, "locality", None)
         self.continuous = process.continuous and bool(getattr(network, "continuous", False))

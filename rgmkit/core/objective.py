@@ -42,9 +42,12 @@ class Objective(ABC):
     Attributes:
         needs_critic: whether a critic judges the answers, at the levels that they aim at. Without one they are compared
             with the images themselves: a pair is `x, x_hat`, of level 0.
+        generative: whether the answers are draws, so that the network generates in a few levels. If they are means, as
+            with a squared error, the network is a denoiser.
     """
 
     needs_critic: ClassVar[bool] = True
+    generative: ClassVar[bool] = True
 
     def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
         """The loss that the critic's step descends; `step` counts from 0 (for lazy penalties)."""

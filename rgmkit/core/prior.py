@@ -107,6 +107,7 @@ class RestoringPrior(Prior):
     provides: ClassVar[frozenset[str]] = frozenset({"restore", "prox"})
     latent: int = 0  # number of values of the auxiliary variable z
     continuous: bool = False  # whether the network answers between two levels, too
+    generative: bool = True  # False for a denoiser: its answers are means
     locality: Locality | None = None  # how far the network looks; None: it may look at the whole image
 
     def __init__(

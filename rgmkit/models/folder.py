@@ -107,7 +107,7 @@ def save(
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
     *,
-    about: str = "A restoration-based generative model, trained with rgmkit.",
+    about: str | None = None,
 ) -> None:
     """Write a model folder; each of the three files is whole or not there.
 
@@ -115,7 +115,7 @@ def save(
         prior: its `network` holds the weights to save.
         config: the training configuration; objects in it are written as the names of their classes.
         facts: for the model card: data, steps, seed, seconds, figures.
-        about: the first sentence of the model card.
+        about: the first sentence of the model card. Default: what the objective makes the network.
     """
     from safetensors.torch import save as serialise
 
@@ -130,7 +130,8 @@ def save(
     with write_aside(folder / CONFIG) as part:
         part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     with write_aside(folder / CARD) as part:
-        part.write_text(write_card(folder.resolve().name, facts, about=about), encoding="utf-8")
+        card = write_card(folder.resolve().name, facts, about=about, generative=_is_generative(config))
+        part.write_text(card, encoding="utf-8")
 
 
 def info(model: str | Path) -> dict[str, Any]:
@@ -214,13 +215,24 @@ def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> R
                 network = build("network", config.get("network"), process=process, image_shape=images.shape)
         prior = build(
             "prior", config.get("prior", "network"), process=process, network=network, image_shape=images.shape,
-            center=images.center, scale=images.scale,
+            center=images.center, scale=images.scale, generative=_is_generative(config),
         )  # fmt: skip
     except (ConfigError, PluginError) as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     if not isinstance(prior, RestoringPrior):
         raise CheckpointError(f"{folder / CONFIG}: prior {config['prior']!r} has no network: take network")
     return prior
+
+
+def _is_generative(config: Mapping[str, Any]) -> bool:
+    """Whether the objective of a configuration makes a generative model; so does one that is unknown here."""
+    if config.get("objective") is None:
+        return True
+    try:
+        generative: bool = build("objective", config["objective"]).generative
+    except (ConfigError, PluginError):
+        return True
+    return generative
 
 
 def writable(value: Any) -> Any:

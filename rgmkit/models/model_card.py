@@ -10,18 +10,32 @@ import yaml
 FENCE = "---\n"
 
 
-def write_card(name: str, facts: Mapping[str, Any], *, about: str = "A restoration-based generative model.") -> str:
-    """A README in Markdown with the facts as YAML before it, and the sentence `about` on top.
+GENERATIVE = "A restoration-based generative model: it restores images and generates new ones."
+DENOISER = "A denoiser, trained with a mean squared error: it restores images and is not a generative model."
+USES = {
+    True: "Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit generate FOLDER` in a shell.",
+    False: "Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit restore … --prior FOLDER` in a shell.",
+}
+
+
+def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None, generative: bool = True) -> str:
+    """Write a README in Markdown: the facts as YAML front matter, a sentence, and the facts as tables.
+
+    Args:
+        name: of the model.
+        facts: what is known of it, in order; `figures` holds the metrics, by the start of the chain.
+        about: the sentence. Default: what `generative` says.
+        generative: whether the model generates; else it is a denoiser.
 
     >>> card = write_card("digits", {"steps": 100, "figures": {"noise": {"frechet": 1.5}}})
     >>> read_card(card)["steps"]
     100
     """
     plain = {key: value for key, value in facts.items() if key != "figures"}
-    lines = [f"# {name}", "", about, ""]
+    lines = [f"# {name}", "", about or (GENERATIVE if generative else DENOISER), ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
     lines += _figures(facts.get("figures") or {})
-    lines += ["Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit generate FOLDER` in a shell.", ""]
+    lines += [USES[generative], ""]
     return FENCE + yaml.safe_dump(dict(facts), sort_keys=False) + FENCE + "\n".join(lines)
 
 

@@ -27,7 +27,7 @@ def write_preview(run: Run, out: Path, *, stopped: Callable[[], bool]) -> None:
             raise _Stopped
 
     try:
-        samples = generate(run.prior(), 2000 if points else 64, seed=0, callback=look)
+        samples = generate(run.prior(), 2000 if points else 64, solver="cascade", seed=0, callback=look)
     except _Stopped:
         return
     if points:

@@ -1,0 +1,62 @@
+"""A network that was trained with a squared error is a denoiser: its card and `generate` say so."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+import rgmkit
+from rgmkit.models.folder import CARD, locate, save
+from rgmkit.models.model_card import DENOISER, GENERATIVE
+
+NOT_MADE_FOR_IT = "denoiser, trained with a mean squared error, and not made for generation"
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> rgmkit.RestoringPrior:
+    return rgmkit.load("photographs")
+
+
+def test_generate_warns_of_a_denoiser(denoiser):
+    with pytest.warns(UserWarning, match=NOT_MADE_FOR_IT):
+        rgmkit.generate(denoiser, 1, shape=(1, 8, 8))
+
+
+def test_no_warning_for_a_generative_model_or_a_chosen_solver(denoiser):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rgmkit.generate("digits", 1)
+        rgmkit.generate(denoiser, 1, shape=(1, 8, 8), solver="cascade:eta=1")
+
+
+def test_the_command_line_says_it_in_one_line(run, tmp_path):
+    done = run("generate", "photographs", "-n", 1, "-o", tmp_path / "x.png")
+    assert done.code == 0 and done.err.startswith("warning: ") and NOT_MADE_FOR_IT in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("objective", "sentence", "use"),
+    [
+        ("mmse", DENOISER, "rgmkit restore"),
+        ({"use": "mmse", "power": 0}, DENOISER, "rgmkit restore"),
+        ("relativistic:gamma=0.1", GENERATIVE, "rgmkit generate"),
+        (None, GENERATIVE, "rgmkit generate"),
+        ("python.Perceptual", GENERATIVE, "rgmkit generate"),
+    ],
+    ids=str,
+)
+def test_the_card_of_a_model_says_what_it_is(denoiser, tmp_path, objective, sentence, use):
+    config = rgmkit.models.read_config("photographs")
+    config["objective"] = objective
+    save(tmp_path, denoiser, config, {"steps": 1})
+    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    assert sentence in card and use in card
+    assert rgmkit.load(tmp_path).generative == (sentence is GENERATIVE)
+
+
+def test_the_cards_of_the_shipped_models_say_what_they_are():
+    for name, use in {"photographs": "rgmkit restore", "digits": "rgmkit generate"}.items():
+        card = (locate(name) / CARD).read_text(encoding="utf-8")
+        assert (DENOISER if name == "photographs" else GENERATIVE) in " ".join(card.split()) and use in card

@@ -4,7 +4,6 @@ import torch
 from skimage.data import camera
 
 import rgmkit
-from rgmkit.core.degradation import check_severity
 from rgmkit.images import write
 from rgmkit.metrics import psnr
 
@@ -12,7 +11,7 @@ from rgmkit.metrics import psnr
 class DeadRows(rgmkit.Degradation):
     """Every third row is lost; at severity s a lost row keeps the share 1 - s of its light."""
 
-    def __init__(self, *, every: int = 3, loss: float = 1.0, noise: float = 0.0) -> None:
+    def __init__(self, *, every: int = 3, loss: float = 1.0, noise: float | None = 0.0) -> None:
         super().__init__(noise=noise)
         self.every, self.loss = every, loss
 
@@ -24,8 +23,7 @@ class DeadRows(rgmkit.Degradation):
         return self.gain(x) * x
 
     def at(self, severity):
-        check_severity(severity)
-        return DeadRows(every=self.every, loss=severity * self.loss, noise=severity * self.noise)
+        return self.with_options(loss=severity * self.loss, noise=self.noise_at(severity))
 
 
 if __name__ == "__main__":

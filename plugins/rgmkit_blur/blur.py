@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Literal, final
 
-from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError
 from rgmkit_blur.convolution import Boundary, Convolution
 from rgmkit_blur.kernels import Gaussian, Motion, read_kernel
@@ -55,19 +55,13 @@ class Blur(Convolution):
         shape = _shape(str(kernel), {name: value for name, value in given.items() if value is not None})
         super().__init__(taps=shape.kernel() if shape else read_kernel(Path(kernel)), boundary=boundary, noise=noise)
         self.kernel, self.shape = kernel, shape
+        self.std, self.length, self.angle = (getattr(shape, name, None) for name in ("std", "length", "angle"))
 
     def at(self, severity: float) -> Degradation:
         """A narrower Gaussian or a shorter motion; for a kernel from a file the blend with the image."""
-        check_severity(severity)
-        if severity == 1 or self.shape is None:
+        if self.shape is None:
             return super().at(severity)
-        options = asdict(self.shape.at(severity))
-        return Blur(kernel=self.kernel, boundary=self.boundary, noise=self._scaled_noise(severity), **options)
-
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        shape = self.shape or f"Kernel({str(self.kernel)!r})"
-        return f"{shape}, boundary={self.boundary!r}, {self._noise_repr}"
+        return self.with_options(**asdict(self.shape.at(severity)), noise=self.noise_at(severity))
 
 
 def _shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:

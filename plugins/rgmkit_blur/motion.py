@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import final
 
-from rgmkit.core.degradation import check_severity
 from rgmkit_blur.convolution import Boundary, Convolution
 from rgmkit_blur.trajectory import Trajectory
 
@@ -39,18 +38,10 @@ class MotionBlur(Convolution):
         boundary: Boundary = "circular",
         noise: float | None = 0.0,
     ) -> None:
-        trajectory = Trajectory(float(size), float(shake), seed)
-        super().__init__(taps=trajectory.kernel(), boundary=boundary, noise=noise)
-        self.trajectory = trajectory
+        taps = Trajectory(float(size), float(shake), seed).kernel()
+        super().__init__(taps=taps, boundary=boundary, noise=noise)
+        self.size, self.shake, self.seed = float(size), float(shake), seed
 
     def at(self, severity: float) -> MotionBlur:
         """The same trajectory, smaller."""
-        check_severity(severity)
-        way = self.trajectory.at(severity)
-        return MotionBlur(
-            size=way.size, shake=way.shake, seed=way.seed, boundary=self.boundary, noise=self._scaled_noise(severity)
-        )
-
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        return f"{self.trajectory}, boundary={self.boundary!r}, {self._noise_repr}"
+        return self.with_options(size=severity * self.size, noise=self.noise_at(severity))

@@ -90,10 +90,6 @@ class Grayscale(Degradation):
             return self.pinv(y)
         return (widen(y) / total).expand(-1, len(self.weights), -1, -1).to(y.dtype, copy=True)
 
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        return f"weights={self.weights}, {self._noise_repr}"
-
     @property
     def _power(self) -> float:
         """`|w|^2`."""

@@ -9,10 +9,10 @@ from typing import Any, final
 
 import torch
 from deepinv.physics import DecomposablePhysics, GaussianNoise, LinearPhysics, StackedLinearPhysics, ZeroNoise
-from rgmkit_inpaint.fill import fill
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
@@ -130,7 +130,7 @@ class Operated(Degradation):
         if positive and 2 * gain > other:  # with weights of both signs the white image could vanish by chance
             back = self.adjoint(white)
             seen = back > FAINT * back.max()
-            return fill(self.adjoint(y) / back.where(seen, 1), seen)
+            return fill_holes(self.adjoint(y) / back.where(seen, 1), seen)
         return self.adjoint(y) / max(gain, other)
 
     def _own(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:

@@ -94,10 +94,6 @@ class Downsample(Degradation):
         """`y` enlarged: each pixel repeated for box, bicubic interpolation for the others."""
         return self.sampling.embed(y)
 
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        return f"factor={self.factor}, filter={self.filter!r}, {self._noise_repr}"
-
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[-2]} x {shape[-1]}"

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
+from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit_inpaint.fill import fill
 from rgmkit_inpaint.masks import Box, Mask, Pixels, as_mask
 from rgmkit_inpaint.noise import haar_std
 
@@ -94,8 +94,8 @@ class Inpaint(Degradation):
         return ((z + g * y) / (1 + g)).where(self._known(z), z)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The known pixels, and smooth averages of them in the holes; see `fill`."""
-        return fill(widen(y), self._known(y)).to(y.dtype)
+        """The known pixels, and smooth averages of them in the holes; see `fill_holes`."""
+        return fill_holes(widen(y), self._known(y)).to(y.dtype)
 
     def estimate_noise(self, y: Tensor) -> float:
         """The standard deviation of the noise, from the known pixels of `y`; see `haar_std`.
@@ -107,15 +107,10 @@ class Inpaint(Degradation):
 
     def at(self, severity: float) -> Degradation:
         """Fewer random pixels lost, or a smaller box; with a mask from an image the blend."""
-        check_severity(severity)
         mask = self.mask.at(severity)
-        if severity == 1 or mask is None:
+        if mask is None:
             return super().at(severity)
-        return Inpaint(mask=mask, noise=self._scaled_noise(severity))
-
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        return f"{self.mask}, {self._noise_repr}"
+        return Inpaint(mask=mask, noise=self.noise_at(severity))
 
     def _known(self, x: Tensor) -> Tensor:
         return known(self.mask, x.shape[-2], x.shape[-1], x.device)

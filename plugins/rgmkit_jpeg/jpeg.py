@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_jpeg.tables import CHROMINANCE, LUMINANCE, YCBCR, cosines, scaled
@@ -79,15 +79,9 @@ class Jpeg(Degradation):
 
     def at(self, severity: float) -> Degradation:
         """A quality nearer to 100, without any loss at 0."""
-        check_severity(severity)
-        if severity in (0, 1):
+        if severity == 0:
             return super().at(severity)
-        quality = 100 - severity * (100 - self.quality)
-        return Jpeg(quality=quality, subsampling=self.subsampling, noise=self._scaled_noise(severity))
-
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        return f"quality={self.quality:g}, subsampling={self.subsampling!r}, {self._noise_repr}"
+        return self.with_options(quality=100 - severity * (100 - self.quality), noise=self.noise_at(severity))
 
     def _colour(self, rgb: Tensor) -> Tensor:
         """The three planes of (B, 3, H, W) values, 0 to 255, on their own, and back."""

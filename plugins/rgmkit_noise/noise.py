@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
 
 
@@ -44,9 +44,4 @@ class GaussianNoise(Degradation):
 
     def at(self, severity: float) -> GaussianNoise:
         """Noise of std `severity * noise`."""
-        check_severity(severity)
-        return GaussianNoise(noise=self._scaled_noise(severity))
-
-    def extra_repr(self) -> str:
-        """The options, for `print`."""
-        return f"{self._noise_repr}"
+        return self.with_noise(self.noise_at(severity))

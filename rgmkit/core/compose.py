@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from rgmkit.core.degradation import Degradation, check_severity
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.errors import ConfigError
 
@@ -101,10 +101,7 @@ class Compose(Degradation):
 
     def at(self, severity: float) -> Degradation:
         """Every step at this severity."""
-        check_severity(severity)
-        if severity == 1:
-            return self
-        return Compose(of=[step.at(severity) for step in self.steps], noise=self._scaled_noise(severity))
+        return Compose(of=[step.at(severity) for step in self.steps], noise=self.noise_at(severity))
 
 
 def _usable(steps: list[Degradation], shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
@@ -58,6 +61,11 @@ class Degradation(nn.Module, ABC):
         if noise is not None and not 0 <= noise < float("inf"):
             raise ConfigError(f"noise is {noise}: give a standard deviation of 0 or more, in units of [0, 1] images")
         self.noise = None if noise is None else float(noise)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "at" in vars(cls):
+            cls.at = _within_range(cls.at)  # type: ignore[method-assign, assignment]
 
     @property
     def title(self) -> str:
@@ -128,6 +136,24 @@ class Degradation(nn.Module, ABC):
         other.noise = noise
         return other
 
+    @final
+    def with_options(self, **changes: Any) -> Self:
+        """Construct the same operator with some options of the constructor changed.
+
+        Raises:
+            TypeError: if an option is not stored as an attribute of the same name.
+        """
+        options = _stored_options(self) | changes
+        for name in inspect.signature(type(self)).parameters:
+            if name not in options:
+                raise TypeError(f"{self.title}.with_options needs the option {name!r} as an attribute: store it")
+        return type(self)(**options)
+
+    @final
+    def noise_at(self, severity: float) -> float | None:
+        """The noise std at a severity, `severity * noise`; None if the noise is unknown."""
+        return None if self.noise is None else severity * self.noise
+
     def estimate_noise(self, y: Tensor) -> float:
         """The noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
 
@@ -137,9 +163,13 @@ class Degradation(nn.Module, ABC):
         return wavelet_std(y, self.title)
 
     def at(self, severity: float) -> Degradation:
-        """The same family between nothing (severity 0) and this operator (severity 1).
+        """The same family at a severity from 0 (the identity without noise) to 1 (this operator).
 
-        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`.
+        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. The range is checked before a subclass's
+        `at` is called, and severity 1 is this object.
+
+        Raises:
+            ConfigError: if the severity lies outside [0, 1].
         """
         check_severity(severity)
         return self if severity == 1 else _Blend(self, severity)
@@ -166,14 +196,14 @@ class Degradation(nn.Module, ABC):
         physics: deepinv.physics.LinearPhysics = bridge_to("deepinv").hand_over_degradation(self, image_shape)
         return physics
 
-    def _scaled_noise(self, severity: float) -> float | None:
-        """The noise at a severity: in proportion, and unknown where it is unknown."""
-        return None if self.noise is None else severity * self.noise
-
-    @property
-    def _noise_repr(self) -> str:
-        """The noise, for `extra_repr`."""
-        return "noise=None" if self.noise is None else f"noise={self.noise:g}"
+    def extra_repr(self) -> str:
+        """The options that are attributes of the same name, for `print`; only the noise is shown if it is None."""
+        shown = {
+            name: f"{value:g}" if isinstance(value, float) else repr(value)
+            for name, value in _stored_options(self).items()
+            if (value is not None or name == "noise") and not isinstance(value, (nn.Module, Tensor))
+        }
+        return ", ".join(f"{name}={text}" for name, text in shown.items())
 
     def _normal(self, x: Tensor) -> Tensor:
         return self.adjoint(self.A(x))
@@ -186,21 +216,22 @@ class Degradation(nn.Module, ABC):
             )
 
 
-@final
-class _Blend(Degradation):
-    """`(1 - s) x + s embed(A x)`: a step on the way from the identity to any degradation."""
+def _within_range(at: Callable[[Any, float], Degradation]) -> Callable[[Any, float], Degradation]:
+    """Wrap the `at` of a subclass so that it sees no severity outside [0, 1)."""
 
-    def __init__(self, end: Degradation, severity: float) -> None:
-        super().__init__(noise=end._scaled_noise(severity))
-        self.end, self.severity = end, severity
-        self.linear = end.linear  # type: ignore[misc]  # what the end is, the way there is too
-
-    def A(self, x: Tensor) -> Tensor:
-        return torch.lerp(x, self.end.embed(self.end.A(x)), self.severity)
-
-    def at(self, severity: float) -> Degradation:
+    @functools.wraps(at)
+    def checked(self: Degradation, severity: float) -> Degradation:
         check_severity(severity)
-        return self.end.at(severity * self.severity)
+        return self if severity == 1 else at(self, severity)
+
+    return checked
+
+
+def _stored_options(degradation: Degradation) -> dict[str, Any]:
+    """The options of the constructor that are attributes of the same name, and no methods."""
+    names = [name for name in inspect.signature(type(degradation)).parameters if hasattr(degradation, name)]
+    values = {name: getattr(degradation, name) for name in names}
+    return {name: value for name, value in values.items() if not inspect.ismethod(value)}
 
 
 def check_severity(severity: float) -> None:
@@ -215,3 +246,19 @@ def _solve(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
     if not worst <= RTOL:
         stopped_early(name, worst, RTOL)
     return x
+
+
+@final
+class _Blend(Degradation):
+    """`(1 - s) x + s embed(A x)`: a step on the way from the identity to any degradation."""
+
+    def __init__(self, end: Degradation, severity: float) -> None:
+        super().__init__(noise=end.noise_at(severity))
+        self.end, self.severity = end, severity
+        self.linear = end.linear  # type: ignore[misc]  # what the end is, the way there is too
+
+    def A(self, x: Tensor) -> Tensor:
+        return torch.lerp(x, self.end.embed(self.end.A(x)), self.severity)
+
+    def at(self, severity: float) -> Degradation:
+        return self.end.at(severity * self.severity)

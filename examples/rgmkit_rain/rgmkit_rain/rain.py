@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 import rgmkit
-from rgmkit.core.degradation import check_severity
 from rgmkit.core.linear import per_image
 
 
@@ -39,7 +38,7 @@ class Rain(rgmkit.Degradation):
         length: int = 8,
         angle: float = 15.0,
         seed: int = 0,
-        noise: float = 0.0,
+        noise: float | None = 0.0,
     ) -> None:
         super().__init__(noise=noise)
         if not 0 <= opacity < 1 or not 0 <= density <= 1 or length < 1:
@@ -68,15 +67,7 @@ class Rain(rgmkit.Degradation):
 
     def at(self, severity: float) -> Rain:
         """The same streaks, letting more light through."""
-        check_severity(severity)
-        return Rain(
-            opacity=severity * self.opacity,
-            density=self.density,
-            length=self.length,
-            angle=self.angle,
-            seed=self.seed,
-            noise=severity * self.noise,
-        )
+        return self.with_options(opacity=severity * self.opacity, noise=self.noise_at(severity))
 
     def _light(self, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)

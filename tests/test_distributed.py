@@ -48,14 +48,14 @@ def config(name):
     return {"digits": DIGITS, "grouped": {**GROUPED, "critic": Grouped()}}[name]
 
 
-def steps(team, name, accumulate=1):
-    """Five steps in a team: the losses, meaned over the processes, and all weights."""
+def steps(processes, name, accumulate=1):
+    """Five steps in a process group: the losses, averaged over the processes, and all weights."""
     given = config(name)
     given = {**given, "training": {**given["training"], "accumulate": accumulate}}
-    run, losses = set_up(given, folder=None, device=team.device, team=team), []
+    run, losses = set_up(given, folder=None, device=processes.device, processes=processes), []
     for run.step in range(5):
         row = torch.stack([*train_step(run, draw(run, run.step)).values()])
-        team.average_([row])
+        processes.average_([row])
         losses.append(row)
     weights = {
         f"{part} {key}": w
@@ -70,8 +70,8 @@ def in_team(rank, port, folder):
     where = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in where.items()}}
     torch.set_num_threads(1)
-    team = ProcessGroup.join("cpu")
-    found = {name: steps(team, name) for name in ("digits", "grouped")}
+    processes = ProcessGroup.join("cpu")
+    found = {name: steps(processes, name) for name in ("digits", "grouped")}
     out = folder / "run"
     rgmkit.train(DIGITS, out=out, progress=False, overrides=["training.steps=5", "training.checkpoint_every=3"])
     found["errors"] = []
@@ -146,7 +146,9 @@ def test_two_processes_generate_what_one_does(together, tmp_path):
 def test_rows_are_drawn_alike_in_any_number_of_processes():
     cpu = torch.device("cpu")
     whole = draw(set_up(DIGITS, folder=None, device=cpu), 0)
-    parts = [draw(set_up(DIGITS, folder=None, device=cpu, team=ProcessGroup(cpu, 4, rank)), 0) for rank in range(4)]
+    parts = [
+        draw(set_up(DIGITS, folder=None, device=cpu, processes=ProcessGroup(cpu, 4, rank)), 0) for rank in range(4)
+    ]
     for name in ("x", "level", "noise", "z", "target", "real", "fake", "dropout"):  # no critic here compares
         assert getattr(whole, name).equal(torch.cat([getattr(part, name) for part in parts])), name
 
@@ -162,4 +164,4 @@ def test_rows_are_drawn_alike_in_any_number_of_processes():
 def test_batches_that_cannot_be_shared_out(critic, change, words):
     given = {**DIGITS, "critic": critic or DIGITS["critic"], "training": change}
     with pytest.raises(rgmkit.ConfigError, match=words):
-        set_up(given, folder=None, device=torch.device("cpu"), team=ProcessGroup(torch.device("cpu"), 2, 0))
+        set_up(given, folder=None, device=torch.device("cpu"), processes=ProcessGroup(torch.device("cpu"), 2, 0))

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -178,6 +179,17 @@ def test_peak_memory_is_that_of_the_block():
     assert 200 < high.mib - low.mib < 400
 
 
+STOPPED = {"SIGINT": 130, "SIGTERM": 143}  # exit codes
+
+
+@pytest.fixture(autouse=True)
+def outlive_sigterm():
+    """Let SIGTERM, which ends a process, pass in place of the end of the tests."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 def kept(place: Path, ops: Path | None = None) -> Path:
     """A grid of four cells, by the fragile solver."""
     grid = {**GRID, "method": [{"name": "kept", "solver": "fragile"}], "seeds": [1]}
@@ -194,7 +206,7 @@ def test_a_stopped_run_goes_on_where_it_was(place, ops, how, run, monkeypatch):
     else:
         monkeypatch.setenv("HOW", how)
         ran = run(*arguments)
-        assert ran.code == 130
+        assert ran.code == STOPPED[how]
         assert "stopped with 3 of 4 cells done: the same command goes on from there" in ran.err
         monkeypatch.delenv("HOW")
     before = {path.name: path.stat().st_mtime_ns for path in (place / "out" / "cells").glob("*.json")}
@@ -325,7 +337,7 @@ def test_tuning_finds_a_known_optimum_and_is_not_done_twice(place, run, monkeypa
     grid = tuned(place, {"solver.gain": [0.3, 5]})
     fragile = plugins.load_class("solver", "fragile")
     monkeypatch.setenv("HOW", "SIGTERM")
-    assert run("run", grid, "-o", place / "out").code == 130
+    assert run("run", grid, "-o", place / "out").code == STOPPED["SIGTERM"]
     first = evaluations(place / "out")
     assert len(first) == 3
     monkeypatch.delenv("HOW")

@@ -78,35 +78,35 @@ def command(
     from rgmkit.resolve import resolve_prior
     from rgmkit.runtime.processes import ProcessGroup
 
-    team = ProcessGroup.join(choose_device(device))
-    prior = resolve_prior(model).to(team.device)
+    processes = ProcessGroup.join(choose_device(device))
+    prior = resolve_prior(model).to(processes.device)
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
     with show_progress("generating") as callback:
-        parts = _parts(prior, count, team, batch, callback, solver=solver, seed=seed)
+        parts = _parts(prior, count, processes, batch, callback, solver=solver, seed=seed)
         arrays = (_stored(part, points=points) for part in parts)
-        (_store if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, team=team)
-    if asked is None and team.leads:
+        (_store if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, processes=processes)
+    if asked is None and processes.is_main:
         say(f"written: {out}")
 
 
 def _parts(
-    prior: Prior, count: int, team: ProcessGroup, batch: int | None, callback: Callback, **options: Any
+    prior: Prior, count: int, processes: ProcessGroup, batch: int | None, callback: Callback, **options: Any
 ) -> Iterator[Tensor]:
     """All images in their order, batch by batch; of several processes, each makes every so-many-th one for the lead."""
     from rgmkit.inference import generate_batches
     from rgmkit.solvers.sampling import default_batch
 
-    if team.size == 1:
+    if processes.size == 1:
         yield from generate_batches(prior, count, batch=batch, callback=callback, **options)
         return
     size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1), prior.device)
-    for first in range(0, count, size * team.size):
-        start = first + team.rank * size
+    for first in range(0, count, size * processes.size):
+        start = first + processes.rank * size
         mine = generate_batches(prior, max(0, min(size, count - start)), start=start, batch=size, **options)
-        for made in team.gathered([part.cpu() for part in mine]):
+        for made in processes.gather([part.cpu() for part in mine]):
             for part in made:
                 yield part
-                callback(min(count, first + size * team.size), count, part)
+                callback(min(count, first + size * processes.size), count, part)
 
 
 def _stored(part: Tensor, *, points: bool) -> np.ndarray:
@@ -119,9 +119,9 @@ def _stored(part: Tensor, *, points: bool) -> np.ndarray:
     return rows.cpu().contiguous().numpy()
 
 
-def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: ProcessGroup) -> None:
+def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
     """An .npz file, written as the parts come: the memory does not grow with their number."""
-    if not team.leads:
+    if not processes.is_main:
         deque(parts, maxlen=0)  # they go to the lead
         return
     with npz_stream(out, "points" if points else "images", count) as stream:
@@ -129,12 +129,12 @@ def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, 
             stream.write(part)
 
 
-def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, team: ProcessGroup) -> None:
+def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
     """One picture of all of them."""
     import numpy as np
 
     whole = list(parts)
-    if team.leads:
+    if processes.is_main:
         (_draw_points if points else _draw_sheet)(np.concatenate(whole), out)
 
 

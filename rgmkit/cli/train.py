@@ -40,9 +40,9 @@ def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, 
     one. Several processes, started by `accelerate launch` or `torchrun`, train as one: see docs/distributed.md.
     """
     from rgmkit.cli.common import choose_device
-    from rgmkit.runtime.processes import leads
+    from rgmkit.runtime.processes import is_main_process
     from rgmkit.training import train
 
     folder = train(config, out=out, resume=resume, overrides=overrides, device=choose_device(device))
-    if leads():
+    if is_main_process():
         click.echo(folder)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -22,10 +19,12 @@ from rgmkit.experiments.plan import Plan, make_plan
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.tables import write_tables
 from rgmkit.experiments.tuning import Log, one_line, tune
-from rgmkit.experiments.workers import Workers, gathered
-from rgmkit.runtime.device import as_device
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.runtime.signals import unwind_on_sigterm
 
 log = logging.getLogger(__name__)
+
+WAIT = timedelta(days=30)  # for the process that tunes, and for the one with the longest cells
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,25 +88,25 @@ def run(
     True
     """
     plan = make_plan(grid, out=out, overrides=overrides, overwrite=overwrite)
-    with gathered(as_device(device)) as workers, _terminable():
-        if workers.main:
+    with ProcessGroup.join(device, timeout=WAIT) as processes, unwind_on_sigterm():
+        if processes.is_main:
             if not plan.goes_on:
                 folders.begin(plan.folder, plan.grid.content, plan.facts)
             folders.sweep(plan.folder)
             _leave_out(plan)
-        workers.wait()
+        processes.wait()
         try:
-            _tune(plan, workers, progress=progress)
-            _compute(plan, workers, progress=progress)
+            _tune(plan, processes, progress=progress)
+            _compute(plan, processes, progress=progress)
         except KeyboardInterrupt:
             done = sum(r is not None and r.error is None for r in _records(plan))
             log.warning(f"stopped with {done} of {len(plan.cells)} cells done: the same command goes on from there")
             raise
-        workers.wait()
+        processes.wait()
         found = tuple(record for record in _records(plan) if record is not None)
-        if workers.main:
+        if processes.is_main:
             write(plan.folder, found)
-    return Results(plan.folder, found, workers.main)
+    return Results(plan.folder, found, processes.is_main)
 
 
 def write(folder: Path, records: Iterable[Record]) -> None:
@@ -120,17 +119,17 @@ def write(folder: Path, records: Iterable[Record]) -> None:
     write_report(folder, found, title=title)
 
 
-def _tune(plan: Plan, workers: Workers, *, progress: bool) -> None:
-    if plan.grid.tuning and workers.main:
+def _tune(plan: Plan, processes: ProcessGroup, *, progress: bool) -> None:
+    if plan.grid.tuning and processes.is_main:
         with tqdm(unit="evaluation", disable=not progress, leave=False, mininterval=0.5) as bar:
 
             def step(name: str) -> None:
                 bar.set_description_str(name, refresh=False)
                 bar.update()
 
-            bench = Bench(workers.device, (plan.grid.tuning.metric,))
+            bench = Bench(processes.device, (plan.grid.tuning.metric,))
             tune(plan.grid, plan.training, bench, Log(plan.folder), step, unfit=plan.unfit)
-    workers.wait()
+    processes.wait()
 
 
 def _leave_out(plan: Plan) -> None:
@@ -143,12 +142,12 @@ def _leave_out(plan: Plan) -> None:
         log.warning(f"{method.label} is left out under {operator.label}, it does not fit: {reason}")
 
 
-def _compute(plan: Plan, workers: Workers, *, progress: bool) -> None:
+def _compute(plan: Plan, processes: ProcessGroup, *, progress: bool) -> None:
     """Compute this process's share of the cells that are not done."""
-    bench, logged, said = Bench(workers.device, plan.grid.metrics), Log(plan.folder), set[str]()
-    mine = workers.share(plan.cells)
+    bench, logged, said = Bench(processes.device, plan.grid.metrics), Log(plan.folder), set[str]()
+    mine = processes.share(plan.cells)
     todo = [cell for cell in mine if cell.places not in plan.unfit and not _done(plan.folder, cell)]
-    shown = progress and workers.main
+    shown = progress and processes.is_main
     with tqdm(total=len(mine), initial=len(mine) - len(todo), unit="cell", disable=not shown, mininterval=0.5) as bar:
         for cell in todo:
             bar.set_description_str(cell.name)
@@ -189,20 +188,3 @@ def _done(folder: Path, cell: Cell) -> bool:
 
 def _records(plan: Plan) -> list[Record | None]:
     return [folders.record(plan.folder, cell.key) for cell in plan.cells]
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM stops the block as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""The processes that train one network together."""
+"""Several processes that share one piece of work, on one machine or more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -19,39 +20,26 @@ from rgmkit.runtime.device import as_device
 T = TypeVar("T")
 
 
-def leads() -> bool:
-    """Whether this is the process that speaks for all, before it has joined them.
+def is_main_process() -> bool:
+    """Whether the launcher gave this process rank 0; it need not have joined the others yet.
 
-    >>> leads()
+    >>> is_main_process()
     True
     """
     return int(os.environ.get("RANK", 0)) == 0
 
 
-@contextmanager
-def _answered() -> Iterator[None]:
-    """Raise a TrainingError where another process has ended, or does not answer in time."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0]  # without a place in C++
-        raise TrainingError(
-            f"another process of this run has ended, or does not answer ({reason[:200]}): look for its own message; "
-            f"training goes on from the last checkpoint with --resume"
-        ) from error
-
-
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One process, or those that `accelerate launch` or `torchrun` started, on one machine or several.
+    """One process, or those that `accelerate launch` or `torchrun` started.
 
-    All hold the same weights and do the same steps. Each computes its own rows of the batch; the first one, the
-    lead, writes the files.
+    The process of rank 0 is the main one: it alone writes what exists once. As a context manager, the group is left
+    at the end of the block.
 
     Attributes:
         device: where this process computes.
-        size: how many processes there are.
-        rank: the place of this one, 0 … size - 1.
+        size: the number of processes.
+        rank: of this process, 0 … size - 1.
     """
 
     device: torch.device
@@ -59,73 +47,124 @@ class ProcessGroup:
     rank: int = 0
 
     @classmethod
-    def join(cls, device: str | torch.device) -> ProcessGroup:
-        """The team that the launcher's environment tells of; several processes on CUDA take a GPU each."""
+    def join(cls, device: str | torch.device, *, timeout: timedelta | None = None) -> ProcessGroup:
+        """Join the group that the launcher's environment describes; on accelerators each process takes one of them.
+
+        Args:
+            device: the device, or its kind where there are several processes.
+            timeout: how long the processes wait for each other. Default: as `torch.distributed` has it.
+        """
         device = as_device(device)
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls(device)
         from accelerate import PartialState
 
-        state = PartialState(cpu=device.type == "cpu")
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        state = PartialState(cpu=device.type == "cpu", **options)
         return cls(state.device, state.num_processes, state.process_index)
 
+    def leave(self) -> None:
+        """End the connections to the other processes."""
+        if self.size > 1:
+            from accelerate import PartialState
+
+            PartialState().destroy_process_group()
+
+    def __enter__(self) -> ProcessGroup:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes the files."""
+    def is_main(self) -> bool:
+        """Whether this is the process of rank 0."""
         return self.rank == 0
 
+    def share(self, items: Sequence[T]) -> list[T]:
+        """Return the items that this process works on.
+
+        >>> ProcessGroup(torch.device("cpu"), size=2, rank=1).share("abcde")
+        ['b', 'd']
+        """
+        return list(items[self.rank :: self.size])
+
+    def wait(self) -> None:
+        """Wait until all processes have come here."""
+        if self.size > 1:
+            from accelerate import PartialState
+
+            with _answering():
+                PartialState().wait_for_everyone()
+
     def average_(self, tensors: Sequence[Tensor]) -> None:
-        """Put the mean over the processes into each tensor."""
+        """Replace each tensor by its mean over the processes."""
         if self.size == 1 or not tensors:
             return
-        flat = torch.cat([tensor.flatten() for tensor in tensors])  # one message in place of hundreds
-        with _answered():
+        flat = torch.cat([tensor.flatten() for tensor in tensors])  # one message instead of hundreds
+        with _answering():
             dist.all_reduce(flat)
         for tensor, mean in zip(tensors, (flat / self.size).split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
 
-    def highest(self, *numbers: int) -> list[int]:
-        """The highest of each number over the processes, so that all decide alike."""
+    def maximum(self, *numbers: int) -> list[int]:
+        """Return the maximum of each number over the processes, so that all decide alike."""
         if self.size == 1:
             return list(numbers)
-        held = torch.tensor(numbers, device=self.device)
-        with _answered():
-            dist.all_reduce(held, dist.ReduceOp.MAX)
-        return [int(number) for number in held]
+        maxima = torch.tensor(numbers, device=self.device)
+        with _answering():
+            dist.all_reduce(maxima, dist.ReduceOp.MAX)
+        return [int(number) for number in maxima]
 
-    def gathered(self, value: T) -> list[T]:
-        """The values of all processes, in the lead; elsewhere none."""
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes in the main process, and an empty list in the others."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        with _answered():
-            dist.gather_object(value, values if self.leads else None)
-        return values if self.leads else []
+        with _answering():
+            dist.gather_object(value, values if self.is_main else None)
+        return values if self.is_main else []
 
-    def lead(self, function: Callable[[], T]) -> T:
-        """What `function` returns in the lead, which alone calls it; an error there that is no bug is raised by all."""
+    def on_main(self, function: Callable[[], T]) -> T:
+        """Call `function` in the main process only and return its result everywhere.
+
+        An `RgmkitError` or `OSError` there is raised in every process.
+        """
         if self.size == 1:
             return function()
         answer: list[Any] = [None, None]
-        if self.leads:
+        if self.is_main:
             try:
                 answer[0] = function()
             except (RgmkitError, OSError) as error:
                 answer[1] = error
-        with _answered():
-            dist.broadcast_object_list(answer, device=self.device if self.device.type == "cuda" else None)
+        with _answering():
+            dist.broadcast_object_list(answer, device=None if self.device.type == "cpu" else self.device)
         if answer[1] is not None:
             raise answer[1]
         returned: T = answer[0]
         return returned
 
     @contextmanager
-    def led(self, context: AbstractContextManager[Any]) -> Iterator[None]:
-        """A context of the lead; an error on its way in is raised everywhere."""
+    def entered_by_main(self, context: AbstractContextManager[Any]) -> Iterator[None]:
+        """Enter `context` in the main process only; an error on entering is raised in every process."""
         with ExitStack() as stack:
 
             def enter() -> None:
                 stack.enter_context(context)
 
-            self.lead(enter)
+            self.on_main(enter)
             yield
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raise a TrainingError if another process has ended or does not answer in time."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0]  # without a line of C++
+        raise TrainingError(
+            f"another process of this run has ended, or does not answer ({reason[:200]}): look for its own message, "
+            f"and start the run again: training goes on from the last checkpoint with --resume"
+        ) from error

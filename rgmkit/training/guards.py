@@ -21,7 +21,7 @@ class Guard:
     """Keeps the losses of every step on the device and looks at them when asked: to read a number is to wait.
 
     Args:
-        run: whose team, settings and weights it looks at.
+        run: the run it watches.
     """
 
     def __init__(self, run: Run) -> None:
@@ -45,7 +45,7 @@ class Guard:
         if not self._losses:
             return {}
         table = torch.stack(self._losses)
-        self.run.team.average_([table])
+        self.run.processes.average_([table])
         table, steps = table.cpu(), self._steps
         self._losses, self._steps = [], []
         bad = (~table.isfinite()).nonzero()

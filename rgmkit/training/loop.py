@@ -74,17 +74,17 @@ def train(
     folder = path.parent if path else Path()
     content = take_plugins(with_defaults(content, list(overrides), folder), folder)
     out = Path(out) if out is not None else Path("runs") / (path.stem if path else "model")
-    team = ProcessGroup.join(device)
+    processes = ProcessGroup.join(device)
     run, threads = None, torch.get_num_threads()
     with unwind_on_sigterm():
         try:
-            run = set_up(content, folder=folder, device=team.device, team=team)
+            run = set_up(content, folder=folder, device=processes.device, processes=processes)
             rehearse(run)
-            with team.led(opened(out, resume=resume)):
+            with processes.entered_by_main(opened(out, resume=resume)):
                 torch.set_num_threads(run.settings.threads or threads)
-                _train(run, out, resume=resume, progress=progress and team.leads)
+                _train(run, out, resume=resume, progress=progress and processes.is_main)
         except KeyboardInterrupt:
-            if team.leads:
+            if processes.is_main:
                 logger.warning(_stopped(run))
             raise
         finally:
@@ -93,7 +93,7 @@ def train(
 
 
 def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
-    state = run.team.lead(lambda: load_last(out) if resume else None)
+    state = run.processes.on_main(lambda: load_last(out) if resume else None)
     if state is not None:
         restore(run, state, out)
     else:
@@ -107,13 +107,13 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
             with compiled(run):
                 _loop(run, out, progress=progress)
         except Diverged as error:
-            kept = run.team.lead(lambda: fall_back(run, out))
+            kept = run.processes.on_main(lambda: fall_back(run, out))
             raise TrainingError(f"{error}; {kept}") from error
     elif is_written(run, out):
         if progress:
             _say(f"note: {out} is finished: {run.step} steps are done, and the model is written")
         return
-    if run.team.leads:  # the others need not wait
+    if run.processes.is_main:  # the others need not wait
         with writing(run, out):
             write_model(run, out, progress=progress)
 
@@ -121,7 +121,7 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
 def _loop(run: Run, out: Path, *, progress: bool) -> None:
     settings, guard, saved, asked = run.settings, Guard(run), time.monotonic(), 0
     log = None
-    if run.team.leads:
+    if run.processes.is_main:
         with writing(run, out):
             log = Log(run, out)
     bar = tqdm(total=settings.steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5, leave=True)
@@ -137,7 +137,7 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
                 # All processes agree on whether to stop, and whether it is time for a checkpoint.
                 late = 0 < 60 * settings.checkpoint_minutes < time.monotonic() - saved
                 due: int = late or run.step % settings.checkpoint_every == 0 or run.step == settings.steps
-                asked, due = run.team.highest(stop.signal, due or stop.signal > 0)
+                asked, due = run.processes.maximum(stop.signal, due or stop.signal > 0)
 
                 # The losses are looked at, and shown.
                 if due or run.step % LOOK_EVERY == 0:
@@ -250,7 +250,7 @@ def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
 
 
 def _descend(run: Run, optimizer: torch.optim.Optimizer) -> None:
-    run.team.average_([p.grad for p in optimizer.param_groups[0]["params"] if p.grad is not None])
+    run.processes.average_([p.grad for p in optimizer.param_groups[0]["params"] if p.grad is not None])
     optimizer.step()
     optimizer.zero_grad()
 
@@ -260,7 +260,7 @@ def _save(run: Run, out: Path) -> None:
         with writing(run, out):
             save_checkpoint(run, out)
 
-    run.team.lead(save)
+    run.processes.on_main(save)
 
 
 def _preview(run: Run, out: Path, stop: Stop) -> None:
@@ -268,7 +268,7 @@ def _preview(run: Run, out: Path, stop: Stop) -> None:
         with writing(run, out):
             write_preview(run, out, stopped=lambda: stop.signal > 0)
 
-    run.team.lead(preview)
+    run.processes.on_main(preview)
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:

@@ -44,7 +44,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer | None
     schedules: list[LambdaLR]  # of the restorer, and of the critic
-    team: ProcessGroup
+    processes: ProcessGroup
     rows: list[int]  # of a batch, those that this process computes, part by part
     step: int = 0
     seconds: float = 0.0
@@ -67,13 +67,15 @@ class Run:
         return make_prior(self.config, self.process, self.average.module, data=self.data)
 
 
-def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, team: ProcessGroup | None = None) -> Run:
+def set_up(
+    config: Mapping[str, Any], *, folder: Path, device: torch.device, processes: ProcessGroup | None = None
+) -> Run:
     """Build everything that `config` names; the networks' first weights depend on the seed only.
 
     Raises:
         ConfigError: for a key, a name or a value that does not fit, with its path.
     """
-    team = ProcessGroup(device) if team is None else team
+    processes = ProcessGroup(device) if processes is None else processes
     objective = build("objective", config.get("objective", DEFAULTS["objective"]), folder=folder)
     config = complete(config, objective)
     settings = make(Settings, config.get("training") or {}, path="training")
@@ -96,7 +98,7 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
             "network has no weights that may change: call its requires_grad_(), or start from a model with start: MODEL"
         )
     network, critic = _placed(network, device, data), None if critic is None else _placed(critic, device, data)
-    rows = _rows(settings, team, critic)
+    rows = _rows(settings, processes, critic)
     optimizer = _adam(network, settings.lr, settings)
     critic_lr = settings.lr if settings.critic_lr is None else settings.critic_lr
     critic_optimizer = None if critic is None else _adam(critic, critic_lr, settings)
@@ -105,25 +107,25 @@ def set_up(config: Mapping[str, Any], *, folder: Path, device: torch.device, tea
     average.update_parameters(network)
     return Run(
         config, settings, seed, device, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, schedules, team, rows,
+        optimizer, critic_optimizer, schedules, processes, rows,
     )  # fmt: skip
 
 
-def _rows(settings: Settings, team: ProcessGroup, critic: nn.Module | None) -> list[int]:
+def _rows(settings: Settings, processes: ProcessGroup, critic: nn.Module | None) -> list[int]:
     """What this process computes of a batch, part by part; no group that the critic compares is torn apart."""
-    parts = team.size * settings.accumulate
+    parts = processes.size * settings.accumulate
     if parts == 1:
         return list(range(settings.batch))
     group = getattr(critic, "group", settings.batch) if getattr(critic, "compares_batch", False) else 1
     if settings.batch % (group * parts):
         compared = f", and the critic compares {group} images with each other" if group > 1 else ""
-        processes = f"{team.size} processes" if team.size > 1 else "one process"
+        count = f"{processes.size} processes" if processes.size > 1 else "one process"
         raise ConfigError(
-            f"training: batch is {settings.batch} for {processes} with accumulate {settings.accumulate}"
+            f"training: batch is {settings.batch} for {count} with accumulate {settings.accumulate}"
             f"{compared}: give a multiple of {group * parts}"
         )
     shares = shared(settings.batch, parts, group=group)
-    first = team.rank * settings.accumulate
+    first = processes.rank * settings.accumulate
     return [row for share in shares[first : first + settings.accumulate] for row in share]
 
 

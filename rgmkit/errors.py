@@ -31,7 +31,7 @@ class CheckpointError(RgmkitError):
 
 
 class DataError(RgmkitError):
-    """An image or data set that cannot be read or used."""
+    """A file, image or data set that cannot be read, written or used."""
 
 
 class TrainingError(RgmkitError):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from zipfile import ZipFile
 
-from rgmkit.errors import DataError
 from rgmkit.runtime.files import write_aside
 
 if TYPE_CHECKING:
@@ -32,17 +31,13 @@ def npz_stream(path: Path, name: str, count: int) -> Iterator[NpzStream]:
     """
     from rgmkit.runtime.signals import unwind_on_sigterm
 
-    try:
-        with (
-            unwind_on_sigterm(),
-            write_aside(path) as part,
-            ZipFile(part, "w") as archive,
-            archive.open(f"{name}.npy", "w", force_zip64=True) as member,
-        ):
-            yield NpzStream(member, count)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{path} cannot be written: {reason}; make room, or name a file elsewhere with -o") from error
+    with (
+        unwind_on_sigterm(),
+        write_aside(path) as part,
+        ZipFile(part, "w") as archive,
+        archive.open(f"{name}.npy", "w", force_zip64=True) as member,
+    ):
+        yield NpzStream(member, count)
 
 
 class NpzStream:

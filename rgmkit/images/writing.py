@@ -81,7 +81,9 @@ def write(path: str | Path, picture: Picture | Tensor) -> Written:
         notes.append("JPEG has no alpha channel: it is left out")
     elif picture.alpha is not None:
         full = torch.cat([x, resized(picture.alpha.float().cpu(), x)], dim=1)
-    _replace(path, encode(_stored(full, bits)))
+    content = encode(_stored(full, bits))
+    with write_aside(path) as part:
+        part.write_bytes(content)
     if bits == 32:
         return Written(path, bits, x.numel(), notes=tuple(notes))
     inside = x.clamp(0, 1)
@@ -103,14 +105,6 @@ def _stored(x: Tensor, bits: int) -> np.ndarray:
     if bits < 32:
         x = quantised(x, torch.uint8 if bits == 8 else torch.uint16)
     return np.ascontiguousarray(x.squeeze(-1).numpy() if x.shape[-1] == 1 else x.numpy())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    try:
-        with write_aside(path) as part:
-            part.write_bytes(data)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _png(array: np.ndarray) -> bytes:

@@ -1,7 +1,8 @@
-"""Files that are whole or not there: written aside, then renamed."""
+"""Files that are whole or absent: each is written under a temporary name and then renamed."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from rgmkit.errors import DataError
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if os.name == "posix" else {errno.ENOSPC, errno.EFBIG}
+
 
 def check_writable(path: Path) -> None:
-    """Raise a DataError unless a file can be written to `path`: look before a long computation.
+    """Raise a DataError unless a file can be written to `path`: check before a long computation.
 
     >>> check_writable(Path("new_folder/a.png"))
     """
@@ -26,9 +29,12 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block ends well.
+    """Give a temporary path beside `path` to write to, and rename it to `path` when the block ends well.
 
-    An OSError of the block that names no file, such as that of a full disk, gets the name of this one.
+    Missing folders are made. Whatever happens, the temporary file is gone afterwards.
+
+    Raises:
+        DataError: if the file cannot be written: the disk is full, the folder is read-only.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
@@ -37,14 +43,25 @@ def write_aside(path: Path) -> Iterator[Path]:
     >>> target.read_text()
     'whole'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield part
-        os.replace(part, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        if error.filename is None and error.strerror:  # a write to a full disk does not know where
-            error.filename = str(path)
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+        if error.filename is not None and Path(error.filename) not in (part, path, *path.parents):
+            raise  # something else that the block opened
+        raise DataError(explain_write_error(error, path)) from error
+
+
+def explain_write_error(error: OSError, path: Path) -> str:
+    """Say in one line that `path` cannot be written, why, and what to do.
+
+    >>> explain_write_error(OSError(errno.ENOSPC, "No space left on device"), Path("a.png"))
+    'a.png cannot be written (No space left on device): make room'
+    """
+    remedy = "make room" if error.errno in FULL else "choose another place"
+    return f"{path} cannot be written ({error.strerror or error}): {remedy}"

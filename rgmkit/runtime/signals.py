@@ -1,4 +1,8 @@
-"""SIGINT and SIGTERM wait for the end of a step, or for what is half written to be removed."""
+"""One rule for SIGINT (Ctrl-C) and SIGTERM: work ends in good order, then the process ends as by the signal.
+
+`DeferredSignals` waits for the end of a step, `unwind_on_sigterm` unwinds the stack at once. A second signal acts
+immediately. Outside the main thread, where Python handles no signals, both do nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,19 @@ from types import FrameType
 from typing import Any, NoReturn
 
 
-class Stop:
-    """Within its block, the first SIGINT (Ctrl-C) or SIGTERM is noted; a second one acts at once.
-
-    Outside the main thread, where Python takes no signals, nothing is noted.
+class DeferredSignals:
+    """Note the first SIGINT or SIGTERM that arrives in the block, in place of acting on it.
 
     Attributes:
-        signal: the number of the signal that came, or 0.
+        received: the number of the signal, or 0.
     """
 
     def __init__(self) -> None:
-        self.signal = 0
+        self.received = 0
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():
+    def __enter__(self) -> DeferredSignals:
+        if _handles_signals():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
         return self
@@ -35,21 +37,21 @@ class Stop:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        self.signal = number
+        self.received = number
         self.__exit__()
 
 
 @contextmanager
 def unwind_on_sigterm() -> Iterator[None]:
-    """Within it, SIGTERM unwinds the stack as Ctrl-C does, and takes effect after it; a second one acts at once."""
-    if threading.current_thread() is not threading.main_thread():
+    """Let SIGTERM raise KeyboardInterrupt in the block, as Ctrl-C does, and end the process after it."""
+    if not _handles_signals():
         yield
         return
-    came = 0
+    received = 0
 
     def unwind(number: int, _: FrameType | None) -> None:
-        nonlocal came
-        came = number
+        nonlocal received
+        received = number
         signal.signal(number, before)
         raise KeyboardInterrupt
 
@@ -58,11 +60,15 @@ def unwind_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        if came:
-            stop_by(came)
+        if received:
+            end_by(received)
 
 
-def stop_by(number: int) -> NoReturn:
-    """End as a process that the signal ends: Ctrl-C raises KeyboardInterrupt, SIGTERM ends the process."""
+def end_by(number: int) -> NoReturn:
+    """End this process as the signal would: SIGINT raises KeyboardInterrupt, SIGTERM terminates."""
     signal.raise_signal(signal.Signals(number))
     raise SystemExit(128 + number)  # where a handler of the caller's has let it pass
+
+
+def _handles_signals() -> bool:
+    return threading.current_thread() is threading.main_thread()

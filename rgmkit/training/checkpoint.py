@@ -17,8 +17,7 @@ import torch
 
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.runtime.files import write_aside
-from rgmkit.runtime.lock import NAME as LOCK
-from rgmkit.runtime.lock import lock_folder
+from rgmkit.runtime.lock import LOCK, OWNER, lock_folder
 from rgmkit.training.setup import Run
 
 FOLDER = "checkpoints"
@@ -51,7 +50,7 @@ def _check(out: Path, *, resume: bool) -> None:
         raise ConfigError(f"{out} is a file: give a folder for the model")
     if resume and _checkpoints(out):
         return
-    begun = {out / FOLDER, out / FOLDER / LOCK}  # a run that was killed before its first checkpoint
+    begun = {out / FOLDER, out / FOLDER / LOCK, out / FOLDER / OWNER}  # left by a run without a checkpoint
     if any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
         if resume:
             raise CheckpointError(f"{out} has no checkpoint to resume, and is not empty: give another folder with -o")

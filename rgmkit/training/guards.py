@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.errors import DataError, TrainingError
+from rgmkit.runtime.files import explain_write_error
 from rgmkit.training.setup import Run
 
 
@@ -81,9 +82,7 @@ def writing(run: Run, out: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, DataError) as error:
-        reason = f"{error.filename or out} cannot be written: {error.strerror}" if isinstance(error, OSError) else error
+        reason = explain_write_error(error, Path(error.filename or out)) if isinstance(error, OSError) else error
         last = sorted((out / "checkpoints").glob("step-*.pt"))
         kept = f"the last checkpoint is {last[-1]}" if last else "there is no checkpoint yet"
-        raise TrainingError(
-            f"{reason}; training stopped at step {run.step}, {kept}: make room, and go on with --resume"
-        ) from error
+        raise TrainingError(f"{reason}; training stopped at step {run.step}, {kept}: go on with --resume") from error

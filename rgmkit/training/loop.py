@@ -18,7 +18,7 @@ from rgmkit.config import read_yaml, take_plugins
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.errors import TrainingError
 from rgmkit.runtime.processes import ProcessGroup
-from rgmkit.runtime.signals import Stop, stop_by, unwind_on_sigterm
+from rgmkit.runtime.signals import DeferredSignals, end_by, unwind_on_sigterm
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
 from rgmkit.training.compiled import compiled
 from rgmkit.training.draws import Batch
@@ -127,7 +127,7 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
     bar = tqdm(total=settings.steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5, leave=True)
     start, looked = time.perf_counter() - run.seconds, (run.step, run.seconds)
     try:
-        with torch.random.fork_rng(devices=[]), Feed(run) as feed, Stop() as stop:
+        with torch.random.fork_rng(devices=[]), Feed(run) as feed, DeferredSignals() as signals:
             while run.step < settings.steps and not asked:
                 guard.watch(train_step(run, feed.batch(run.step)))
                 run.step += 1
@@ -137,7 +137,7 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
                 # All processes agree on whether to stop, and whether it is time for a checkpoint.
                 late = 0 < 60 * settings.checkpoint_minutes < time.monotonic() - saved
                 due: int = late or run.step % settings.checkpoint_every == 0 or run.step == settings.steps
-                asked, due = run.processes.maximum(stop.signal, due or stop.signal > 0)
+                asked, due = run.processes.maximum(signals.received, due or signals.received > 0)
 
                 # The losses are looked at, and shown.
                 if due or run.step % LOOK_EVERY == 0:
@@ -149,7 +149,7 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
                         with writing(run, out):
                             log.write(losses)
                 if settings.preview_every and run.step % settings.preview_every == 0 and not asked:
-                    _preview(run, out, stop)
+                    _preview(run, out, signals)
 
                 # What is of use is kept.
                 if due:
@@ -160,8 +160,8 @@ def _loop(run: Run, out: Path, *, progress: bool) -> None:
         bar.close()
         if log:
             log.close()
-    if asked or stop.signal:
-        stop_by(asked or stop.signal)
+    if asked or signals.received:
+        end_by(asked or signals.received)
 
 
 def _stopped(run: Run | None) -> str:
@@ -263,10 +263,10 @@ def _save(run: Run, out: Path) -> None:
     run.processes.on_main(save)
 
 
-def _preview(run: Run, out: Path, stop: Stop) -> None:
+def _preview(run: Run, out: Path, signals: DeferredSignals) -> None:
     def preview() -> None:
         with writing(run, out):
-            write_preview(run, out, stopped=lambda: stop.signal > 0)
+            write_preview(run, out, stopped=lambda: signals.received > 0)
 
     run.processes.on_main(preview)
 

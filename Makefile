@@ -1,10 +1,12 @@
 # make demo: set everything up, then show the trained network restoring and generating digits.
 # make test: set everything up, then run the tests.
+# make check: linters, types and the order of imports.
+# make coverage: the tests again, with a report in htmlcov/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check coverage clean
 
 demo: $(VENV)/.ready
 	$(BIN)/rgmkit demo -o demo --overwrite
@@ -15,6 +17,9 @@ test: $(VENV)/.ready
 check: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
+coverage: $(VENV)/.ready
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
+
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "rgmkit needs Python 3.10 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -22,4 +27,4 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo htmlcov .coverage

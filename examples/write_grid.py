@@ -6,8 +6,7 @@ python write_grid.py [FOLDER]
 import sys
 from pathlib import Path
 
-import yaml
-
+from rgmkit.config import dump_yaml
 from rgmkit.experiments import run
 
 if __name__ == "__main__":
@@ -20,7 +19,7 @@ if __name__ == "__main__":
         "method": [{"prior": prior, "solver": "admm:iterations=10"} for prior in ("tikhonov", "wavelet", "tv")],
     }
     file = folder / "write_grid.yaml"
-    file.write_text(yaml.safe_dump(grid, sort_keys=False))  # the same as: rgmkit run write_grid.yaml -o write_grid
+    file.write_text(dump_yaml(grid))  # the same as: rgmkit run write_grid.yaml -o write_grid
 
     results = run(file, out=folder / "write_grid", progress=False)
     for record in results.records:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,20 @@ import pytest
 from torch import nn
 
 import rgmkit
-from rgmkit.config import Spec, build, make, options_of, override, parse_spec, read_yaml, take_plugins
+from rgmkit.config import (
+    Spec,
+    build,
+    dump_flow,
+    dump_yaml,
+    load_yaml,
+    make,
+    options_of,
+    override,
+    parse_spec,
+    read_yaml,
+    spec_text,
+    take_plugins,
+)
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, PluginError
 
@@ -219,6 +233,52 @@ def test_yaml_numbers_are_numbers_and_words_are_words(tmp_path):
     values = [0.001, 150.0, -2, 0.5, "010", "no", "12:30", "2024-01-01", None, False, "-"]
     file.write_text(file.read_text().replace("k: -\n", "k: '-'\n"))
     assert list(read_yaml(file).values()) == values
+    assert load_yaml("[0o17, 0x1F, +1, -.inf, 1_000, =, 0b1, yes]") == [
+        15,
+        31,
+        1,
+        -float("inf"),
+        "1_000",
+        "=",
+        "0b1",
+        "yes",
+    ]
+
+
+WORDS = """1e-2 1e3 1E5 -1e+2 .5 5. +.5e1 0 -0 017 0o17 0x1F 0b1 1_000 12:30 190:20:30 2024-01-01 ~ null Null NULL
+true True TRUE false on On off yes y n NO .inf -.INF .nan << = - ? : ... --- # & * ! | > % @ ` it's a,b (a {a} [a
+a: #b" 'a' {use:tv}"""
+ALPHABETS = [
+    "0123456789+-.eExob_:", "~nulNtrueTfalsFyYoOfinaNI.", "\t\n\r\x85\u2028\u2029\ufeff \x00\x07\x7f",
+    "'\"\\,[]{}()#&*!|>%@`?:-=<", "äß漢😀\U0010ffff\ufffe\ud800", "ab c",
+]  # fmt: skip
+
+
+def texts(count: int) -> list[str]:
+    """Words that a YAML reader may take for something else, and random text of characters that mean something to it."""
+    draw = random.Random(0)
+    letters = ["".join(draw.sample(ALPHABETS, draw.randint(1, 3))) for _ in range(count)]
+    edges = ["", " ", " a", "a ", "a b", "a: b", "a #b", "- a", "a\\", '"', "\ud800"]
+    return [*WORDS.split(), *edges, *("".join(draw.choices(a, k=draw.choice([1, 2, 3, 5, 8, 100]))) for a in letters)]
+
+
+def test_any_text_reads_back_as_it_was_written():
+    content = {text: [text, {"a": [text], text: text}] for text in texts(600)}
+    assert load_yaml(dump_yaml(content)) == content
+    for text in content:
+        for value in (text, [text, {text: text}]):
+            written = dump_flow(value)
+            assert load_yaml(written) == value and len(written.splitlines()) == 1
+            assert parse_spec(spec_text({"use": "x", "a": value, "b": value})) == Spec("x", {"a": value, "b": value})
+
+
+@pytest.mark.parametrize(
+    "value", [0, -7, 10**20, 0.0, 1e-5, -1.5e300, 1e22, 0.1, float("inf"), True, False, None, [], {}]
+)
+def test_any_plain_value_reads_back_with_its_type(value):
+    for written in (dump_yaml({"a": value}), dump_flow({"a": value})):
+        (read,) = load_yaml(written).values()
+        assert read == value and type(read) is type(value)
 
 
 @pytest.mark.parametrize(

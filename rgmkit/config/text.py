@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from rgmkit.config.yaml12 import YAMLError, dump_flow, load_yaml
 from rgmkit.errors import ConfigError
 
 
@@ -21,33 +19,6 @@ class Spec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the scalars of version 1.2: `1e-3` is a number, `on` and `12:30` are text; keys are given once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {}  # in place of the ones of version 1.1
-for _tag, _pattern, _first in [
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-    ("merge", r"<<", "<"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-]:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
-
-
 def parse_value(text: str, where: str = "value") -> Any:
     """A YAML value.
 
@@ -55,8 +26,8 @@ def parse_value(text: str, where: str = "value") -> Any:
     (0.001, [1, 'two'], 'on')
     """
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+        return load_yaml(text)
+    except YAMLError as error:
         raise ConfigError(f"{where} {text!r} is not valid YAML: {_problem(error)}") from error
 
 
@@ -68,10 +39,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {_problem(error)}") from error
     if content is None:
         content = {}
@@ -187,21 +158,18 @@ def spec_text(content: Mapping[str, Any]) -> str:
     >>> spec_text({"use": "folder", "path": "pictures", "size": 64, "flip": True})
     'folder:path=pictures,size=64,flip=true'
     """
-    options = ",".join(f"{key}={flow(value)}" for key, value in content.items() if key != "use")
+    options = ",".join(f"{key}={dump_flow(value)}" for key, value in content.items() if key != "use")
     return f"{content.get('use')}:{options}".rstrip(":")
-
-
-def flow(value: Any) -> str:
-    """A plain value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
-    return text.removesuffix("...\n").strip()
 
 
 def _split(text: str, whole: str) -> Iterator[str]:
     """Parts between the commas that are outside brackets and quotes."""
-    depth, quote, start = 0, "", 0
+    depth, quote, start, escaped = 0, "", 0, False
     for i, char in enumerate(text):
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
+            escaped = quote == '"' and char == "\\"
             quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char

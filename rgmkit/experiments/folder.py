@@ -13,9 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rgmkit.config import read_yaml
+from rgmkit.config import dump_yaml, read_yaml
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments.photographs import BUNDLED, Photographs
 from rgmkit.experiments.result import Record
@@ -102,7 +100,7 @@ def begin(folder: Path, content: Mapping[str, Any], fixed: Facts) -> None:
     with write_aside(folder / FACTS) as part:
         part.write_text(json.dumps(asdict(fixed), indent=1), encoding="utf-8")
     with write_aside(folder / GRID) as part:
-        part.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        part.write_text(dump_yaml(dict(content)), encoding="utf-8")
 
 
 def sweep(folder: Path) -> None:

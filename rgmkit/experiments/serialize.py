@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rgmkit.config import Spec, flow, spec_text
+from rgmkit.config import Spec, dump_flow, spec_text
 
 ABSENT = "not there"
 
@@ -101,7 +101,7 @@ def _fields(value: Any) -> list[tuple[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    text = value if value is ABSENT else flow(value)
+    text = value if value is ABSENT else dump_flow(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from rgmkit.config import build, make, read_yaml
+from rgmkit.config import YAMLError, build, dump_yaml, make, read_yaml
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 from rgmkit.models.model_card import read_card, write_card
@@ -128,7 +127,7 @@ def save(
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         part.write_bytes(serialise(weights))  # with the user's usual permissions, unlike `save_file`
     with write_aside(folder / CONFIG) as part:
-        part.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        part.write_text(dump_yaml(content), encoding="utf-8")
     with write_aside(folder / CARD) as part:
         card = write_card(folder.resolve().name, facts, about=about, generative=_is_generative(config))
         part.write_text(card, encoding="utf-8")
@@ -145,7 +144,7 @@ def info(model: str | Path) -> dict[str, Any]:
     try:
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         facts = read_card(card)
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, YAMLError) as error:
         raise CheckpointError(f"{folder / CARD} is damaged: copy it again, or remove it") from error
     parameters = sum(weight.numel() for weight in weights.values())
     return {"folder": str(folder), "parameters": parameters, "facts": facts, "config": config}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from rgmkit.config import dump_yaml, load_yaml
 
 FENCE = "---\n"
 
@@ -36,13 +36,13 @@ def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None,
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
     lines += _figures(facts.get("figures") or {})
     lines += [USES[generative], ""]
-    return FENCE + yaml.safe_dump(dict(facts), sort_keys=False) + FENCE + "\n".join(lines)
+    return FENCE + dump_yaml(dict(facts)) + FENCE + "\n".join(lines)
 
 
 def read_card(text: str) -> dict[str, Any]:
     """The facts of a card; none if it has no front matter."""
     parts = text.split(FENCE, 2)
-    facts = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+    facts = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
     return facts if isinstance(facts, dict) else {}
 
 

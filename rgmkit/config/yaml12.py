@@ -1,0 +1,109 @@
+"""YAML by PyYAML, with the scalars of version 1.2: one table says what a plain word means, to reader and writer.
+
+PyYAML alone follows version 1.1, where `on` is true, `12:30` is 750 and `1e-2` is text. Its writer quotes what
+*its* reader would mistake; here it quotes what *this* reader would, so that whatever is written reads back the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+YAMLError = yaml.YAMLError
+
+SCALARS = {  # tag: the pattern, and the characters that it may start with
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<", ["<"]),
+}
+"""The plain scalars of YAML 1.2 that are not text (core schema, section 10.3.2), but `010` is text, not 10."""
+
+WIDTH = 10**9  # no line is folded
+LINE_BREAKS = re.compile("[\n\r\x85\u2028\u2029]")
+SPEC_SYNTAX = re.compile(r"[,'\"()\[\]{}]")
+
+
+class _Reader(yaml.SafeLoader):
+    """Safe YAML; a key that is given twice is an error."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - in place of those of version 1.1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            this = key.tag, str(key.value)
+            if this in keys and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            keys.add(this)
+        return super().construct_mapping(node, deep)
+
+
+class _Writer(yaml.SafeDumper):
+    """Safe YAML without anchors; text with line breaks stays on one line, escaped."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if LINE_BREAKS.search(text) else None)
+
+
+class _SpecWriter(_Writer):
+    """YAML for a spec: text with a comma, bracket or quote is quoted."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        if LINE_BREAKS.search(text) or not SPEC_SYNTAX.search(text):
+            return super().represent_text(text)
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="'")
+
+
+for _writer in (_Writer, _SpecWriter):
+    _writer.add_representer(str, _writer.represent_text)
+for _class in (_Reader, _Writer):
+    for _tag, (_pattern, _first) in SCALARS.items():
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
+_SpecWriter.yaml_implicit_resolvers = _Writer.yaml_implicit_resolvers
+
+
+def load_yaml(text: str) -> Any:
+    """Read a YAML document.
+
+    Raises:
+        YAMLError: if it is malformed, or gives a key twice.
+
+    >>> load_yaml("{rate: 1e-2, state: on, time: 12:30, ready: true, empty: ~}")
+    {'rate': 0.01, 'state': 'on', 'time': '12:30', 'ready': True, 'empty': None}
+    """
+    return yaml.load(text, _Reader)
+
+
+def dump_yaml(value: Any) -> str:
+    """Write plain values as a YAML document that `load_yaml` reads back the same.
+
+    >>> print(dump_yaml({"rate": 0.01, "title": "1e-2"}), end="")
+    rate: 0.01
+    title: '1e-2'
+    """
+    text: str = yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=WIDTH)
+    return text
+
+
+def dump_flow(value: Any) -> str:
+    """Write a plain value in one line, as the value of an option in a spec.
+
+    >>> dump_flow(["a, b", "on", "true", 1e-5])
+    "['a, b', on, 'true', 1.0e-05]"
+    """
+    text: str = yaml.dump(
+        value, Dumper=_SpecWriter, sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=True
+    )
+    return text.removesuffix("...\n").strip()

@@ -8,13 +8,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    import torch
-
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +89,9 @@ plugin_option = click.option(
     help="Load components from a Python file. May be repeated.",
 )
 device_option = click.option(
-    "--device", metavar="DEVICE", help="Where to compute: cpu, cuda, cuda:1, ... [default: cuda if there is one]"
+    "--device",
+    metavar="DEVICE",
+    help="Where to compute: cpu, or an accelerator by its name in PyTorch. [default: an accelerator, if there is one]",
 )
 seed_option = click.option(
     "--seed", metavar="S", type=int, default=0, show_default=True, help="Seed of the random numbers."
@@ -110,18 +108,3 @@ solver_option = click.option(
 def common_options(command: F) -> F:
     """`--plugin` and `--debug`, which every command takes."""
     return plugin_option(debug_option(command))
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device of that name, or CUDA if there is one, else the CPU.
-
-    Raises:
-        ConfigError: if there is no such device here.
-    """
-    import torch
-
-    from rgmkit.runtime.device import as_device
-
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return as_device(name)

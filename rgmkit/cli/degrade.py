@@ -8,7 +8,6 @@ import click
 
 from rgmkit.cli.common import (
     PATH,
-    choose_device,
     common_options,
     degradation_option,
     device_option,
@@ -50,6 +49,7 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     from rgmkit import images
     from rgmkit.core.random import Streams
     from rgmkit.resolve import resolve_degradation
+    from rgmkit.runtime.device import choose_device
 
     images.check_target(out)
     check_apart(out, image)

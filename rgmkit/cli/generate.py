@@ -11,7 +11,6 @@ import click
 
 from rgmkit.cli.common import (
     PATH,
-    choose_device,
     common_options,
     device_option,
     examples,
@@ -76,6 +75,7 @@ def command(
     out = asked or DEFAULT
     check_output(out, (".png", ".npz"))
     from rgmkit.resolve import resolve_prior
+    from rgmkit.runtime.device import choose_device
     from rgmkit.runtime.processes import ProcessGroup
 
     processes = ProcessGroup.join(choose_device(device))

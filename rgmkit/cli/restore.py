@@ -10,7 +10,6 @@ import click
 
 from rgmkit.cli.common import (
     PATH,
-    choose_device,
     common_options,
     degradation_option,
     device_option,
@@ -93,6 +92,7 @@ def command(
 
     from rgmkit import images, inference
     from rgmkit.resolve import resolve_degradation, resolve_prior
+    from rgmkit.runtime.device import choose_device
 
     for target in [out] if samples is None else [out, std_path(out)]:
         images.check_target(target)

@@ -51,7 +51,7 @@ def command(
     results.md, and the pictures in report.html. Exit code 1 means that cells failed, which the tables
     count; the others are done.
     """
-    from rgmkit.cli.common import choose_device
+    from rgmkit.runtime.device import choose_device
 
     where = choose_device(device)
     if dry_run:

@@ -39,7 +39,7 @@ def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, 
     A run that is interrupted (Ctrl-C, SIGTERM) writes a checkpoint first; after a crash, --resume goes on from the last
     one. Several processes, started by `accelerate launch` or `torchrun`, train as one: see docs/distributed.md.
     """
-    from rgmkit.cli.common import choose_device
+    from rgmkit.runtime.device import choose_device
     from rgmkit.runtime.processes import is_main_process
     from rgmkit.training import train
 

@@ -26,6 +26,7 @@ from rgmkit.images.array_layout import check_finite
 from rgmkit.inference import restore
 from rgmkit.metrics import metric, psnr
 from rgmkit.resolve import usable_size
+from rgmkit.runtime.device import synchronize
 from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import to_device
 
@@ -155,8 +156,7 @@ class Watch:
         """Measure, if this step is one of those."""
         if x.shape != self.truth.shape or (step % math.ceil(steps / POINTS) and step != steps):
             return
-        if x.is_cuda:
-            torch.cuda.synchronize(x.device)  # what is still computed is the solver's time
+        synchronize(x.device)  # what is still computed is the solver's time
         start = time.perf_counter()
         figure = float(psnr(x.clamp(0, 1), self.truth))
         self._points.append((start - self.spent, figure))

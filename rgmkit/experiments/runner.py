@@ -19,6 +19,7 @@ from rgmkit.experiments.plan import Plan, make_plan
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.tables import write_tables
 from rgmkit.experiments.tuning import Log, one_line, tune
+from rgmkit.runtime.device import empty_cache
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.runtime.signals import unwind_on_sigterm
 
@@ -165,8 +166,7 @@ def _attempted(cell: Cell, bench: Bench, logged: Log, folder: Path) -> Record:
         return bench.compute(cell, logged.chosen(cell.operator.label, cell.method), folder)
     except Exception as error:
         log.debug("%s", cell.name, exc_info=True)
-        if bench.device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache(bench.device)
         return cell.record(error=one_line(error))
 
 

@@ -11,24 +11,26 @@ from pathlib import Path
 import psutil
 import torch
 
+from rgmkit.runtime.device import measures_peak, peak_allocated, reset_peak
+
 MIB = 2**20
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # what `clear_refs` takes for: set VmHWM to the present size (Linux, proc(5))
-EVERY = 0.02  # seconds between two looks, where the system keeps no peak
+RESET_PEAK = "5"  # written to `clear_refs`, it sets VmHWM to the present size (Linux, proc(5))
+EVERY = 0.02  # seconds between two samples, where the system records no peak
 
 
 class Peak:
-    """The largest memory in use while a `peak_memory` block ran, in MiB; 0 until it has ended."""
+    """The peak memory of a `peak_memory` block in MiB; 0 until the block has ended."""
 
     mib: float = 0.0
 
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """Measure the block: allocated memory on a CUDA device, else the resident memory of the whole process.
+    """Measure the peak memory of the block: what an accelerator allocates, else what the whole process holds.
 
-    The latter has all libraries in it, some hundred MiB. Linux keeps its peak; elsewhere, or where that cannot
-    be reset, a thread looks every 20 ms.
+    The latter includes all libraries, some hundred MiB. Linux records its peak; elsewhere, or where that cannot
+    be reset, a thread samples it every 20 ms.
 
     >>> with peak_memory(torch.device("cpu")) as peak:
     ...     x = torch.ones(2**20)
@@ -36,42 +38,42 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
     True
     """
     peak = Peak()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    if measures_peak(device):
+        reset_peak(device)
         yield peak
-        peak.mib = torch.cuda.max_memory_allocated(device) / MIB
-    elif _reset():
+        peak.mib = peak_allocated(device) / MIB
+    elif _reset_system_peak():
         yield peak
-        peak.mib = _high_water()
+        peak.mib = _read_system_peak()
     else:
-        with _sampled(peak):
+        with _sample_peak(peak):
             yield peak
 
 
-def _reset() -> bool:
-    """Whether the system's peak could be set back."""
+def _reset_system_peak() -> bool:
+    """Reset the peak that the system records; return whether it could be."""
     try:
         CLEAR.write_text(RESET_PEAK)
-        return _high_water() > 0
+        return _read_system_peak() > 0
     except OSError:
         return False
 
 
-def _high_water() -> float:
+def _read_system_peak() -> float:
     found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
     return int(found[1]) / 1024 if found else 0.0
 
 
 @contextmanager
-def _sampled(peak: Peak) -> Iterator[None]:
+def _sample_peak(peak: Peak) -> Iterator[None]:
     process, ended = psutil.Process(), threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         peak.mib = max(peak.mib, process.memory_info().rss / MIB)
 
     def watch() -> None:
         while not ended.wait(EVERY):
-            look()
+            sample()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -80,4 +82,4 @@ def _sampled(peak: Peak) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
-        look()
+        sample()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.runtime.device import autocast_bf16
 
 Precision = Literal["float32", "bf16"]
 PRECISIONS: dict[Any, Precision] = {
@@ -75,7 +76,7 @@ class Evaluated(nn.Module):
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Clean images from images `y` of level t + 1."""
-        with torch.autocast(y.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with autocast_bf16(y.device, self.precision == "bf16"):
             if self.compiles:
                 with compiling():
                     return self.inner(y, t, z).to(y.dtype)

@@ -12,20 +12,22 @@ from rgmkit.core.random import RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.images.array_layout import Layout
+from rgmkit.runtime.device import is_accelerator
 
-BATCH_PIXELS = {"cpu": 2**15, "cuda": 2**18}  # at 128 channels 8 MB of one layer, which caches hold; 1 GB in all
+BATCH_PIXELS = 2**15  # at 128 channels 8 MB of one layer, which the cache of a CPU holds
+ACCELERATOR_PIXELS = 2**18  # 1 GB in all
 BATCH_MOST = 256
 
 
 def default_batch(shape: tuple[int, ...], device: torch.device | None = None) -> int:
-    """How many images (C, H, W) are computed at a time: 2^15 pixels (2^18 on a GPU), 256 images at the most.
+    """How many images (C, H, W) are computed at a time: 2^15 pixels (2^18 on an accelerator), 256 images at the most.
 
     On a CPU a larger batch is slower: what one layer leaves is no longer in the cache when the next one reads it.
 
     >>> default_batch((3, 32, 32)), default_batch((3, 256, 256)), default_batch((2,))
     (32, 1, 256)
     """
-    most = BATCH_PIXELS.get(device.type if device else "cpu", BATCH_PIXELS["cuda"])
+    most = ACCELERATOR_PIXELS if is_accelerator(device) else BATCH_PIXELS
     return max(1, min(BATCH_MOST, most // max(1, math.prod(shape[1:]))))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.random import randn, seeded
+from rgmkit.runtime.device import copies_in_background
 from rgmkit.training.setup import Run
 
 
@@ -42,10 +43,10 @@ class Batch:
 
     def on(self, device: torch.device) -> Batch:
         """The same on a device; the seeds stay, since to read a number there is to wait for it."""
-        return self._each(lambda values: values.to(device, non_blocking=device.type == "cuda"))
+        return self._each(lambda values: values.to(device, non_blocking=copies_in_background(device)))
 
     def pinned(self) -> Batch:
-        """The same in memory that a GPU copies from while it computes."""
+        """The same in memory that an accelerator copies from while it computes."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -71,7 +72,7 @@ def draw(run: Run, step: int) -> Batch:
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))
-    return batch.pinned() if run.device.type == "cuda" else batch
+    return batch.pinned() if copies_in_background(run.device) else batch
 
 
 def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from rgmkit.config import read_yaml, take_plugins
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.errors import TrainingError
+from rgmkit.runtime.device import autocast_bf16, seed_global_generators
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.runtime.signals import DeferredSignals, end_by, unwind_on_sigterm
 from rgmkit.training.checkpoint import load_last, opened, restore, save_checkpoint
@@ -234,7 +235,7 @@ class Answer:
 def answered(run: Run, batch: Batch) -> Answer:
     """The restorer's answers to degraded draws of a batch, beside the data at the level that they are judged at."""
     process, target = run.process, batch.target
-    _seed_dropout(int(batch.dropout[0]), run.device)
+    seed_global_generators(int(batch.dropout[0]), run.device)  # for dropout; the loop has forked them
     y = process.degrade(batch.x, batch.level, standard_normal=batch.noise)
     with _precision(run):
         x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
@@ -271,15 +272,8 @@ def _preview(run: Run, out: Path, signals: DeferredSignals) -> None:
     run.processes.on_main(preview)
 
 
-def _seed_dropout(seed: int, device: torch.device) -> None:
-    """Dropout draws from torch's global generators (forked by the loop), which follow the step, too."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
-
-
 def _precision(run: Run) -> torch.autocast:
-    return torch.autocast(run.device.type, torch.bfloat16, enabled=run.settings.precision == "bf16")
+    return autocast_bf16(run.device, run.settings.precision == "bf16")
 
 
 def _channels_last(x: Tensor) -> Tensor:

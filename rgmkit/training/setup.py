@@ -19,6 +19,7 @@ from rgmkit.core.objective import Objective
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
+from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.data.base import Data
 from rgmkit.training.settings import Settings
@@ -79,8 +80,8 @@ def set_up(
     objective = build("objective", config.get("objective", DEFAULTS["objective"]), folder=folder)
     config = complete(config, objective)
     settings = make(Settings, config.get("training") or {}, path="training")
-    if settings.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
-        raise ConfigError("training.precision is 'bf16', which this GPU has not: give float32")
+    if settings.precision == "bf16" and not supports_bf16(device):
+        raise ConfigError(f"training.precision is 'bf16', which the device {str(device)!r} does not have: give float32")
     seed = config["seed"]
     if not isinstance(seed, int):
         raise ConfigError(f"seed is {seed!r}: give a whole number")

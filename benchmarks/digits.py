@@ -14,7 +14,7 @@ import platform
 from pathlib import Path
 
 import rgmkit
-from rgmkit.cli.demo.main import TASKS, TV_SOLVER
+from rgmkit.cli.demo.tasks import TASKS, TV_SOLVER
 from rgmkit.metrics import psnr
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.finish import measure

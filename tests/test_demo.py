@@ -8,6 +8,8 @@ import pytest
 from rgmkit import images
 from rgmkit.cli.demo import main as demo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rgmkit
-from rgmkit.cli.demo.main import TASKS
+from rgmkit.cli.demo.tasks import TASKS
 from rgmkit.metrics import psnr
 from rgmkit.models.folder import info, locate
 from rgmkit.training.data.digits import Digits

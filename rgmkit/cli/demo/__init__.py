@@ -29,8 +29,8 @@ from rgmkit.cli.files import fresh_folder
 def command(out: Path, overwrite: bool) -> None:
     """Restore and generate handwritten digits with the shipped network.
 
-    Degrades held-back digits three ways, restores them with one network beside total variation, generates a
-    hundred new ones, and writes the figures and an HTML page that shows them. Takes under a minute.
+    Held-out digits are degraded in three ways and restored by the network and by total variation, and a hundred new
+    digits are generated. Writes figures and an HTML page that shows them, in under a minute.
     """
     fresh_folder(out, overwrite=overwrite)
     from rgmkit.cli.demo.main import run

@@ -6,21 +6,21 @@ degradation, a prior or a solver.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from rgmkit import models, plugins
-from rgmkit.config import Spec, build, make, options_of, parse_spec
+from rgmkit.config import Spec, build, make, options_of, read_spec
 from rgmkit.core.bridge import take_over
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
-from rgmkit.errors import ConfigError, PluginError
+from rgmkit.errors import ConfigError
+from rgmkit.models import ModelSpec, find_prior
 from rgmkit.runtime.precision import Precision
 from rgmkit.solvers.measurement import LEAST_NOISE
 
@@ -49,7 +49,7 @@ def resolve_degradation(
     >>> resolve_degradation("blur:std=2").noise is None, resolve_degradation("blur:std=2,noise=0.1").noise
     (True, 0.1)
     """
-    spec = _read_spec(given)
+    spec = read_spec(given)
     if spec is None:
         passed: Degradation = build("degradation", take_over(given), path=path)
         return passed
@@ -71,26 +71,24 @@ def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None
     """
     if given is None:
         return NoPrior()
-    model = find_model(given, folder)
-    if model is not None:
-        return model.load()
-    spec = _read_spec(given)
-    if spec is None:
-        passed: Prior = build("prior", take_over(given), path=path)
-        return passed
-    known = ", ".join(models.shipped()) or "none"
-    try:
-        options = options_of(plugins.load_class("prior", spec.name))
-    except PluginError as error:
-        if any(component.name == spec.name for component in plugins.found("prior")):
-            raise
-        raise PluginError(f"{error}; models: {known}, or a folder ./NAME") from error
-    if "network" in options and options["network"].required and "network" not in spec.options:
+    found = find_prior(given, folder)
+    if isinstance(found, ModelSpec):
+        options = make(NetworkOptions, found.options, path="prior", what=f"the model {str(found.where)!r}")
+        return models.load(found.where, **asdict(options))
+    if found is not None:
+        _check_network(found)
+    built: Prior = build("prior", take_over(given) if found is None else found, path=path, folder=folder)
+    return built
+
+
+def _check_network(spec: Spec) -> None:
+    """Raise a ConfigError for a network prior that is given without its network, by its name alone."""
+    network = options_of(plugins.load_class("prior", spec.name)).get("network")
+    if network and network.required and "network" not in spec.options:
+        known = ", ".join(models.shipped()) or "none"
         raise ConfigError(
             f"prior {spec.name!r} is a network: give a trained one, a shipped model ({known}) or a model folder"
         )
-    made: Prior = build("prior", spec, path=path, folder=folder)
-    return made
 
 
 def resolve_solver(
@@ -151,60 +149,3 @@ class NetworkOptions:
 
     dtype: Precision = "float32"
     compile: bool = False
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model folder, or the name of a shipped model, and the options given with it."""
-
-    where: str | Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def load(self) -> RestoringPrior:
-        """Load the prior of the model.
-
-        Raises:
-            ConfigError: for an option that a model does not have.
-            CheckpointError: if there is no such model, or it is damaged.
-        """
-        options = make(NetworkOptions, self.options, path="prior", what=f"the model {str(self.where)!r}")
-        return models.load(self.where, **asdict(options))
-
-
-def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
-    """Find the model that is meant: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
-
-    Return None if it is a component, or something else. A model is a folder that exists, the name of a shipped
-    model, or any name with a path separator before its options.
-
-    Args:
-        given: a name, a path, a spec string, a `Spec`, or a mapping with `use`.
-        folder: what a path is relative to. Default: the working directory.
-
-    >>> find_model("digits:dtype=bf16")
-    ModelSpec(where='digits', options={'dtype': 'bf16'})
-    >>> find_model("tv:weight=2") is None
-    True
-    """
-    if isinstance(given, Path) or (isinstance(given, str) and os.path.isdir((folder or Path()) / given)):
-        return ModelSpec(_in_folder(given, folder))
-    spec = _read_spec(given)
-    if spec is None or not isinstance(spec.name, str):
-        return None
-    is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in models.CHECKPOINTS
-    if is_path or ((folder or Path()) / spec.name).is_dir():
-        return ModelSpec(_in_folder(spec.name, folder), spec.options)
-    return ModelSpec(spec.name, spec.options) if spec.name in models.shipped() else None
-
-
-def _in_folder(path: str | Path, folder: Path | None) -> str | Path:
-    return path if folder is None else folder / path
-
-
-def _read_spec(given: Any) -> Spec | None:
-    """The name and the options, if a component is given by its name; None for an object."""
-    if isinstance(given, str):
-        return parse_spec(given)
-    if isinstance(given, Mapping) and isinstance(given.get("use"), str):
-        return Spec(given["use"], {name: value for name, value in given.items() if name != "use"})
-    return given if isinstance(given, Spec) else None

@@ -19,7 +19,8 @@ from rgmkit.core.random import Streams, randn, seeded
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
 from rgmkit.inference import generate, generate_batches, restore
-from rgmkit.resolve import find_model, resolve_prior, resolve_solver
+from rgmkit.models import find_model
+from rgmkit.resolve import resolve_prior, resolve_solver
 from rgmkit.runtime.modules import to_device
 
 

@@ -152,6 +152,21 @@ def parse_spec(text: str) -> Spec:
     return Spec(name.strip(), options)
 
 
+def read_spec(given: Any) -> Spec | None:
+    """Read the name and options of a component from a spec string, a mapping with `use` or a `Spec`.
+
+    Return None for anything else, such as an object.
+
+    >>> read_spec({"use": "blur", "std": 2})
+    Spec(name='blur', options={'std': 2})
+    """
+    if isinstance(given, str):
+        return parse_spec(given)
+    if isinstance(given, Mapping) and isinstance(given.get("use"), str):
+        return Spec(given["use"], {name: value for name, value in given.items() if name != "use"})
+    return given if isinstance(given, Spec) else None
+
+
 def spec_text(content: Mapping[str, Any]) -> str:
     """A component, `{use: name, option: value}` in plain values, as `parse_spec` reads it.
 

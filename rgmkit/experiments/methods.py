@@ -17,7 +17,8 @@ from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, RgmkitError, suggest
 from rgmkit.experiments.line_search import Number, Values, number
 from rgmkit.experiments.serialize import label_of
-from rgmkit.resolve import find_model, resolve_prior
+from rgmkit.models import find_model
+from rgmkit.resolve import resolve_prior
 
 PARTS = ("prior", "solver")
 OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer

@@ -1,27 +1,8 @@
-"""Model folders: trained weights with their configuration and model card."""
+"""Model folders: trained weights with their configuration and model card.
 
-from rgmkit.models.folder import (
-    CHECKPOINTS,
-    differences,
-    info,
-    load,
-    locate,
-    read_config,
-    read_weights,
-    save,
-    shipped,
-    writable,
-)
+Names are imported when they are first used, so that a model is found before torch is loaded.
+"""
 
-__all__ = [
-    "CHECKPOINTS",
-    "differences",
-    "info",
-    "load",
-    "locate",
-    "read_config",
-    "read_weights",
-    "save",
-    "shipped",
-    "writable",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rgmkit.config import YAMLError, build, dump_yaml, make, read_yaml
+from rgmkit.config import YAMLError, build, dump_yaml, make
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
+from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, locate, read_config, weights_file
 from rgmkit.models.model_card import read_card, write_card
 from rgmkit.runtime.device import as_device
 from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.precision import as_precision, prepare_network
-
-CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
-CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # endings of what others save
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def load(
     """
     precision, device = as_precision(dtype), as_device(device)
     folder = locate(model)
-    config, weights = _config(folder), _weights(folder)
+    config, weights = read_config(folder), read_weights(folder)
     prior = _prior(config, folder, network)
     assert isinstance(prior.network, nn.Module)
     differing = differences(weights, prior.network.state_dict())
@@ -81,23 +78,20 @@ def load(
     return prior.to(device).eval().requires_grad_(False)
 
 
-def read_config(model: str | Path) -> dict[str, Any]:
-    """The configuration in a model folder, or of a model that comes with rgmkit.
-
-    Raises:
-        CheckpointError: if there is no such model.
-        ConfigError: if it is no YAML.
-    """
-    return _config(locate(model))
-
-
 def read_weights(model: str | Path) -> dict[str, Tensor]:
-    """The weights in a model folder, or of a model that comes with rgmkit; nothing is built.
+    """Read the weights in a model folder, or of a shipped model; nothing is built.
 
     Raises:
         CheckpointError: if there is no such model, or its weights are missing, cut or damaged.
     """
-    return _weights(locate(model))
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = weights_file(locate(model))
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} is cut or damaged ({error}): copy it again") from error
 
 
 def save(
@@ -140,7 +134,7 @@ def info(model: str | Path) -> dict[str, Any]:
         CheckpointError: if there is no such model, or a file of it is missing or damaged.
     """
     folder = locate(model)
-    config, weights = _config(folder), _weights(folder)
+    config, weights = read_config(folder), read_weights(folder)
     try:
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
         facts = read_card(card)
@@ -148,29 +142,6 @@ def info(model: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder / CARD} is damaged: copy it again, or remove it") from error
     parameters = sum(weight.numel() for weight in weights.values())
     return {"folder": str(folder), "parameters": parameters, "facts": facts, "config": config}
-
-
-def shipped() -> list[str]:
-    """Names of the models that come with rgmkit."""
-    return sorted(config.parent.name for config in Path(str(files("rgmkit"))).glob(f"models/shipped/*/{CONFIG}"))
-
-
-def locate(model: str | Path) -> Path:
-    """The folder of a model: a path if it has a separator or exists, else a shipped model of that name.
-
-    Raises:
-        CheckpointError: if there is neither.
-    """
-    path = Path(model)
-    if path.is_dir():
-        return path
-    if path.suffix.lower() in CHECKPOINTS:
-        raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
-    if isinstance(model, Path) or "/" in model or "\\" in model:
-        raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
-    if model in shipped():
-        return Path(str(files("rgmkit"))).joinpath("models", "shipped", model)
-    raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(shipped())})")
 
 
 def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
@@ -181,24 +152,6 @@ def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
     words = {name: (shape(given.get(name)), shape(expected.get(name))) for name in (*expected, *given)}
     return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
-    return read_yaml(folder / CONFIG)
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} has no {WEIGHTS}: copy the whole model folder, or train it again") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is cut or damaged ({error}): copy it again") from error
 
 
 def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> RestoringPrior:

@@ -11,7 +11,7 @@ from torch import nn
 from rgmkit import models
 from rgmkit.config import override
 from rgmkit.errors import CheckpointError, ConfigError
-from rgmkit.resolve import find_model
+from rgmkit.models import find_model
 
 T = TypeVar("T")
 

@@ -1,0 +1,13 @@
+from .folder import differences as differences
+from .folder import info as info
+from .folder import load as load
+from .folder import read_weights as read_weights
+from .folder import save as save
+from .folder import writable as writable
+from .lookup import CHECKPOINTS as CHECKPOINTS
+from .lookup import ModelSpec as ModelSpec
+from .lookup import find_model as find_model
+from .lookup import find_prior as find_prior
+from .lookup import locate as locate
+from .lookup import read_config as read_config
+from .lookup import shipped as shipped

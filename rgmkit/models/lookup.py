@@ -1,0 +1,116 @@
+"""Find model folders and read their configurations, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rgmkit import plugins
+from rgmkit.config import Spec, read_spec, read_yaml
+from rgmkit.errors import CheckpointError, PluginError
+
+CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
+CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # endings of weights that others publish
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model folder, or the name of a shipped model, and the options given with it."""
+
+    where: str | Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
+    """Find the model that is meant: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
+
+    Return None if it is a component, or something else. A model is a folder that exists, the name of a shipped
+    model, or any name with a path separator before its options.
+
+    Args:
+        given: a name, a path, a spec string, a `Spec`, or a mapping with `use`.
+        folder: what a path is relative to. Default: the working directory.
+
+    >>> find_model("digits:dtype=bf16")
+    ModelSpec(where='digits', options={'dtype': 'bf16'})
+    >>> find_model("tv:weight=2") is None
+    True
+    """
+    base = folder or Path()
+    if isinstance(given, Path) or (isinstance(given, str) and (base / given).is_dir()):
+        return ModelSpec(given if folder is None else folder / given)
+    spec = read_spec(given)
+    if spec is None:
+        return None
+    is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in CHECKPOINTS
+    if is_path or (base / spec.name).is_dir():
+        return ModelSpec(spec.name if folder is None else folder / spec.name, spec.options)
+    return ModelSpec(spec.name, spec.options) if spec.name in shipped() else None
+
+
+def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
+    """Find the model or the component that is meant; return None for an object.
+
+    Raises:
+        PluginError: if the name is neither.
+
+    >>> find_prior("tv:weight=2")
+    Spec(name='tv', options={'weight': 2})
+    """
+    found = find_model(given, folder) or read_spec(given)
+    if isinstance(found, Spec):
+        try:
+            plugins.lookup("prior", found.name)
+        except PluginError as error:
+            raise PluginError(f"{error}; models: {', '.join(shipped()) or 'none'}, or a folder ./NAME") from error
+    return found
+
+
+def shipped() -> list[str]:
+    """List the models that come with rgmkit."""
+    return sorted(config.parent.name for config in SHIPPED.glob(f"*/{CONFIG}"))
+
+
+def locate(model: str | Path) -> Path:
+    """Return the folder of a model: a path if it exists or has a separator, else a shipped model of that name.
+
+    Raises:
+        CheckpointError: if there is neither.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return path
+    if path.suffix.lower() in CHECKPOINTS:
+        raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
+    if isinstance(model, Path) or "/" in model or "\\" in model:
+        raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
+    if model in shipped():
+        return SHIPPED / model
+    raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(shipped())})")
+
+
+def read_config(model: str | Path) -> dict[str, Any]:
+    """Read the configuration in a model folder, or of a shipped model.
+
+    Raises:
+        CheckpointError: if there is no such model.
+        ConfigError: if it is not YAML.
+    """
+    folder = locate(model)
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
+    return read_yaml(folder / CONFIG)
+
+
+def weights_file(folder: Path) -> Path:
+    """Return the file of the weights in a model folder.
+
+    Raises:
+        CheckpointError: if it is missing.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"{folder} has no {WEIGHTS}: copy the whole model folder, or train it again")
+    return folder / WEIGHTS

@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 
+from rgmkit.images.formats import is_picture_file
 from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Folder
-from rgmkit.training.data.pictures import ENDINGS, Pictures
+from rgmkit.training.data.pictures import Pictures
 from rgmkit.training.draws import draw
 from rgmkit.training.feed import Feed
 from rgmkit.training.loop import train_step
@@ -34,7 +35,7 @@ def pictures(archive: Path, limit: int) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the first pictures of an archive."""
     with tarfile.open(archive) as content:
         for member in content:
-            if limit and Path(member.name).suffix.lower() in ENDINGS:
+            if limit and is_picture_file(Path(member.name)):
                 file = content.extractfile(member)
                 assert file is not None
                 yield member.name.removeprefix("./"), file.read()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import rgmkit
-from rgmkit.images import grid, write
+from rgmkit.images import make_sheet, write
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
@@ -17,5 +17,5 @@ if __name__ == "__main__":
     digits = rgmkit.generate(prior, 64, solver="cascade", seed=seed)  # (64, 1, 16, 16) in [0, 1]
 
     written = folder / "generate_rgm_cascade.png"
-    write(written, grid(digits, enlarge=4))
+    write(written, make_sheet(digits, enlarge=4))
     print(f"{len(digits)} digits of seed {seed}, {prior.process.levels} network evaluations each: {written}")

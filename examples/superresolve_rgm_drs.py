@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import rgmkit
-from rgmkit.images import grid, write
+from rgmkit.images import make_sheet, write
 from rgmkit.metrics import psnr
 from rgmkit.training.data.digits import Digits
 
@@ -22,6 +22,6 @@ if __name__ == "__main__":
     solution = rgmkit.restore(y, halved, "digits", solver="pnp-drs", seed=0)
 
     written, enlarged = folder / "superresolve_rgm_drs.png", halved.embed(y)
-    write(written, grid(torch.cat([x, enlarged, solution.x]), columns=len(x), enlarge=4))
+    write(written, make_sheet(torch.cat([x, enlarged, solution.x]), columns=len(x), enlarge=4))
     before, after = (float(psnr(image.clamp(0, 1), x).mean()) for image in (enlarged, solution.x))
     print(f"PSNR {before:.2f} dB before, {after:.2f} dB after {solution.nfe} network evaluations: {written}")

@@ -332,7 +332,7 @@ def test_plugins_are_listed_and_shown(run):
     ran = run("plugins")
     listed = json.loads(run("plugins", "list", "--json").out)
     names = [component["name"] for component in listed["components"]]
-    assert {"gaussian-noise", "cascade", "gan", "tv", "digits"} <= set(names)
+    assert {"gaussian-noise", "cascade", "network", "tv", "digits"} <= set(names)
     assert listed["failures"] == [] and listed["clashes"] == [] and ran.err == ""
     assert all(name in ran.out for name in names)
     shown = run("plugins", "show", "blur").out

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 
 from rgmkit.errors import DataError, IncompatibleError
-from rgmkit.images import Picture, grid, read, write
+from rgmkit.images import Picture, make_sheet, read, write
 
 H, W = 6, 9
 
@@ -256,10 +256,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_sheet_holds_every_image_in_rows():
     images = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 1, 2, 3)
-    sheet = grid(images, columns=2, enlarge=2, gap=1)
+    sheet = make_sheet(images, columns=2, enlarge=2, gap=1)
     assert sheet.shape == (1, 3 * 5 + 1, 2 * 7 + 1)
     assert sheet[0, 1::5, 1::7].tolist() == [[0, 1], [2, 3], [4, 1]]
     assert bool((sheet[0, ::5] == 1).all())
-    assert grid(torch.rand(1, 3, 4, 4)).shape == (3, 8, 8)
+    assert make_sheet(torch.rand(1, 3, 4, 4)).shape == (3, 8, 8)
     with pytest.raises(IncompatibleError, match="N >= 1"):
-        grid(torch.zeros(0, 1, 2, 2))
+        make_sheet(torch.zeros(0, 1, 2, 2))

@@ -15,8 +15,8 @@ from rgmkit.cli.common import (
     say,
     seed_option,
 )
-from rgmkit.cli.files import check_apart, check_output, cropped, is_picture, npy, write_bytes
-from rgmkit.errors import DataError
+from rgmkit.cli.files import check_apart, cropped
+from rgmkit.images.formats import USUAL_ENDINGS
 
 
 @click.command(
@@ -30,9 +30,7 @@ from rgmkit.errors import DataError
 )
 @click.argument("image", type=PATH)
 @degradation_option
-@click.option(
-    "-o", "--out", metavar="OUT", type=PATH, required=True, help="The measurement: .png, .jpg, .tiff or .npy."
-)
+@click.option("-o", "--out", metavar="OUT", type=PATH, required=True, help=f"The measurement: {USUAL_ENDINGS}.")
 @seed_option
 @device_option
 @common_options
@@ -42,8 +40,6 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     A measurement has values outside [0, 1]. A picture of 8 or 16 bits clips them, and 8 bits
     round them, which is said; .npy keeps them.
     """
-    import dataclasses
-
     import torch
 
     from rgmkit import images
@@ -60,12 +56,6 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     where = choose_device(device)
     with torch.no_grad():
         y = operator.to(where)(picture.x.to(where), generator=Streams(seed, [0])).cpu()
-    if is_picture(y):
-        written = images.write(out, dataclasses.replace(picture, x=y))
-        for line in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
-            say(f"note: {out}: {line}")
-        return
-    if out.suffix.lower() != ".npy":
-        raise DataError(f"the measurement has shape {tuple(y.shape)} and is no picture: write it as .npy")
-    check_output(out, (".npy",))
-    write_bytes(out, npy(y.numpy()))
+    written = images.write_measurement(out, y, like=picture)
+    for line in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
+        say(f"note: {out}: {line}")

@@ -1,4 +1,4 @@
-"""Files of commands: measurements of any shape in, arrays and figures out, whole or not at all."""
+"""Check the names of files, and write files, for all commands."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from rgmkit.errors import ConfigError, DataError
 from rgmkit.runtime.files import check_writable, write_aside
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rgmkit.core.degradation import Degradation
     from rgmkit.images import Picture
 
@@ -44,15 +42,6 @@ def write_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
-def npy(array: Any) -> bytes:
-    """An array as the content of an .npy file."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
 def npz(**arrays: Any) -> bytes:
     """Arrays as the content of an .npz file; the same arrays give the same bytes."""
     import numpy as np
@@ -60,40 +49,6 @@ def npz(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
-
-
-def read_measurement(path: Path) -> Picture:
-    """A picture, or a measurement of another shape: an .npy array with its batch axis, (1, …)."""
-    from rgmkit import images
-
-    if path.suffix.lower() == ".npy" and path.is_file():
-        import numpy as np
-        import torch
-
-        from rgmkit.images.array_layout import check_finite
-
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            return images.read(path)  # which says what is wrong
-        if isinstance(array, np.ndarray) and (array.ndim > 3 or array.dtype.kind == "c"):
-            if len(array) != 1:
-                raise DataError(f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...)")
-            y = torch.from_numpy(array)
-            check_finite(y, str(path))
-            return images.Picture(y, bits=32)
-    return images.read(path)
-
-
-def is_picture(y: Tensor) -> bool:
-    """Whether a measurement can be stored as a grey or colour image."""
-    return y.ndim == 4 and y.shape[1] in (1, 3) and not y.is_complex()
-
-
-def check_storable(path: Path, shape: tuple[int, ...], *, what: str) -> None:
-    """Raise a DataError if an array of `shape` (1, …) is no picture and `path` names one."""
-    if path.suffix.lower() != ".npy" and not (len(shape) == 4 and shape[1] in (1, 3)):
-        raise DataError(f"the {what} has shape {shape} and is no picture: write it as .npy")
 
 
 def cropped(picture: Picture, degradation: Degradation) -> tuple[Picture, str | None]:

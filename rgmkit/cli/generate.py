@@ -113,9 +113,9 @@ def _stored(part: Tensor, *, points: bool) -> np.ndarray:
     """Images as uint8 (n, H, W, C), points as float32 (n, 2)."""
     import torch
 
-    from rgmkit.images.array_layout import quantised
+    from rgmkit.images.array_layout import quantise
 
-    rows = part.float() if points else quantised(part, torch.uint8).movedim(1, -1)
+    rows = part.float() if points else quantise(part, torch.uint8).movedim(1, -1)
     return rows.cpu().contiguous().numpy()
 
 
@@ -141,10 +141,10 @@ def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, p
 def _draw_sheet(images: np.ndarray, out: Path) -> None:
     import torch
 
-    from rgmkit.images import grid, write
+    from rgmkit.images import make_sheet, write
 
     tensor = torch.from_numpy(images).movedim(-1, 1)
-    write(out, grid(tensor / 255, enlarge=max(1, 64 // max(tensor.shape[-2:]))))
+    write(out, make_sheet(tensor / 255, enlarge=max(1, 64 // max(tensor.shape[-2:]))))
 
 
 def _draw_points(points: np.ndarray, out: Path) -> None:

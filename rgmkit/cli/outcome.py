@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rgmkit.cli.common import print_json, say
-from rgmkit.cli.files import is_picture, npy, write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,19 +37,17 @@ def std_path(out: Path) -> Path:
 
 
 def write_std(out: Path, std: Tensor, like: Picture) -> dict[str, Any]:
-    """The standard deviation beside the image; returns the facts of it, for the report.
+    """Write the standard deviation beside the image; return the facts of it for the report.
 
-    .npy and .tiff hold its values; in the others black is 0 and white the largest value.
+    Formats that store floats hold its values; in the others black is 0 and white the largest value.
     """
     from rgmkit import images
+    from rgmkit.images.formats import stores_floats
 
     path, largest = std_path(out), float(std.max())
     facts = {"file": path, "mean": float(std.mean()), "largest": largest}
-    if not is_picture(std):
-        write_bytes(path, npy(std.numpy()))
-        return facts
-    if path.suffix.lower() in (".npy", ".tif", ".tiff"):
-        images.write(path, replace(like, x=std, alpha=None, bits=32))
+    if not images.is_picture(std) or stores_floats(path):
+        images.write_measurement(path, std, like=replace(like, alpha=None, bits=32))
         return facts
     images.write(path, replace(like, x=std / largest if largest else std, alpha=None))
     say(f"note: {path}: the standard deviation of the samples; black is 0, white {largest:.3g}")

@@ -19,9 +19,10 @@ from rgmkit.cli.common import (
     seed_option,
     solver_option,
 )
-from rgmkit.cli.files import check_apart, check_storable, cropped, is_picture, npy, read_measurement, write_bytes
+from rgmkit.cli.files import check_apart, cropped
 from rgmkit.cli.outcome import figures, report, std_path, write_std
 from rgmkit.errors import AccuracyWarning, IncompatibleError
+from rgmkit.images.formats import USUAL_ENDINGS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,9 +49,7 @@ if TYPE_CHECKING:
     "[default: none, and the pseudo-inverse as the solver]",
 )
 @solver_option
-@click.option(
-    "-o", "--out", metavar="OUT", type=PATH, required=True, help="The restored image: .png, .jpg, .tiff, .npy."
-)
+@click.option("-o", "--out", metavar="OUT", type=PATH, required=True, help=f"The restored image: {USUAL_ENDINGS}.")
 @click.option("--truth", metavar="IMAGE", type=PATH, help="The true image: PSNR and SSIM before and after are printed.")
 @click.option(
     "--tile",
@@ -88,9 +87,8 @@ def command(
     A degradation without noise=… gets the noise that is found in IMAGE, and a note says how much.
     "Before" is the measurement itself, enlarged where it is smaller than the image.
     """
-    import dataclasses
-
     from rgmkit import images, inference
+    from rgmkit.images.measurements import check_storable
     from rgmkit.resolve import resolve_degradation, resolve_prior
     from rgmkit.runtime.device import choose_device
 
@@ -100,7 +98,7 @@ def command(
         if truth:
             check_apart(target, truth, "true image")
     operator = resolve_degradation(degradation)
-    measured = read_measurement(image)
+    measured = images.read_measurement(image)
     check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")
     for line in measured.notes:
         say(f"note: {image}: {line}")
@@ -118,11 +116,8 @@ def command(
     facts |= {"noise": solution.noise, "notes": list(solution.notes)}
     if true is not None:
         facts |= figures(operator.embed(measured.x), x, true.x)
-    if is_picture(x):
-        for line in images.write(out, dataclasses.replace(measured, x=x)).notes:
-            say(f"note: {out}: {line}")
-    else:
-        write_bytes(out, npy(x.numpy()))
+    for line in images.write_measurement(out, x, like=measured).notes:
+        say(f"note: {out}: {line}")
     if solution.std is not None:
         facts["std"] = write_std(out, solution.std.cpu(), measured)
     if trace:

@@ -14,6 +14,7 @@ from torchvision.transforms.functional import rgb_to_grayscale
 
 from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.images import read
+from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 
 NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
@@ -21,7 +22,6 @@ NAMES = (
 )  # fmt: skip
 """Photographs in scikit-image's own package: none is fetched from elsewhere."""
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})  # of the files that are taken from a folder
 BUNDLED = "skimage:"  # before the name of such a photograph, where files have their paths
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}  # of Pillow's modes
 PLAIN = ("JPEG", "PNG")  # whose headers say enough
@@ -153,10 +153,10 @@ def _files(path: Path) -> list[Path]:
     whole = Path(os.path.abspath(path))
     if not whole.is_dir():
         return [whole]
-    inside = (file.relative_to(whole) for file in whole.rglob("*") if file.suffix.lower() in ENDINGS)
+    inside = (file.relative_to(whole) for file in whole.rglob("*") if is_picture_file(file))
     found = [part for part in inside if not any(name.startswith(".") for name in part.parts)]
     if not found:
-        raise DataError(f"{path} holds no pictures, nor do its subfolders: put PNG, JPEG or TIFF files there")
+        raise DataError(f"{path} holds no pictures, nor do its subfolders: put {PICTURE_NAMES} files there")
     return [whole / part for part in sorted(found, key=Path.as_posix)]
 
 

@@ -1,9 +1,8 @@
-"""Arrays of any of the usual layouts to a batch `(B, C, H, W)` of floats, and answers back.
+"""Convert arrays of any of the usual layouts to a batch `(B, C, H, W)` of floats, and results back.
 
 Tensors have channels first: `(C, H, W)` or `(B, C, H, W)`. NumPy arrays have them last: `(H, W)`,
 `(H, W, C)` or `(B, H, W, C)`, with C = 1 (grey), 2 (grey and alpha), 3 (colour) or 4 (colour and
-alpha). Whole numbers, uint8 and uint16, cover [0, 1] in 255 and 65535 steps; floats are used as they
-are.
+alpha). The integers uint8 and uint16 cover [0, 1] in 255 and 65535 steps; floats are used as they are.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from torch import Tensor
 from rgmkit.errors import DataError
 
 STEPS = {torch.uint8: 255, torch.uint16: 65535}
-"""Steps from 0 to 1 of the whole-number types."""
+"""Steps from 0 to 1 of the integer types."""
 
 LAYOUTS = "give a tensor (C, H, W) or (B, C, H, W), or a NumPy array (H, W), (H, W, C) or (B, H, W, C)"
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The form that an array came in: what `unpack` remembers and `pack` restores.
+    """The layout of an array: what `unpack` removes and `pack` restores.
 
     Attributes:
         numpy: whether it was a NumPy array, channels last.
@@ -43,14 +42,14 @@ class Layout:
     alpha: Tensor | None = None
 
     def pack(self, x: Tensor) -> Any:
-        """A batch `x` (B, C, H, W) in this layout and type; whole numbers are clipped and rounded.
+        """Convert a batch `x` (B, C, H, W) to this layout and type; integers are clipped and rounded.
 
-        An alpha channel comes back; where the size has changed, each value is the nearest old one.
+        The alpha channel is put back, resized by nearest neighbour if the size of the image has changed.
         """
         x = x.detach().to(self.device)
         if self.alpha is not None:
-            x = torch.cat([x, resized(self.alpha, x).to(x)], dim=1)
-        x = quantised(x, self.dtype) if self.dtype in STEPS else x.to(self.dtype)
+            x = torch.cat([x, resize_alpha(self.alpha, x).to(x)], dim=1)
+        x = quantise(x, self.dtype) if self.dtype in STEPS else x.to(self.dtype)
         if self.numpy:
             x = x.movedim(1, -1)
             if not self.channels and x.shape[-1] == 1:
@@ -60,7 +59,7 @@ class Layout:
 
 
 def unpack(array: Any, *, name: str = "the image") -> tuple[Tensor, Layout]:
-    """`array` as a batch of floats, and the layout that `pack`s an answer like it.
+    """Convert an array to a batch of floats; return it and the layout that `pack`s results in the same form.
 
     uint8 and uint16 become float32 in [0, 1], half precision becomes float32; float32, float64 and
     complex values stay. A tensor of two axes is a batch of vectors (B, d).
@@ -74,7 +73,7 @@ def unpack(array: Any, *, name: str = "the image") -> tuple[Tensor, Layout]:
     >>> layout.pack(x / 2)[0, 0]
     array([128, 128, 128], dtype=uint8)
     """
-    x, layout = _tensor(array, name) if isinstance(array, Tensor) else _array(array, name)
+    x, layout = _unpack_tensor(array, name) if isinstance(array, Tensor) else _unpack_numpy(array, name)
     if 0 in x.shape:
         raise DataError(f"{name} has shape {tuple(array.shape)}: it holds no values")
     if layout.dtype in STEPS:
@@ -82,7 +81,7 @@ def unpack(array: Any, *, name: str = "the image") -> tuple[Tensor, Layout]:
     elif layout.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     elif not (x.is_floating_point() or x.is_complex()):
-        raise DataError(f"{name} holds {_spell(layout.dtype)}: convert it to uint8, uint16 or floats in [0, 1]")
+        raise DataError(f"{name} holds {_dtype_name(layout.dtype)}: convert it to uint8, uint16 or floats in [0, 1]")
     check_finite(x, name)
     if layout.numpy and x.shape[1] in (2, 4):
         x, alpha = x[:, :-1], x[:, -1:]
@@ -91,25 +90,25 @@ def unpack(array: Any, *, name: str = "the image") -> tuple[Tensor, Layout]:
 
 
 def check_finite(x: Tensor, name: str) -> None:
-    """Raise a DataError that counts them if `x` holds NaN or infinite values."""
+    """Raise a DataError if `x` holds NaN or infinite values."""
     bad = int((~torch.isfinite(x)).sum())
     if bad:
         raise DataError(f"{name} holds {bad} of {x.numel()} values that are NaN or infinite: replace them first")
 
 
-def resized(alpha: Tensor, like: Tensor) -> Tensor:
-    """`alpha` (B, 1, H, W) at the size of `like`, each value the nearest old one."""
+def resize_alpha(alpha: Tensor, like: Tensor) -> Tensor:
+    """Resize an alpha channel (B, 1, H, W) to the size of `like`, by nearest neighbour."""
     if alpha.shape[-2:] == like.shape[-2:]:
         return alpha
     return torch.nn.functional.interpolate(alpha, size=like.shape[-2:], mode="nearest-exact")
 
 
-def quantised(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`x` in [0, 1], clipped, rounded to the steps of a whole-number type."""
+def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Clip `x` to [0, 1] and round it to the steps of an integer type."""
     return (x.clamp(0, 1) * STEPS[dtype]).round().to(torch.int32).to(dtype)
 
 
-def _tensor(x: Tensor, name: str) -> tuple[Tensor, Layout]:
+def _unpack_tensor(x: Tensor, name: str) -> tuple[Tensor, Layout]:
     if x.ndim < 2:
         raise DataError(f"{name} is a tensor of shape {tuple(x.shape)}: {LAYOUTS}")
     batched = x.ndim != 3
@@ -117,7 +116,7 @@ def _tensor(x: Tensor, name: str) -> tuple[Tensor, Layout]:
     return (x.detach() if batched else x.detach()[None]), layout
 
 
-def _array(array: Any, name: str) -> tuple[Tensor, Layout]:
+def _unpack_numpy(array: Any, name: str) -> tuple[Tensor, Layout]:
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} is a {type(array).__name__}: {LAYOUTS}")
     if not 2 <= array.ndim <= 4 or (array.ndim > 2 and array.shape[-1] not in (1, 2, 3, 4)):
@@ -137,5 +136,5 @@ def _array(array: Any, name: str) -> tuple[Tensor, Layout]:
     return x.movedim(-1, 1).contiguous(), layout
 
 
-def _spell(dtype: torch.dtype) -> str:
+def _dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

@@ -24,7 +24,7 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def crop(self, height: int, width: int) -> Picture:
-        """The top left part of at most `height` by `width` pixels.
+        """Return the top left part of at most `height` by `width` pixels.
 
         >>> import torch
         >>> Picture(torch.zeros(1, 3, 9, 7)).crop(8, 6).x.shape

@@ -11,15 +11,15 @@ from torchvision.utils import make_grid
 from rgmkit.errors import ConfigError, IncompatibleError
 
 
-def grid(images: Tensor, *, columns: int | None = None, enlarge: int = 1, gap: int = 2) -> Tensor:
-    """Images `(N, C, H, W)` side by side on a white sheet `(C, H', W')`, row by row.
+def make_sheet(images: Tensor, *, columns: int | None = None, enlarge: int = 1, gap: int = 2) -> Tensor:
+    """Arrange images `(N, C, H, W)` row by row on a white sheet `(C, H', W')`.
 
     Args:
         columns: images in a row; by default about as many as there are rows.
         enlarge: pixels of the sheet per pixel of an image, each way.
         gap: white pixels around each image.
 
-    >>> grid(torch.zeros(7, 1, 8, 8), columns=4, enlarge=2).shape
+    >>> make_sheet(torch.zeros(7, 1, 8, 8), columns=4, enlarge=2).shape
     torch.Size([1, 38, 74])
     """
     if images.ndim != 4 or len(images) == 0:

@@ -36,7 +36,7 @@ def write_preview(run: Run, out: Path, *, stopped: Callable[[], bool]) -> None:
         from rgmkit import images
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, images.grid(samples.cpu().clamp(0, 1), enlarge=max(1, 64 // samples.shape[-1]))[None])
+        images.write(path, images.make_sheet(samples.cpu().clamp(0, 1), enlarge=max(1, 64 // samples.shape[-1]))[None])
 
 
 def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure  # without pyplot: no window system, no glo
 from torch import Tensor
 
 from rgmkit.cli.demo.tasks import Row
-from rgmkit.images import grid
+from rgmkit.images import make_sheet
 from rgmkit.runtime.files import write_aside
 
 SHOWN, ENLARGE = 12, 4
@@ -24,7 +24,7 @@ def draw_restorations(path: Path, row: Row) -> None:
         f"restored with total variation: PSNR {row.tv:.1f} dB",
         f"restored with the network, {row.nfe} evaluation{'s' * (row.nfe > 1)}: PSNR {row.network:.1f} dB",
     )
-    sheets = [grid(digits[:SHOWN], columns=SHOWN, enlarge=ENLARGE) for digits in row.stages]
+    sheets = [make_sheet(digits[:SHOWN], columns=SHOWN, enlarge=ENLARGE) for digits in row.stages]
     _draw(path, row.task.title, dict(zip(labels, sheets, strict=True)), width=9)
 
 
@@ -33,8 +33,8 @@ def draw_digits(path: Path, digits: Tensor, training: Tensor, evaluations: int) 
     first = digits[:10]
     nearest = training[torch.cdist(first.flatten(1), training.flatten(1)).argmin(1)]
     sheets = {
-        "from noise, one seed": grid(digits, columns=10, enlarge=ENLARGE),
-        "the first row again, and below each digit the nearest training digit": grid(
+        "from noise, one seed": make_sheet(digits, columns=10, enlarge=ENLARGE),
+        "the first row again, and below each digit the nearest training digit": make_sheet(
             torch.cat([first, nearest]), columns=10, enlarge=ENLARGE
         ),
     }

@@ -67,7 +67,7 @@ class Shards(PictureFiles):
 
     Args:
         path: the shards: "train-{000..099}.tar", "train-*.tar", or one archive.
-        ending: of the pictures, where a sample has several files: "jpg", "input.png". Default: all PNG, JPEG and TIFF.
+        ending: of the pictures, where a sample has several files: "jpg", "input.png". Default: all picture formats.
         window: pictures that are shuffled among each other; some thousands, more if neighbours are alike.
         size, channels, crop, flip: of the crops, see `Pictures`.
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from rgmkit.errors import DataError
 from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
+from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 from rgmkit.training.data.base import FiniteData
-from rgmkit.training.data.pictures import ENDINGS, Channels, Crop, PictureFiles, outside
+from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, outside
 
 
 @final
@@ -73,11 +74,11 @@ def _pictures(folder: Path) -> list[Path]:
         problem = "is a file" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}: give a folder of pictures (a path in a YAML is relative to its folder)")
     try:
-        found = {file.relative_to(folder).as_posix(): file for file in _walk(folder) if file.suffix.lower() in ENDINGS}
+        found = {file.relative_to(folder).as_posix(): file for file in _walk(folder) if is_picture_file(file)}
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     if not found:
-        raise DataError(f"{folder} holds no pictures, nor do its subfolders: put PNG, JPEG or TIFF files there")
+        raise DataError(f"{folder} holds no pictures, nor do its subfolders: put {PICTURE_NAMES} files there")
     return [found[name] for name in sorted(found)]
 
 

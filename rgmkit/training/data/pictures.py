@@ -13,10 +13,9 @@ from torchvision.transforms.functional import rgb_to_grayscale
 
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
-from rgmkit.images.array_layout import quantised
+from rgmkit.images.array_layout import quantise
 from rgmkit.training.data.base import FiniteData
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 MEMORY = 2**30  # bytes of decoded pictures that are kept
 MOST_BROKEN = 0.01  # of the pictures of a data set
 
@@ -111,7 +110,7 @@ class Pictures(FiniteData):
         if self.crop == "centre":
             top, left = (height - self.size) // 2, (width - self.size) // 2
             x = x[:, top : top + self.size, left : left + self.size]
-        return quantised(x, torch.uint8)
+        return quantise(x, torch.uint8)
 
     def _skip(self, i: int, error: DataError) -> None:
         """Count a broken picture; raise a DataError if there are too many now."""

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from rgmkit.errors import DataError
-from rgmkit.training.data.pictures import ENDINGS
+from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 
 _COMPRESSED: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -36,7 +36,7 @@ class Tar:
     Args:
         path: the archive.
         ending: only files whose name from its first dot on is this, such as "jpg" or "input.png". Default: all
-            PNG, JPEG and TIFF files whose name does not begin with a dot.
+            files of pictures whose name does not begin with a dot.
 
     Raises:
         DataError: if it is missing, cut off, or no tar archive, or holds no pictures.
@@ -59,7 +59,7 @@ class Tar:
             reason = " ".join(str(error).split())
             raise DataError(f"{path} cannot be read as a tar archive, it may be cut off: {reason}") from error
         if not places:
-            what = "PNG, JPEG or TIFF files" if ending is None else f"files that end in .{ending}"
+            what = f"{PICTURE_NAMES} files" if ending is None else f"files that end in .{ending}"
             raise DataError(f"{path} holds no pictures: put {what} into it")
         self._places = np.array(places, dtype=np.int64)
 
@@ -148,4 +148,4 @@ def _is_picture(path: PurePosixPath, ending: str | None) -> bool:
         return False
     if ending is not None:
         return path.name.partition(".")[2] == ending.removeprefix(".")
-    return path.suffix.lower() in ENDINGS
+    return is_picture_file(path)

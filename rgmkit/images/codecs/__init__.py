@@ -1,0 +1,1 @@
+"""Readers and writers of picture formats, one module each, with `decode(data)` and `encode(array)`."""

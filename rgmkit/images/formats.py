@@ -1,0 +1,129 @@
+"""The picture formats that are read and written: one row for each, and one module in `codecs` behind it.
+
+To add a format, write a codec, a module with `decode(data) -> (array, notes)` and `encode(array) -> bytes`, and add a
+row to `FORMATS`. Nothing else in rgmkit names a file ending of a picture. Nothing heavy is imported here, so that file
+names are checked before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Protocol, cast
+
+from rgmkit.errors import DataError
+from rgmkit.runtime.files import check_writable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Decoded = tuple[np.ndarray, tuple[str, ...]]
+    """An array (H, W) or (H, W, C), and what reading left out, in words."""
+
+
+class Codec(Protocol):
+    """What a module in `codecs` has."""
+
+    def decode(self, data: bytes) -> Decoded:
+        """Decode the bytes of a file."""
+
+    def encode(self, array: np.ndarray) -> bytes:
+        """Encode an array (H, W) or (H, W, C) of uint8, uint16 or float32."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A picture format.
+
+    Attributes:
+        name: as messages call it.
+        endings: of its files, in lower case, the usual one first.
+        codec: the module in `codecs` that reads and writes it.
+        depths: bits of a stored value, by the bits of the picture: 8, 16, or 32 for floats.
+        signatures: how its files begin, where the codec has to be chosen by that; all others are read by Pillow.
+        has_alpha: whether it stores an alpha channel.
+        is_picture: whether its files are pictures and nothing else, so that a folder of data is searched for them.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    codec: str
+    depths: Mapping[int, int]
+    signatures: tuple[bytes, ...] = ()
+    has_alpha: bool = True
+    is_picture: bool = True
+
+    @property
+    def stores_floats(self) -> bool:
+        """Whether floats are stored as they are, also outside [0, 1]."""
+        return self.depths[32] == 32
+
+
+FORMATS = (
+    Format("PNG", (".png",), "png", {8: 8, 16: 16, 32: 8}, (b"\x89PNG\r\n\x1a\n",)),
+    Format("JPEG", (".jpg", ".jpeg"), "jpeg", {8: 8, 16: 8, 32: 8}, has_alpha=False),
+    Format("TIFF", (".tif", ".tiff"), "tiff", {8: 8, 16: 16, 32: 32}, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    Format(".npy", (".npy",), "npy", {8: 32, 16: 32, 32: 32}, (b"\x93NUMPY",), is_picture=False),
+)
+
+
+def join_words(words: list[str]) -> str:
+    """Join words to a list with "or".
+
+    >>> join_words([".png", ".jpg", ".tif"])
+    '.png, .jpg or .tif'
+    """
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+ENDINGS = tuple(ending for fmt in FORMATS for ending in fmt.endings)
+"""All endings of files that can be written."""
+PICTURE_ENDINGS = frozenset(ending for fmt in FORMATS if fmt.is_picture for ending in fmt.endings)
+"""The endings of the files that are taken from a folder or an archive of pictures."""
+USUAL_ENDINGS = join_words([fmt.endings[0] for fmt in FORMATS])
+FORMAT_NAMES = join_words([fmt.name for fmt in FORMATS])
+PICTURE_NAMES = join_words([fmt.name for fmt in FORMATS if fmt.is_picture])
+
+
+def find_format(path: PurePath) -> Format:
+    """Find the format that the ending of a file names.
+
+    Raises:
+        DataError: for another ending.
+
+    >>> find_format(PurePath("new/photo.JPG")).name
+    'JPEG'
+    """
+    for fmt in FORMATS:
+        if path.suffix.lower() in fmt.endings:
+            return fmt
+    raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {', '.join(ENDINGS)}")
+
+
+def check_target(path: str | Path) -> None:
+    """Raise a DataError unless a picture can be written to `path`: call it before a long computation."""
+    find_format(Path(path))
+    check_writable(Path(path))
+
+
+def stores_floats(path: PurePath) -> bool:
+    """Whether a file of this ending stores floats as they are, also outside [0, 1]."""
+    return find_format(path).stores_floats
+
+
+def is_picture_file(path: PurePath) -> bool:
+    """Whether the ending of a file is that of a picture."""
+    return path.suffix.lower() in PICTURE_ENDINGS
+
+
+def load_codec(name: str) -> Codec:
+    """Import a module of `codecs`."""
+    return cast(Codec, importlib.import_module(f"rgmkit.images.codecs.{name}"))
+
+
+def choose_codec(data: bytes) -> Codec:
+    """Choose the codec of a file by how its content begins; whatever has no signature here is left to Pillow."""
+    names = (fmt.codec for fmt in FORMATS if data.startswith(fmt.signatures))
+    return load_codec(next(names, "pillow"))

@@ -35,7 +35,7 @@ class ExplicitPrior(Prior):
     were fitted to the best PSNR on four scikit-image photographs (camera, astronaut, coffee, chelsea) in
     grey at 128x128 and on 64 digits at 16x16, for denoising, blur (std 1, 2, 4) and downsampling (2, 4)
     with noise .02, .05, .1 and .2. Each class says how far below the best weight of each case that stays;
-    one weight for all of them is up to 2.6 dB below it with `tv`. docs/deepinv.md has the table.
+    one weight for all of them is up to 2.6 dB below it with `tv`. docs/results/defaults.md has the table.
 
     Args:
         weight: factor of `h`, 0 or more. Default: from the noise, as above.

@@ -30,7 +30,8 @@ from torch import Tensor
 import rgmkit
 from rgmkit.core.linear import operator_norm
 from rgmkit.core.random import seeded
-from rgmkit.metrics import psnr
+
+psnr = rgmkit.metric("psnr")
 
 ITERATIONS, NOISE, STD, FACTOR = 15, 0.02, 2.0, 2
 WEIGHTS = {"tv": 8.0, "wavelet": 20.0}

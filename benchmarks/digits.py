@@ -15,9 +15,10 @@ from pathlib import Path
 
 import rgmkit
 from rgmkit.cli.demo.tasks import TASKS, TV_SOLVER
-from rgmkit.metrics import psnr
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.finish import measure
+
+psnr = rgmkit.metric("psnr")
 
 SOLVERS = ("one-shot", "cascade", "pnp-drs")
 

@@ -46,7 +46,6 @@ def run(case: str, height: int, width: int, tile: int | None) -> dict[str, objec
 
     import rgmkit
     from rgmkit.images.array_layout import unpack
-    from rgmkit.metrics import psnr
 
     spec = DEGRADATION + (",boundary=reflect" if "reflected" in case else "")
     truth = unpack(photograph(height, width))[0]
@@ -62,6 +61,7 @@ def run(case: str, height: int, width: int, tile: int | None) -> dict[str, objec
 
     solution = rgmkit.restore(y, spec, **CASES[case], tile=tile, callback=show)
     print(file=sys.stderr)
+    psnr = rgmkit.metric("psnr")
     figures = {"peak": peak(), "before": before, "steps": seen, "seconds": solution.seconds, "nfe": solution.nfe}
     quality = {"measured": float(psnr(y.clamp(0, 1), truth)), "restored": float(psnr(solution.x.clamp(0, 1), truth))}
     return {**CASES[case], "degradation": spec, **figures, "psnr": quality, "notes": solution.notes}

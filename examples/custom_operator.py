@@ -5,7 +5,8 @@ from skimage.data import camera
 
 import rgmkit
 from rgmkit.images import write
-from rgmkit.metrics import psnr
+
+psnr = rgmkit.metric("psnr")
 
 
 class DeadRows(rgmkit.Degradation):

@@ -11,7 +11,8 @@ from skimage.data import astronaut
 
 import rgmkit
 from rgmkit.images import write
-from rgmkit.metrics import psnr
+
+psnr = rgmkit.metric("psnr")
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")

@@ -10,8 +10,9 @@ import torch
 
 import rgmkit
 from rgmkit.images import make_sheet, write
-from rgmkit.metrics import psnr
 from rgmkit.training.data.digits import Digits
+
+psnr = rgmkit.metric("psnr")
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")

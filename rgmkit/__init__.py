@@ -13,8 +13,9 @@ from rgmkit.core.bridge import Bridge, use_finder
 from rgmkit.deprecation import install
 
 if TYPE_CHECKING:
-    from rgmkit.config import degradation, prior, process, solver
+    from rgmkit.config import degradation, metric, prior, process, solver
     from rgmkit.core.degradation import Degradation
+    from rgmkit.core.metric import Metric
     from rgmkit.core.objective import Objective
     from rgmkit.core.prior import Prior, RestoringPrior
     from rgmkit.core.process import ForwardProcess
@@ -39,14 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccuracyWarning", "CheckpointError", "Component", "ConfigError", "DataError", "Degradation", "ForwardProcess",
-    "IncompatibleError", "Objective", "PluginError", "Prior", "Problem", "RestoringPrior", "RgmkitError", "Solution",
-    "Solver", "Streams", "TrainingError", "__version__", "degradation", "generate", "hookimpl", "load", "prior",
-    "process", "restore", "solver", "train",
+    "IncompatibleError", "Metric", "Objective", "PluginError", "Prior", "Problem", "RestoringPrior", "RgmkitError",
+    "Solution", "Solver", "Streams", "TrainingError", "__version__", "degradation", "generate", "hookimpl", "load",
+    "metric", "prior", "process", "restore", "solver", "train",
 ]  # fmt: skip
 
 _HOME = {
-    "rgmkit.config": "degradation prior process solver",
+    "rgmkit.config": "degradation metric prior process solver",
     "rgmkit.core.degradation": "Degradation",
+    "rgmkit.core.metric": "Metric",
     "rgmkit.core.objective": "Objective",
     "rgmkit.core.prior": "Prior RestoringPrior",
     "rgmkit.core.process": "ForwardProcess",

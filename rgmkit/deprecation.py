@@ -24,6 +24,7 @@ MODULES = {
     "rgmkit.experiment": "rgmkit.experiments",
     "rgmkit.files": "rgmkit.runtime.files",
     "rgmkit.layout": "rgmkit.images.array_layout",
+    "rgmkit.metrics": "rgmkit.metric",
     "rgmkit.model_spec": "rgmkit.resolve",
     "rgmkit.precision": "rgmkit.runtime.precision",
     "rgmkit.progress": "rgmkit.runtime.progress",
@@ -93,11 +94,23 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         new = _new_name(spec.name)
         assert new is not None  # or find_spec had not answered
+        if spec.name == "rgmkit.metrics":
+            return _old_metrics()
         warn_renamed(spec.name, new, stacklevel=2)
         return importlib.import_module(new)
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing is left to do: the module was executed under its new name."""
+
+
+def _old_metrics() -> ModuleType:
+    """Make `rgmkit.metrics` of the components that its functions have become."""
+    warn_renamed("rgmkit.metrics", 'rgmkit.metric, as in rgmkit.metric("psnr")', stacklevel=3)
+    metric = importlib.import_module("rgmkit").metric
+    named = {name: metric(name) for name in ("psnr", "ssim")}
+    module = ModuleType("rgmkit.metrics")
+    vars(module).update(named, metric=metric, METRICS=named)
+    return module
 
 
 def _new_name(fullname: str) -> str | None:

@@ -19,8 +19,9 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.random import Streams, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit.metrics import psnr
 from rgmkit.testing import checks, toys
+
+psnr = rgmkit.metric("psnr")
 
 SHAPE = (2, 8, 12)
 SOLVERS = ["pgd", "fista", "admm", "drs", "hqs"]

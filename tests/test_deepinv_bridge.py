@@ -23,9 +23,10 @@ from rgmkit import plugins
 from rgmkit.core.linear import operator_norm
 from rgmkit.core.random import seeded
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError
-from rgmkit.metrics import psnr
 from rgmkit.testing import checks
 from rgmkit.training.data.digits import Digits
+
+psnr = rgmkit.metric("psnr")
 
 NAMES = [component.name for component in rgmkit_deepinv.rgmkit_components() if component.name.startswith("deepinv.")]
 

@@ -7,9 +7,10 @@ import torch
 
 import rgmkit
 from rgmkit.cli.demo.tasks import TASKS
-from rgmkit.metrics import psnr
 from rgmkit.models.folder import info, locate
 from rgmkit.training.data.digits import Digits
+
+psnr = rgmkit.metric("psnr")
 
 COUNT = 60  # held-back digits
 

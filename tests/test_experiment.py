@@ -25,8 +25,9 @@ from rgmkit.experiments.folder import records
 from rgmkit.experiments.line_search import Choices, Range, number, search
 from rgmkit.experiments.measure import Watch
 from rgmkit.experiments.photographs import Photograph, Photographs
-from rgmkit.metrics import metric, psnr
 from rgmkit.runtime.memory import peak_memory
+
+psnr = rgmkit.metric("psnr")
 
 OPS = """
 import os, signal
@@ -144,7 +145,7 @@ def test_all_methods_see_one_measurement_and_figures_are_of_floats(place):
         assert record.before["psnr"] == pytest.approx(float(psnr(y.clamp(0, 1), truth)), abs=1e-4)
     x = rgmkit.restore(y, blur, "wavelet", solver="admm:iterations=2", seed=5).x.clamp(0, 1)
     assert found["wavelet"].after["psnr"] == pytest.approx(float(psnr(x, truth)), abs=1e-4)
-    assert found["wavelet"].after["ssim"] == pytest.approx(float(metric("ssim")(x, truth)), abs=1e-4)
+    assert found["wavelet"].after["ssim"] == pytest.approx(float(rgmkit.metric("ssim")(x, truth)), abs=1e-4)
     for kind, image in (("truth", truth), ("measured", y.clamp(0, 1)), ("restored", x)):
         written = images.read(out / found["wavelet"].pictures[kind]).x
         assert float((written - image).abs().max()) <= 0.5 / 255 + 1e-5

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from rgmkit.metrics import psnr, ssim
 from skimage.metrics import structural_similarity
 
 from rgmkit.errors import IncompatibleError
-from rgmkit.metrics import psnr, ssim
 
 
 def images(*shape, seed=0):

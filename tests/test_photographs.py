@@ -26,7 +26,8 @@ from rgmkit.core.locality import Locality
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.random import Streams, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit.metrics import psnr
+
+psnr = rgmkit.metric("psnr")
 
 NETWORKS = {
     "as shipped": {"blocks": 2},

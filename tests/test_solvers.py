@@ -21,8 +21,9 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import conjugate_gradients
 from rgmkit.core.random import Streams, seeded
 from rgmkit.errors import AccuracyWarning, ConfigError, DataError, IncompatibleError
-from rgmkit.metrics import psnr
 from rgmkit.training.data.digits import Digits
+
+psnr = rgmkit.metric("psnr")
 
 HELD_BACK = 32
 

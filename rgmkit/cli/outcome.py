@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 def figures(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, Any]:
     """PSNR and SSIM before and after."""
-    from rgmkit.metrics import psnr, ssim
+    from rgmkit.config import metric
 
     pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
     return {
-        measure.__name__: {when: round(float(measure(x, truth)), 4) for when, x in pair.items()}
-        for measure in (psnr, ssim)
+        name: {when: round(float(metric(name)(x, truth)), 4) for when, x in pair.items()} for name in ("psnr", "ssim")
     }
 
 

@@ -21,7 +21,7 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
     """The component that `spec` asks for.
 
     Args:
-        kind: degradation, prior, solver, process, network, objective, bridge or data.
+        kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
         spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object that is
             built already and is passed through.
         path: where the spec stands in the configuration, for errors. Default: the kind.
@@ -43,6 +43,7 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
         spec = _from_mapping(kind, spec, path)
     elif not isinstance(spec, Spec):
         return _passed(kind, spec, path)
+    spec = _split_name(kind, spec)
     cls = plugins.load_class(kind, spec.name)
     return make(cls, spec.options, path=path, what=f"{kind} {spec.name!r}", folder=folder, **injected)
 
@@ -137,6 +138,28 @@ def process(name: str, /, **options: Any) -> Any:
         ConfigError, PluginError: as `degradation`.
     """
     return _named("process", name, options)
+
+
+def metric(name: str, /, **options: Any) -> Any:
+    """Build the metric of that name; it is called with images and the true ones, in [0, 1].
+
+    Raises:
+        ConfigError, PluginError: as `degradation`; or if a package or weights are missing.
+
+    >>> import rgmkit
+    >>> rgmkit.metric("psnr").unit
+    'dB'
+    """
+    return _named("metric", name, options)
+
+
+def _split_name(kind: str, spec: Spec) -> Spec:
+    """Ask for `metric torchmetrics.NAME` as the component `torchmetrics` with the option `name`."""
+    package, dot, name = spec.name.partition(".")
+    known = {component.name for component in plugins.found(kind)}
+    if kind != "metric" or not dot or spec.name in known or package not in known:
+        return spec
+    return Spec(package, {"name": name, "options": dict(spec.options)} if spec.options else {"name": name})
 
 
 def _named(kind: str, name: str, options: Mapping[str, Any]) -> Any:

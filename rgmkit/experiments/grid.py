@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rgmkit.config import make, override, parse_spec, read_yaml, take_plugins
+from rgmkit.config import make, metric, override, parse_spec, read_yaml, take_plugins
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError
 from rgmkit.experiments.methods import Method, naming, read_method
 from rgmkit.experiments.photographs import Photographs
 from rgmkit.experiments.serialize import label_of, plain
-from rgmkit.metrics import METRICS, metric
 from rgmkit.resolve import resolve_degradation
 
 FEWEST = 4  # evaluations of a search: both ends and two more
@@ -116,7 +115,7 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
     methods = tuple(_methods(keys.method, folder))
     tuning = None if keys.tune is None else _tuning(keys.tune, folder)
     _check_tuned(methods, tuning)
-    metrics = list(METRICS) if keys.metrics == "all" else _list(keys.metrics)
+    metrics = ["psnr", "ssim"] if keys.metrics == "all" else _list(keys.metrics)
     return Grid(
         data=make(Photographs, keys.data, path="data", what="data", folder=folder),
         operators=operators,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rgmkit import images
+from rgmkit.config import metric
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.random import Streams
 from rgmkit.core.solver import Callback, Solution
@@ -24,7 +25,6 @@ from rgmkit.experiments.photographs import Photograph
 from rgmkit.experiments.result import Record
 from rgmkit.images.array_layout import check_finite
 from rgmkit.inference import restore
-from rgmkit.metrics import metric, psnr
 from rgmkit.resolve import usable_size
 from rgmkit.runtime.device import synchronize
 from rgmkit.runtime.memory import peak_memory
@@ -52,7 +52,7 @@ class Bench:
     """
 
     def __init__(self, device: torch.device, metrics: Sequence[str]) -> None:
-        self.device, self.metrics = device, tuple(metrics)
+        self.device, self.metrics = device, {name: metric(name) for name in metrics}
         self._picture: tuple[Photograph, Tensor] | None = None
         self._measured: tuple[tuple[object, ...], Measured] | None = None
         self._written: set[Path] = set()
@@ -82,7 +82,7 @@ class Bench:
             nfe=solution.nfe,
             seconds=seconds,
             memory_mb=peak.mib,
-            path=watch.path(end, seconds, float(psnr(x, measured.truth))),
+            path=watch.path(end, seconds, float(metric("psnr")(x, measured.truth))),
             trace=solution.trace,
             pictures=self._pictures(cell, measured, x, folder),
             notes=list(dict.fromkeys([*solution.notes, *said])),
@@ -123,7 +123,7 @@ class Bench:
 
     def figures(self, x: Tensor, measured: Measured) -> dict[str, float]:
         """The figures of an image in [0, 1]."""
-        return {name: float(metric(name)(x, measured.truth)) for name in self.metrics}
+        return {name: float(measure(x, measured.truth)) for name, measure in self.metrics.items()}
 
     def _read(self, photograph: Photograph) -> Tensor:
         if self._picture is None or self._picture[0] != photograph:
@@ -158,7 +158,7 @@ class Watch:
             return
         synchronize(x.device)  # what is still computed is the solver's time
         start = time.perf_counter()
-        figure = float(psnr(x.clamp(0, 1), self.truth))
+        figure = float(metric("psnr")(x.clamp(0, 1), self.truth))
         self._points.append((start - self.spent, figure))
         self.spent += time.perf_counter() - start
 

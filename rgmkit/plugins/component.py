@@ -16,6 +16,7 @@ BASES = {
     "objective": "rgmkit.core.objective:Objective",
     "bridge": "rgmkit.core.bridge:Bridge",
     "data": "rgmkit.training.data.base:Data",
+    "metric": "rgmkit.core.metric:Metric",
 }
 """The class that a component of each kind derives from."""
 
@@ -29,7 +30,7 @@ class Component:
     """A class that can be asked for by name, with the options of its constructor.
 
     Args:
-        kind: degradation, prior, solver, process, network, objective, bridge or data.
+        kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
         name: letters, digits, `.`, `_` and `-`.
         target: the class, or `"package.module:Class"`, which is imported only when it is used.
         summary: one line for listings.

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rgmkit.config import build
+from rgmkit.config import build, metric
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Streams
 from rgmkit.inference import restore
-from rgmkit.metrics import psnr
 
 TV_SOLVER = "pgd"  # its 100 iterations stop short of the minimiser, which has 1 dB less on digits
 NETWORK_SOLVER = "pnp-drs:iterations=4"  # at most 8 network evaluations
@@ -67,5 +66,5 @@ def solve_task(task: Task, network: Prior, truth: Tensor, *, seed: int) -> Row:
     learned = restore(y, degradation, network, solver=NETWORK_SOLVER, seed=seed)
     smooth = restore(y, degradation, task.tv, solver=TV_SOLVER)
     measured, by_tv, by_network = (x.clamp(0, 1) for x in (degradation.embed(y), smooth.x, learned.x))
-    before, tv, net = (float(psnr(x, truth).mean()) for x in (measured, by_tv, by_network))
+    before, tv, net = (float(metric("psnr")(x, truth).mean()) for x in (measured, by_tv, by_network))
     return Row(task, before, tv, net, learned.nfe, learned.seconds, (truth, measured, by_tv, by_network))

@@ -1,0 +1,115 @@
+"""Metrics of deepinv and torchmetrics, by the names that they have there."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.metric import Metric
+from rgmkit.errors import ConfigError, suggest
+
+
+class PackageMetric(Metric):
+    """A metric of another package.
+
+    Args:
+        name: of its class, or the initials of that: `torchmetrics.LPIPS` is LearnedPerceptualImagePatchSimilarity.
+        options: of its constructor.
+
+    Raises:
+        ConfigError: if there is no such metric, or it needs a package or weights that are not here.
+    """
+
+    package: ClassVar[str]
+    module: ClassVar[str]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, *, name: str, options: Mapping[str, Any] | None = None) -> None:
+        cls = self._find(name)
+        self.name = cls.__name__ if name.lower() == cls.__name__.lower() else name.upper()
+        title, known = f"metric {self.package}.{self.name}", inspect.signature(cls).parameters
+        given = {key: value for key, value in self.defaults.items() if key in known} | dict(options or {})
+        try:
+            self._metric = cls(**given)
+        except ImportError as error:
+            raise ConfigError(f"{title} needs a package that is not installed: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{title}: {error}") from error
+        except Exception as error:  # each package has errors of its own for this
+            raise ConfigError(f"{title} needs weights that could not be downloaded: {error}") from error
+
+    def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
+        """Measure each image on its own, as some metrics average over a batch."""
+        self._metric.to(x.device)
+        with torch.no_grad():
+            pairs = [(x[i : i + 1], *([] if truth is None else [truth[i : i + 1]])) for i in range(len(x))]
+            return torch.stack([torch.as_tensor(self._measure_one(*pair)).reshape(()) for pair in pairs]).to(x)
+
+    @abstractmethod
+    def _measure_one(self, *images: Tensor) -> Any:
+        """Measure one image, (1, C, H, W), with its truth if it needs one."""
+
+    @abstractmethod
+    def _takes_images(self, cls: type) -> bool:
+        """Whether a class of the package measures single images."""
+
+    def _find(self, name: str) -> type:
+        module = importlib.import_module(self.module)
+        classes = {key: cls for key, cls in vars(module).items() if inspect.isclass(cls) and self._takes_images(cls)}
+        short = {"".join(letter for letter in key if letter.isupper()): cls for key, cls in classes.items()}
+        by_name = {key.lower(): cls for key, cls in (short | classes).items()}
+        if name.lower() not in by_name:
+            raise ConfigError(f"{self.package} has no metric {name!r} of single images: {suggest(name, classes)}")
+        return by_name[name.lower()]
+
+
+class DeepinvMetric(PackageMetric):
+    """A metric of deepinv: deepinv.LPIPS, deepinv.NIQE, deepinv.MAE …
+
+    LPIPS, NIQE, BRISQUE and NIMA download weights the first time. NIQE, BRISQUE, NIMA, BlurStrength and SharpnessIndex
+    need no truth.
+    """
+
+    package, module = "deepinv", "deepinv.loss.metric"
+
+    def __init__(self, *, name: str, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name=name, options=options)
+        self.higher_is_better = not self._metric.lower_better
+        self.needs_truth = "x" in inspect.signature(type(self._metric).metric).parameters
+
+    def _measure_one(self, *images: Tensor) -> Any:
+        return self._metric(*images)
+
+    def _takes_images(self, cls: Any) -> bool:
+        from deepinv.loss.metric import Metric as Base
+
+        return issubclass(cls, Base) and cls is not Base and "physics" not in inspect.signature(cls.metric).parameters
+
+
+class TorchMetric(PackageMetric):
+    """A metric of torchmetrics.image: torchmetrics.LPIPS, torchmetrics.VisualInformationFidelity …
+
+    LearnedPerceptualImagePatchSimilarity (LPIPS) downloads weights the first time, and takes images of three channels.
+    """
+
+    package, module = "torchmetrics", "torchmetrics.image"
+    defaults: ClassVar[Mapping[str, Any]] = {"data_range": 1.0}
+
+    def __init__(self, *, name: str, options: Mapping[str, Any] | None = None) -> None:
+        normalised = {"normalize": True} if name.lower() in ("lpips", "learnedperceptualimagepatchsimilarity") else {}
+        super().__init__(name=name, options={**normalised, **(options or {})})  # LPIPS works in [-1, 1]
+        self.higher_is_better = bool(self._metric.higher_is_better)
+        self.needs_truth = len(inspect.signature(self._metric.update).parameters) > 1
+
+    def _measure_one(self, *images: Tensor) -> Any:
+        return self._metric(*images)
+
+    def _takes_images(self, cls: Any) -> bool:
+        names = list(inspect.signature(cls.update).parameters)[1:] if hasattr(cls, "update") else []
+        return names in (["preds", "target"], ["img1", "img2"], ["img"])

@@ -1,0 +1,103 @@
+"""Metrics: numbers that say how good an image is."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from rgmkit.errors import IncompatibleError
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How the values of a metric are shown and compared.
+
+    Attributes:
+        name: as tables and plots show it.
+        unit: of the values, such as "dB".
+        decimals: that are printed.
+        higher_is_better: False where lower is better.
+    """
+
+    name: str
+    unit: str = ""
+    decimals: int = 3
+    higher_is_better: bool = True
+
+    @property
+    def heading(self) -> str:
+        """The name with its unit.
+
+        >>> MetricInfo("PSNR", "dB").heading, MetricInfo("SSIM").heading
+        ('PSNR (dB)', 'SSIM')
+        """
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def format(self, value: float) -> str:
+        """Print a value.
+
+        >>> MetricInfo("PSNR", "dB", 2).format(31.256), MetricInfo("PSNR").format(math.inf)
+        ('31.26', '∞')
+        """
+        return f"{value:.{self.decimals}f}".replace("inf", "∞").replace("nan", "–")
+
+    def best(self, values: Iterable[float]) -> float | None:
+        """Choose the best value, whatever is not a number left out; None of none.
+
+        >>> MetricInfo("LPIPS", higher_is_better=False).best([0.3, 0.1, math.nan])
+        0.1
+        """
+        known = [value for value in values if not math.isnan(value)]
+        choose = max if self.higher_is_better else min
+        return choose(known) if known else None
+
+
+class Metric(ABC):
+    """Measure each image of a batch, (B, C, H, W) in [0, 1]; values outside count as they are.
+
+    Attributes:
+        name, unit, decimals, higher_is_better: see `MetricInfo`.
+        needs_truth: False for a metric that looks at the image alone.
+    """
+
+    name: str
+    unit: str = ""
+    decimals: int = 3
+    higher_is_better: bool = True
+    needs_truth: bool = True
+
+    @property
+    def info(self) -> MetricInfo:
+        """How its values are shown and compared."""
+        return MetricInfo(self.name, self.unit, self.decimals, self.higher_is_better)
+
+    @final
+    def __call__(self, x: Tensor, truth: Tensor | None = None) -> Tensor:
+        """Measure the images `x` against the true ones: one value for each image, (B,).
+
+        Raises:
+            IncompatibleError: if the shapes differ, or the truth is missing where it is needed.
+        """
+        if truth is None and self.needs_truth:
+            raise IncompatibleError(f"{self.name} compares an image with the true one: give both")
+        shapes = {tuple(x.shape)} | ({tuple(truth.shape)} if truth is not None else set())
+        if x.ndim != 4 or len(shapes) > 1:
+            both = " and ".join(str(tuple(image.shape)) for image in (x, truth) if image is not None)
+            raise IncompatibleError(
+                f"images of shape {both} cannot be compared: give two batches (B, C, H, W) of one shape"
+            )
+        values = self.measure(x, truth if self.needs_truth else None)
+        if tuple(values.shape) != (x.shape[0],):
+            raise IncompatibleError(
+                f"{self.name} gave values of shape {tuple(values.shape)} for {x.shape[0]} images: give one for each"
+            )
+        return values
+
+    @abstractmethod
+    def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
+        """Measure the images: (B,). Both have one shape; `truth` is None unless the metric needs it."""

@@ -511,7 +511,7 @@ BAD = [
     ),
     ({"method": [{"solver": "admm"}]}, "solver ADMM needs a prior with prox, and there is none"),
     ({"method": "tv"}, "method[0] is 'tv': give a mapping, such as {prior: tv"),
-    ({"metrics": ["psnr", "sim"]}, "metrics[1]: no metric is named 'sim': did you mean 'ssim'?"),
+    ({"metrics": ["psnr", "sim"]}, "metrics[1]: no metric is named 'sim', the nearest is 'ssim'"),
     ({"metrics": ["psnr", "psnr"]}, "metrics[1] is 'psnr' again"),
     ({"seeds": 0}, "seeds is 0: give how many, 1 or more"),
     ({"seeds": [1, 1]}, "seeds is [1, 1]: give each seed once"),
@@ -542,7 +542,7 @@ BAD = [
             "method": [{"prior": "tv", "tune": {"prior.weight": [1, 2]}}],
             "tune": {"data": {"path": "training"}, "metric": "psrn"},
         },
-        "tune.metric: no metric is named 'psrn': did you mean 'psnr'?",
+        "tune.metric: no metric is named 'psrn', the nearest is 'psnr'",
     ),
 ]
 

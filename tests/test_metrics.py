@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 import torch
-from rgmkit.metrics import psnr, ssim
 from skimage.metrics import structural_similarity
 
-from rgmkit.errors import IncompatibleError
+import rgmkit
+from rgmkit.errors import ConfigError, IncompatibleError
+
+psnr, ssim = rgmkit.metric("psnr"), rgmkit.metric("ssim")
 
 
 def images(*shape, seed=0):
@@ -56,3 +61,93 @@ def test_images_of_other_shapes_are_refused(metric):
 def test_ssim_needs_three_pixels():
     with pytest.raises(IncompatibleError, match="2x9"):
         ssim(torch.zeros(1, 1, 2, 9), torch.zeros(1, 1, 2, 9))
+
+
+def test_a_metric_says_how_it_is_shown_and_which_way_is_better():
+    assert (psnr.info.heading, psnr.info.format(31.256), psnr.info.best([1.0, 2.0])) == ("PSNR (dB)", "31.26", 2.0)
+    assert (ssim.info.heading, ssim.info.format(0.91249)) == ("SSIM", "0.912")
+    error = rgmkit.metric("deepinv.MAE")
+    assert not error.higher_is_better and error.info.best([0.2, float("nan"), 0.1]) == 0.1
+
+
+def test_luma_is_that_of_bt601():
+    x, y = (image.clamp(0, 1) for image in images(2, 3, 12, 17))
+    luma = [(a.numpy().transpose(0, 2, 3, 1) @ [65.481, 128.553, 24.966] + 16) / 255 for a in (x, y)]
+    expected = -10 * np.log10(((luma[0] - luma[1]) ** 2).mean((1, 2)))
+    np.testing.assert_allclose(rgmkit.metric("psnr-y")(y, x), expected, rtol=1e-6)
+    grey = rgmkit.metric("psnr-y")(y[:, :1], x[:, :1])
+    torch.testing.assert_close(grey, psnr(y[:, :1], x[:, :1]))
+
+
+def test_ssim_of_floats_is_computed_in_doubles():
+    x = 0.999 + 1e-4 * torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    y = x + 1e-4 * torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert ssim(x, y).dtype == torch.float32
+    assert float(ssim(x, y)) == pytest.approx(float(ssim(x.double(), y.double())), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["torchmetrics.PeakSignalNoiseRatio", "torchmetrics.psnr", "deepinv.PSNR"])
+def test_metrics_of_other_packages_measure_each_image(name):
+    x, y = (image.float().clamp(0, 1) for image in images(3, 3, 12, 17))
+    torch.testing.assert_close(rgmkit.metric(name)(y, x), psnr(y, x), rtol=1e-4, atol=1e-4)
+
+
+def test_metrics_of_other_packages_without_a_truth():
+    x, _ = (image.float() for image in images(2, 3, 12, 17))
+    variation = rgmkit.metric("torchmetrics.TotalVariation")
+    assert not variation.needs_truth and not variation.higher_is_better
+    expected = x.diff(dim=-1).abs().sum((1, 2, 3)) + x.diff(dim=-2).abs().sum((1, 2, 3))
+    torch.testing.assert_close(variation(x), expected)
+    assert not rgmkit.metric("deepinv.BlurStrength").needs_truth
+    with pytest.raises(IncompatibleError, match="PSNR compares an image with the true one"):
+        psnr(x)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("torchmetrics.PeakSignalNoiseRatoi", "torchmetrics has no metric .*: did you mean 'PeakSignalNoiseRatio'"),
+        ("deepinv.QNR", "deepinv has no metric 'QNR' of single images"),
+        ("deepinv.MAE:colour=3", "metric deepinv.MAE: .*colour"),
+    ],
+)
+def test_a_wrong_name_or_option_of_another_package_is_named(name, message):
+    with pytest.raises(ConfigError, match=message):
+        rgmkit.metric(name)
+
+
+def test_what_a_metric_of_another_package_needs_is_named(monkeypatch):
+    import torchmetrics.image
+
+    class NeedsPackage(torchmetrics.image.PeakSignalNoiseRatio):
+        def __init__(self):
+            raise ModuleNotFoundError("No module named 'pyiqa'")
+
+    class NeedsWeights(torchmetrics.image.PeakSignalNoiseRatio):
+        def __init__(self):
+            raise OSError("no route to host")
+
+    monkeypatch.setattr(torchmetrics.image, "NeedsPackage", NeedsPackage, raising=False)
+    monkeypatch.setattr(torchmetrics.image, "NeedsWeights", NeedsWeights, raising=False)
+    with pytest.raises(ConfigError, match=r"torchmetrics\.NeedsPackage needs a package that is not installed: .*pyiqa"):
+        rgmkit.metric("torchmetrics.needspackage")
+    with pytest.raises(ConfigError, match="NeedsWeights needs weights that could not be downloaded: no route to host"):
+        rgmkit.metric("torchmetrics.NeedsWeights")
+
+
+def test_a_metric_gives_one_value_for_each_image():
+    class Mean(rgmkit.Metric):
+        name = "mean"
+
+        def measure(self, x, truth):
+            return (x - truth).mean()
+
+    with pytest.raises(IncompatibleError, match=r"mean gave values of shape \(\) for 2 images"):
+        Mean()(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))
+
+
+def test_the_old_module_of_metrics_still_works():
+    sys.modules.pop("rgmkit.metrics", None)
+    with pytest.warns(DeprecationWarning, match=r"rgmkit\.metrics is deprecated"):
+        old = importlib.import_module("rgmkit.metrics")
+    assert type(old.psnr) is type(psnr) is type(old.metric("psnr")) and set(old.METRICS) == {"psnr", "ssim"}

@@ -9,7 +9,7 @@ import pytest
 
 import rgmkit
 
-FUNCTIONS = ("degradation", "generate", "load", "prior", "process", "restore", "solver", "train")
+FUNCTIONS = ("degradation", "generate", "load", "metric", "prior", "process", "restore", "solver", "train")
 
 
 @pytest.mark.parametrize("name", rgmkit.__all__)
@@ -24,6 +24,7 @@ def test_named_components_can_be_made_twice():
         assert isinstance(rgmkit.degradation("gaussian-noise", noise=0.1), rgmkit.Degradation)
         assert isinstance(rgmkit.process("gaussian", levels=3), rgmkit.ForwardProcess)
         assert isinstance(rgmkit.prior("tv"), rgmkit.Prior)
+        assert isinstance(rgmkit.metric("psnr"), rgmkit.Metric)
         assert isinstance(rgmkit.solver("cascade"), rgmkit.Solver)
 
 

@@ -1,4 +1,4 @@
-"""Restoring a measurement and generating images: a solver, a prior, and the layout of the caller."""
+"""Restore measurements and generate images: `restore` and `generate`, the two jobs of a trained network."""
 
 from __future__ import annotations
 
@@ -43,36 +43,36 @@ def restore(
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Solution:
-    """The image that a measurement `y = A x + noise` was made of, as the prior believes it.
+    """Estimate the image x from a measurement y = A x + noise under a prior.
 
     `y` is a tensor `(C, H, W)` or `(B, C, H, W)`, or a NumPy array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`;
-    uint8 and uint16 cover [0, 1], floats are used as they are. The answer `Solution.x` has its type
-    and layout: whole numbers are rounded and clipped, floats are not. The last of 2 or 4 channels of a
-    NumPy array is alpha: it is set aside and comes back. A tensor `(B, d)` holds points or vectors.
+    uint8 and uint16 cover [0, 1], floats are used as they are. A tensor `(B, d)` holds points or vectors.
+    The estimate `Solution.x` has the type and layout of `y`: whole numbers are rounded and clipped, floats are not.
+    The last of 2 or 4 channels of a NumPy array is alpha; it is set aside and returned unchanged.
 
-    It is computed where the prior's parameters are, in their precision (float64 stays float64 with a
-    prior that has none). Image `i` of the batch draws from (seed, i) alone,
-    and nothing that a measurement drew from `Streams` with the same seed.
+    Everything is computed on the device and in the precision of the prior's parameters; a prior without parameters
+    keeps those of `y`. Image `i` of the batch draws from (seed, i) alone, and shares no draw with a measurement that
+    was simulated from `Streams` with the same seed.
 
     Args:
         y: the measurement.
-        degradation: what made it: an object, a name, or a spec such as "blur:std=2,noise=0.02". One that is
-            not an object and gives no noise gets the noise that is found in `y`, see `Solution.noise`.
+        degradation: an object, a name, or a spec such as "blur:std=2,noise=0.02". If it is not an object and gives
+            no noise, the noise is estimated from `y`, see `Solution.noise`.
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
-            the folder of a model. None: only the measurement counts.
-        solver: an object, a name or a spec. Default: `pnp-drs` with a network, `one-shot` when the
-            degradation is not linear; with an explicit prior `admm`, or `pgd` where the prox of the
-            degradation takes iterations; the pseudo-inverse, `pinv`, without a prior.
+            a model folder. None: use the measurement alone.
+        solver: an object, a name or a spec. Default: `pnp-drs` with a network, or `one-shot` if the
+            degradation is not linear; with an explicit prior `admm`, or `pgd` if the prox of the
+            degradation is iterative; the pseudo-inverse `pinv` without a prior.
         seed: of everything that the solver draws.
-        samples: how many restorations of each image to draw, with other auxiliary variables z and noise each;
+        samples: how many restorations of each image to draw, each with its own auxiliary variables z and noise;
             the first is the one without `samples`. `Solution.x` is their mean, `Solution.std` the standard
-            deviation of each pixel in floats, and `Solution.samples` has all of them along a new first axis.
-        tile: side in pixels of the squares that an image is cut into for the network, which sees each with the
-            pixels around it. Default: what the memory asks for; a network that may look at the whole image is
-            tiled only where a side is given.
+            deviation of each pixel in floats, and `Solution.samples` holds all of them along a new first axis.
+        tile: side in pixels of the squares that the network processes one at a time, each with the pixels around it.
+            Default: chosen by the free memory. A network whose receptive field is the whole image is tiled only if
+            a side is given.
         callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats. If it has a method
             `tile`, that is called as `tile(done, count)` after each tile of an evaluation.
-        progress: show a bar after two seconds, in a terminal or a notebook, where no callback is given.
+        progress: show a bar after two seconds, in a terminal or a notebook, if no callback is given.
 
     Raises:
         DataError: if `y` has another type or number of axes, or holds NaN or infinite values.
@@ -85,28 +85,45 @@ def restore(
     >>> solution.x.shape, solution.x.dtype
     ((16, 20), dtype('uint8'))
     """
-    check_samples(1 if samples is None else samples)
-    operator, prior = resolve_degradation(degradation), resolve_prior(prior)
-    method = resolve_solver(solver, prior, operator)
+    degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
+    solver = resolve_solver(solver, prior, degradation)
     x, layout = unpack(y, name="y")
-    x = x.to(prior.device or layout.device)
-    if prior.dtype is not None and x.is_floating_point():
-        x = x.to(prior.dtype)
-    operator, found = resolve_noise(operator, x, method)
-    operator = to_device(operator, x.device)
-    images, *shape = operator.image_shape(tuple(x.shape))
+    solution = restore_batch(
+        x, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
+    )
+    return pack_solution(solution, layout)
+
+
+def restore_batch(
+    y: Tensor,
+    degradation: Degradation,
+    prior: Prior,
+    solver: Solver,
+    *,
+    seed: int = 0,
+    samples: int | None = None,
+    tile: int | None = None,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Solution:
+    """Restore a batch of floats, first axis the images, with objects that are built already; see `restore`."""
+    check_samples(1 if samples is None else samples)
+    device = prior.device or y.device
+    y = y.to(device, prior.dtype if y.is_floating_point() else None)
+    degradation, estimated = resolve_noise(to_device(degradation, device), y, solver)
+    images, *shape = degradation.image_shape(tuple(y.shape))
     with follow_progress("restoring", callback, shown=progress) as follow:
-        prior, notes = fit_prior(
-            prior, (images * (samples or 1), *shape), like=x, tile=tile, progress=getattr(follow, "tile", None)
+        prior, adapted = fit_prior(
+            prior, (images * (samples or 1), *shape), like=y, tile=tile, progress=getattr(follow, "tile", None)
         )
-        problem = Problem.measured(x, operator, prior)
+        problem = Problem.measured(y, degradation, prior)
         with evaluation_mode(prior):
             if samples is None:
-                streams = Streams(seed, range(len(x)), purpose=RESTORING)
-                solution = method.solve(problem, generator=streams, callback=follow)
+                streams = Streams(seed, range(images), purpose=RESTORING)
+                solution = solver.solve(problem, generator=streams, callback=follow)
             else:
-                solution = draw_samples(method, problem, samples, seed=seed, callback=follow)
-    return pack_solution(replace(solution, noise=operator.noise, notes=found + notes + solution.notes), layout)
+                solution = draw_samples(solver, problem, samples, seed=seed, callback=follow)
+    return replace(solution, noise=degradation.noise, notes=estimated + adapted + solution.notes)
 
 
 def generate(
@@ -120,19 +137,19 @@ def generate(
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Tensor:
-    """`n` new images (n, C, H, W), clamped to [0, 1], or points (n, d), on the device of the prior.
+    """Generate `n` images (n, C, H, W), clamped to [0, 1], or points (n, d), on the device of the prior.
 
-    Image `i` draws from (seed, i) alone: the batch size changes nothing beyond float rounding, and the
+    Image `i` draws from (seed, i) alone: the batch size changes nothing but float rounding, and the
     first images of a larger `n` are those of a smaller one.
 
     Args:
         prior: a trained prior, the name of a shipped model, or the folder of a model.
-        n: how many.
+        n: the number of images.
         solver: an object, a name or a spec. Default: `cascade`.
-        seed: of all noise.
+        seed: of everything that is drawn.
         shape: of one image, (C, H, W). Default: that of the training images.
-        batch: images at a time. Default: what is quickest and fits in about 1 GB.
-        callback: called as `callback(step, steps, x)`, the steps counted over all batches.
+        batch: images computed at a time. Default: the fastest that fits in about 1 GB.
+        callback: called as `callback(step, steps, x)`, with steps counted over all batches.
         progress: as for `restore`.
 
     Raises:
@@ -147,7 +164,7 @@ def generate(
         batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=follow))
     if batches:
         return torch.cat(batches)
-    return torch.empty(0, *_shape(prior, shape), device=prior.device)
+    return torch.empty(0, *_check_shape(prior, shape), device=prior.device)
 
 
 def generate_batches(
@@ -161,7 +178,7 @@ def generate_batches(
     start: int = 0,
     callback: Callback | None = None,
 ) -> Iterator[Tensor]:
-    """The images `start` … `start + n - 1` of a seed, batch by batch; see `generate`.
+    """Generate the images `start` … `start + n - 1` of a seed, batch by batch; see `generate`.
 
     Wrong arguments raise at once, not at the first batch.
     """
@@ -170,14 +187,14 @@ def generate_batches(
     method.check(Problem(prior, ()))
     if solver is None and not getattr(prior, "generative", True):
         warnings.warn(DENOISER, stacklevel=2)
-    shape = _shape(prior, shape)
+    shape = _check_shape(prior, shape)
     batch = default_batch(shape, prior.device) if batch is None else batch
     if n < 0 or batch < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
-    return _batches(prior, method, shape, range(start, start + n), batch, seed, callback)
+    return _solve_batches(prior, method, shape, range(start, start + n), batch, seed, callback)
 
 
-def _batches(
+def _solve_batches(
     prior: Prior,
     solver: Solver,
     shape: tuple[int, ...],
@@ -196,7 +213,7 @@ def _batches(
         yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
 
 
-def _shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def _check_shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     if shape is None:
         shape = getattr(prior, "image_shape", None)
         if shape is None:

@@ -7,7 +7,11 @@ keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer
 
 
 class RgmkitError(Exception):
@@ -51,3 +55,21 @@ def suggest(name: object, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 1)
     return f"{f'did you mean {near[0]!r}? ' if near else ''}(there are {', '.join(names) or 'none'})"
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Begin the errors of the block with the place in a configuration that they come from.
+
+    >>> with naming("method[0]"):
+    ...     raise ConfigError("solver.step is 'far': give a number")
+    Traceback (most recent call last):
+    rgmkit.errors.ConfigError: method[0].solver.step is 'far': give a number
+    """
+    try:
+        yield
+    except RgmkitError as error:
+        text = str(error)
+        if text.startswith(path):
+            raise
+        raise type(error)(f"{path}.{text}" if OPTION.match(text) else f"{path}: {text}") from error

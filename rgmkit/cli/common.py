@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,19 +46,6 @@ def say(message: str) -> None:
 def examples(*lines: str) -> str:
     """The examples at the end of a help text."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def print_json(facts: dict[str, Any]) -> None:
-    """One JSON object on stdout; numbers that JSON has not (the PSNR of equal images) become null."""
-    click.echo(json.dumps(_finite(facts), indent=2, default=str, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:

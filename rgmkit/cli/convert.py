@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rgmkit.cli.common import PATH, common_options, examples, say
-from rgmkit.cli.files import fresh_folder
+from rgmkit.cli.files import check_new_folder
 
 
 @click.command(
@@ -57,7 +57,7 @@ def command(
     with the state dict in it. Nothing in it is executed. The options of the network are read off the names and shapes
     of the weights; the forward process and the size of the images are in the content of a training only.
     """
-    fresh_folder(out, overwrite=overwrite)
+    check_new_folder(out, overwrite=overwrite)
     from rgmkit.models.published import convert
 
     facts = convert(checkpoint, out, process=process, image_size=image_size, network=network, entry=entry)

@@ -15,7 +15,8 @@ from rgmkit.cli.common import (
     say,
     seed_option,
 )
-from rgmkit.cli.files import check_apart, cropped
+from rgmkit.cli.files import check_pictures, read_true_image
+from rgmkit.cli.names import check_names
 from rgmkit.images.formats import USUAL_ENDINGS
 
 
@@ -37,9 +38,11 @@ from rgmkit.images.formats import USUAL_ENDINGS
 def command(image: Path, degradation: str, out: Path, seed: int, device: str | None) -> None:
     """Degrade IMAGE and write the measurement y = A x + noise.
 
-    A measurement has values outside [0, 1]. A picture of 8 or 16 bits clips them, and 8 bits
-    round them, which is said; .npy keeps them.
+    The values of a measurement may lie outside [0, 1]. A picture of 8 or 16 bits clips them, and 8 bits
+    round them, which a note says; .npy keeps them.
     """
+    check_pictures(image, [out])
+    check_names(degradation=degradation)
     import torch
 
     from rgmkit import images
@@ -47,15 +50,11 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     from rgmkit.resolve import resolve_degradation
     from rgmkit.runtime.device import choose_device
 
-    images.check_target(out)
-    check_apart(out, image)
-    operator = resolve_degradation(degradation, simulate=True)
-    picture, note = cropped(images.read(image), operator)
-    for line in (*picture.notes, *([note] if note else [])):
-        say(f"note: {image}: {line}")
-    where = choose_device(device)
+    place = choose_device(device)
+    operator = resolve_degradation(degradation, simulate=True).to(place)
+    picture = read_true_image(image, operator)
     with torch.no_grad():
-        y = operator.to(where)(picture.x.to(where), generator=Streams(seed, [0])).cpu()
+        y = operator(picture.x.to(place), generator=Streams(seed, [0])).cpu()
     written = images.write_measurement(out, y, like=picture)
-    for line in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
-        say(f"note: {out}: {line}")
+    for note in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
+        say(f"note: {out}: {note}")

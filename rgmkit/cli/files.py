@@ -1,26 +1,36 @@
-"""Check the names of files, and write files, for all commands."""
+"""The files of commands: checked before torch is imported, and read."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rgmkit.errors import ConfigError, DataError
-from rgmkit.runtime.files import check_writable, write_aside
+from rgmkit.cli.common import say
+from rgmkit.errors import ConfigError, DataError, IncompatibleError
+from rgmkit.images.formats import check_source, check_target
+from rgmkit.runtime.files import check_writable
 
 if TYPE_CHECKING:
     from rgmkit.core.degradation import Degradation
     from rgmkit.images import Picture
 
 
-def fresh_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise a ConfigError if `folder` is a file, or holds files that nobody asked to overwrite."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file: name a folder with -o")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
-    check_writable(folder / "a file")
+def check_pictures(image: Path, outputs: Sequence[Path], *, truth: Path | None = None) -> None:
+    """Check that the pictures to read exist, and that the outputs can be written and are other files.
+
+    Raises:
+        DataError, ConfigError: if one does not.
+    """
+    for out in outputs:
+        check_target(out)
+        for path, what in ((image, "picture"), (truth, "true image")):
+            if path is not None and out.resolve() == path.resolve():
+                raise ConfigError(f"{out} is the {what} itself: name another file with -o")
+    for path in (image, truth):
+        if path is not None:
+            check_source(path)
 
 
 def check_output(path: Path, endings: tuple[str, ...]) -> None:
@@ -30,33 +40,36 @@ def check_output(path: Path, endings: tuple[str, ...]) -> None:
     check_writable(path)
 
 
-def check_apart(out: Path, image: Path, what: str = "picture") -> None:
-    """Raise a ConfigError if the answer would take the place of the picture that it is made of, or measured with."""
-    if out.resolve() == image.resolve():
-        raise ConfigError(f"{out} is the {what} itself: name another file with -o")
+def check_new_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise a ConfigError if `folder` is a file, or holds files and `overwrite` is not set."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
+    check_writable(folder / "a file")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """The file `path`, whole or not at all."""
-    with write_aside(path) as part:
-        part.write_bytes(data)
+def read_true_image(path: Path, degradation: Degradation, *, shape: tuple[int, ...] | None = None) -> Picture:
+    """Read an image, cropped to a size that the degradation can take, and print what was left out.
 
-
-def npz(**arrays: Any) -> bytes:
-    """Arrays as the content of an .npz file; the same arrays give the same bytes."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def cropped(picture: Picture, degradation: Degradation) -> tuple[Picture, str | None]:
-    """The part of a picture that the degradation can take, and a word if it is not all of it."""
+    Raises:
+        DataError: if it cannot be read.
+        IncompatibleError: if it has another shape than `shape`, that of the image that was measured.
+    """
+    from rgmkit import images
     from rgmkit.resolve import usable_size
 
-    old, new = tuple(picture.x.shape[-2:]), usable_size(degradation, tuple(picture.x.shape))
-    if new == old:
-        return picture, None
-    note = f"cropped from {old[0]}x{old[1]} to {new[0]}x{new[1]}, a size that {degradation.title} can take"
-    return picture.crop(*new), note
+    picture = images.read(path)
+    height, width = picture.x.shape[-2:]
+    new = usable_size(degradation, tuple(picture.x.shape))
+    if new != (height, width):
+        note = f"cropped from {height}x{width} to {new[0]}x{new[1]}, a size that {degradation.title} can take"
+        picture = replace(picture.crop(*new), notes=(*picture.notes, note))
+    if shape is not None and tuple(picture.x.shape) != shape:
+        raise IncompatibleError(
+            f"--truth {path} has shape {tuple(picture.x.shape)}, and the measurement is of an image of shape "
+            f"{shape}: give the image that was measured"
+        )
+    for note in picture.notes:
+        say(f"note: {path}: {note}")
+    return picture

@@ -18,9 +18,11 @@ from rgmkit.cli.common import (
     seed_option,
     solver_option,
 )
-from rgmkit.cli.files import check_output, write_bytes
+from rgmkit.cli.files import check_output
+from rgmkit.cli.names import check_names
 from rgmkit.cli.stream import npz_stream
 from rgmkit.errors import ConfigError
+from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.progress import show_progress
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def command(
         raise ConfigError(f"{DEFAULT} is there already: name a file with -o")
     out = asked or DEFAULT
     check_output(out, (".png", ".npz"))
+    check_names(prior=model, solver=solver)
     from rgmkit.resolve import resolve_prior
     from rgmkit.runtime.device import choose_device
     from rgmkit.runtime.processes import ProcessGroup
@@ -148,13 +151,10 @@ def _draw_sheet(images: np.ndarray, out: Path) -> None:
 
 
 def _draw_points(points: np.ndarray, out: Path) -> None:
-    import io
-
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot(aspect="equal", title=f"{len(points)} points")
     axes.scatter(points[:, 0], points[:, 1], s=4, linewidths=0, alpha=0.6)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    write_bytes(out, buffer.getvalue())
+    with write_aside(out) as part:
+        figure.savefig(part, format="png", dpi=120, metadata={"Software": None})

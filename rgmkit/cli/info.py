@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from rgmkit.cli.common import common_options, examples, json_option, print_json
+from rgmkit.cli.common import common_options, examples, json_option
+from rgmkit.cli.output import print_json
 
 
 @click.command(
@@ -25,6 +26,7 @@ def command(model: str, as_json: bool) -> None:
     """
     from rgmkit import models
 
+    models.check_model(model)
     facts = models.info(model)
     if as_json:
         print_json(facts)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rgmkit.cli.common import Commands, common_options, examples, json_option, print_json
+from rgmkit.cli.common import Commands, common_options, examples, json_option
+from rgmkit.cli.output import print_json
 
 if TYPE_CHECKING:
     from rgmkit.plugins import Component

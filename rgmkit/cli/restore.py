@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,16 +19,11 @@ from rgmkit.cli.common import (
     seed_option,
     solver_option,
 )
-from rgmkit.cli.files import check_apart, cropped
-from rgmkit.cli.outcome import figures, report, std_path, write_std
-from rgmkit.errors import AccuracyWarning, IncompatibleError
+from rgmkit.cli.files import check_pictures, read_true_image
+from rgmkit.cli.names import check_names
+from rgmkit.cli.output import compare, print_restoration, std_path, write_restoration
+from rgmkit.errors import AccuracyWarning
 from rgmkit.images.formats import USUAL_ENDINGS
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from rgmkit.core.degradation import Degradation
-    from rgmkit.images import Picture
 
 
 @click.command(
@@ -82,61 +77,43 @@ def command(
     as_json: bool,
     device: str | None,
 ) -> None:
-    """Restore the measurement IMAGE that the degradation made.
+    """Restore the measurement IMAGE of the degradation.
 
-    A degradation without noise=… gets the noise that is found in IMAGE, and a note says how much.
-    "Before" is the measurement itself, enlarged where it is smaller than the image.
+    If the degradation gives no noise=…, the noise is estimated from IMAGE, and a note says how large it is.
+    "Before" is the measurement itself, enlarged if it is smaller than the image.
     """
-    from rgmkit import images, inference
-    from rgmkit.images.measurements import check_storable
-    from rgmkit.resolve import resolve_degradation, resolve_prior
+    check_pictures(image, [out] if samples is None else [out, std_path(out)], truth=truth)
+    check_names(degradation=degradation, prior=prior, solver=solver)
+    from rgmkit import images
+    from rgmkit.inference import restore_batch
+    from rgmkit.resolve import resolve_degradation, resolve_prior, resolve_solver
     from rgmkit.runtime.device import choose_device
 
-    for target in [out] if samples is None else [out, std_path(out)]:
-        images.check_target(target)
-        check_apart(target, image)
-        if truth:
-            check_apart(target, truth, "true image")
-    operator = resolve_degradation(degradation)
+    place = choose_device(device)
+    operator, network = resolve_degradation(degradation), resolve_prior(prior).to(place)
+    method = resolve_solver(solver, network, operator)
+
     measured = images.read_measurement(image)
-    check_storable(out, tuple(operator.image_shape(tuple(measured.x.shape))), what="image")
-    for line in measured.notes:
-        say(f"note: {image}: {line}")
-    true = _truth(truth, operator, measured.x) if truth else None
-    where = choose_device(device)
-    belief = resolve_prior(prior).to(where)
-    options: dict[str, Any] = {"solver": solver, "seed": seed, "samples": samples, "tile": tile}
+    shape = tuple(operator.image_shape(tuple(measured.x.shape)))
+    images.check_storable(out, shape, what="image")
+    true = read_true_image(truth, operator, shape=shape) if truth else None
+    for note in measured.notes:
+        say(f"note: {image}: {note}")
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
-        solution = inference.restore(measured.x.to(where), operator, belief, **options)
-    for line in solution.notes:
-        say(f"note: {line}")
-    x = solution.x.cpu()
-    facts: dict[str, Any] = {"nfe": solution.nfe, "seconds": round(solution.seconds, 3)}
-    facts |= {"noise": solution.noise, "notes": list(solution.notes)}
+        solution = restore_batch(measured.x.to(place), operator, network, method, seed=seed, samples=samples, tile=tile)
+    for note in solution.notes:
+        say(f"note: {note}")
+
+    facts: dict[str, Any] = {
+        "image": image, "degradation": degradation, "prior": prior, "solver": solver, "seed": seed, "out": out,
+        "nfe": solution.nfe, "seconds": round(solution.seconds, 3), "noise": solution.noise,
+        "notes": list(solution.notes),
+    }  # fmt: skip
     if true is not None:
-        facts |= figures(operator.embed(measured.x), x, true.x)
-    for line in images.write_measurement(out, x, like=measured).notes:
-        say(f"note: {out}: {line}")
-    if solution.std is not None:
-        facts["std"] = write_std(out, solution.std.cpu(), measured)
+        facts |= compare(operator.embed(measured.x), solution.x.cpu(), true.x)
+    facts |= write_restoration(out, solution, like=measured)
     if trace:
         facts["trace"] = solution.trace
-    given = {"image": image, "degradation": degradation, "prior": prior, "solver": solver, "seed": seed, "out": out}
-    report({**given, **facts}, as_json)
-
-
-def _truth(path: Path, operator: Degradation, y: Tensor) -> Picture:
-    """The true image, cropped as `degrade` crops it, once its shape is known to fit."""
-    from rgmkit import images
-
-    picture, note = cropped(images.read(path), operator)
-    expected = tuple(operator.image_shape(tuple(y.shape)))
-    if tuple(picture.x.shape) != expected:
-        raise IncompatibleError(
-            f"--truth {path} has shape {tuple(picture.x.shape)}, and the measurement is of an image of shape "
-            f"{expected}: give the image that was measured"
-        )
-    if note:
-        say(f"note: {path}: {note}")
-    return picture
+    print_restoration(facts, as_json)

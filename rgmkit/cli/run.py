@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rgmkit.cli.common import PATH, common_options, device_option, examples, say
+from rgmkit.cli.names import check_grid
 
 if TYPE_CHECKING:
     from rgmkit.experiments.plan import Plan
@@ -51,6 +52,7 @@ def command(
     results.md, and the pictures in report.html. Exit code 1 means that cells failed, which the tables
     count; the others are done.
     """
+    check_grid(grid, overrides)
     from rgmkit.runtime.device import choose_device
 
     where = choose_device(device)

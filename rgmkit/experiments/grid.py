@@ -9,8 +9,8 @@ from typing import Any
 
 from rgmkit.config import make, metric, override, parse_spec, read_yaml, take_plugins
 from rgmkit.core.degradation import Degradation
-from rgmkit.errors import ConfigError
-from rgmkit.experiments.methods import Method, naming, read_method
+from rgmkit.errors import ConfigError, naming
+from rgmkit.experiments.methods import Method, read_method
 from rgmkit.experiments.photographs import Photographs
 from rgmkit.experiments.serialize import label_of, plain
 from rgmkit.resolve import resolve_degradation

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ from rgmkit import plugins
 from rgmkit.config import Spec, build, make, options_of, override, parse_spec
 from rgmkit.core.prior import Prior
 from rgmkit.core.solver import Solver
-from rgmkit.errors import ConfigError, RgmkitError, suggest
+from rgmkit.errors import ConfigError, naming, suggest
 from rgmkit.experiments.line_search import Number, Values, number
 from rgmkit.experiments.serialize import label_of
 from rgmkit.models import find_model
 from rgmkit.resolve import resolve_prior
 
 PARTS = ("prior", "solver")
-OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,18 +120,6 @@ def read_method(item: Any, path: str, folder: Path) -> Method:
     label = keys.name or " + ".join(label_of(spec) for spec in specs.values() if spec is not None)
     numbers = [_number(name, asked, specs, f"{path}.tune", folder) for name, asked in (keys.tune or {}).items()]
     return Method(path, label, specs, tuple(numbers), folder, keys.tile)
-
-
-@contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Errors of the block begin with where in the grid they come from."""
-    try:
-        yield
-    except RgmkitError as error:
-        text = str(error)
-        if text.startswith(path):
-            raise
-        raise type(error)(f"{path}.{text}" if OPTION.match(text) else f"{path}: {text}") from error
 
 
 def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Number:

@@ -15,12 +15,12 @@ from rgmkit.adapters import fit_prior
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior
 from rgmkit.core.solver import Problem
-from rgmkit.errors import ConfigError, DataError, IncompatibleError
+from rgmkit.errors import ConfigError, DataError, IncompatibleError, naming
 from rgmkit.experiments.cells import Cell, cells
 from rgmkit.experiments.folder import Facts, begun, same_pictures
 from rgmkit.experiments.grid import Grid, read_grid
 from rgmkit.experiments.measure import usable
-from rgmkit.experiments.methods import Method, naming
+from rgmkit.experiments.methods import Method
 from rgmkit.experiments.photographs import BUNDLED, Photograph
 from rgmkit.resolve import resolve_solver
 

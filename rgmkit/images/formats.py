@@ -102,6 +102,14 @@ def find_format(path: PurePath) -> Format:
     raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {', '.join(ENDINGS)}")
 
 
+def check_source(path: str | Path) -> None:
+    """Raise a DataError unless `path` is a file: call it before anything heavy is loaded."""
+    if Path(path).is_dir():
+        raise DataError(f"{path} is a folder: give the path of one picture")
+    if not Path(path).exists():
+        raise DataError(f"{path} does not exist: check the name of the picture")
+
+
 def check_target(path: str | Path) -> None:
     """Raise a DataError unless a picture can be written to `path`: call it before a long computation."""
     find_format(Path(path))

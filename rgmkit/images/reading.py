@@ -12,7 +12,7 @@ from PIL import UnidentifiedImageError
 
 from rgmkit.errors import DataError
 from rgmkit.images.array_layout import unpack
-from rgmkit.images.formats import FORMAT_NAMES, choose_codec
+from rgmkit.images.formats import FORMAT_NAMES, check_source, choose_codec
 from rgmkit.images.picture import Picture
 
 
@@ -55,12 +55,9 @@ def decode(data: bytes, *, name: str) -> Picture:
 
 
 def _read_bytes(path: Path) -> bytes:
+    check_source(path)
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: check the name of the picture") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder: give the path of one picture") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -6,6 +6,7 @@ from .folder import save as save
 from .folder import writable as writable
 from .lookup import CHECKPOINTS as CHECKPOINTS
 from .lookup import ModelSpec as ModelSpec
+from .lookup import check_model as check_model
 from .lookup import find_model as find_model
 from .lookup import find_prior as find_prior
 from .lookup import locate as locate

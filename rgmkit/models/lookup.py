@@ -105,6 +105,12 @@ def read_config(model: str | Path) -> dict[str, Any]:
     return read_yaml(folder / CONFIG)
 
 
+def check_model(model: str | Path) -> None:
+    """Raise a CheckpointError or a ConfigError unless a model is there, as far as its weights need not be read."""
+    read_config(model)
+    weights_file(locate(model))
+
+
 def weights_file(folder: Path) -> Path:
     """Return the file of the weights in a model folder.
 

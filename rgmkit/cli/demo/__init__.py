@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rgmkit.cli.common import PATH, common_options, examples
-from rgmkit.cli.files import fresh_folder
+from rgmkit.cli.files import check_new_folder
 
 
 @click.command(
@@ -32,7 +32,7 @@ def command(out: Path, overwrite: bool) -> None:
     Held-out digits are degraded in three ways and restored by the network and by total variation, and a hundred new
     digits are generated. Writes figures and an HTML page that shows them, in under a minute.
     """
-    fresh_folder(out, overwrite=overwrite)
+    check_new_folder(out, overwrite=overwrite)
     from rgmkit.cli.demo.main import run
 
     run(out)

@@ -1,0 +1,57 @@
+"""Check the names that a command is given, before torch is imported: nothing that they name is imported, either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rgmkit import models, plugins
+from rgmkit.config import override, read_spec, read_yaml, take_plugins
+from rgmkit.errors import naming
+
+TRAINED = {"data": "data", "process": "process", "network": "network", "critic": "network", "objective": "objective"}
+"""The components of a training configuration: the kind of each key."""
+
+
+def check_names(*, folder: Path | None = None, **given: Any) -> None:
+    """Check that each component or model exists, by kind: `check_names(prior="tv", solver="pgd")`.
+
+    What is not given by its name is passed over.
+
+    Raises:
+        PluginError, CheckpointError, ConfigError: if a spec is malformed, or its name is that of nothing.
+    """
+    for kind, spec in given.items():
+        named = models.find_prior(spec, folder) if kind == "prior" else read_spec(spec)
+        if isinstance(named, models.ModelSpec):
+            models.check_model(named.where)
+        elif named is not None:
+            plugins.lookup(kind, named.name)
+
+
+def check_training(config: Path, overrides: Iterable[str]) -> None:
+    """Check the names in the configuration of a training."""
+    content = _read(config, overrides)
+    for key, kind in TRAINED.items():
+        check_names(**{kind: content.get(key)})
+
+
+def check_grid(grid: Path, overrides: Iterable[str]) -> None:
+    """Check the names in an experiment."""
+    content = _read(grid, overrides)
+    for i, degradation in enumerate(_items(content.get("degradation"))):
+        with naming(f"degradation[{i}]"):
+            check_names(degradation=degradation)
+    for i, method in enumerate(_items(content.get("method"))):
+        if isinstance(method, Mapping):
+            with naming(f"method[{i}]"):
+                check_names(prior=method.get("prior"), solver=method.get("solver"), folder=grid.parent)
+
+
+def _read(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
+    return take_plugins(override(read_yaml(path), overrides), path.parent)
+
+
+def _items(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]

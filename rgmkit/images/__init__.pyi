@@ -1,0 +1,12 @@
+from .formats import check_source as check_source
+from .formats import check_target as check_target
+from .measurements import check_storable as check_storable
+from .measurements import is_picture as is_picture
+from .measurements import read_measurement as read_measurement
+from .measurements import write_measurement as write_measurement
+from .picture import Picture as Picture
+from .reading import decode as decode
+from .reading import read as read
+from .sheet import make_sheet as make_sheet
+from .writing import Written as Written
+from .writing import write as write

@@ -8,7 +8,7 @@ import sys
 import deepinv
 import pytest
 import torch
-from rgmkit_deepinv import priors, terms, wavelet
+from rgmkit_deepinv import pixelwise, requirements, scale, total_variation, wavelet
 from rgmkit_deepinv.objects import from_deepinv
 from rgmkit_deepinv.physics import Physics
 from skimage.data import camera
@@ -26,9 +26,9 @@ psnr = rgmkit.metric("psnr")
 SHAPE = (2, 8, 12)
 SOLVERS = ["pgd", "fista", "admm", "drs", "hqs"]
 PRIORS = {
-    "tv": lambda: priors.TV(weight=3),
-    "tv-alone": lambda: priors.TV(steps=150),
-    "tikhonov": lambda: priors.Tikhonov(weight=2),
+    "tv": lambda: total_variation.TV(weight=3),
+    "tv-alone": lambda: total_variation.TV(steps=150),
+    "tikhonov": lambda: pixelwise.Tikhonov(weight=2),
     "haar": lambda: wavelet.Wavelet(weight=2, wavelet="haar", levels=2),
     "l1-of-deepinv": lambda: from_deepinv(deepinv.optim.L1Prior(), weight=2),
     "haar-of-deepinv": lambda: from_deepinv(deepinv.optim.WaveletPrior(level=2, wv="haar")),
@@ -66,9 +66,9 @@ def test_solvers_conform(name, check):
 
 def test_prox_of_tv_is_accurate_and_forgets_what_came_before():
     x, gamma = images(2, 2, 24, 20), torch.tensor([0.02, 0.2], dtype=torch.float64)
-    tv = priors.TV(weight=2)
+    tv = total_variation.TV(weight=2)
     first = tv.prox(x, gamma)
-    exact = priors.TV(weight=2, steps=2000).prox(x, gamma)
+    exact = total_variation.TV(weight=2, steps=2000).prox(x, gamma)
     error = (first - exact).square().flatten(1).mean(1).sqrt()
     assert bool((error < 0.01 * 2 * gamma).all()), error
     tv.prox(1 - x, 0.1)
@@ -84,7 +84,7 @@ def test_wavelets_take_any_size(size):
 
 
 def test_wavelets_without_ptwt_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(wavelet, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs the package ptwt.*pip install 'rgmkit\[wavelet\]'"):
         rgmkit.prior("wavelet")
 
@@ -105,7 +105,7 @@ def test_wrong_options_are_named():
 @pytest.mark.parametrize("name", ["pgd", "fista", "admm", "drs"])
 @pytest.mark.parametrize("spec", ["blur:std=1,noise=0.1", "downsample:factor=2,noise=0.05"])
 def test_solvers_reach_the_minimum(name, spec):
-    degradation, prior = rgmkit.degradation(spec), priors.Tikhonov(weight=20, center=0.4)
+    degradation, prior = rgmkit.degradation(spec), pixelwise.Tikhonov(weight=20, center=0.4)
     y = degradation(images(3, *SHAPE), generator=seeded(1))
     exact = degradation.prox(torch.full((3, *SHAPE), 0.4, dtype=y.dtype), y, 1 / (20 * degradation.noise**2))
     solver = rgmkit.solver(name, iterations=3000, tolerance=1e-10)
@@ -115,7 +115,7 @@ def test_solvers_reach_the_minimum(name, spec):
 
 
 def test_hqs_with_a_fixed_step_ends_at_its_fixed_point():
-    degradation, prior, step = rgmkit.degradation("blur:std=1,noise=0.1"), priors.Tikhonov(weight=20), 0.02
+    degradation, prior, step = rgmkit.degradation("blur:std=1,noise=0.1"), pixelwise.Tikhonov(weight=20), 0.02
     y = degradation(images(3, *SHAPE), generator=seeded(1))
     x = rgmkit.solver("hqs", step=step, tolerance=1e-12).solve(Problem.measured(y, degradation, prior)).x
     torch.testing.assert_close(x, prior.prox(degradation.prox(x, y, step / 0.1**2), step), rtol=0, atol=1e-7)
@@ -146,8 +146,8 @@ def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     spec = f"{operator}noise={noise}"
     degradation = rgmkit.degradation(spec)
     problem = Problem.measured(photo, degradation, rgmkit.prior(prior))
-    measured = terms.Measured(degradation, problem.shape, photo)
-    weight = problem.prior.weighted(measured.noise, measured.mean).weight
+    found = scale.ProblemScale(degradation, problem.shape, photo)
+    weight = problem.prior.with_default_weight(found.noise, found.mean_gain).weight
     after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}
     assert after[1] == restored(photo, spec, prior, solver="admm")[1]
     assert after[1] > max(after.values()) - 0.3, after

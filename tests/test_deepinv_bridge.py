@@ -13,7 +13,7 @@ import pytest
 import rgmkit_deepinv
 import torch
 from deepinv.utils import DownloadError
-from rgmkit_deepinv import networks, operators, optimisers, requirements, variations
+from rgmkit_deepinv import networks, operators, posterior_sampling, requirements, total_variation
 from rgmkit_deepinv.objects import from_deepinv
 from rgmkit_deepinv.physics import Physics
 from safetensors.torch import save_file
@@ -215,7 +215,7 @@ def test_every_name_has_a_page_and_a_summary():
 
 def test_tgv_is_the_prox_of_its_minimum():
     slope = torch.linspace(0, 1, 16, dtype=torch.float64).expand(1, 1, 16, 16)
-    tgv = variations.TGV(weight=1, steps=300)
+    tgv = total_variation.TGV(weight=1, steps=300)
     assert (tgv.prox(slope, 0.02) - slope).abs().max() < (
         rgmkit.prior("tv", weight=1).prox(slope, 0.02) - slope
     ).abs().max()
@@ -245,7 +245,7 @@ def test_operators_by_name_are_undone(digits, spec):
 
 def test_what_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(requirements, "find_spec", lambda package: None)
-    with pytest.raises(ConfigError, match=r"deepinv.BM3D needs the package bm3d, which is not there: pip install"):
+    with pytest.raises(ConfigError, match=r"deepinv.BM3D needs the package bm3d, which is not installed: pip install"):
         rgmkit.prior("deepinv.BM3D")
     with pytest.raises(ConfigError, match=r"prior 'deepinv.DRUNet' needs .*weights"):
         rgmkit.prior("deepinv.DRUNet")
@@ -409,7 +409,7 @@ def test_a_model_restores_by_deepinvs_methods(digits, model, solver):
 
 
 def test_options_of_the_methods_are_checked():
-    for cls, options in [(optimisers.DiffPIR, {"zeta": 2.0}), (optimisers.DPS, {"iterations": 1})]:
+    for cls, options in [(posterior_sampling.DiffPIR, {"zeta": 2.0}), (posterior_sampling.DPS, {"iterations": 1})]:
         with pytest.raises(ConfigError, match="give"):
             cls(**options)
 

@@ -1,4 +1,4 @@
-"""Classical optimisers and hand-made priors, computed by deepinv, and the bridge to its objects."""
+"""Classical solvers and hand-crafted priors, computed by deepinv, and the bridge to its objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rgmkit.plugins import Component, hookimpl
 
 OPERATORS = {
     "CompressedSensing": "Random projections",
-    "Demosaicing": "One colour per pixel, by the Bayer pattern",
+    "Demosaicing": "One colour per pixel, in the Bayer pattern",
     "MRI": "Some columns of the Fourier transform",
     "SinglePixel": "Single-pixel camera: some Hadamard coefficients",
     "Tomography": "Sums along parallel lines",
@@ -21,41 +21,44 @@ NETWORKS = {
     "FFDNet": "Plug and play with FFDNet and your weights",
     "GSDRUNet": "Plug and play with the gradient-step DRUNet and your weights",
 }
-VARIATIONS = {
-    "L1": "Sum of absolute values: few pixels are not black",
+PIXELWISE = {"L1": "Sum of absolute values: most pixels are black"}
+TOTAL_VARIATIONS = {
     "TGV": "Total generalised variation of second order",
     "TVL1": "Anisotropic total variation",
 }
-OPTIMISERS = {
-    "DPIR": "Plug and play in 8 steps of falling noise",
+SAMPLERS = {
+    "DPIR": "Plug and play in 8 steps at falling noise levels",
     "DPS": "Diffusion posterior sampling",
-    "DiffPIR": "Diffusion with steps of plug and play",
+    "DiffPIR": "Diffusion with the prox of the measurement",
 }
 
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it, and so not deepinv, is imported here."""
+    """List the components of this plugin without importing them, and so without importing deepinv."""
     return [
-        Component("bridge", "deepinv", "rgmkit_deepinv.bridge:DeepinvBridge", "Objects of deepinv, both ways"),
-        Component("prior", "tv", "rgmkit_deepinv.priors:TV", "Isotropic total variation"),
-        Component("prior", "tikhonov", "rgmkit_deepinv.priors:Tikhonov", "Squared distance to grey"),
+        Component(
+            "bridge", "deepinv", "rgmkit_deepinv.bridge:DeepinvBridge", "Objects of deepinv in rgmkit, and the reverse"
+        ),
+        Component("prior", "tv", "rgmkit_deepinv.total_variation:TV", "Isotropic total variation"),
+        Component("prior", "tikhonov", "rgmkit_deepinv.pixelwise:Tikhonov", "Squared distance to grey"),
         Component("prior", "wavelet", "rgmkit_deepinv.wavelet:Wavelet", "Sum of absolute wavelet coefficients"),
-        Component("solver", "pgd", "rgmkit_deepinv.solvers:PGD", "Proximal gradient descent"),
-        Component("solver", "fista", "rgmkit_deepinv.solvers:FISTA", "Accelerated proximal gradient descent"),
-        Component("solver", "hqs", "rgmkit_deepinv.solvers:HQS", "Half-quadratic splitting, steps getting smaller"),
-        Component("solver", "admm", "rgmkit_deepinv.solvers:ADMM", "Alternating direction method of multipliers"),
-        Component("solver", "drs", "rgmkit_deepinv.solvers:DRS", "Douglas-Rachford splitting"),
+        Component("solver", "pgd", "rgmkit_deepinv.splitting:PGD", "Proximal gradient descent"),
+        Component("solver", "fista", "rgmkit_deepinv.splitting:FISTA", "Accelerated proximal gradient descent"),
+        Component("solver", "hqs", "rgmkit_deepinv.splitting:HQS", "Half-quadratic splitting, falling steps"),
+        Component("solver", "admm", "rgmkit_deepinv.splitting:ADMM", "Alternating direction method of multipliers"),
+        Component("solver", "drs", "rgmkit_deepinv.splitting:DRS", "Douglas-Rachford splitting"),
         *_deepinv("degradation", "operators", OPERATORS),
-        *_deepinv("prior", "filters", FILTERS),
+        *_deepinv("prior", "plug_and_play", FILTERS),
         *_deepinv("prior", "networks", NETWORKS),
-        *_deepinv("prior", "variations", VARIATIONS),
-        *_deepinv("solver", "optimisers", OPTIMISERS),
+        *_deepinv("prior", "pixelwise", PIXELWISE),
+        *_deepinv("prior", "total_variation", TOTAL_VARIATIONS),
+        *_deepinv("solver", "posterior_sampling", SAMPLERS),
     ]
 
 
 def _deepinv(kind: str, module: str, summaries: dict[str, str]) -> list[Component]:
-    """The components of a module of this package, each under the name of its class."""
+    """Return the components of a module of this package, each under the name of its class."""
     return [
         Component(kind, f"deepinv.{name}", f"rgmkit_deepinv.{module}:{name}", summary)
         for name, summary in summaries.items()

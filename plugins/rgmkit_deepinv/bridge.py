@@ -17,7 +17,7 @@ from rgmkit_deepinv.physics import to_physics
 
 @final
 class DeepinvBridge(Bridge):
-    """Operators, priors and denoisers of deepinv, both ways."""
+    """Convert operators, priors and denoisers from deepinv and to it."""
 
     def take_over(self, thing: Any) -> Degradation | Prior:
         """Convert a deepinv operator, prior or denoiser; see `from_deepinv`."""

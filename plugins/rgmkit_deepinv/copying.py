@@ -12,11 +12,11 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def copied(module: M) -> M:
-    """A copy that shares nothing but the Python modules which an object keeps, as deepinv's BM3D does.
+def copy_module(module: M) -> M:
+    """Copy a module deeply, except for the Python modules that it refers to, as deepinv's BM3D does.
 
     Random generators are copied with their state, which not every version of torch does by itself. deepinv's
-    `Physics.clone` gives the same and looks for them in everything that can be reached, which takes seconds.
+    `Physics.clone` gives the same result, but takes seconds, since it searches all reachable objects for generators.
     """
     memo: dict[int, object] = {}
     for value in (value for part in module.modules() for value in vars(part).values()):

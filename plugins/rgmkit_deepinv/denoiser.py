@@ -17,12 +17,12 @@ from rgmkit.core.random import Streams, randn
 class RestoringDenoiser(Denoiser):
     """`D(x, sigma)` for images `x` in [0, 1] plus white noise of std `sigma`: `RestoringPrior.denoise`.
 
-    That says which levels answer, and what happens between and outside them: no noise is added, `D(x, 0) = x`,
-    D is continuous in sigma, and above level T it is the answer of level T.
+    No noise is added, `D(x, 0) = x`, `D` is continuous in sigma, and above the noise of level T it uses level T;
+    `RestoringPrior.denoise` says how levels are combined.
 
-    Images of a batch may have any sigma. Only the auxiliary variable z is random: image i of a batch
-    draws it from (seed, i) in each call, so that the same call gives the same bits. Gradients pass through
-    to `x`. It works in the precision of the network, and answers in that of `x`.
+    Images of a batch may have different sigmas. Only the auxiliary variable z is random: image i of a batch
+    draws it from (seed, i) in each call, so that the same call gives the same bits. The result is differentiable
+    with respect to `x`. It is computed in the precision of the network and returned in that of `x`.
 
     Args:
         prior: the model; a copy is taken, in evaluation mode.
@@ -42,7 +42,7 @@ class RestoringDenoiser(Denoiser):
             z: (B, latent), drawn if None.
 
         Raises:
-            IncompatibleError: if the network is not for images of this kind, or sigma not one number per image.
+            IncompatibleError: if the network is for other images, or sigma is not one number per image.
             ConfigError: if sigma is negative or not finite.
         """
         self.prior.check_shape(tuple(x.shape[1:]))
@@ -52,5 +52,5 @@ class RestoringDenoiser(Denoiser):
         return self.prior.denoise(u, sigma, z=z.to(u)).to(x.dtype)
 
     def evaluations(self, sigma: float | Tensor) -> int:
-        """Network evaluations of the image that needs the most."""
+        """Return the network evaluations of the image that needs the most."""
         return self.prior.evaluations(torch.as_tensor(sigma))

@@ -1,4 +1,4 @@
-"""Networks of deepinv that denoise, by name, as plug-and-play priors; the weights are the user's."""
+"""Denoising networks of deepinv by name, as plug-and-play priors with the user's weights."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from torch.nn.functional import pad
 
 from rgmkit.core.random import Randomness
 from rgmkit.errors import CheckpointError, ConfigError, IncompatibleError
-from rgmkit_deepinv.objects import Plugged
+from rgmkit_deepinv.plug_and_play import PlugAndPlay
 from rgmkit_deepinv.weights import load_weights
 
 Weights: TypeAlias = Literal["download"] | Path
 
 
-class Network(Plugged):
-    """Plug and play with a network of deepinv and the weights of a file, or those that deepinv downloads.
+class DenoisingNetwork(PlugAndPlay):
+    """Plug and play with a network of deepinv, whose weights are in a file or downloaded by deepinv.
 
-    A network with random weights is no denoiser, so that weights have to be given.
+    Weights are required: a network with random weights is no denoiser.
 
     Args:
-        weights: a file (.safetensors, .pth, .pt, .ckpt), of which nothing but tensors is read, or "download", for
-            those of the deepinv collection. Nothing is downloaded otherwise.
+        weights: a file (.safetensors, .pth, .pt, .ckpt), of which only tensors are read, or "download" for
+            deepinv's own weights. Otherwise nothing is downloaded.
         channels: of the images that it was trained on, 1 or 3.
 
     Raises:
@@ -40,14 +40,14 @@ class Network(Plugged):
     def __init__(self, network: Callable[[str | None], Denoiser], weights: Weights, channels: int) -> None:
         if channels not in (1, 3):
             raise ConfigError(f"channels is {channels}: give 1 for grey images or 3 for colour")
-        with torch.random.fork_rng(devices=[]):  # the weights that it starts with are random
-            made = self._downloaded(network) if weights == "download" else network(None)
+        with torch.random.fork_rng(devices=[]):  # its initial weights are random
+            made = self._download(network) if weights == "download" else network(None)
         if isinstance(weights, Path):
             load_weights(made, weights, self.name, f"give the weights of a {self.name} of these options, channels …")
         super().__init__(made.eval())
         self.channels = channels
 
-    def _downloaded(self, network: Callable[[str | None], Denoiser]) -> Denoiser:
+    def _download(self, network: Callable[[str | None], Denoiser]) -> Denoiser:
         try:
             return network("download")
         except DownloadError as error:
@@ -60,10 +60,10 @@ class Network(Plugged):
             ) from error
 
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """`denoiser(x, sqrt(gamma))`.
+        """Return `denoiser(x, sqrt(gamma))`.
 
         Raises:
-            IncompatibleError: if the image has not the network's number of channels.
+            IncompatibleError: if the image has another number of channels than the network.
         """
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise IncompatibleError(
@@ -74,13 +74,13 @@ class Network(Plugged):
 
 
 @final
-class DRUNet(Network):
-    """Plug and play with DRUNet, a U-Net that is told the noise: the prior of DPIR.
+class DRUNet(DenoisingNetwork):
+    """Plug and play with DRUNet, a U-Net that takes the noise level: the prior of DPIR.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021.
 
     Args:
-        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `Network`.
+        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `DenoisingNetwork`.
         channels: of the images that it was trained on, 1 or 3.
         widths: channels of its four scales.
         blocks: residual blocks of each scale.
@@ -101,13 +101,13 @@ class DRUNet(Network):
 
 
 @final
-class GSDRUNet(Network):
-    """Plug and play with the gradient-step DRUNet: `x` less the gradient of a potential.
+class GSDRUNet(DenoisingNetwork):
+    """Plug and play with the gradient-step DRUNet: `x` minus the gradient of a potential.
 
     Source: Hurault, Leclaire and Papadakis, "Gradient step denoiser", 2022.
 
     Args:
-        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `Network`.
+        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `DenoisingNetwork`.
         channels: of the images that it was trained on, 1 or 3.
         widths: channels of its four scales.
         blocks: residual blocks of each scale.
@@ -128,14 +128,14 @@ class GSDRUNet(Network):
 
 
 @final
-class DnCNN(Network):
-    """Plug and play with DnCNN, which takes off the noise that it was trained on, whatever the step of the solver.
+class DnCNN(DenoisingNetwork):
+    """Plug and play with DnCNN, which denoises at its training noise level, whatever the step of the solver.
 
-    deepinv's weights are for noise of std 2/255: a prior for many small steps.
+    deepinv's weights are for noise of std 2/255, and so for many small steps.
     Source: Zhang et al., "Beyond a Gaussian denoiser", 2017.
 
     Args:
-        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `Network`.
+        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `DenoisingNetwork`.
         channels: of the images that it was trained on, 1 or 3.
         depth: number of convolutions.
         width: channels between them.
@@ -149,13 +149,13 @@ class DnCNN(Network):
 
 
 @final
-class FFDNet(Network):
-    """Plug and play with FFDNet, a light network that is told the noise.
+class FFDNet(DenoisingNetwork):
+    """Plug and play with FFDNet, a light network that takes the noise level.
 
     Source: Zhang, Zuo and Zhang, "FFDNet", 2018.
 
     Args:
-        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `Network`.
+        weights: a file (.safetensors, .pth, .pt, .ckpt), or "download"; see `DenoisingNetwork`.
         channels: of the images that it was trained on, 1 or 3.
         depth: number of convolutions. Default: 15 for grey, 12 for colour.
         width: channels between them. Default: 64 for grey, 96 for colour.
@@ -171,7 +171,7 @@ class FFDNet(Network):
         super().__init__(lambda pretrained: models.FFDNet(pretrained=pretrained, **options), weights, channels)
 
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """`denoiser(x, sqrt(gamma))`; the network wants even sides, so that an odd one is continued by a pixel."""
+        """Return `denoiser(x, sqrt(gamma))`; odd sides are extended by a pixel, as the network needs even ones."""
         height, width = x.shape[-2:]
         even = pad(x, (0, width % 2, 0, height % 2), mode="replicate")
         return super().prox(even, gamma, generator=generator)[..., :height, :width]

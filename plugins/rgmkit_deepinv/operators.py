@@ -1,4 +1,4 @@
-"""Operators of deepinv by name; the schema of each is its constructor."""
+"""Operators of deepinv by name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image, vjp_adjoint
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
-from rgmkit_deepinv.physics import Operated
+from rgmkit_deepinv.physics import PhysicsDegradation
 
 
 @final
-class Tomography(Operated):
-    """Parallel-beam tomography: the sums along straight lines, divided by the operator's norm.
+class Tomography(PhysicsDegradation):
+    """Parallel-beam tomography: sums along straight lines, divided by the norm of the operator.
 
     A square image (B, C, width, width) becomes (B, C, detectors, angles) with
     `detectors = ceil(sqrt(2) width)`; the angles are spread evenly over half a turn. After the division the values
@@ -27,8 +27,8 @@ class Tomography(Operated):
 
     Args:
         width: side of the square image, in pixels.
-        angles: how many.
-        noise: standard deviation, in units of the measurement.
+        angles: number of angles.
+        noise: standard deviation of the noise, in units of the measurement.
 
     >>> scanner = Tomography(width=16, angles=10)
     >>> scanner.A(torch.ones(1, 1, 16, 16)).shape
@@ -42,16 +42,16 @@ class Tomography(Operated):
         self.width = width
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """`(B, C, width, width)`."""
+        """Return `(B, C, width, width)`."""
         return (*y_shape[:2], self.width, self.width)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The back-projection; deepinv's is the same and keeps things of one batch for the next."""
+        """Return the back-projection; deepinv's is equal, but keeps state from one batch to the next."""
         return vjp_adjoint(self.A, y, self.image_shape(tuple(y.shape)))
 
 
 @final
-class SinglePixel(Operated):
+class SinglePixel(PhysicsDegradation):
     """A single-pixel camera: the first Walsh-Hadamard coefficients of each channel, from smooth to fine.
 
     `y` has the shape of the image and holds the coefficients of the orthonormal transform, 0 where none was
@@ -60,8 +60,8 @@ class SinglePixel(Operated):
     Args:
         shape: of the image, (C, H, W); H and W are powers of 2.
         measurements: how many coefficients of each channel.
-        ordering: which come first.
-        noise: standard deviation of a coefficient.
+        ordering: of the coefficients.
+        noise: standard deviation of the noise of a coefficient.
 
     >>> SinglePixel(shape=(1, 4, 4), measurements=3).A(torch.ones(1, 1, 4, 4)).sum()
     tensor(4.)
@@ -82,21 +82,21 @@ class SinglePixel(Operated):
         super().__init__(camera, shape, noise)
 
     def estimate_noise(self, y: Tensor) -> float:
-        """Coefficients do not tell it: a DataError."""
-        raise _untold("deepinv.SinglePixel")
+        """Raise a DataError: it cannot be estimated from coefficients."""
+        raise _cannot_estimate("deepinv.SinglePixel")
 
 
 @final
-class CompressedSensing(Operated):
+class CompressedSensing(PhysicsDegradation):
     """`y = M x`, (B, measurements), with independent normal entries of variance `1 / measurements`.
 
     The matrix is stored: it is for images of up to about 64 x 64 pixels.
 
     Args:
         shape: of the image, (C, H, W).
-        measurements: how many.
+        measurements: number of measurements.
         seed: of the matrix.
-        noise: standard deviation of a measurement.
+        noise: standard deviation of the noise of a measurement.
 
     >>> CompressedSensing(shape=(1, 4, 4), measurements=5).A(torch.ones(2, 1, 4, 4)).shape
     torch.Size([2, 5])
@@ -110,23 +110,23 @@ class CompressedSensing(Operated):
         super().__init__(matrix, shape, noise)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`M^T y`; deepinv's stays in float32 when the matrix is moved to float64."""
+        """Return `M^T y`; deepinv's stays in float32 when the matrix is moved to float64."""
         return vjp_adjoint(self.A, y, self.image_shape(tuple(y.shape)))
 
 
 @final
-class MRI(Operated):
+class MRI(PhysicsDegradation):
     """Accelerated magnetic resonance imaging of a real image: some columns of its orthonormal Fourier transform.
 
     A grey image (B, 1, H, W) becomes (B, 2, H, W), real and imaginary part, 0 where nothing was measured. The
-    columns are drawn at random, denser towards the middle, where a band is complete.
+    columns are random, denser towards the centre, with a complete band in the middle.
 
     Args:
         shape: of the image, (H, W).
-        acceleration: one column in so many is measured.
-        center: share of the columns that the complete band has. Default: .08, or .04 from acceleration 8 on.
+        acceleration: one column in `acceleration` is measured.
+        center: share of the columns in the complete band. Default: .08, or .04 from acceleration 8 on.
         seed: of the columns.
-        noise: standard deviation of the real and the imaginary part.
+        noise: standard deviation of the noise of the real and of the imaginary part.
 
     >>> MRI(shape=(8, 8), acceleration=2).A(torch.ones(1, 1, 8, 8)).shape
     torch.Size([1, 2, 8, 8])
@@ -148,65 +148,65 @@ class MRI(Operated):
         super().__init__(operators.MRI(mask=columns.step()["mask"]), (1, *shape), noise)
 
     def A(self, x: Tensor) -> Tensor:
-        """The measured columns of the Fourier transform."""
+        """Return the measured columns of the Fourier transform."""
         if x.shape[1] != 1:
             raise IncompatibleError(f"deepinv.MRI measures grey images, and this has {x.shape[1]} channels")
         return super().A(torch.cat([x, torch.zeros_like(x)], dim=1))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The real part of the inverse transform."""
+        """Return the real part of the inverse transform."""
         return super().adjoint(y)[:, :1]
 
     def estimate_noise(self, y: Tensor) -> float:
-        """Frequencies do not tell it: a DataError."""
-        raise _untold("deepinv.MRI")
+        """Raise a DataError: it cannot be estimated from frequencies."""
+        raise _cannot_estimate("deepinv.MRI")
 
     @property
     def has_closed_form_prox(self) -> bool:
-        """No: deepinv's singular vectors are those of complex images."""
+        """False: deepinv's singular vectors are those of complex images."""
         return False
 
 
 @final
 class Demosaicing(Degradation):
-    """One colour per pixel, through the Bayer pattern of a camera's sensor.
+    """One colour per pixel, in the Bayer pattern of a camera's sensor.
 
-    `y` has the shape of the image, 0 where a colour was not measured. Prox and pinv are closed forms. The
-    first guess is the bilinear interpolation. Any image size.
+    `y` has the shape of the image, 0 where a colour was not measured. Prox and pinv are closed forms, `embed` is
+    bilinear interpolation. Any image size.
 
     Args:
-        noise: standard deviation, in units of the [0, 1] image.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> Demosaicing().A(torch.ones(1, 3, 2, 2)).sum(dim=(2, 3))
     tensor([[1., 2., 1.]])
     """
 
     def A(self, x: Tensor) -> Tensor:
-        """The measured colours."""
+        """Return the measured colours."""
         return self._mask(x) * x
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """As `A`."""
+        """Return `A y`."""
         return self.A(y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """As `A`."""
+        """Return `A y`."""
         return self.A(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`(z + gamma m y) / (1 + gamma m)`."""
+        """Return `(z + gamma m y) / (1 + gamma m)`, m the mask."""
         g = per_image(gamma, z) * self._mask(z)
         return (z + g * y) / (1 + g)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The missing colours from the nearest that were measured."""
+        """Interpolate the missing colours bilinearly."""
         mask = self._mask(y)
         triangle = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]).to(y).expand(3, 1, 3, 3)
-        near, weight = (conv2d(part, triangle, padding=1, groups=3) for part in (mask * y, mask))
-        return torch.where(mask > 0, y, near / weight.clamp(min=1))
+        sums, weights = (conv2d(part, triangle, padding=1, groups=3) for part in (mask * y, mask))
+        return torch.where(mask > 0, y, sums / weights.clamp(min=1))
 
     def estimate_noise(self, y: Tensor) -> float:
-        """From the four pictures of half the size that the pattern is made of."""
+        """Estimate the noise std from the four images of half the size that the pattern consists of."""
         red, blue = y[:, 0, 1::2, 1::2], y[:, 2, ::2, ::2]
         greens = y[:, 1, ::2, 1::2], y[:, 1, 1::2, ::2]
         rows, columns = (min(part.shape[i] for part in (red, blue, *greens)) for i in (1, 2))
@@ -226,5 +226,5 @@ def _check(shape: tuple[int, ...], measurements: int, most: int) -> None:
         raise ConfigError(f"measurements is {measurements}: give 1 to {most}, the number of values of an image")
 
 
-def _untold(name: str) -> DataError:
+def _cannot_estimate(name: str) -> DataError:
     return DataError(f"{name}: the noise of its measurements cannot be estimated: give noise=, its standard deviation")

@@ -16,13 +16,13 @@ from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit_deepinv.copying import copied
+from rgmkit_deepinv.copying import copy_module
 
-FAINT = 1e-7  # of the back-projection of a white image: what is fainter counts as not seen
+FAINT = 1e-7  # of the largest value in the back-projection of a white image: pixels below it are not measured
 
 
 def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
-    """`degradation` as a deepinv `LinearPhysics` for images of `image_shape` (C, H, W).
+    """Convert a degradation to a deepinv `LinearPhysics` for images of `image_shape` (C, H, W).
 
     Its `A`, `A_adjoint`, `A_dagger` and `prox_l2` are `A`, `adjoint`, `pinv` and `prox` of a copy of the
     degradation; its noise model is Gaussian with the same std. As everywhere in deepinv, calling it draws
@@ -36,8 +36,8 @@ def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> Linear
     return _DegradationPhysics(degradation, tuple(image_shape))
 
 
-def unwrapped(physics: Any) -> Degradation | None:
-    """A copy of the degradation that `to_physics` made `physics` of; None for another operator or noise."""
+def unwrap(physics: Any) -> Degradation | None:
+    """Return a copy of the degradation that `to_physics` converted; None for another operator or another noise."""
     if not isinstance(physics, _DegradationPhysics):
         return None
     same = math.isclose(_noise_of(physics), physics.degradation.noise or 0.0, rel_tol=1e-6)
@@ -46,7 +46,7 @@ def unwrapped(physics: Any) -> Degradation | None:
 
 @final
 class _DegradationPhysics(LinearPhysics):
-    """The methods take deepinv's keywords (a noise std, a solver's options) and, knowing none, pass them by."""
+    """A degradation in deepinv's interface; further keywords (a noise std, a solver's options) are ignored."""
 
     def __init__(self, degradation: Degradation, image_shape: tuple[int, ...]) -> None:
         noise = GaussianNoise(degradation.noise) if degradation.noise else ZeroNoise()
@@ -54,7 +54,7 @@ class _DegradationPhysics(LinearPhysics):
         self.degradation = copy.deepcopy(degradation)
 
     def clone(self) -> LinearPhysics:
-        return copied(self)
+        return copy_module(self)
 
     def A(self, x: Tensor, **options: Any) -> Tensor:
         return self.degradation.A(x)
@@ -71,45 +71,50 @@ class _DegradationPhysics(LinearPhysics):
         return self.degradation.prox(z, y, gamma.flatten() if isinstance(gamma, Tensor) else gamma)
 
 
-class Operated(Degradation):
-    """`y = A x + noise * e` with the operator of a deepinv `LinearPhysics`; the parent of those that have one.
+class PhysicsDegradation(Degradation):
+    """`y = A x + noise * e` with the operator of a deepinv `LinearPhysics`: the base class of such degradations.
 
-    A copy is taken, which nothing changes. Adjoint, prox and pinv are the operator's own where deepinv has
-    its singular values; otherwise prox and pinv are those of conjugate gradients, with the residual
-    checked (deepinv stops at a relative residual of 1e-4 without a word). It is computed in the precision
-    of the operator, float32 unless `.double()` was called, and the answer has the precision of the argument.
+    A copy of the operator is taken and never changed. Prox and pinv are the operator's own where deepinv knows
+    its singular values; otherwise they are computed by conjugate gradients, with the residual
+    checked (deepinv stops at a relative residual of 1e-4 without a warning). Computations run in the precision
+    of the operator, float32 unless `.double()` was called, and results have the precision of the argument.
 
-    The first guess is the measurement itself when it looks like an image: it has the shape of one, and that of
-    a white image lies within (0, 1]. Else it is `A^T y / A^T A 1`, the back-projection in which each pixel of an even
-    image has its brightness, also near a border that was cut off; pixels that were not seen are filled with what is
-    around them. If a white image is measured with negative values it is `A^T y / (|A|_F^2 / n)`.
+    `embed` is the measurement itself if it looks like an image: it has the shape of one, and the measurement of
+    a white image lies within (0, 1]. Else it is the back-projection `A^T y / A^T A 1`, which keeps the brightness of
+    a constant image, also near a border that was cut off; pixels that were not measured are filled from their
+    neighbours. If the measurement of a white image has negative values it is `A^T y / (|A|_F^2 / n)`.
+
+    Args:
+        physics: the operator.
+        image_shape: of the images, (C, H, W); None: asked of the operator.
+        noise: standard deviation of the noise, in units of the measurement.
     """
 
     def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float | None) -> None:
         super().__init__(noise=noise)
-        self.physics = copied(physics)
+        self.physics = copy_module(physics)
         self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """`(B, *image_shape)`."""
-        return (y_shape[0], *(self._told(tuple(y_shape)) if self.size is None else self.size))
+        """Return `(B, *image_shape)`."""
+        return (y_shape[0], *(self._infer_shape(tuple(y_shape)) if self.size is None else self.size))
 
     def A(self, x: Tensor) -> Tensor:
-        """The operator's `A`."""
-        return self._own(self.physics.A, x)
+        """Return the operator's `A`."""
+        return self._in_own_precision(self.physics.A, x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The operator's `A_adjoint`."""
-        return self._own(self.physics.A_adjoint, y)
+        """Return the operator's `A_adjoint`."""
+        return self._in_own_precision(self.physics.A_adjoint, y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """The operator's `A_dagger` if its singular values are known, conjugate gradients if not."""
-        return self._own(self.physics.A_dagger, y) if self.has_closed_form_prox else super().pinv(y)
+        """Return the operator's `A_dagger` if its singular values are known, or else use conjugate gradients."""
+        return self._in_own_precision(self.physics.A_dagger, y) if self.has_closed_form_prox else super().pinv(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """The operator's `prox_l2` if its singular values are known, conjugate gradients if not."""
+        """Return the operator's `prox_l2` if its singular values are known, or else use conjugate gradients."""
         if self.has_closed_form_prox:
-            return self._own(lambda z, y: self.physics.prox_l2(z, y, per_image(gamma, z)), z, y)
+            return self._in_own_precision(lambda z, y: self.physics.prox_l2(z, y, per_image(gamma, z)), z, y)
         return super().prox(z, y, gamma)
 
     @property
@@ -118,36 +123,36 @@ class Operated(Degradation):
         return isinstance(self.physics, DecomposablePhysics)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The measurement if it looks like an image, or else its back-projection in the brightness of an image."""
+        """Return the measurement if it looks like an image, or else its normalised back-projection."""
         shape = self.image_shape(tuple(y.shape))
-        even = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
-        white = self.A(even)
+        image = torch.ones(1, *shape[1:], dtype=y.real.dtype, device=y.device)
+        white = self.A(image)
         positive = not white.is_complex() and bool(white.min() >= 0)
         if positive and tuple(y.shape) == shape and white.min() > 0 and white.max() <= 1.01:
             return y
-        noise = randn(even.shape, generator=seeded(0), dtype=even.dtype, device=y.device)
-        gain, other = (float(made.abs().square().sum()) / even.numel() for made in (white, self.A(noise)))
-        if positive and 2 * gain > other:  # with weights of both signs the white image could vanish by chance
+        noise = randn(image.shape, generator=seeded(0), dtype=image.dtype, device=y.device)
+        gain, noise_gain = (float(made.abs().square().sum()) / image.numel() for made in (white, self.A(noise)))
+        if positive and 2 * gain > noise_gain:  # with weights of both signs the white image could vanish by chance
             back = self.adjoint(white)
-            seen = back > FAINT * back.max()
-            return fill_holes(self.adjoint(y) / back.where(seen, 1), seen)
-        return self.adjoint(y) / max(gain, other)
+            measured = back > FAINT * back.max()
+            return fill_holes(self.adjoint(y) / back.where(measured, 1), measured)
+        return self.adjoint(y) / max(gain, noise_gain)
 
-    def _own(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-        """`method` of the operator in its precision."""
+    def _in_own_precision(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+        """Call a method of the operator in its precision."""
         own = next((b.dtype for b in self.physics.buffers() if b.is_floating_point()), None)
-        asked = arguments[0].dtype
-        if own is None or own == asked or not asked.is_floating_point:
+        dtype = arguments[0].dtype
+        if own is None or own == dtype or not dtype.is_floating_point:
             return method(*arguments)
-        return method(*(argument.to(own) for argument in arguments)).to(asked)
+        return method(*(argument.to(own) for argument in arguments)).to(dtype)
 
-    def _told(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the image that the operator tells of itself: its adjoint knows best."""
+    def _infer_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the image, as the operator's adjoint gives it, or else its `img_size`."""
         like = next((b for b in self.physics.buffers() if b.is_floating_point() or b.is_complex()), torch.empty(0))
         try:
             with torch.no_grad():
                 return tuple(self.physics.A_adjoint(like.new_zeros(1, *y_shape[1:])).shape[1:])
-        except Exception as error:  # whatever an operator of anybody's does with a measurement of this shape
+        except Exception as error:  # a foreign operator may raise anything for this shape
             size = getattr(self.physics, "img_size", None)
             if size is None or len(size) != 3:
                 name = type(self.physics).__name__
@@ -159,19 +164,19 @@ class Operated(Degradation):
 
 
 @final
-class Physics(Operated):
+class Physics(PhysicsDegradation):
     """`y = A x + noise * e` with any single `LinearPhysics` of deepinv.
 
     Args:
         physics: the operator; a copy is taken.
-        image_shape: of the images, (C, H, W). Default: the shape that the operator's adjoint gives, or else
+        image_shape: of the images, (C, H, W). Default: the shape of the operator's adjoint, or else
             the operator's `img_size`.
-        noise: standard deviation. Default: that of the operator's noise model, if it is Gaussian or none.
+        noise: standard deviation of the noise. Default: that of the operator's noise model, Gaussian or none.
 
     Raises:
-        IncompatibleError: if the operator is not linear, or a stack of several; or, by `image_shape`, if
-            nothing tells the shape of the image.
-        ConfigError: if the noise model is another one and `noise` is not given.
+        IncompatibleError: if the operator is not linear, or a stack of several; and, by the method `image_shape`, if
+            the shape of the image is unknown.
+        ConfigError: if the noise model is not Gaussian and `noise` is not given.
 
     >>> from deepinv.physics import Inpainting
     >>> mask = torch.tensor([[[1.0, 0.0, 1.0]]])
@@ -190,11 +195,12 @@ class Physics(Operated):
 
     @property
     def title(self) -> str:
-        """The name of the operator's class."""
+        """The name of the operator's class, for messages."""
         return type(getattr(self.physics, "degradation", self.physics)).__name__
 
 
 def _noise_of(physics: LinearPhysics) -> float:
+    """Return the noise std of the operator's noise model."""
     model = physics.noise_model
     if isinstance(model, ZeroNoise):
         return 0.0

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import difflib
 import math
-from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from deepinv import optim
 from torch import Tensor
 
 from rgmkit.errors import ConfigError
-from rgmkit_deepinv.priors import ExplicitPrior, Prox, images_only
+from rgmkit_deepinv.explicit import ExplicitPrior, Prox, require_images
+from rgmkit_deepinv.requirements import require
+
+if TYPE_CHECKING:
+    from deepinv.optim import WaveletPrior
 
 
 class Wavelet(ExplicitPrior):
-    """`h(x) = |W x|_1`: the details of an orthogonal wavelet transform, the coarsest approximation left out.
+    """`h(x) = |W x|_1`: the detail coefficients of an orthogonal wavelet transform, without the approximation.
 
-    The image is continued symmetrically beyond its border. The prox thresholds the coefficients: exact
-    for `haar` on sizes that `2^levels` divides; longer wavelets look beyond the border, so that within
+    The image is extended by reflection. The prox thresholds the coefficients. It is exact
+    for `haar` on sizes that `2^levels` divides; longer wavelets reach beyond the border, and within
     their length of it `h` counts some details twice and the prox is that of a slightly different
-    function. Any size works: there are at most `levels` levels, and fewer on images below 32 pixels, so
+    function. Any image size works; images below 32 pixels have fewer levels, so
     that the coarsest scale keeps 4 pixels.
 
     The default weight is .1 dB below the best one on average, .04 dB at most on photographs, 1 dB on digits.
@@ -30,7 +33,7 @@ class Wavelet(ExplicitPrior):
         levels: of the transform.
 
     Raises:
-        ConfigError: if ptwt is not installed, or for a wavelet that is unknown or not orthogonal.
+        ConfigError: if ptwt is not installed, or the wavelet is unknown or not orthogonal.
 
     Source: S. Mallat, 1989 (the transform); Donoho and Johnstone, 1994 (the threshold).
 
@@ -50,22 +53,23 @@ class Wavelet(ExplicitPrior):
         self.wavelet, self.levels = wavelet, levels
 
     def value(self, x: Tensor) -> Tensor:
-        """`weight * h(x)`, (B,)."""
-        return self._factor() * self._native(tuple(x.shape)).fn(images_only(x))
+        """Return `weight * h(x)`, (B,)."""
+        return self._factor() * self._native(tuple(x.shape)).fn(require_images(x))
 
-    def run_prox(self, shape: tuple[int, ...]) -> Prox:
-        """Soft thresholding of the details by `gamma * weight`."""
+    def make_prox(self, shape: tuple[int, ...]) -> Prox:
+        """Return soft thresholding of the details by `gamma * weight`."""
         native = self._native(shape)
-        return lambda x, gamma: native.prox(images_only(x), ths=1.0, gamma=self._threshold(x, gamma))
+        return lambda x, gamma: native.prox(require_images(x), ths=1.0, gamma=self._threshold(x, gamma))
 
-    def _native(self, shape: tuple[int, ...]) -> optim.WaveletPrior:
+    def _native(self, shape: tuple[int, ...]) -> WaveletPrior:
+        from deepinv.optim import WaveletPrior
+
         most = int(math.log2(max(1, min(shape[-2:])))) - 2
-        return optim.WaveletPrior(level=max(1, min(self.levels, most)), wv=self.wavelet, mode="symmetric")
+        return WaveletPrior(level=max(1, min(self.levels, most)), wv=self.wavelet, mode="symmetric")
 
 
 def _check(wavelet: str) -> None:
-    if find_spec("ptwt") is None:
-        raise ConfigError("the prior wavelet needs the package ptwt, which is not there: pip install 'rgmkit[wavelet]'")
+    require("ptwt", "the prior wavelet", "pip install 'rgmkit[wavelet]'")
     import pywt
 
     names = pywt.wavelist(kind="discrete")

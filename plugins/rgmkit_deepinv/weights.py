@@ -1,4 +1,4 @@
-"""Weights of deepinv's networks, from a file of the user."""
+"""Weights of deepinv's networks from a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ WRAPPERS = ("state_dict", "params_ema", "params", "model")  # under which traini
 
 
 def load_weights(network: nn.Module, path: Path, name: str, fix: str) -> None:
-    """Put the weights of a file (.safetensors, or .pth, .pt, .ckpt, .pth.tar) into `network`; no code in it is run.
+    """Load weights from a file (.safetensors, or .pth, .pt, .ckpt, .pth.tar) into `network`; no code in it is run.
+
+    Args:
+        network: the network.
+        path: of the file.
+        name: of the network, for messages.
+        fix: what the user should do if the weights do not fit, for messages.
 
     Raises:
-        CheckpointError: if it cannot be read, or its weights are those of another network.
+        CheckpointError: if it cannot be read, or holds the weights of another network.
     """
-    found = _unwrapped(_read(path, name))
+    found = _find_state(_read(path, name))
     expected = network.state_dict()
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
@@ -52,7 +58,7 @@ def _read(path: Path, name: str) -> Any:
         ) from error
 
 
-def _unwrapped(content: Any) -> dict[str, Tensor]:
+def _find_state(content: Any) -> dict[str, Tensor]:
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -1,0 +1,158 @@
+"""Total variation: isotropic, anisotropic and generalised."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import final
+
+from torch import Tensor
+
+from rgmkit.core.random import Randomness
+from rgmkit.errors import ConfigError
+from rgmkit_deepinv.explicit import ExplicitPrior, Prox, require_images
+
+STEP = 0.03  # of the iteration on [0, 1] images: 100 steps are as accurate as 180 with deepinv's .01
+TGV_STEP = 0.1  # 300 steps are as accurate as 1,000 with deepinv's .01
+
+
+class IterativePrior(ExplicitPrior):
+    """A prior whose prox is a fixed number of steps of an inner iteration.
+
+    The number never depends on the image, so that the result for an image does not depend on its batch.
+
+    Args:
+        weight: factor of `h`, 0 or more. Default: from the noise, see `ExplicitPrior`.
+        steps: of the inner iteration of a single prox.
+        warm_steps: of the inner iteration of each prox of a solver, which starts from the result of the one before.
+    """
+
+    def __init__(self, *, weight: float | None = None, steps: int = 300, warm_steps: int = 10) -> None:
+        super().__init__(weight=weight)
+        if min(steps, warm_steps) < 1:
+            raise ConfigError(f"steps is {steps} and warm_steps {warm_steps}: give 1 or more")
+        self.steps, self.warm_steps = steps, warm_steps
+
+    def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
+        """Return `argmin_u gamma weight h(u) + 1/2 |u - x|^2`; `gamma` is a number or a tensor (B,)."""
+        return self._iterate(self.steps)(x, gamma)
+
+    def make_prox(self, shape: tuple[int, ...]) -> Prox:
+        """Return a prox that starts each time from its previous result."""
+        return self._iterate(self.warm_steps)
+
+    @abstractmethod
+    def _iterate(self, steps: int) -> Prox:
+        """Return a prox of so many steps that remembers its last result."""
+
+
+class TV(IterativePrior):
+    """Isotropic total variation, `h(x) = sum_p sqrt((x_right - x_p)^2 + (x_below - x_p)^2)`, per channel.
+
+    Differences across the border are 0. The prox has no closed form: deepinv runs an over-relaxed
+    Chambolle-Pock iteration, whose root mean square error after 300 steps is about .2 % of
+    `gamma * weight`. Within a solver each prox starts from the previous one, and 10
+    steps suffice. `h` has no gradient where neighbours are equal, so `grad` is not provided.
+
+    The default weight is .1 dB below the best one on average, .3 dB at most on photographs, .9 dB on digits.
+
+    Args:
+        weight: factor of `h`, 0 or more; useful are 1 to 25. Default: from the noise, see `ExplicitPrior`.
+        steps: of the inner iteration of a single prox.
+        warm_steps: of the inner iteration of each prox of a solver.
+
+    Source: L. Condat, 2013 (the iteration); Rudin, Osher and Fatemi, 1992 (the prior).
+
+    >>> import torch
+    >>> x = torch.zeros(1, 1, 4, 6)
+    >>> x[..., 3:] = 1  # an edge of 4 pixels
+    >>> TV(weight=2).value(x)
+    tensor([8.])
+    """
+
+    strength, exponent = 0.5, 0.25
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return `weight * h(x)`, (B,)."""
+        from deepinv.optim import TVPrior
+
+        return self._factor() * TVPrior().fn(require_images(x))
+
+    def _iterate(self, steps: int) -> Prox:
+        from deepinv.optim import TVPrior
+
+        tv = TVPrior(def_crit=0, n_it_max=steps)
+        tv.TVModel.tau = STEP
+        return lambda x, gamma: tv.prox(require_images(x), gamma=self._threshold(x, gamma))
+
+
+@final
+class TVL1(IterativePrior):
+    """Anisotropic total variation: `h(x) = sum_p |x_right - x_p| + |x_below - x_p|`, per channel.
+
+    It suits images of horizontal and vertical edges. The prox is iterative as for `tv`. The default weight is
+    .8 times that of `tv`, since `h` of a slanted edge is up to 1.4 times larger.
+
+    Args:
+        weight: factor of `h`, 0 or more. Default: from the noise, see `ExplicitPrior`.
+        steps: of the inner iteration of a single prox.
+        warm_steps: of the inner iteration of each prox of a solver.
+
+    >>> import torch
+    >>> TVL1(weight=1).value(torch.eye(2)[None, None])
+    tensor([4.])
+    """
+
+    strength, exponent = 0.4, 0.25
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return `weight * h(x)`, (B,)."""
+        from deepinv.optim import TVL1Prior
+
+        return self._factor() * TVL1Prior().nabla(require_images(x)).abs().flatten(1).sum(1)
+
+    def _iterate(self, steps: int) -> Prox:
+        from deepinv.models import TVL1Denoiser
+
+        tv = TVL1Denoiser(crit=0, n_it_max=steps)
+        tv.tau = STEP
+        return lambda x, gamma: tv(require_images(x), self._threshold(x, gamma))
+
+
+@final
+class TGV(IterativePrior):
+    """Total generalised variation of second order, which does not turn slopes into stairs as total variation does.
+
+    `h(x) = min_r |r|_{1,2} + 1.5 |J(D x - r)|_1`, with D the differences of neighbours and J those of a field, per
+    channel. Its value is not provided, since the minimum over r is unknown. deepinv runs an over-relaxed
+    primal-dual iteration, whose root mean square error after 300 steps is about 2 % of
+    `gamma * weight`. The default weight is that of `tv`.
+
+    Args:
+        weight: factor of `h`, 0 or more. Default: from the noise, see `ExplicitPrior`.
+        steps: of the inner iteration of a single prox.
+        warm_steps: of the inner iteration of each prox of a solver.
+
+    Source: Bredies, Kunisch and Pock, 2010.
+
+    >>> import torch
+    >>> flat = torch.full((1, 1, 8, 8), 0.5)
+    >>> bool(torch.allclose(TGV(weight=1).prox(flat, 0.1), flat))
+    True
+    """
+
+    provides = frozenset({"prox"})
+    strength, exponent = 0.5, 0.25
+
+    def __init__(self, *, weight: float | None = None, steps: int = 300, warm_steps: int = 20) -> None:
+        super().__init__(weight=weight, steps=steps, warm_steps=warm_steps)
+
+    def value(self, x: Tensor) -> Tensor:
+        """Raise an IncompatibleError: the value is unknown."""
+        raise self._lacks("value")
+
+    def _iterate(self, steps: int) -> Prox:
+        from deepinv.models import TGVDenoiser
+
+        tgv = TGVDenoiser(crit=0, n_it_max=steps)
+        tgv.tau = TGV_STEP
+        return lambda x, gamma: tgv(require_images(x), 10 * self._threshold(x, gamma))  # deepinv's h is a tenth of ours

@@ -1,9 +1,10 @@
-"""Figures of a model of digits, with the table "from real level k": python benchmarks/digits.py [MODEL] --json FILE.
+"""Evaluate a model of digits, also level by level: python benchmarks/digits.py [MODEL] --json FILE.
 
-On 1,000 generated images: Fréchet distance in 40 principal components over that of two random halves of
-the real digits, share of images that a classifier trained on half of the digits is sure of, share of the
-least class, and distance to the nearest training digit over that of the held-back ones. Held-back digits
-are measured beside them. And PSNR on the three tasks of `rgmkit demo`, by every solver with the network.
+For 1,000 generated images, and for those of chains started from real images at each level: the Fréchet distance in
+40 principal components, divided by that between two random halves of the real digits; the fraction that a classifier
+trained on half of the digits is confident about; that of the rarest class; and the distance to the nearest training
+digit, divided by that of the held-out digits. Then the PSNR on the three tasks of `rgmkit demo`, by every solver with
+the network.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import rgmkit
 from rgmkit.cli.demo.tasks import TASKS, TV_SOLVER
 from rgmkit.training.data.digits import Digits
-from rgmkit.training.finish import measure
+from rgmkit.training.finish import evaluate_chains
 
 psnr = rgmkit.metric("psnr")
 
@@ -24,8 +25,8 @@ SOLVERS = ("one-shot", "cascade", "pnp-drs")
 
 
 def restorations(prior: rgmkit.RestoringPrior) -> dict[str, dict[str, float]]:
-    """Mean PSNR in dB of each task by each solver, on the held-back digits."""
-    truth = Digits(split="held-back").images
+    """Mean PSNR in dB of each task by each solver, on the held-out digits."""
+    truth = Digits(split="held-out").images
     table: dict[str, dict[str, float]] = {}
     for task in TASKS:
         degradation = rgmkit.degradation(task.degradation)
@@ -52,14 +53,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    prior, held = rgmkit.load(given.model), Digits(split="held-back")
-    figures = measure(prior, held, n=1000, seed=given.seed, progress=True)
-    figures["held-back images"] = held.score(held.images)
+    prior, held_out = rgmkit.load(given.model), Digits(split="held-out")
+    metrics = evaluate_chains(prior, held_out, n=1000, seed=given.seed, progress=True)
+    metrics["held-out images"] = held_out.score(held_out.images)
     restored = restorations(prior)
-    show(figures)
+    show(metrics)
     show(restored)
     if given.json:
-        content = {"machine": platform.platform(), "seed": given.seed, "figures": figures, "psnr": restored}
+        content = {"machine": platform.platform(), "seed": given.seed, "metrics": metrics, "psnr": restored}
         given.json.write_text(json.dumps(content, indent=2))
 
 

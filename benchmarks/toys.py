@@ -22,7 +22,9 @@ from train_step import Published
 import rgmkit
 from rgmkit.config import build, override, read_yaml
 from rgmkit.models.model_card import read_card
-from rgmkit.training.draws import draw
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.configuration import read_configuration
+from rgmkit.training.draws import draw_batch
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import set_up
 
@@ -46,7 +48,7 @@ def measure(name: str, seed: int, overrides: list[str]) -> Row:
 def step_seconds(name: str, overrides: list[str], times: int) -> tuple[list[float], list[float]]:
     """Seconds of as many published steps and of rgmkit's, in turn."""
     config = override(read_yaml(CONFIGS / f"{name}.yaml"), [*overrides, "objective=kl"])
-    run = set_up(config, folder=CONFIGS, device=torch.device("cpu"))
+    run = set_up(read_configuration(config, folder=CONFIGS), ProcessGroup(torch.device("cpu")))
     published = Published(run)
     run.step = 1  # without the lazy penalty
 
@@ -56,7 +58,7 @@ def step_seconds(name: str, overrides: list[str], times: int) -> tuple[list[floa
 
     def ours() -> None:
         for _ in range(STEPS):
-            train_step(run, draw(run, 1))
+            train_step(run, draw_batch(run, 1))
 
     torch.set_num_threads(run.settings.threads or torch.get_num_threads())
     return alternately(theirs, ours, times)

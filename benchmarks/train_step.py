@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,10 +19,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rgmkit.core.random import randn, seeded
-from rgmkit.training.compiled import compiled
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.base import Data
-from rgmkit.training.draws import draw
-from rgmkit.training.loop import train_step
+from rgmkit.training.draws import draw_batch
+from rgmkit.training.loop import compiled_restorer, train_step
 from rgmkit.training.setup import Run, set_up
 
 FIDELITY, EMA = 1e-3, 0.9999
@@ -112,7 +112,7 @@ def main() -> None:
     options.add_argument("--precision", choices=("bf16", "float32"), default="bf16", help="of rgmkit's side")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    run = set_up(configuration(given), folder=Path(), device=torch.device(given.device))
+    run = set_up(read_configuration(configuration(given)), ProcessGroup(torch.device(given.device)))
     published = Published(run)
     run.step = 1  # the lazy penalty is on steps 0, 15, …
 
@@ -120,10 +120,10 @@ def main() -> None:
         published.step(run.data.batch(given.batch, seed=given.seed, step=1).to(given.device))
 
     def ours() -> None:
-        train_step(run, draw(run, 1))
+        train_step(run, draw_batch(run, 1))
 
     count = flops(ours)
-    with torch.random.fork_rng(devices=[]), compiled(run):
+    with torch.random.fork_rng(devices=[]), compiled_restorer(run):
         seconds = alternately(theirs, ours, given.times)
     report(f"train step, {given.network}, {given.size}x{given.size}", given, seconds, images=given.batch, flops=count)
 

@@ -1,4 +1,4 @@
-"""Eight held-back digits at half the resolution, restored with a trained network and plug-and-play DRS.
+"""Eight held-out digits at half the resolution, restored with a trained network and plug-and-play DRS.
 
 python superresolve_rgm_drs.py [FOLDER]
 """
@@ -16,7 +16,7 @@ psnr = rgmkit.metric("psnr")
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    x = Digits(split="held-back").images[:8]  # (8, 1, 16, 16) in [0, 1]
+    x = Digits(split="held-out").images[:8]  # (8, 1, 16, 16) in [0, 1]
 
     halved = rgmkit.degradation("downsample", factor=2, noise=0.05)
     y = halved(x, generator=torch.Generator().manual_seed(0))

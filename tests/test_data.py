@@ -18,11 +18,11 @@ import rgmkit
 from rgmkit.config import build
 from rgmkit.config.text import Spec, parse_spec
 from rgmkit.images import Picture, read, write
+from rgmkit.training.configuration import KEYS
 from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Arrays, Folder
 from rgmkit.training.data.named import HuggingFace, Torchvision
-from rgmkit.training.settings import Settings
-from rgmkit.training.setup import KEYS
+from rgmkit.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
 TINY = "network: {use: unet, width: 8, blocks: 1}\ntraining: {steps: 2, batch: 4, preview_every: 2}\n"
@@ -236,7 +236,7 @@ def test_the_template_trains_when_its_path_is_set(tmp_path):
 def test_every_key_of_a_configuration_is_documented():
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
-    assert {*KEYS, *(field.name for field in fields(Settings))} <= rows
+    assert {*KEYS, *(field.name for field in fields(TrainingSettings))} <= rows
 
 
 def packed(path, folder, *, mode="w", names=None, layout=tarfile.PAX_FORMAT):

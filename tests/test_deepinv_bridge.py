@@ -37,7 +37,7 @@ def images(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def digits():
-    return Digits(split="held-back").images[:24]
+    return Digits(split="held-out").images[:24]
 
 
 @pytest.fixture(scope="module")

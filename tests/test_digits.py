@@ -12,7 +12,7 @@ from rgmkit.training.data.digits import Digits
 
 psnr = rgmkit.metric("psnr")
 
-COUNT = 60  # held-back digits
+COUNT = 60  # held-out digits
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def prior() -> rgmkit.RestoringPrior:
 @pytest.mark.parametrize("task", TASKS, ids=["denoise", "deblur", "superresolve"])
 @pytest.mark.parametrize("solver", ["cascade", "pnp-drs"])
 def test_restores_better_than_total_variation(prior, task, solver):
-    truth = Digits(split="held-back").images[:COUNT]
+    truth = Digits(split="held-out").images[:COUNT]
     degradation = rgmkit.degradation(task.degradation)
     y = degradation(truth, generator=rgmkit.Streams(3, range(COUNT)))
     before, variation, learned = (
@@ -40,10 +40,10 @@ def test_restores_better_than_total_variation(prior, task, solver):
 def test_generates_new_digits_of_every_class(prior):
     digits = rgmkit.generate(prior, 1000, seed=5)  # as many as recorded: a Fréchet distance grows as samples get fewer
     score = Digits().score(digits)
-    recorded = info("digits")["facts"]["figures"]["noise"]
+    recorded = info("digits")["facts"]["metrics"]["noise"]
     assert score["frechet"] < 1.5 * recorded["frechet"]
-    assert score["sure"] > recorded["sure"] - 0.1  # 7 standard errors of 1,000 samples
-    assert score["least class"] > 0.02 and score["nearest"] > 1
+    assert score["confident"] > recorded["confident"] - 0.1  # 7 standard errors of 1,000 samples
+    assert score["least class"] > 0.02 and score["nearest_neighbour_ratio"] > 1
 
 
 def test_same_seed_same_bits_whatever_the_batch(prior):

@@ -15,7 +15,8 @@ import rgmkit
 from rgmkit.cli.app import main
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.checkpoint import load_last
-from rgmkit.training.draws import draw
+from rgmkit.training.configuration import read_configuration
+from rgmkit.training.draws import draw_batch
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import set_up
 
@@ -52,15 +53,15 @@ def steps(processes, name, accumulate=1):
     """Five steps in a process group: the losses, averaged over the processes, and all weights."""
     given = config(name)
     given = {**given, "training": {**given["training"], "accumulate": accumulate}}
-    run, losses = set_up(given, folder=None, device=processes.device, processes=processes), []
+    run, losses = set_up(read_configuration(given), processes), []
     for run.step in range(5):
-        row = torch.stack([*train_step(run, draw(run, run.step)).values()])
+        row = torch.stack([*train_step(run, draw_batch(run, run.step)).values()])
         processes.average_([row])
         losses.append(row)
     weights = {
         f"{part} {key}": w
         for part in ("network", "critic", "average")
-        for key, w in run.parts()[part].state_dict().items()
+        for key, w in run.stateful_parts()[part].state_dict().items()
     }
     return {"losses": torch.stack(losses), **weights}
 
@@ -145,10 +146,9 @@ def test_two_processes_generate_what_one_does(together, tmp_path):
 
 def test_rows_are_drawn_alike_in_any_number_of_processes():
     cpu = torch.device("cpu")
-    whole = draw(set_up(DIGITS, folder=None, device=cpu), 0)
-    parts = [
-        draw(set_up(DIGITS, folder=None, device=cpu, processes=ProcessGroup(cpu, 4, rank)), 0) for rank in range(4)
-    ]
+    whole = draw_batch(set_up(read_configuration(DIGITS), ProcessGroup(cpu)), 0)
+    groups = [ProcessGroup(cpu, 4, rank) for rank in range(4)]
+    parts = [draw_batch(set_up(read_configuration(DIGITS), group), 0) for group in groups]
     for name in ("x", "level", "noise", "z", "target", "real", "fake", "dropout"):  # no critic here compares
         assert getattr(whole, name).equal(torch.cat([getattr(part, name) for part in parts])), name
 
@@ -164,4 +164,4 @@ def test_rows_are_drawn_alike_in_any_number_of_processes():
 def test_batches_that_cannot_be_shared_out(critic, change, words):
     given = {**DIGITS, "critic": critic or DIGITS["critic"], "training": change}
     with pytest.raises(rgmkit.ConfigError, match=words):
-        set_up(given, folder=None, device=torch.device("cpu"), processes=ProcessGroup(torch.device("cpu"), 2, 0))
+        set_up(read_configuration(given), ProcessGroup(torch.device("cpu"), 2, 0))

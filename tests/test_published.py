@@ -12,7 +12,7 @@ import rgmkit
 from rgmkit.config import build, make, read_yaml
 from rgmkit.core.random import seeded
 from rgmkit.images import write
-from rgmkit.training.settings import Settings
+from rgmkit.training.settings import TrainingSettings
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL, LARGE = (48_432_515, 12_741_249), (39_726_979, 27_736_833)
@@ -29,7 +29,7 @@ def test_numbers_are_the_published_ones(name):
     config = read_yaml(EXAMPLES / f"{name}.yaml")
     kind, levels, _, _, weights = RECIPES[name]
     process, objective = build("process", config["process"]), build("objective", config["objective"])
-    settings = make(Settings, config["training"])
+    settings = make(TrainingSettings, config["training"])
     assert (type(process).__name__, process.levels) == (kind, levels) and process.a_by_level[-1] < 0.01
     assert (settings.fidelity, objective.gamma, objective.interval) == weights and type(objective).__name__ == "KL"
     assert (settings.lr, settings.critic_lr, settings.lr_end) == pytest.approx((1.6e-4, 1e-4, 1e-5))

@@ -25,7 +25,7 @@ from rgmkit.training.data.digits import Digits
 
 psnr = rgmkit.metric("psnr")
 
-HELD_BACK = 32
+HELD_OUT = 32
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def photo():
 
 @pytest.fixture(scope="module")
 def digits():
-    return Digits(split="held-back").images[:HELD_BACK]
+    return Digits(split="held-out").images[:HELD_OUT]
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_the_network_takes_off_noise_of_any_std(network, digits):
         assert found > max(least, float(psnr(added.clamp(0, 1), digits).mean()) + 0.2), found
 
 
-LEAST = {  # PSNR in dB of the first held-back digits
+LEAST = {  # PSNR in dB of the first held-out digits
     "gaussian-noise:noise=0.25": {"cascade": 22.8, "pnp-drs": 22.8, "admm": 22.8},
     "blur:std=1.5,noise=0.05": {"cascade": 24.1, "pnp-drs": 25.3, "admm": 25.2},
     "downsample:factor=2,noise=0.05": {"cascade": 26.1, "pnp-drs": 28.3, "admm": 28},

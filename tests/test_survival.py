@@ -306,7 +306,7 @@ def test_another_configuration_and_other_data(tmp_path, run):
     before = checkpoints(first)
     for change, words in [
         ({"seed": 1}, "was trained with another configuration (seed was 0 and is 1)"),
-        ({"data": {"use": "digits", "split": "held-back"}}, "(data was 'digits' and is another)"),
+        ({"data": {"use": "digits", "split": "held-out"}}, "(data was 'digits' and is another)"),
         ({"network": {"use": "unet", "width": 8, "blocks": 2}}, "(network.blocks was 1 and is 2)"),
     ]:
         config = {**DIGITS, **change, "training": {**DIGITS["training"], "steps": 2}}
@@ -377,10 +377,10 @@ def test_ctrl_c_says_where_and_how_to_go_on(tmp_path, monkeypatch, run, place, w
 
 
 def test_a_run_introduces_itself_where_its_progress_is_shown(tmp_path, capsys):
-    small = ["training.steps=2", "data=digits:split=held-back"]
+    small = ["training.steps=2", "data=digits:split=held-out"]
     out = rgmkit.train(DIGITS, out=tmp_path / "run", overrides=small)
     line = capsys.readouterr().err.splitlines()[0]
-    assert re.fullmatch(rf"digits:split=held-back: 297 examples of 1x16x16; parameters: .*; 2 steps, into {out}", line)
+    assert re.fullmatch(rf"digits:split=held-out: 297 examples of 1x16x16; parameters: .*; 2 steps, into {out}", line)
     assert f"network {rgmkit.models.folder.info(out)['parameters']:,}, critic" in line
     train(POINTS, tmp_path / "quiet", overrides=["training.steps=2"])
     assert capsys.readouterr().err == ""

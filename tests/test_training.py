@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 import rgmkit
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
-from rgmkit.training.draws import stratified_levels
+from rgmkit.training.draws import draw_levels
 from rgmkit.training.setup import set_up
 
 POINTS = {
@@ -28,6 +30,10 @@ IMAGES = {"data": "digits", "network": TINY, "training": {"steps": 2, "batch": 8
 
 def train(config, out, **options):
     return rgmkit.train(config, out=out, progress=False, **options)
+
+
+def prepare(config):
+    return set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
 
 
 def weights(folder):
@@ -75,8 +81,8 @@ def test_without_a_critic_the_answer_is_the_mean_of_the_posterior(tmp_path):
 def test_a_critic_where_none_is_needed(tmp_path):
     with pytest.raises(ConfigError, match="the objective needs none: leave it out, or set it to null"):
         train({**MEANS, "critic": "mlp-discriminator"}, tmp_path / "run")
-    run = set_up(MEANS, folder=tmp_path, device=torch.device("cpu"))
-    assert run.critic is None and run.fidelity == 0 and len(run.schedules) == 1
+    run = prepare(MEANS)
+    assert run.critic is None and run.fidelity_weight == 0 and len(run.schedules) == 1
 
 
 def test_start_from_a_trained_model(tmp_path):
@@ -130,7 +136,7 @@ def test_model_folder_round_trip(tmp_path):
     digits = rgmkit.generate(prior, 3, seed=1)
     assert digits.shape == (3, 1, 16, 16) and digits.equal(rgmkit.generate(rgmkit.load(str(out)), 3, seed=1))
     facts = rgmkit.models.folder.info(out)["facts"]
-    assert facts["steps"] == 2 and facts["seed"] == 0 and "noise" in facts["figures"]
+    assert facts["steps"] == 2 and facts["seed"] == 0 and "noise" in facts["metrics"]
     assert facts["data"] == "digits:split=train" and facts["training images"] == 1500 and facts["images seen"] == 16
     assert facts["parameters"] == rgmkit.models.folder.info(out)["parameters"] and facts["rgmkit"] == rgmkit.__version__
     assert rgmkit.models.folder.info("digits")["facts"]["images"] == 1_216_000  # a card of before
@@ -190,7 +196,7 @@ def test_a_third_party_degradation_is_trained_on_by_name(tmp_path):
         "network: {use: unet, width: 8, blocks: 1}\ntraining: {steps: 2, batch: 8, preview_every: 0}\n"
     )
     prior = rgmkit.load(train(tmp_path / "mirror.yaml", tmp_path / "out"))
-    x = Digits(split="held-back").images[:2]
+    x = Digits(split="held-out").images[:2]
     y = prior.degrade(x, 4, generator=seeded(0))
     assert prior.restore(y, 4, generator=seeded(1)).shape == x.shape
 
@@ -218,15 +224,15 @@ def test_wrong_configurations_name_the_place(tmp_path, change, word):
 
 def test_levels_keep_their_proportions_in_every_batch(tmp_path):
     config = {**POINTS, "training": {"batch": 40, "level_weights": [4, 3, 2, 1]}}
-    run = set_up(config, folder=tmp_path, device=torch.device("cpu"))
+    run = prepare(config)
     for step in range(5):
-        count = torch.bincount(stratified_levels(run, seeded(step)), minlength=5)[1:]
+        count = torch.bincount(draw_levels(run, seeded(step)), minlength=5)[1:]
         assert (count - torch.tensor([16, 12, 8, 4])).abs().max() <= 1
 
 
 def test_learning_rate_restarts_for_the_final_steps(tmp_path):
     config = {**POINTS, "training": {"steps": 30, "final_steps": 10, "lr": 1e-2, "final_lr": 1e-3}}
-    schedule = set_up(config, folder=tmp_path, device=torch.device("cpu")).schedules[0]
+    schedule = prepare(config).schedules[0]
     rates = [1e-2 * schedule.lr_lambdas[0](step) for step in range(31)]
     assert rates[0] == pytest.approx(1e-2) and rates[10] == pytest.approx(5e-3) and rates[19] < 1e-4
     assert rates[20] == pytest.approx(1e-3) and rates[25] == pytest.approx(5e-4) and rates[30] == pytest.approx(0)
@@ -234,12 +240,12 @@ def test_learning_rate_restarts_for_the_final_steps(tmp_path):
 
 def test_both_learning_rates_end_where_they_are_told_to(tmp_path):
     config = {**POINTS, "training": {"steps": 30, "lr": 1e-2, "critic_lr": 4e-3, "lr_end": 1e-3}}
-    run = set_up(config, folder=tmp_path, device=torch.device("cpu"))
+    run = prepare(config)
     for start, schedule in zip((4e-3, 1e-2), sorted(run.schedules, key=lambda s: s.base_lrs), strict=True):
         rates = [start * schedule.lr_lambdas[0](step) for step in (0, 15, 30)]
         assert rates == pytest.approx([start, (start + 1e-3) / 2, 1e-3])
     with pytest.raises(ConfigError, match=r"lr_end is 0\.005, more than critic_lr, 0\.004"):
-        set_up({**config, "training": {**config["training"], "lr_end": 5e-3}}, folder=tmp_path, device=run.device)
+        prepare({**config, "training": {**config["training"], "lr_end": 5e-3}})
 
 
 def test_every_example_once_per_epoch():

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from rgmkit.cli.common import PATH, common_options, device_option, examples
-from rgmkit.cli.names import check_training
 
 
 @click.command(
@@ -40,11 +39,10 @@ def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, 
     A run that is interrupted (Ctrl-C, SIGTERM) writes a checkpoint first; after a crash, --resume goes on from the last
     one. Several processes, started by `accelerate launch` or `torchrun`, train as one: see docs/distributed.md.
     """
-    check_training(config, overrides)
-    from rgmkit.runtime.device import choose_device
-    from rgmkit.runtime.processes import is_main_process
     from rgmkit.training import train
 
-    folder = train(config, out=out, resume=resume, overrides=overrides, device=choose_device(device))
+    folder = train(config, out=out, resume=resume, overrides=overrides, device=device)
+    from rgmkit.runtime.processes import is_main_process
+
     if is_main_process():
         click.echo(folder)

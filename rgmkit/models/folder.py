@@ -7,30 +7,22 @@ except components that are registered anyway.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rgmkit.config import YAMLError, build, dump_yaml, make
+from rgmkit.config import YAMLError, dump_yaml
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
+from rgmkit.models.build import Images, build_prior, is_generative
 from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, locate, read_config, weights_file
 from rgmkit.models.model_card import read_card, write_card
 from rgmkit.runtime.device import as_device
 from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.precision import as_precision, prepare_network
-
-
-@dataclass(frozen=True)
-class Images:
-    """The training images: shape of one, and the range of the process in their units."""
-
-    shape: tuple[int, ...] | None = None
-    center: float = 0.5
-    scale: float = 0.5
 
 
 def load(
@@ -65,7 +57,10 @@ def load(
     precision, device = as_precision(dtype), as_device(device)
     folder = locate(model)
     config, weights = read_config(folder), read_weights(folder)
-    prior = _prior(config, folder, network)
+    try:
+        prior = build_prior(config, network=network, folder=folder)
+    except (ConfigError, PluginError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     assert isinstance(prior.network, nn.Module)
     differing = differences(weights, prior.network.state_dict())
     if differing:
@@ -123,7 +118,7 @@ def save(
     with write_aside(folder / CONFIG) as part:
         part.write_text(dump_yaml(content), encoding="utf-8")
     with write_aside(folder / CARD) as part:
-        card = write_card(folder.resolve().name, facts, about=about, generative=_is_generative(config))
+        card = write_card(folder.resolve().name, facts, about=about, generative=is_generative(config))
         part.write_text(card, encoding="utf-8")
 
 
@@ -152,39 +147,6 @@ def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
     words = {name: (shape(given.get(name)), shape(expected.get(name))) for name in (*expected, *given)}
     return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
-
-
-def _prior(config: dict[str, Any], folder: Path, network: nn.Module | None) -> RestoringPrior:
-    """The prior of a configuration, with weights still to be loaded."""
-    try:
-        given = config.get("images") or {}
-        if not isinstance(given, Mapping):
-            raise ConfigError(f"images is {given!r}: give shape, center and scale")
-        images = make(Images, given, path="images")
-        process = build("process", config.get("process"), folder=folder)
-        if network is None:
-            with torch.random.fork_rng(devices=[]):
-                network = build("network", config.get("network"), process=process, image_shape=images.shape)
-        prior = build(
-            "prior", config.get("prior", "network"), process=process, network=network, image_shape=images.shape,
-            center=images.center, scale=images.scale, generative=_is_generative(config),
-        )  # fmt: skip
-    except (ConfigError, PluginError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
-    if not isinstance(prior, RestoringPrior):
-        raise CheckpointError(f"{folder / CONFIG}: prior {config['prior']!r} has no network: take network")
-    return prior
-
-
-def _is_generative(config: Mapping[str, Any]) -> bool:
-    """Whether the objective of a configuration makes a generative model; so does one that is unknown here."""
-    if config.get("objective") is None:
-        return True
-    try:
-        generative: bool = build("objective", config["objective"]).generative
-    except (ConfigError, PluginError):
-        return True
-    return generative
 
 
 def writable(value: Any) -> Any:

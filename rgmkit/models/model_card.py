@@ -8,7 +8,8 @@ from typing import Any
 from rgmkit.config import dump_yaml, load_yaml
 
 FENCE = "---\n"
-
+RENAMED = {"figures": "metrics", "sure": "confident", "nearest": "nearest_neighbour_ratio"}
+"""Facts in the cards of version 0.1, by their present names."""
 
 GENERATIVE = "A restoration-based generative model: it restores images and generates new ones."
 DENOISER = "A denoiser, trained with a mean squared error: it restores images and is not a generative model."
@@ -23,36 +24,41 @@ def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None,
 
     Args:
         name: of the model.
-        facts: what is known of it, in order; `figures` holds the metrics, by the start of the chain.
+        facts: what is known of it, in order; `metrics` holds metrics of generated images, by the start of the chain.
         about: the sentence. Default: what `generative` says.
         generative: whether the model generates; else it is a denoiser.
 
-    >>> card = write_card("digits", {"steps": 100, "figures": {"noise": {"frechet": 1.5}}})
+    >>> card = write_card("digits", {"steps": 100, "metrics": {"noise": {"frechet": 1.5}}})
     >>> read_card(card)["steps"]
     100
     """
-    plain = {key: value for key, value in facts.items() if key != "figures"}
+    plain = {key: value for key, value in facts.items() if key != "metrics"}
     lines = [f"# {name}", "", about or (GENERATIVE if generative else DENOISER), ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
-    lines += _figures(facts.get("figures") or {})
+    lines += _table(facts.get("metrics") or {})
     lines += [USES[generative], ""]
     return FENCE + dump_yaml(dict(facts)) + FENCE + "\n".join(lines)
 
 
 def read_card(text: str) -> dict[str, Any]:
-    """The facts of a card; none if it has no front matter."""
+    """Read the facts of a card, those of version 0.1 by their present names; none without front matter."""
     parts = text.split(FENCE, 2)
     facts = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
-    return facts if isinstance(facts, dict) else {}
+    return _rename(facts) if isinstance(facts, dict) else {}
 
 
-def _figures(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A table: a row for each start of the chain, a column for each figure."""
-    if not figures:
+def _rename(facts: Mapping[Any, Any]) -> dict[str, Any]:
+    names = {key: RENAMED.get(key, str(key).replace("real level", "chain started at level")) for key in facts}
+    return {names[key]: _rename(value) if isinstance(value, dict) else value for key, value in facts.items()}
+
+
+def _table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Make a table with a row for each start of the chain and a column for each metric."""
+    if not metrics:
         return []
-    columns = list(next(iter(figures.values())))
-    lines = ["## Figures", "", "Generation started from noise, and from real images at level k.", ""]
+    columns = list(next(iter(metrics.values())))
+    lines = ["## Metrics", "", "Of images generated from noise, and from real images degraded to level k.", ""]
     lines += ["| start | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for start, row in figures.items():
+    for start, row in metrics.items():
         lines.append(f"| {start} | " + " | ".join(f"{row[column]:.4g}" for column in columns) + " |")
     return [*lines, ""]

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from rgmkit.deprecation import COMPONENTS
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.lock import LOCK, OWNER, lock_folder
@@ -22,25 +23,28 @@ from rgmkit.training.setup import Run
 
 FOLDER = "checkpoints"
 FREE = frozenset(
-    {"accumulate", "checkpoint_every", "checkpoint_minutes", "critic_limit", "keep", "preview_every", "threads"}
-)
-"""Options of `training:` that may change between two parts of a run."""
+    {
+        "accumulate", "checkpoint_every", "checkpoint_minutes", "critic_limit", "keep", "preview_every", "threads",
+        "workers",
+    }
+)  # fmt: skip
+"""Options of `training:` that may change when a run is resumed."""
 
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
 @contextmanager
-def opened(out: Path, *, resume: bool) -> Iterator[None]:
-    """Hold `out` for one run: a folder that is new or empty, or, to resume, one with a checkpoint.
+def hold_folder(out: Path, *, resume: bool) -> Iterator[None]:
+    """Hold `out` for one run: a folder that is new or empty or, to resume, one with a checkpoint.
 
     Raises:
-        ConfigError: if the folder holds something and `resume` was not asked for, or another run is in it.
-        CheckpointError: if it holds something that is no run to resume.
+        ConfigError: if the folder is not empty and `resume` is not set, or if another run holds it.
+        CheckpointError: if it holds something else than a run to resume.
     """
     _check(out, resume=resume)
     with lock_folder(out / FOLDER):
-        _check(out, resume=resume)  # again: until here another run may have come and gone
-        for part in out.rglob(".*.part"):  # of a process that was killed as it wrote
+        _check(out, resume=resume)  # again: another run may have come and gone until now
+        for part in out.rglob(".*.part"):  # left by a process that was killed while writing
             part.unlink()
         yield
 
@@ -59,35 +63,35 @@ def _check(out: Path, *, resume: bool) -> None:
 
 
 def save_checkpoint(run: Run, out: Path) -> Path:
-    """Write the state of `run` to `out/checkpoints` and drop all but the newest `keep`.
+    """Write the state of `run` to `out/checkpoints`, and delete all but the newest `keep` checkpoints.
 
-    The file is on the disk before it gets its name, and has its name before an older one goes.
+    The file is on the disk before it gets its name, and has its name before an older one is deleted.
     """
-    state: dict[str, Any] = {name: part.state_dict() for name, part in run.parts().items()}
+    state: dict[str, Any] = {name: part.state_dict() for name, part in run.stateful_parts().items()}
     state |= {"step": run.step, "seconds": run.seconds, "config": fingerprint(run.config), "data": run.data.count}
     path = out / FOLDER / f"step-{run.step:08d}.pt"
     content = io.BytesIO()
-    torch.save(state, content)  # not into the file: torch does not say why a file cannot be written
+    torch.save(state, content)  # in memory: torch does not say why a file cannot be written
     with write_aside(path) as part, part.open("wb") as file:
         file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     found = _checkpoints(out)
     last = found.index(path) + 1
-    for other in found[: max(0, last - run.settings.keep)] + found[last:]:  # later ones were damaged, or not resumed
+    for other in found[: max(0, last - run.settings.keep)] + found[last:]:  # later ones are damaged
         other.unlink()
     return path
 
 
 def load_last(out: Path) -> dict[str, Any] | None:
-    """The newest whole checkpoint in `out`; None before the first one.
+    """Load the newest whole checkpoint in `out`; return None if there is none yet.
 
     Raises:
-        CheckpointError: if there are some, and all are cut or damaged.
+        CheckpointError: if all that there are are truncated or damaged.
     """
     found = _checkpoints(out)
     for path in reversed(found):
-        state = _whole(path)
+        state = _load(path)
         if state is not None:
             return state
     if found:
@@ -95,13 +99,13 @@ def load_last(out: Path) -> dict[str, Any] | None:
     return None
 
 
-def restore(run: Run, state: dict[str, Any], out: Path) -> None:
-    """Put the state of a checkpoint in `out` into `run`.
+def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
+    """Load the state of a checkpoint in `out` into `run`.
 
     Raises:
-        CheckpointError: if it is of another configuration, or of data of another size.
+        CheckpointError: if it belongs to another configuration, or to data of another size.
     """
-    before, now = state["config"], fingerprint(run.config)
+    before, now = _rename_components(state["config"]), fingerprint(run.config)
     if before != now:
         raise CheckpointError(
             f"{out} was trained with another configuration ({'; '.join(_changes(before, now))}): resume with the one "
@@ -112,10 +116,10 @@ def restore(run: Run, state: dict[str, Any], out: Path) -> None:
             f"{out} was trained on {state['data']} examples and the data has {run.data.count} now: resume with the "
             f"same data, or train into another folder"
         )
-    for name, part in run.parts().items():
+    for name, part in run.stateful_parts().items():
         try:
             part.load_state_dict(state[name])
-        except (RuntimeError, ValueError, KeyError) as error:  # a class of the user's that was changed
+        except (RuntimeError, ValueError, KeyError) as error:  # a class of the user's that has changed
             raise CheckpointError(
                 f"{out} holds the state of another {name} than this ({' '.join(str(error).split())[:200]}): resume "
                 f"with the code that it was started with, or train into another folder"
@@ -123,8 +127,8 @@ def restore(run: Run, state: dict[str, Any], out: Path) -> None:
     run.step, run.seconds = state["step"], state["seconds"]
 
 
-def _whole(path: Path) -> dict[str, Any] | None:
-    """What is in a checkpoint, if its checksums hold: torch itself does not look at them."""
+def _load(path: Path) -> dict[str, Any] | None:
+    """Load a checkpoint if its checksums hold, which torch itself does not verify; else return None."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -141,14 +145,21 @@ def _checkpoints(out: Path) -> list[Path]:
 
 
 def fingerprint(config: dict[str, Any]) -> str:
-    """The configuration as text, without what may change between two parts of a run."""
+    """Return the configuration as text, without what may change when a run is resumed."""
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in FREE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
-    return repr(sorted((key, _plain(value)) for key, value in {**rest, "training": training}.items()))
+    return repr(sorted((key, _as_text(value)) for key, value in {**rest, "training": training}.items()))
+
+
+def _rename_components(text: str) -> str:
+    """Return a fingerprint of version 0.1 with the present names of components."""
+    for (kind, old), new in COMPONENTS.items():
+        text = text.replace(repr((kind, repr(old))), repr((kind, repr(new))))
+    return text
 
 
 def _changes(before: str, now: str, path: str = "") -> list[str]:
-    """What differs between two fingerprints, in words: "training.lr was 0.001 and is 0.1"."""
+    """Say what differs between two fingerprints: "training.lr was 0.001 and is 0.1"."""
     try:
         old, new = (dict(ast.literal_eval(text)) for text in (before, now))
     except (ValueError, SyntaxError, TypeError):  # two plain values, or one beside a mapping
@@ -162,7 +173,7 @@ def _changes(before: str, now: str, path: str = "") -> list[str]:
     ]
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return repr(sorted((key, _plain(inner)) for key, inner in value.items()))
+        return repr(sorted((key, _as_text(inner)) for key, inner in value.items()))
     return type(value).__name__ if isinstance(value, torch.nn.Module) else repr(value)

@@ -19,12 +19,12 @@ class Batch:
 
     Attributes:
         x: examples, (n, *shape).
-        level: from which each image is restored, int64 (n,), 1 … T.
-        noise: standard normal, of the degraded images that are restored, (n, *shape).
-        z: of the restorer, (n, latent).
-        target: level at which the answer is judged, int64 (n,), 0 … T-1; 0 without a critic.
-        real, fake: standard normal, of the images and the answers that are judged, (n, *shape).
-        dropout: seed of what the networks draw, for each row.
+        level: the level that each image is restored from, int64 (n,), 1 … T.
+        noise: standard normal, for the degraded images, (n, *shape).
+        z: auxiliary variable of the restorer, (n, latent).
+        target: level at which the critic judges the estimate, int64 (n,), 0 … T-1; 0 without a critic.
+        real, fake: standard normal, for degrading images and estimates to that level, (n, *shape).
+        dropout: seed of what the networks draw themselves, one for each row.
     """
 
     x: Tensor
@@ -37,25 +37,25 @@ class Batch:
     dropout: Tensor
 
     def split(self, parts: int) -> list[Batch]:
-        """As many parts of the rows, of equal length."""
+        """Split the rows into parts of equal length."""
         fields = [getattr(self, name).chunk(parts) for name in self.__dataclass_fields__]
         return [Batch(*part) for part in zip(*fields, strict=True)]
 
-    def on(self, device: torch.device) -> Batch:
-        """The same on a device; the seeds stay, since to read a number there is to wait for it."""
-        return self._each(lambda values: values.to(device, non_blocking=copies_in_background(device)))
+    def to(self, device: torch.device) -> Batch:
+        """Copy the batch to a device, without the seeds: reading a number from there would wait for it."""
+        return self._map(lambda values: values.to(device, non_blocking=copies_in_background(device)))
 
-    def pinned(self) -> Batch:
-        """The same in memory that an accelerator copies from while it computes."""
-        return self._each(Tensor.pin_memory)
+    def pin(self) -> Batch:
+        """Copy the batch to memory that an accelerator copies from while it computes."""
+        return self._map(Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         names = [name for name in self.__dataclass_fields__ if name != "dropout"]
         return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
-def draw(run: Run, step: int) -> Batch:
-    """The batch of a step: the rows of this process, on the CPU.
+def draw_batch(run: Run, step: int) -> Batch:
+    """Draw the rows of this process of the batch of a step, on the CPU.
 
     Noise and levels are drawn for the whole batch, and the rows are taken out of it: row i gets the same from one
     process as from eight.
@@ -64,19 +64,20 @@ def draw(run: Run, step: int) -> Batch:
     x = run.data.part(run.rows, settings.batch, seed=run.seed, step=step)
     generator = seeded(run.seed, step)
     dropout = int(torch.randint(2**62, (), generator=generator)) + torch.arange(settings.batch)
-    level = stratified_levels(run, generator)
+    level = draw_levels(run, generator)
     noise = randn((settings.batch, *shape), generator=generator)
     z = randn((settings.batch, getattr(run.network, "latent", 0)), generator=generator)
     spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
-    target = judged_levels(level - 1, spread, generator) if run.objective.needs_critic else torch.zeros_like(level)
+    needs_critic = run.objective.needs_critic
+    target = draw_target_levels(level - 1, spread, generator) if needs_critic else torch.zeros_like(level)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))
-    return batch.pinned() if copies_in_background(run.device) else batch
+    return batch.pin() if copies_in_background(run.device) else batch
 
 
-def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:
-    """A level 1 … T for each image of a batch, int64 (B,): in their proportions in every single batch."""
+def draw_levels(run: Run, generator: torch.Generator) -> Tensor:
+    """Draw a level 1 … T for each image of a batch, int64 (B,), stratified: each batch has them in proportion."""
     weights = run.settings.level_weights or (1.0,) * run.process.levels
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)
     size = run.settings.batch
@@ -85,11 +86,11 @@ def stratified_levels(run: Run, generator: torch.Generator) -> Tensor:
     return level.clamp(max=run.process.levels - 1) + 1
 
 
-def judged_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:
-    """The level at which each answer is compared with data: its target, or for a share `spread` one drawn from 0 … it.
+def draw_target_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+    """Draw the level at which each estimate is compared with data: its target, or with probability `spread` 0 … target.
 
-    An answer that is a draw of the posterior looks like data at every level, also at those with less
-    noise, where the critic sees more of it (as the published objective has it, spread is 0).
+    A sample of the posterior looks like data at every level, also at those with less noise, where the critic can tell
+    more. In the published objective spread is 0.
     """
     if spread == 0:
         return target

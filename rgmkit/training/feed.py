@@ -1,38 +1,58 @@
-"""The batch of the next step, read and drawn while the networks are at work on this one."""
+"""Batches that are read and drawn while the networks compute."""
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from rgmkit.training.draws import Batch, draw
+from rgmkit.runtime.device import is_accelerator
+from rgmkit.training.draws import Batch, draw_batch
 from rgmkit.training.setup import Run
+
+MOST_WORKERS = 4  # by default; each holds a batch
 
 
 class Feed:
-    """The batches of a run, one step ahead in a thread.
+    """The batches of a run, drawn ahead by `training.workers` threads.
 
-    A batch is a function of (seed, step), so that reading ahead changes nothing.
+    A batch is a function of (seed, step), so the number of threads changes no bit. They are threads, not processes,
+    because decoders release Python's global lock, and all share the decoded pictures that are kept in memory.
     """
 
     def __init__(self, run: Run) -> None:
-        self.run = run
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="data")
-        self._next: tuple[int, Future[Batch]] | None = None
+        self.run, self.workers = run, count_workers(run)
+        self._pool = ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="data")
+        self._ahead: deque[tuple[int, Future[Batch]]] = deque()
 
     def __enter__(self) -> Feed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step; the next one is begun."""
-        if self._next is None or self._next[0] != step:
-            self._begin(step)
-        assert self._next is not None
-        batch = self._next[1].result()
-        self._begin(step + 1)
+        """Return the batch of a step, and begin with those after it."""
+        if not self.workers:
+            return draw_batch(self.run, step)
+        while self._ahead and self._ahead[0][0] != step:  # a step that was not asked for
+            self._ahead.popleft()[1].cancel()
+        self._fill(step)
+        batch = self._ahead.popleft()[1].result()
+        self._fill(step + 1)
         return batch
 
-    def _begin(self, step: int) -> None:
-        self._next = (step, self._reader.submit(draw, self.run, step))
+    def _fill(self, step: int) -> None:
+        """Let the workers draw `step` and what follows it, a batch for each of them."""
+        first = self._ahead[-1][0] + 1 if self._ahead else step
+        for ahead in range(first, step + self.workers):
+            self._ahead.append((ahead, self._pool.submit(draw_batch, self.run, ahead)))
+
+
+def count_workers(run: Run) -> int:
+    """Return how many threads read the batches of a run."""
+    if run.settings.workers is not None:
+        return run.settings.workers
+    if not is_accelerator(run.device):
+        return 1  # the networks need the cores themselves
+    return max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.processes.size))

@@ -1,4 +1,4 @@
-"""What is written when a network is trained: the model folder with its measured figures."""
+"""What is written when a network is trained: the model folder, with metrics of generated images."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from rgmkit import models
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Streams
 from rgmkit.errors import RgmkitError
-from rgmkit.training.checkpoint import load_last, restore
+from rgmkit.training.checkpoint import load_last, restore_run
 from rgmkit.training.data.base import Data
-from rgmkit.training.log import data_line, draw_losses, parameters
+from rgmkit.training.log import count_parameters, describe_data, draw_losses
 from rgmkit.training.setup import Run
 
 SAMPLES, BATCH = 1000, 250
 
 
 def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
-    """Measure the averaged network and write the model folder `out`, with a picture of the losses."""
+    """Evaluate the averaged network and write the model folder `out`, with a picture of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
     facts = {
-        "data": data_line(run),
+        "data": describe_data(run),
         **({} if run.data.count is None else {"training images": run.data.count}),
         "images seen": run.step * run.settings.batch,
-        "parameters": parameters(run.network),
+        "parameters": count_parameters(run.network),
         "steps": run.step,
         "seed": run.seed,
         "seconds": round(run.seconds, 1),
         "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
         "rgmkit": version("rgmkit"),
-        "figures": measure(prior, run.data, progress=progress),
+        "metrics": evaluate_chains(prior, run.data, progress=progress),
     }
     models.save(out, prior, run.config, facts)
     draw_losses(out)
 
 
 def is_written(run: Run, out: Path) -> bool:
-    """Whether the model of this run, at the step that it is at, is in `out`, whole."""
+    """Whether `out` holds the whole model of this run at its present step."""
     try:
         return bool(models.info(out)["facts"].get("steps") == run.step)
     except RgmkitError:
@@ -51,42 +51,42 @@ def is_written(run: Run, out: Path) -> bool:
 
 
 def fall_back(run: Run, out: Path) -> str:
-    """Make the last good checkpoint the model of a run that diverged; returns that in words."""
+    """Write the model of the last good checkpoint of a run that diverged; say so in words."""
     state = load_last(out)
     assert state is not None  # the first one is written before the first step
-    restore(run, state, out)
+    restore_run(run, state, out)
     if run.step == 0:
-        return "training stopped, and there is no good checkpoint but that of the first weights"
+        return "training stopped, and there is no good checkpoint but that of the initial weights"
     write_model(run, out, progress=False)
     return f"training stopped at the last good checkpoint, of step {run.step}, which is the model in {out} now"
 
 
-def measure(
+def evaluate_chains(
     prior: RestoringPrior, data: Data, *, n: int = SAMPLES, seed: int = 0, progress: bool = False
 ) -> dict[str, Any]:
-    """Figures of `n` generated images, and of those whose chain starts from real images at level k.
+    """Evaluate `n` generated images, and those of chains that start at each level from degraded real images.
 
-    The second kind says which level to work on: where the figures fall from one level to the next, the
+    The second kind shows at which level quality degrades: where the metrics drop from one level to the next, the
     step between the two is the weak one.
     """
     if type(data).score is Data.score:
         return {}
     real = data.examples(n, seed=seed).to(prior.process.a_by_level.device)
     top = prior.process.levels
-    figures: dict[str, Any] = {}
-    for level in tqdm(range(top, -1, -1), desc="measuring", disable=not progress, leave=False):
+    metrics: dict[str, Any] = {}
+    for level in tqdm(range(top, -1, -1), desc="evaluating", disable=not progress, leave=False):
         parts = [
-            descend(prior, part, level, Streams(seed, range(i * BATCH, i * BATCH + len(part))))
+            run_chain(prior, part, level, Streams(seed, range(i * BATCH, i * BATCH + len(part))))
             for i, part in enumerate(real.split(BATCH))
         ]
-        start = "noise" if level == top else f"real level {level}" if level else "real images"
-        figures[start] = {name: float(value) for name, value in data.score(torch.cat(parts).cpu()).items()}
-    return figures
+        start = "noise" if level == top else f"chain started at level {level}" if level else "real images"
+        metrics[start] = {name: float(value) for name, value in data.score(torch.cat(parts).cpu()).items()}
+    return metrics
 
 
 @torch.no_grad()
-def descend(prior: RestoringPrior, real: Tensor, level: int, generator: Streams) -> Tensor:
-    """The generation chain from `level` down to images: from noise at level T, else from degraded real images."""
+def run_chain(prior: RestoringPrior, real: Tensor, level: int, generator: Streams) -> Tensor:
+    """Run the generation chain from `level` down: from noise at level T, else from degraded real images."""
     if level == prior.process.levels:
         y = prior.process.terminal(real.shape, generator=generator, device=real.device)
     else:

@@ -1,4 +1,4 @@
-"""What stops a training run: numbers that are not finite, a critic that explodes, a disk that is full."""
+"""What stops a training run: values that are not finite, a critic that explodes, files that cannot be written."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ from rgmkit.training.setup import Run
 
 
 class Diverged(TrainingError):
-    """The weights are of no use any more; those of the last checkpoint are."""
+    """The weights are useless now; those of the last checkpoint are good."""
 
 
-class Guard:
-    """Keeps the losses of every step on the device and looks at them when asked: to read a number is to wait.
-
-    Args:
-        run: the run it watches.
-    """
+class LossMonitor:
+    """Collects the losses of every step on the device, and reads them when asked to: reading waits for the device."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -31,14 +27,14 @@ class Guard:
         self._steps: list[int] = []
         self._losses: list[Tensor] = []
 
-    def watch(self, losses: Mapping[str, Tensor]) -> None:
-        """Note the losses of the step that is done."""
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the losses of the step that was just done."""
         self._names = list(losses)
         self._steps.append(self.run.step)
         self._losses.append(torch.stack([loss.detach().float() for loss in losses.values()]))
 
-    def look(self) -> dict[str, float]:
-        """The losses of the last step, after a look at all since the last look: means over the processes.
+    def check(self) -> dict[str, float]:
+        """Check all losses since the last call; return those of the last step, averaged over the processes.
 
         Raises:
             Diverged: naming the loss, its value and the step.
@@ -65,20 +61,21 @@ class Guard:
             )
         return dict(zip(self._names, table[-1].tolist(), strict=True))
 
-    def look_at_weights(self) -> None:
-        """Raise Diverged if a weight is not finite: a finite loss may have a gradient that is not."""
-        for name, part in (("network", self.run.network), ("critic", self.run.critic)):
-            for key, weight in part.named_parameters() if part is not None else ():
-                if not weight.isfinite().all():
-                    raise Diverged(
-                        f"the weight {key} of the {name} is not finite at step {self.run.step}: "
-                        f"train with a smaller lr, or precision float32"
-                    )
+
+def check_weights(run: Run) -> None:
+    """Raise Diverged if a weight is not finite: the gradient of a finite loss may be infinite."""
+    for name, part in (("network", run.network), ("critic", run.critic)):
+        for key, weight in part.named_parameters() if part is not None else ():
+            if not weight.isfinite().all():
+                raise Diverged(
+                    f"the weight {key} of the {name} is not finite at step {run.step}: "
+                    f"train with a smaller lr, or precision float32"
+                )
 
 
 @contextmanager
-def writing(run: Run, out: Path) -> Iterator[None]:
-    """Raise a TrainingError for what cannot be written; what was there before is whole."""
+def stop_when_unwritable(run: Run, out: Path) -> Iterator[None]:
+    """Raise a TrainingError for a file that cannot be written; those written before stay whole."""
     try:
         yield
     except (OSError, DataError) as error:

@@ -1,4 +1,4 @@
-"""What a run says of itself: a line at its start, and its losses."""
+"""What a run tells: a line at its start, and its losses."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ TABLE, LOSSES = "losses.csv", ("critic", "prior", "fidelity")
 COLUMNS = ("step", "seconds", *LOSSES, "lr")
 
 
-def introduction(run: Run, out: Path) -> str:
-    """What is trained on what, in one line."""
+def describe_run(run: Run, out: Path) -> str:
+    """Say in one line what is trained on what."""
     examples = "examples" if run.data.count is None else f"{run.data.count:,} examples"
     shape = "x".join(str(size) for size in run.data.shape)
-    critic = "" if run.critic is None else f", critic {parameters(run.critic):,}"
+    critic = "" if run.critic is None else f", critic {count_parameters(run.critic):,}"
     return (
-        f"{data_line(run)}: {examples} of {shape}; parameters: network {parameters(run.network):,}"
+        f"{describe_data(run)}: {examples} of {shape}; parameters: network {count_parameters(run.network):,}"
         f"{critic}; {run.settings.steps:,} steps{f' from {run.step:,}' if run.step else ''}, into {out}"
     )
 
 
-def data_line(run: Run) -> str:
-    """The data as it is written on the command line; an object by the name of its class."""
+def describe_data(run: Run) -> str:
+    """Return the data as a spec string; an object by the name of its class."""
     data = run.config["data"]
     if isinstance(data, Mapping):
         return spec_text(models.writable(data))
     return data if isinstance(data, str) else type(data).__name__
 
 
-def parameters(module: nn.Module) -> int:
-    """How many numbers its weights are, those that are held fixed, too."""
+def count_parameters(module: nn.Module) -> int:
+    """Count the weights of a module, fixed ones included."""
     return sum(weight.numel() for weight in module.parameters())
 
 
-class Log:
-    """Writes losses by step, into `out/losses.csv`, and into `out/log` where TensorBoard (`rgmkit[log]`) is installed.
+class LossLog:
+    """Writes losses by step to `out/losses.csv`, and to `out/log` where TensorBoard (`rgmkit[log]`) is installed.
 
-    What is there of later steps than that of `run`, which are done again, is dropped.
+    Lines of steps after the present one, which are done again, are dropped.
     """
 
     def __init__(self, run: Run, out: Path) -> None:
@@ -58,7 +58,7 @@ class Log:
         kept = [line for line in whole if int(line.partition(",")[0]) <= run.step]
         with write_aside(table) as part:
             part.write_text("\n".join([",".join(COLUMNS), *kept, ""]), encoding="utf-8")
-        self._table = table.open("a", encoding="utf-8", buffering=1)  # each line is in the file at once
+        self._table = table.open("a", encoding="utf-8", buffering=1)  # each line reaches the file at once
         self._writer: Any = None
         if find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
@@ -66,7 +66,7 @@ class Log:
             self._writer = SummaryWriter(out / "log", purge_step=run.step + 1)
 
     def write(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of the step that is done."""
+        """Add the losses of the step that was just done."""
         run, rate = self.run, self.run.optimizer.param_groups[0]["lr"]
         row = {"step": f"{run.step}", "seconds": f"{run.seconds:.2f}", "lr": f"{rate:.6g}"}
         row |= {name: f"{value:.6g}" for name, value in losses.items()}
@@ -77,17 +77,17 @@ class Log:
 
     def close(self) -> None:
         """Close the files."""
-        with suppress(OSError):  # of a full disk, which `write` has told of
+        with suppress(OSError):  # a full disk, which `write` has reported
             self._table.close()
         if self._writer:
             self._writer.close()
 
 
 def draw_losses(out: Path) -> None:
-    """`out/losses.png`, a panel for each loss of `out/losses.csv`; nothing where that has fewer than two lines."""
+    """Draw `out/losses.png`, a panel for each loss in `out/losses.csv`, if that has two lines or more."""
     from matplotlib.figure import Figure
 
-    if not (out / TABLE).exists():  # of a run that was begun before there was one
+    if not (out / TABLE).exists():  # begun by a version that wrote none
         return
     with (out / TABLE).open(encoding="utf-8") as table:
         rows = list(DictReader(table))

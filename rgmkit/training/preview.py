@@ -1,4 +1,4 @@
-"""Pictures of samples while a network trains."""
+"""Sheets of samples while a network trains."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from rgmkit.training.setup import Run
 
 
 class _Stopped(Exception):
-    """Nobody waits for the picture."""
+    """The run was stopped while the samples were generated."""
 
 
-def write_preview(run: Run, out: Path, *, stopped: Callable[[], bool]) -> None:
-    """A sheet of 64 images, or points over the data, as `out/samples/step-….png`; none once the run is `stopped`."""
+def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> None:
+    """Write 64 generated images, or points over the data, to `out/samples/step-….png`, unless the run is stopped."""
     from rgmkit.inference import generate
 
     path = out / "samples" / f"step-{run.step:08d}.png"
     points = len(run.data.shape) == 1
 
-    def look(*_: object) -> None:
-        if stopped():
+    def raise_if_stopped(*_: object) -> None:
+        if is_stopped():
             raise _Stopped
 
     try:
-        samples = generate(run.prior(), 2000 if points else 64, solver="cascade", seed=0, callback=look)
+        samples = generate(run.prior(), 2000 if points else 64, solver="cascade", seed=0, callback=raise_if_stopped)
     except _Stopped:
         return
     if points:
@@ -40,7 +40,7 @@ def write_preview(run: Run, out: Path, *, stopped: Callable[[], bool]) -> None:
 
 
 def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:
-    """Samples over data as a picture."""
+    """Draw samples over data."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")

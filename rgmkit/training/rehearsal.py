@@ -18,7 +18,7 @@ def rehearse(run: Run) -> None:
     """Degrade, restore and judge the first part of a batch; nothing in `run` changes.
 
     Raises:
-        ConfigError: naming the part that does not take what it is given.
+        ConfigError: naming the part that does not take its input.
         RgmkitError: as the data or the process raise it.
     """
     settings = run.settings
@@ -28,29 +28,32 @@ def rehearse(run: Run) -> None:
     shape, generator = tuple(x.shape[1:]), seeded(run.seed)
     levels = torch.arange(len(x), device=run.device) % run.process.levels + 1
     with torch.random.fork_rng(devices=[]), evaluation_mode(run.network):
-        with _part("process", shape):
+        with _naming("process", shape):
             y = run.process.degrade(x, levels, generator=generator)
-        with _part("network", shape):
+        with _naming("network", shape):
             z = randn((len(x), getattr(run.network, "latent", 0)), generator=generator, device=run.device)
             x_hat = run.network(y, levels - 1, z)
         if x_hat.shape != x.shape:
             raise ConfigError(
-                f"network: it makes {tuple(x_hat.shape[1:])} of data of shape {shape}: take one that fits"
+                f"network: it returns {tuple(x_hat.shape[1:])} for data of shape {shape}: take one that fits"
             )
         if run.critic is None:
             return
-        with _part("critic", shape), evaluation_mode(run.critic):
+        with _naming("critic", shape), evaluation_mode(run.critic):
             judged = run.critic(x_hat, levels - 1)
         if judged.shape != (len(x),):
-            raise ConfigError(f"critic: it gives {tuple(judged.shape)} for {len(x)} images: give one number each, (B,)")
+            raise ConfigError(
+                f"critic: it returns {tuple(judged.shape)} for {len(x)} images: return one number for each, (B,)"
+            )
 
 
 @contextmanager
-def _part(name: str, shape: tuple[int, ...]) -> Iterator[None]:
+def _naming(part: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Raise a ConfigError that names the part for whatever a third party's module raises."""
     try:
         yield
     except RgmkitError:
         raise
-    except Exception as error:  # of whatever kind a module of somebody else's raises
+    except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ConfigError(f"{name}: it does not take data of shape {shape} ({reason}): take one that fits") from error
+        raise ConfigError(f"{part}: it does not take data of shape {shape} ({reason}): take one that fits") from error

@@ -9,35 +9,36 @@ from rgmkit.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """The `training:` part of a configuration.
 
     Attributes:
-        steps: optimiser steps of the restorer; each has one of the critic before it.
+        steps: optimiser steps of the restorer; one step of the critic comes before each.
         batch: examples per step.
         lr: learning rate of the restorer (Adam).
-        critic_lr: learning rate of the critic; `lr` if not given.
-        lr_end: where the cosine of both learning rates ends.
-        betas: of both Adams.
-        ema: decay of the averaged weights, which are the ones that are saved (shorter at the start).
-        fidelity: weight lambda of the fidelity term; if not given, 1e-3, and 0 for an objective without a critic.
-        spread: share of the answers that the critic judges at a level drawn below their target's, where it
-            sees more of them; 0 as published.
-        final_steps: of `steps`, the last ones: without spread, along a second cosine. About as many as the
-            average is long, 1/(1 - ema): the averaged weights then lie between those of both losses, which
-            measured better than either; the published loss alone loses again what spread has found.
+        critic_lr: learning rate of the critic. Default: `lr`.
+        lr_end: where the cosine schedule of both learning rates ends.
+        betas: of both Adam optimisers.
+        ema: decay of the exponential moving average of the weights, which is what is saved (shorter at the start).
+        fidelity: weight lambda of the fidelity term. Default: 1e-3, and 0 for an objective without a critic.
+        spread: fraction of the estimates that the critic judges at a level drawn below their target level, where less
+            noise hides them; 0 as published.
+        final_steps: how many of the `steps`, at the end, train without `spread`, along a second cosine. Take about
+            the length of the average, 1/(1 - ema): the averaged weights then lie between those of both losses,
+            which measured better than either.
         final_lr: learning rate of both networks at the start of the final steps.
-        level_weights: how often the levels 1 … T are trained, in proportion; evenly if not given.
-        precision: "bf16" runs the networks in bfloat16 where that is safe.
+        level_weights: how often the levels 1 … T are trained, in proportion. Default: equally often.
+        precision: "bf16" computes the networks in bfloat16 where that is safe.
         compile: compile the restorer with `torch.compile`, which takes minutes before the first step on a CPU.
-        accumulate: parts that a batch is computed in, one after the other, where it is too large at once.
-        threads: CPU threads; small networks are quickest with one.
-        critic_limit: the critic has exploded, and the training stops, where the size of its loss is more than
-            this on average since it was last looked at (every 20 steps).
+        accumulate: number of parts that a batch is computed in, one after the other, to save memory.
+        threads: CPU threads; small networks are fastest with one.
+        workers: threads that read and decode the batches to come, each one batch at a time; 0 reads each batch when
+            it is needed. Default: 1 on a CPU, up to 4 on an accelerator.
+        critic_limit: stop the training when the loss of the critic exceeds this in size, averaged over 20 steps.
         checkpoint_every: steps between checkpoints.
-        checkpoint_minutes: minutes between checkpoints, if that is sooner; 0 for steps only.
+        checkpoint_minutes: minutes between checkpoints, if that is sooner; 0 counts steps only.
         keep: how many checkpoints are kept, the newest ones.
-        preview_every: steps between pictures of samples; 0 for none.
+        preview_every: steps between sheets of samples; 0 for none.
     """
 
     steps: int = 10_000
@@ -56,6 +57,7 @@ class Settings:
     compile: bool = False
     accumulate: int = 1
     threads: int | None = None
+    workers: int | None = None
     critic_limit: float = 1e4
     checkpoint_every: int = 1000
     checkpoint_minutes: float = 10.0
@@ -66,8 +68,10 @@ class Settings:
         for name in ("steps", "batch", "accumulate", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
-        weights = ("lr_end", "fidelity", "critic_limit", "final_lr")
-        for name in (*weights, "checkpoint_minutes", "preview_every", "final_steps"):
+        for name in (
+            "lr_end", "fidelity", "critic_limit", "final_lr", "checkpoint_minutes", "preview_every", "final_steps",
+            "workers",
+        ):  # fmt: skip
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
         for name, rate in (("lr", self.lr), ("critic_lr", self.lr if self.critic_lr is None else self.critic_lr)):
@@ -78,6 +82,6 @@ class Settings:
         if self.final_steps >= self.steps:
             raise ConfigError(f"final_steps is {self.final_steps} of {self.steps} steps: give fewer")
         if not 0 <= self.spread <= 1:
-            raise ConfigError(f"spread is {self.spread}: give a share from 0 to 1")
+            raise ConfigError(f"spread is {self.spread}: give a fraction from 0 to 1")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}: give a decay from 0 to just below 1, such as 0.999")

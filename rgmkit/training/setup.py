@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,28 +12,35 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from rgmkit.config import build, make
+from rgmkit.config import build
 from rgmkit.core.objective import Objective
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
+from rgmkit.models.build import Images, build_prior
 from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.configuration import Configuration, component_name
 from rgmkit.training.data.base import Data
-from rgmkit.training.settings import Settings
-from rgmkit.training.start import DEFAULTS, load_start
-
-KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "start", "plugins", "images")
+from rgmkit.training.settings import TrainingSettings
+from rgmkit.training.start import load_start_weights
 
 
 @dataclass(eq=False)
 class Run:
-    """A training run: what is trained, on what, and how far it has come."""
+    """A training run: what is trained, on what, and how far it has come.
+
+    Attributes:
+        config: the configuration, which goes into the model folder.
+        schedules: learning rates of the restorer, and of the critic.
+        rows: of each batch, those that this process computes, part by part.
+        step, seconds: steps done, and the time that they took.
+    """
 
     config: dict[str, Any]
-    settings: Settings
+    settings: TrainingSettings
     seed: int
-    device: torch.device
+    processes: ProcessGroup
     data: Data
     process: ForwardProcess
     network: nn.Module
@@ -44,76 +49,95 @@ class Run:
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     critic_optimizer: torch.optim.Optimizer | None
-    schedules: list[LambdaLR]  # of the restorer, and of the critic
-    processes: ProcessGroup
-    rows: list[int]  # of a batch, those that this process computes, part by part
+    schedules: list[LambdaLR]
+    rows: list[int]
     step: int = 0
     seconds: float = 0.0
 
-    def parts(self) -> dict[str, Any]:
-        """Everything with a state that a checkpoint keeps, by name."""
-        names = ("network", "critic", "average", "optimizer", "critic_optimizer")
-        parts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return {**parts, **dict(zip(("schedule", "critic_schedule"), self.schedules, strict=False))}
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self.processes.device
 
     @property
-    def fidelity(self) -> float:
-        """The weight lambda of the fidelity. Without a critic it would only draw an answer to its noise."""
+    def fidelity_weight(self) -> float:
+        """The weight lambda of the fidelity; by default 0 without a critic, whose estimates would follow the noise."""
         if self.settings.fidelity is not None:
             return self.settings.fidelity
         return 1e-3 if self.objective.needs_critic else 0.0
 
+    def stateful_parts(self) -> dict[str, Any]:
+        """Return everything whose state a checkpoint keeps, by name."""
+        names = ("network", "critic", "average", "optimizer", "critic_optimizer")
+        parts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**parts, **dict(zip(("schedule", "critic_schedule"), self.schedules, strict=False))}
+
     def prior(self) -> RestoringPrior:
-        """The prior with the averaged weights: what previews, figures and model folders are made of."""
-        return make_prior(self.config, self.process, self.average.module, data=self.data)
+        """Return the prior with the averaged weights, which previews, metrics and model folders are made with."""
+        images = Images(tuple(self.data.shape), self.data.center, self.data.scale)
+        prior = build_prior(self.config, process=self.process, network=self.average.module, images=images)
+        return prior.to(self.device).eval()
 
 
-def set_up(
-    config: Mapping[str, Any], *, folder: Path, device: torch.device, processes: ProcessGroup | None = None
-) -> Run:
-    """Build everything that `config` names; the networks' first weights depend on the seed only.
+def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
+    """Build everything that a configuration names; the initial weights depend on the seed only.
 
     Raises:
-        ConfigError: for a key, a name or a value that does not fit, with its path.
+        ConfigError, PluginError: for a name or a value that does not fit, with its path.
     """
-    processes = ProcessGroup(device) if processes is None else processes
-    objective = build("objective", config.get("objective", DEFAULTS["objective"]), folder=folder)
-    config = complete(config, objective)
-    settings = make(Settings, config.get("training") or {}, path="training")
+    settings, folder, device = configuration.settings, configuration.folder, processes.device
+    objective: Objective = build("objective", configuration.content["objective"], folder=folder)
+    config = _choose_critic(configuration.content, objective)
+    seed = config["seed"]
     if settings.precision == "bf16" and not supports_bf16(device):
         raise ConfigError(f"training.precision is 'bf16', which the device {str(device)!r} does not have: give float32")
-    seed = config["seed"]
-    if not isinstance(seed, int):
-        raise ConfigError(f"seed is {seed!r}: give a whole number")
+
+    # The data, the forward process, and the networks with their initial weights.
     data = build("data", config["data"], folder=folder)
     process = build("process", config["process"], folder=folder).to(device)
-    for_networks = {"process": process, "image_shape": data.shape, "folder": folder}
+    given = {"process": process, "image_shape": data.shape, "folder": folder}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build("network", config["network"], **for_networks)
-        critic = build("network", config["critic"], path="critic", **for_networks) if objective.needs_critic else None
+        network = build("network", config["network"], **given)
+        critic = build("network", config["critic"], path="critic", **given) if objective.needs_critic else None
     if config.get("start") is not None:
-        load_start(network, config["start"], folder)
+        load_start_weights(network, config["start"], folder)
     if not any(weight.requires_grad for weight in network.parameters()):
         raise ConfigError(
             "network has no weights that may change: call its requires_grad_(), or start from a model with start: MODEL"
         )
-    network, critic = _placed(network, device, data), None if critic is None else _placed(critic, device, data)
-    rows = _rows(settings, processes, critic)
-    optimizer = _adam(network, settings.lr, settings)
+    network, critic = _place(network, device, data), None if critic is None else _place(critic, device, data)
+    rows = _own_rows(settings, processes, critic)
+
+    # Optimisers, their schedules, and the averaged weights.
+    optimizer = _make_adam(network, settings.lr, settings)
     critic_lr = settings.lr if settings.critic_lr is None else settings.critic_lr
-    critic_optimizer = None if critic is None else _adam(critic, critic_lr, settings)
-    schedules = [_cosine(each, settings) for each in (optimizer, critic_optimizer) if each is not None]
-    average = AveragedModel(network, multi_avg_fn=_warm_ema(settings.ema))
+    critic_optimizer = None if critic is None else _make_adam(critic, critic_lr, settings)
+    schedules = [_make_schedule(each, settings) for each in (optimizer, critic_optimizer) if each is not None]
+    average = AveragedModel(network, multi_avg_fn=_warm_average(settings.ema))
     average.update_parameters(network)
     return Run(
-        config, settings, seed, device, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, schedules, processes, rows,
+        config, settings, seed, processes, data, process, network, critic, objective, average,
+        optimizer, critic_optimizer, schedules, rows,
     )  # fmt: skip
 
 
-def _rows(settings: Settings, processes: ProcessGroup, critic: nn.Module | None) -> list[int]:
-    """What this process computes of a batch, part by part; no group that the critic compares is torn apart."""
+def _choose_critic(content: Mapping[str, Any], objective: Objective) -> dict[str, Any]:
+    """Return the configuration with the critic that belongs to the network, unless one is named or none is needed."""
+    config = dict(content)
+    if not objective.needs_critic:
+        if config.pop("critic", None) is not None:
+            raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")
+    elif config.get("critic") is None:
+        name = component_name(config["network"])
+        if name is None and not isinstance(config["network"], Mapping):
+            raise ConfigError("critic is missing: a network that is passed as an object needs its critic passed too")
+        config["critic"] = f"{name}-discriminator"
+    return config
+
+
+def _own_rows(settings: TrainingSettings, processes: ProcessGroup, critic: nn.Module | None) -> list[int]:
+    """Return the rows of a batch that this process computes, part by part; groups that a critic compares stay whole."""
     parts = processes.size * settings.accumulate
     if parts == 1:
         return list(range(settings.batch))
@@ -125,19 +149,19 @@ def _rows(settings: Settings, processes: ProcessGroup, critic: nn.Module | None)
             f"training: batch is {settings.batch} for {count} with accumulate {settings.accumulate}"
             f"{compared}: give a multiple of {group * parts}"
         )
-    shares = shared(settings.batch, parts, group=group)
+    split = split_rows(settings.batch, parts, group=group)
     first = processes.rank * settings.accumulate
-    return [row for share in shares[first : first + settings.accumulate] for row in share]
+    return [row for part in split[first : first + settings.accumulate] for row in part]
 
 
-def shared(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
-    """The rows of a batch in parts of equal length, with groups whole: row i is in group `i mod (batch / group)`.
+def split_rows(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
+    """Split the rows of a batch into parts of equal length with whole groups: row i is in group i mod (batch / group).
 
-    In each part, a group is found by the same rule.
+    The same rule finds the groups within each part.
 
-    >>> shared(8, 2)
+    >>> split_rows(8, 2)
     [[0, 1, 2, 3], [4, 5, 6, 7]]
-    >>> shared(8, 2, group=2)
+    >>> split_rows(8, 2, group=2)
     [[0, 1, 4, 5], [2, 3, 6, 7]]
     """
     groups = batch // group
@@ -145,75 +169,32 @@ def shared(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
     return [[k * groups + part * size + i for k in range(group) for i in range(size)] for part in range(parts)]
 
 
-def complete(config: Mapping[str, Any], objective: Objective) -> dict[str, Any]:
-    """`config` with its defaults; the critic defaults to the discriminator that belongs to the network."""
-    for key in config:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"{key} is not a part of a training configuration: {hint}(it has {', '.join(KEYS)})")
-    full = {**DEFAULTS, **config}
-    for key in ("data", "network"):
-        if full.get(key) is None:
-            raise ConfigError(f"{key} is missing: name the {key} to train {'on' if key == 'data' else ''}".rstrip())
-    if not objective.needs_critic:
-        if full.pop("critic", None) is not None:
-            raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")
-    elif full.get("critic") is None:
-        full["critic"] = f"{_name(full['network'])}-discriminator"
-    return full
-
-
-def make_prior(
-    config: Mapping[str, Any], process: ForwardProcess, network: nn.Module, *, data: Data | None = None
-) -> RestoringPrior:
-    """The prior that `config` names, over a network; the range of the images is the data's or the config's."""
-    images = config.get("images") or {}
-    shape = data.shape if data else images.get("shape")
-    center = data.center if data else images.get("center", 0.5)
-    scale = data.scale if data else images.get("scale", 0.5)
-    prior = build(
-        "prior", config.get("prior", "network"), process=process, network=network,
-        image_shape=None if shape is None else tuple(shape), center=center, scale=scale,
-    )  # fmt: skip
-    if not isinstance(prior, RestoringPrior):
-        raise ConfigError(f"prior is {config.get('prior')!r}, which has no network to train: take 'network'")
-    return prior.to(process.a_by_level.device).eval()
-
-
-def _name(spec: Any) -> str:
-    if isinstance(spec, Mapping):
-        return str(spec.get("use"))
-    if isinstance(spec, str):
-        return spec.partition(":")[0]
-    raise ConfigError("critic is missing: a network that is passed as an object needs its critic passed too")
-
-
-def _placed(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
-    # Convolutions on the CPU and on tensor cores are quickest with the channels last in memory.
+def _place(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
+    # Convolutions on CPUs and tensor cores are fastest with the channels last in memory.
     module = module.to(device)
     return module.to(memory_format=torch.channels_last) if len(data.shape) == 3 else module
 
 
-def _adam(module: nn.Module, lr: float, settings: Settings) -> torch.optim.Optimizer:
+def _make_adam(module: nn.Module, lr: float, settings: TrainingSettings) -> torch.optim.Optimizer:
     trained = [weight for weight in module.parameters() if weight.requires_grad]
     return torch.optim.Adam(trained, lr=lr, betas=settings.betas, fused=True)
 
 
-def _cosine(optimizer: torch.optim.Optimizer, settings: Settings) -> LambdaLR:
+def _make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> LambdaLR:
+    """Make the cosine schedule of a learning rate, and the second one of the final steps."""
     steps, last, start = settings.steps - settings.final_steps, settings.final_steps, optimizer.defaults["lr"]
     end, restart = settings.lr_end / start, settings.final_lr / start
 
-    def share(step: int) -> float:
+    def factor(step: int) -> float:
         if step < steps or not last:
             return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
         return restart * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2
 
-    return LambdaLR(optimizer, share)
+    return LambdaLR(optimizer, factor)
 
 
-def _warm_ema(decay: float) -> Any:
-    """An average that is short at the start, min(decay, (1 + n)/(10 + n)): else it remembers the first weights."""
+def _warm_average(decay: float) -> Any:
+    """Average with decay min(decay, (1 + n)/(10 + n)) after n steps, which forgets the initial weights quickly."""
 
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:

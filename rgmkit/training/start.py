@@ -1,49 +1,34 @@
-"""What a configuration begins with: defaults, and the trained model that it starts from, `start: MODEL`."""
+"""The trained model that a training starts from: `start: MODEL`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
 
 from rgmkit import models
-from rgmkit.config import override
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.models import find_model
 
 T = TypeVar("T")
 
-DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "network", "process": "gaussian", "objective": "relativistic"}
-INHERITED = ("network", "process", "prior")
 
-
-def with_defaults(content: Mapping[str, Any], overrides: Iterable[str], folder: Path) -> dict[str, Any]:
-    """A configuration with its overrides, and with a default for what is missing or null.
+def read_start_config(start: Any, folder: Path) -> dict[str, Any]:
+    """Return the configuration of the model.
 
     Raises:
-        ConfigError: for an override or a `start` that is wrong.
+        ConfigError: if there is no such model.
     """
-    overrides = list(overrides)
-    defaults = {**DEFAULTS, **_inherited(override(content, overrides).get("start"), folder)}
-    full = override({**defaults, **content}, overrides)
-    return {**full, **{key: value for key, value in defaults.items() if full.get(key) is None}}
+    return _read(models.read_config, start, folder)
 
 
-def _inherited(start: Any, folder: Path) -> dict[str, Any]:
-    """What a configuration takes over from the model that it starts from."""
-    if start is None:
-        return {}
-    config = _read(models.read_config, start, folder)
-    return {key: config[key] for key in INHERITED if key in config}
-
-
-def load_start(network: nn.Module, start: Any, folder: Path) -> None:
-    """Give a network the weights of the model that it starts from.
+def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
+    """Load the weights of the model into `network`.
 
     Raises:
-        ConfigError: if they are those of another network.
+        ConfigError: if there is no such model, or its weights are those of another network.
     """
     weights = _read(models.read_weights, start, folder)
     differing = models.differences(weights, network.state_dict())
@@ -56,11 +41,11 @@ def load_start(network: nn.Module, start: Any, folder: Path) -> None:
 
 
 def _read(reader: Callable[[str | Path], dict[str, T]], start: Any, folder: Path) -> dict[str, T]:
-    spec = find_model(start, folder)
-    if spec is None or spec.options:
+    model = find_model(start, folder)
+    if model is None or model.options:
         shipped = ", ".join(models.shipped())
         raise ConfigError(f"start is {start!r}: give a model folder, or a shipped model ({shipped})")
     try:
-        return reader(spec.where)
+        return reader(model.where)
     except CheckpointError as error:
         raise ConfigError(f"start is {start!r}: {error}") from error

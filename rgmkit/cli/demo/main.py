@@ -30,7 +30,7 @@ def run(out: Path, *, console: TextIO | None = None, digits: int | None = None) 
     """
     console, start = console or sys.stdout, time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    network, truth = load(MODEL), Digits(split="held-back").images[:digits]
+    network, truth = load(MODEL), Digits(split="held-out").images[:digits]
     rows = _restore_digits(out, network, truth, console)
     seconds, levels = _generate_digits(out, network), network.process.levels
     print(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.", file=console)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal, TypeAlias, final, get_args
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from rgmkit.deprecation import warn_renamed
 from rgmkit.training.data.base import FiniteData
-from rgmkit.training.data.scores import classified, nearest, relative_frechet
+from rgmkit.training.data.scores import classify, nearest_distance, relative_frechet
 
-TRAIN = 1500  # of 1,797; the others are held back
+TRAIN = 1500  # of 1,797; the others are held out
 SPLIT_SEED = 20230305
-Split: TypeAlias = Literal["train", "held-back"]
+Split: TypeAlias = Literal["train", "held-out", "held-back"]
 
 
 @final
@@ -29,9 +30,9 @@ class Digits(FiniteData):
     """Handwritten digits, 8x8 pixels enlarged to 16x16 by bicubic interpolation, grey.
 
     Args:
-        split: "train" (1,500 images) or "held-back" (the other 297, which no training sees).
+        split: "train" (1,500 images) or "held-out" (the other 297, never trained on).
 
-    >>> Digits(split="held-back").images.shape
+    >>> Digits(split="held-out").images.shape
     torch.Size([297, 1, 16, 16])
     """
 
@@ -40,6 +41,8 @@ class Digits(FiniteData):
 
     def __init__(self, *, split: Split = "train") -> None:
         super().__init__()
+        if split == "held-back":
+            warn_renamed("split='held-back'", "'held-out'")
         images, labels = _read()
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
         chosen = order[:TRAIN] if split == "train" else order[TRAIN:]
@@ -49,24 +52,25 @@ class Digits(FiniteData):
         return len(self.images)
 
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """The images at these places, (n, 1, 16, 16) in [0, 1]; nothing is drawn."""
+        """Return the images at these places, (n, 1, 16, 16) in [0, 1]; nothing is drawn."""
         return self.images[indices]
 
     def score(self, samples: Tensor) -> dict[str, float]:
-        """How generated digits compare with real ones.
+        """Compare generated digits with real ones.
 
-        `frechet`: distance in 40 principal components, over that of two random halves of the real
-        digits; `sure`, `least class`: see `scores.classified` (held-back real digits: about 0.9);
-        `nearest`: distance to the nearest training digit over that of the held-back ones (below 1:
+        `frechet`: Fréchet distance in 40 principal components, divided by that between two random halves of the real
+        digits; `confident`, `least class`: see `scores.classify` (held-out digits: about 0.9);
+        `nearest_neighbour_ratio`: distance to the nearest training digit, divided by that of held-out digits (below 1:
         copies).
         """
-        train, held = (Digits(split=split) for split in get_args(Split))
-        real, labels = torch.cat([train.images, held.images]), torch.cat([train.labels, held.labels])
+        train, held_out = Digits(split="train"), Digits(split="held-out")
+        real, labels = torch.cat([train.images, held_out.images]), torch.cat([train.labels, held_out.labels])
         samples = samples.clamp(0, 1)
         return {
             "frechet": relative_frechet(samples, real),
-            **classified(samples, real, labels),
-            "nearest": nearest(samples, train.images) / nearest(held.images, train.images),
+            **classify(samples, real, labels),
+            "nearest_neighbour_ratio": nearest_distance(samples, train.images)
+            / nearest_distance(held_out.images, train.images),
         }
 
 

@@ -1,4 +1,4 @@
-"""Figures for sets of small images, against the real ones.
+"""Metrics of sets of generated images, compared with real ones.
 
 None of these is an FID: the features are principal components of the pixels, not Inception's.
 """
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from rgmkit.core.random import seeded
 
-COMPONENTS, HALVINGS, SURE = 40, 5, 0.8
+COMPONENTS, HALVINGS, CONFIDENT = 40, 5, 0.8
 
 
 class PrincipalComponents(nn.Module):
-    """Projection of images on the first principal components of a set of images."""
+    """Projection of images onto the first principal components of a set of images."""
 
     def __init__(self, images: Tensor, components: int = COMPONENTS) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class PrincipalComponents(nn.Module):
 
 
 def frechet(a: Tensor, b: Tensor, features: PrincipalComponents) -> float:
-    """Fréchet distance of Gaussians fitted to the features of two sets of images."""
+    """Return the Fréchet distance between Gaussians fitted to the features of two sets of images."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    # Of several processes one measures: it has nobody to wait for.
+    # Only one of several processes computes it, so it must not wait for the others.
     distance = FrechetInceptionDistance(feature=features, sync_on_compute=False)
     distance.update(a, real=True)
     distance.update(b, real=False)
@@ -43,22 +43,23 @@ def frechet(a: Tensor, b: Tensor, features: PrincipalComponents) -> float:
 
 
 def relative_frechet(samples: Tensor, real: Tensor) -> float:
-    """The distance of samples to all real images over that of random halves of the real ones to each other."""
+    """Return the distance from samples to real images, divided by that between random halves of the real ones."""
     features = PrincipalComponents(real)
     halves = [torch.randperm(len(real), generator=seeded(i)).chunk(2) for i in range(HALVINGS)]
     between = sum(frechet(real[one], real[other], features) for one, other in halves) / HALVINGS
     return frechet(real, samples, features) / between
 
 
-def nearest(samples: Tensor, images: Tensor) -> float:
-    """Mean over the samples of the Euclidean distance to the nearest of `images`."""
+def nearest_distance(samples: Tensor, images: Tensor) -> float:
+    """Return the mean Euclidean distance from a sample to its nearest neighbour among `images`."""
     return float(torch.cdist(samples.flatten(1), images.flatten(1)).min(1).values.mean())
 
 
-def classified(samples: Tensor, real: Tensor, labels: Tensor, *, classes: int = 10) -> dict[str, float]:
-    """Share of samples that an RBF-kernel SVM is sure of (above 0.8), and the share of the least class.
+def classify(samples: Tensor, real: Tensor, labels: Tensor, *, classes: int = 10) -> dict[str, float]:
+    """Return the fraction of samples classified with a confidence above 0.8, and that of the rarest class.
 
-    The classifier is trained on a random half of the real images. Without scikit-learn: nothing.
+    The classifier, an SVM with an RBF kernel, is trained on a random half of the real images. Without scikit-learn
+    there is nothing to return.
     """
     if not find_spec("sklearn"):
         return {}
@@ -70,6 +71,6 @@ def classified(samples: Tensor, real: Tensor, labels: Tensor, *, classes: int = 
         warnings.simplefilter("ignore", FutureWarning)
         machine.fit(real[half].flatten(1).numpy(), labels[half].numpy())
     chances = torch.from_numpy(machine.predict_proba(samples.flatten(1).numpy()))
-    sure, winner = chances.max(1)
+    confidence, winner = chances.max(1)
     share = torch.bincount(winner, minlength=classes).double() / len(samples)
-    return {"sure": float((sure > SURE).double().mean()), "least class": float(share.min())}
+    return {"confident": float((confidence > CONFIDENT).double().mean()), "least class": float(share.min())}

@@ -1,0 +1,77 @@
+"""From the configuration of a model to its prior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rgmkit.config import build, make
+from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.process import ForwardProcess
+from rgmkit.errors import ConfigError, PluginError
+
+
+@dataclass(frozen=True)
+class Images:
+    """The training images: shape of one, and the range of the process in their units."""
+
+    shape: tuple[int, ...] | None = None
+    center: float = 0.5
+    scale: float = 0.5
+
+
+def build_prior(
+    config: Mapping[str, Any],
+    *,
+    process: ForwardProcess | None = None,
+    network: nn.Module | None = None,
+    images: Images | None = None,
+    folder: Path | None = None,
+) -> RestoringPrior:
+    """Build the network prior that a configuration describes.
+
+    Args:
+        config: of a model folder, or of a training.
+        process, network, images: what exists already. Default: built as `config` describes them, the network with
+            random weights.
+        folder: what relative file paths in the options are relative to.
+
+    Raises:
+        ConfigError, PluginError: for a key, a name or a value that does not fit.
+    """
+    if images is None:
+        images = _read_images(config.get("images") or {})
+    if process is None:
+        process = build("process", config.get("process"), folder=folder)
+    if network is None:
+        with torch.random.fork_rng(devices=[]):
+            network = build("network", config.get("network"), process=process, image_shape=images.shape)
+    prior = build(
+        "prior", config.get("prior", "network"), process=process, network=network, image_shape=images.shape,
+        center=images.center, scale=images.scale, generative=is_generative(config),
+    )  # fmt: skip
+    if not isinstance(prior, RestoringPrior):
+        raise ConfigError(f"prior is {config['prior']!r}, which has no network: take 'network'")
+    return prior
+
+
+def is_generative(config: Mapping[str, Any]) -> bool:
+    """Whether the objective of a configuration trains a generative model; an unknown objective is taken to do so."""
+    if config.get("objective") is None:
+        return True
+    try:
+        generative: bool = build("objective", config["objective"]).generative
+    except (ConfigError, PluginError):
+        return True
+    return generative
+
+
+def _read_images(given: Any) -> Images:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"images is {given!r}: give shape, center and scale")
+    return make(Images, given, path="images")

@@ -1,0 +1,92 @@
+"""Training configurations: what is missing gets its default, and what is wrong is found before PyTorch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rgmkit import plugins
+from rgmkit.config import make, override, parse_spec, read_yaml, take_plugins
+from rgmkit.errors import ConfigError, suggest
+from rgmkit.training.settings import TrainingSettings
+
+KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "start", "plugins", "images")
+DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "network", "process": "gaussian", "objective": "relativistic"}
+INHERITED = ("network", "process", "prior")  # from the model that a training starts from
+KINDS = {"critic": "network"} | {key: key for key in ("data", "prior", "process", "network", "objective")}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A checked training configuration with its defaults.
+
+    Attributes:
+        content: by key; components are names, specs, mappings or objects.
+        settings: the numbers of the run, from `training`.
+        folder: what relative paths in it are relative to.
+        name: of the file, or "model".
+    """
+
+    content: dict[str, Any]
+    settings: TrainingSettings
+    folder: Path
+    name: str
+
+
+def read_configuration(
+    given: str | Path | Mapping[str, Any], overrides: Iterable[str] = (), *, folder: Path | None = None
+) -> Configuration:
+    """Read a YAML file, or take the mapping in it, apply `path=value` overrides, and fill in the defaults.
+
+    Raises:
+        ConfigError: for an unknown or missing key, or a value that does not fit.
+        PluginError: for the name of a component that no plugin provides, or a plugin file that fails.
+    """
+    path = None if isinstance(given, Mapping) else Path(given)
+    content = dict(given) if isinstance(given, Mapping) else read_yaml(given)
+    folder = folder or (path.parent if path else Path())
+    content = take_plugins(_fill_in(content, list(overrides), folder), folder)
+    _check(content)
+    settings = make(TrainingSettings, content.get("training") or {}, path="training")
+    return Configuration(content, settings, folder, path.stem if path else "model")
+
+
+def _fill_in(content: Mapping[str, Any], overrides: list[str], folder: Path) -> dict[str, Any]:
+    defaults = {**DEFAULTS, **_inherit(override(content, overrides).get("start"), folder)}
+    full = override({**defaults, **content}, overrides)
+    return {**full, **{key: value for key, value in defaults.items() if full.get(key) is None}}
+
+
+def _inherit(start: Any, folder: Path) -> dict[str, Any]:
+    """Return what a configuration takes from the model that it starts from."""
+    if start is None:
+        return {}
+    from rgmkit.training.start import read_start_config
+
+    config = read_start_config(start, folder)
+    return {key: config[key] for key in INHERITED if key in config}
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    for key in content:
+        if key not in KEYS:
+            raise ConfigError(f"{key} is not a key of a training configuration: {suggest(key, KEYS)}")
+    for key in ("data", "network"):
+        if content.get(key) is None:
+            raise ConfigError(f"{key} is missing: name the {key} to train{' on' if key == 'data' else ''}")
+    if not isinstance(content["seed"], int):
+        raise ConfigError(f"seed is {content['seed']!r}: give a whole number")
+    for key, kind in KINDS.items():
+        name = component_name(content.get(key))
+        if name is not None:
+            plugins.lookup(kind, name)
+
+
+def component_name(spec: Any) -> str | None:
+    """Return the name in a spec string or a mapping with `use`; None for an object."""
+    if isinstance(spec, Mapping):
+        name = spec.get("use")
+        return name if isinstance(name, str) else None
+    return parse_spec(spec).name if isinstance(spec, str) else None

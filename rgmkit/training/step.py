@@ -1,0 +1,99 @@
+"""One step of a training: the loss of the critic, the loss of the restorer, and their optimisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.objective import Pair, no_critic
+from rgmkit.runtime.device import autocast_bf16, seed_global_generators
+from rgmkit.training.draws import Batch
+from rgmkit.training.setup import Run
+
+
+def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
+    """Step the critic, then the restorer, on this process's rows of a batch; return the losses.
+
+    `min_G E[lambda F(x_hat, y_s, s) + g_{s-1}(R_{s-1}(x_hat))]`, `x_hat = G(y_s, s - 1, z)`
+    (Choi, Park and Kang 2023, the objective of an RGM). Every draw is a function of (seed, step, row).
+    """
+    # Clean images with what is drawn for them, in parts that are computed one after the other.
+    batch, count = batch.to(run.device), run.settings.accumulate
+    parts = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale)).split(count)
+    names = ("prior", "fidelity") if run.critic is None else ("critic", "prior", "fidelity")
+    losses = {name: torch.zeros((), device=run.device) for name in names}
+    estimate = None
+
+    # The critic, where there is one, learns to tell estimates from data.
+    if run.critic is not None and run.critic_optimizer is not None:
+        for part in parts:
+            with torch.set_grad_enabled(count == 1):
+                estimate = estimate_images(run, part)
+            pair = replace(estimate.pair, fake=estimate.pair.fake.detach())
+            with _precision(run):
+                loss = run.objective.critic_loss(run.critic, pair, step=run.step) / count
+            _backward(loss, run.critic_optimizer)
+            losses["critic"] += loss.detach()
+        _update(run, run.critic_optimizer)
+
+    # The restorer learns to look like data to the critic, and to agree with the degraded images.
+    critic = no_critic if run.critic is None else run.critic
+    for part in parts:
+        if estimate is None or count > 1:  # keeping the graphs of all parts would take the memory of the whole
+            estimate = estimate_images(run, part)
+        with _precision(run):
+            prior_loss = run.objective.restorer_loss(critic, estimate.pair) / count
+        fidelity = run.process.fidelity(estimate.x_hat, estimate.y, part.level).mean() / count
+        _backward(prior_loss + run.fidelity_weight * fidelity, run.optimizer)
+        losses["prior"] += prior_loss.detach()
+        losses["fidelity"] += fidelity.detach() / part.x[0].numel()
+    _update(run, run.optimizer)
+
+    # The averaged weights follow, and the learning rates go down.
+    run.average.update_parameters(run.network)
+    for schedule in run.schedules:
+        schedule.step()
+    return losses
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Degraded images `y`, the restorer's estimates `x_hat`, and estimates and data degraded to the target levels."""
+
+    y: Tensor
+    x_hat: Tensor
+    pair: Pair
+
+
+def estimate_images(run: Run, batch: Batch) -> Estimate:
+    """Degrade the images of a batch, restore them, and degrade data and estimates to the target levels."""
+    process, target = run.process, batch.target
+    seed_global_generators(int(batch.dropout[0]), run.device)  # for dropout; the loop has forked the CPU's
+    y = process.degrade(batch.x, batch.level, standard_normal=batch.noise)
+    with _precision(run):
+        x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
+    real = _channels_last(process.degrade(batch.x, target, standard_normal=batch.real))
+    fake = _channels_last(process.degrade(x_hat, target, standard_normal=batch.fake))
+    variances = (process.sigma(level) ** 2 for level in (target, batch.level))
+    return Estimate(y, x_hat, Pair(real, fake, target, *variances))
+
+
+def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    # Gradients of its own parameters only: the other network is differentiated through, not trained.
+    loss.backward(inputs=optimizer.param_groups[0]["params"])
+
+
+def _update(run: Run, optimizer: torch.optim.Optimizer) -> None:
+    run.processes.average_([p.grad for p in optimizer.param_groups[0]["params"] if p.grad is not None])
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _precision(run: Run) -> torch.autocast:
+    return autocast_bf16(run.device, run.settings.precision == "bf16")
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

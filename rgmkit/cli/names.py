@@ -10,9 +10,6 @@ from rgmkit import models, plugins
 from rgmkit.config import override, read_spec, read_yaml, take_plugins
 from rgmkit.errors import naming
 
-TRAINED = {"data": "data", "process": "process", "network": "network", "critic": "network", "objective": "objective"}
-"""The components of a training configuration: the kind of each key."""
-
 
 def check_names(*, folder: Path | None = None, **given: Any) -> None:
     """Check that each component or model exists, by kind: `check_names(prior="tv", solver="pgd")`.
@@ -28,13 +25,6 @@ def check_names(*, folder: Path | None = None, **given: Any) -> None:
             models.check_model(named.where)
         elif named is not None:
             plugins.lookup(kind, named.name)
-
-
-def check_training(config: Path, overrides: Iterable[str]) -> None:
-    """Check the names in the configuration of a training."""
-    content = _read(config, overrides)
-    for key, kind in TRAINED.items():
-        check_names(**{kind: content.get(key)})
 
 
 def check_grid(grid: Path, overrides: Iterable[str]) -> None:

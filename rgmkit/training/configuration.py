@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import plugins
-from rgmkit.config import make, override, parse_spec, read_yaml, take_plugins
+from rgmkit.config import make, override, read_spec, read_yaml, take_plugins
 from rgmkit.errors import ConfigError, suggest
 from rgmkit.training.settings import TrainingSettings
+from rgmkit.training.start import read_start_config
 
 KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "start", "plugins", "images")
 DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "network", "process": "gaussian", "objective": "relativistic"}
@@ -63,8 +64,6 @@ def _inherit(start: Any, folder: Path) -> dict[str, Any]:
     """Return what a configuration takes from the model that it starts from."""
     if start is None:
         return {}
-    from rgmkit.training.start import read_start_config
-
     config = read_start_config(start, folder)
     return {key: config[key] for key in INHERITED if key in config}
 
@@ -79,14 +78,6 @@ def _check(content: Mapping[str, Any]) -> None:
     if not isinstance(content["seed"], int):
         raise ConfigError(f"seed is {content['seed']!r}: give a whole number")
     for key, kind in KINDS.items():
-        name = component_name(content.get(key))
-        if name is not None:
-            plugins.lookup(kind, name)
-
-
-def component_name(spec: Any) -> str | None:
-    """Return the name in a spec string or a mapping with `use`; None for an object."""
-    if isinstance(spec, Mapping):
-        name = spec.get("use")
-        return name if isinstance(name, str) else None
-    return parse_spec(spec).name if isinstance(spec, str) else None
+        spec = read_spec(content.get(key))
+        if spec is not None:
+            plugins.lookup(kind, spec.name)

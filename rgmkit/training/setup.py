@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from rgmkit.config import build
+from rgmkit.config import build, read_spec
 from rgmkit.core.objective import Objective
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
@@ -20,7 +20,7 @@ from rgmkit.errors import ConfigError
 from rgmkit.models.build import Images, build_prior
 from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.processes import ProcessGroup
-from rgmkit.training.configuration import Configuration, component_name
+from rgmkit.training.configuration import Configuration
 from rgmkit.training.data.base import Data
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import load_start_weights
@@ -129,10 +129,10 @@ def _choose_critic(content: Mapping[str, Any], objective: Objective) -> dict[str
         if config.pop("critic", None) is not None:
             raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")
     elif config.get("critic") is None:
-        name = component_name(config["network"])
-        if name is None and not isinstance(config["network"], Mapping):
+        spec = read_spec(config["network"])
+        if spec is None:
             raise ConfigError("critic is missing: a network that is passed as an object needs its critic passed too")
-        config["critic"] = f"{name}-discriminator"
+        config["critic"] = f"{spec.name}-discriminator"
     return config
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rgmkit import models
 from rgmkit.errors import CheckpointError, ConfigError
-from rgmkit.models import find_model
+
+if TYPE_CHECKING:
+    from torch import nn
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
 
 
 def _read(reader: Callable[[str | Path], dict[str, T]], start: Any, folder: Path) -> dict[str, T]:
-    model = find_model(start, folder)
+    model = models.find_model(start, folder)
     if model is None or model.options:
         shipped = ", ".join(models.shipped())
         raise ConfigError(f"start is {start!r}: give a model folder, or a shipped model ({shipped})")

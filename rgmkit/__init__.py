@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rgmkit.core.bridge import Bridge, use_finder
+from rgmkit.core.bridge import Bridge, set_finder
 from rgmkit.deprecation import install
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _find_bridge(package: str) -> Bridge | None:
     return bridge
 
 
-use_finder(_find_bridge)
+set_finder(_find_bridge)
 
 
 def __dir__() -> list[str]:

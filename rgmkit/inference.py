@@ -23,7 +23,7 @@ from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
-from rgmkit.solvers.sampling import check_samples, count_steps, default_batch, draw_samples, pack_solution
+from rgmkit.solvers.sampling import check_samples, choose_batch_size, draw_samples, pack_solution, shift_steps
 
 DENOISER = (
     "this network is a denoiser, trained with a mean squared error, and not made for generation: expect smooth "
@@ -116,7 +116,7 @@ def restore_batch(
         prior, adapted = fit_prior(
             prior, (images * (samples or 1), *shape), like=y, tile=tile, progress=getattr(follow, "tile", None)
         )
-        problem = Problem.measured(y, degradation, prior)
+        problem = Problem.from_measurement(y, degradation, prior)
         with evaluation_mode(prior):
             if samples is None:
                 streams = Streams(seed, range(images), purpose=RESTORING)
@@ -188,7 +188,7 @@ def generate_batches(
     if solver is None and not getattr(prior, "generative", True):
         warnings.warn(DENOISER, stacklevel=2)
     shape = _check_shape(prior, shape)
-    batch = default_batch(shape, prior.device) if batch is None else batch
+    batch = choose_batch_size(shape, prior.device) if batch is None else batch
     if n < 0 or batch < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
     return _solve_batches(prior, method, shape, range(start, start + n), batch, seed, callback)
@@ -209,7 +209,7 @@ def _solve_batches(
         problem = Problem(prior, (len(part), *shape))
         generator = Streams(seed, part, purpose=GENERATING)
         with evaluation_mode(prior):
-            solution = solver.solve(problem, generator=generator, callback=count_steps(callback, i, count))
+            solution = solver.solve(problem, generator=generator, callback=shift_steps(callback, i, count))
         yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
 
 

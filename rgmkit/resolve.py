@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rgmkit import models, plugins
 from rgmkit.config import Spec, build, make, options_of, read_spec
-from rgmkit.core.bridge import take_over
+from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
@@ -51,7 +51,7 @@ def resolve_degradation(
     """
     spec = read_spec(given)
     if spec is None:
-        passed: Degradation = build("degradation", take_over(given), path=path)
+        passed: Degradation = build("degradation", import_object(given), path=path)
         return passed
     made: Degradation = build("degradation", spec, path=path, folder=folder)
     if not simulate and "noise" in options_of(type(made)) and "noise" not in spec.options:
@@ -77,7 +77,7 @@ def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None
         return models.load(found.where, **asdict(options))
     if found is not None:
         _check_network(found)
-    built: Prior = build("prior", take_over(given) if found is None else found, path=path, folder=folder)
+    built: Prior = build("prior", import_object(given) if found is None else found, path=path, folder=folder)
     return built
 
 

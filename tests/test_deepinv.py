@@ -109,7 +109,7 @@ def test_solvers_reach_the_minimum(name, spec):
     y = degradation(images(3, *SHAPE), generator=seeded(1))
     exact = degradation.prox(torch.full((3, *SHAPE), 0.4, dtype=y.dtype), y, 1 / (20 * degradation.noise**2))
     solver = rgmkit.solver(name, iterations=3000, tolerance=1e-10)
-    solution = solver.solve(Problem.measured(y, degradation, prior))
+    solution = solver.solve(Problem.from_measurement(y, degradation, prior))
     assert len(solution.trace) < 3000
     torch.testing.assert_close(solution.x, exact, rtol=0, atol=1e-6)
 
@@ -117,7 +117,7 @@ def test_solvers_reach_the_minimum(name, spec):
 def test_hqs_with_a_fixed_step_ends_at_its_fixed_point():
     degradation, prior, step = rgmkit.degradation("blur:std=1,noise=0.1"), pixelwise.Tikhonov(weight=20), 0.02
     y = degradation(images(3, *SHAPE), generator=seeded(1))
-    x = rgmkit.solver("hqs", step=step, tolerance=1e-12).solve(Problem.measured(y, degradation, prior)).x
+    x = rgmkit.solver("hqs", step=step, tolerance=1e-12).solve(Problem.from_measurement(y, degradation, prior)).x
     torch.testing.assert_close(x, prior.prox(degradation.prox(x, y, step / 0.1**2), step), rtol=0, atol=1e-7)
 
 
@@ -145,7 +145,7 @@ def test_a_photograph_is_restored_without_tuning(photo, name, spec):
 def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     spec = f"{operator}noise={noise}"
     degradation = rgmkit.degradation(spec)
-    problem = Problem.measured(photo, degradation, rgmkit.prior(prior))
+    problem = Problem.from_measurement(photo, degradation, rgmkit.prior(prior))
     found = scale.ProblemScale(degradation, problem.shape, photo)
     weight = problem.prior.with_default_weight(found.noise, found.mean_gain).weight
     after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}

@@ -150,13 +150,13 @@ def test_a_level_between_two():
     x = draw(2, 1, 8, 8).float()
     for level in (1, 2, 4):
         exact = prior.restore(process.mean(2 * x - 1, torch.full((2,), level)), level)
-        torch.testing.assert_close(prior.denoise(x, prior.noise(level)), exact, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(prior.denoise(x, prior.level_std(level)), exact, rtol=1e-4, atol=1e-5)
     a = process.a(torch.tensor([1.5, 2.0]))
     ratio = (1 - a**2).sqrt() / a
-    first, second = 2 * prior.noise(1), 2 * prior.noise(2)
+    first, second = 2 * prior.level_std(1), 2 * prior.level_std(2)
     torch.testing.assert_close(ratio, torch.tensor([(first * second) ** 0.5, second]), rtol=1e-4, atol=1e-5)
     low, middle, high = (prior.denoise(x, 0.5 * r) for r in (first, (first * second) ** 0.5, second))
-    assert prior.evaluations(0.5 * (first * second) ** 0.5) == 1 == prior.evaluations(prior.noise(1))
+    assert prior.evaluations(0.5 * (first * second) ** 0.5) == 1 == prior.evaluations(prior.level_std(1))
     assert not middle.equal((low + high) / 2) and (middle - low).norm() < 2 * (high - low).norm()
     network.continuous = False
     assert NetworkPrior(process=process, network=network).evaluations(0.5 * (first * second) ** 0.5) == 2

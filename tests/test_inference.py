@@ -293,7 +293,7 @@ def test_one_seed_gives_measurement_restoration_and_generation_noise_of_their_ow
 
 
 def test_an_operator_without_a_first_guess_of_the_image_is_refused():
-    with pytest.raises(IncompatibleError, match=r"Lost.embed makes \(1, 4, 6\) .* image is \(1, 8, 12\)"):
+    with pytest.raises(IncompatibleError, match=r"Lost.embed maps a measurement \(1, 4, 6\) .* image is \(1, 8, 12\)"):
         restore(noise(2, 1, 4, 6), Lost(), Anything(), solver=Stretch())
 
 
@@ -308,7 +308,7 @@ def test_restoring_with_the_prior_comes_nearer_to_the_truth():
 def test_one_evaluation_at_the_noise_of_a_level_is_the_wiener_filter():
     """`x = (s^2 y + n^2 m) / (s^2 + n^2)` for data N(m, s^2) and noise n, all on [0, 1]."""
     prior = GaussianRestorer(mean=0.2, std=0.3, sample=False)
-    n, m, s = prior.noise(1), 0.6, 0.15
+    n, m, s = prior.level_std(1), 0.6, 0.15
     y = noise(2, 1, 4, 6)
     x = restore(y, Identity(noise=n), prior, solver="one-shot").x
     torch.testing.assert_close(x, (s**2 * y + n**2 * m) / (s**2 + n**2))

@@ -260,7 +260,7 @@ def test_a_colour_model_on_a_grey_image_sees_what_it_was_trained_on(process):
         noise = (seen[-1] - float(process.a_by_level[s]) * 0.5).transpose(0, 1)[..., ::4, ::4].flatten(1)
         sigma, slack = float(process.sigma_by_level[s]), 5 / noise.shape[1] ** 0.5
         torch.testing.assert_close(noise.cov() / sigma**2, torch.eye(3), atol=1.5 * slack, rtol=0)
-        assert prior.noise(s) == pytest.approx(inner.noise(s) / 3**0.5)
+        assert prior.level_std(s) == pytest.approx(inner.level_std(s) / 3**0.5)
 
 
 def test_a_colour_model_restores_a_grey_photograph():

@@ -14,13 +14,14 @@ from skimage.data import camera, chelsea
 from torch.nn.functional import avg_pool2d
 
 import rgmkit
-from rgmkit import images, sampling
+from rgmkit import images
 from rgmkit.cli.app import cli
 from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import conjugate_gradients
 from rgmkit.core.random import Streams, seeded
 from rgmkit.errors import AccuracyWarning, ConfigError, DataError, IncompatibleError
+from rgmkit.solvers import sampling
 from rgmkit.training.data.digits import Digits
 
 psnr = rgmkit.metric("psnr")
@@ -108,7 +109,7 @@ def test_without_a_prior_the_pseudo_inverse_answers():
 def test_samples_are_draws_of_the_posterior_and_the_first_is_the_restoration():
     """One evaluation of a perfect network at the noise of its level: `N(…, s^2 n^2 / (s^2 + n^2))` per pixel."""
     prior = GaussianRestorer(std=0.3)
-    n, s, y = prior.noise(1), 0.15, torch.rand(2, 1, 4, 6, generator=seeded(0))
+    n, s, y = prior.level_std(1), 0.15, torch.rand(2, 1, 4, 6, generator=seeded(0))
     degradation = rgmkit.degradation("gaussian-noise", noise=n)
     solution = rgmkit.restore(y, degradation, prior, solver="one-shot", samples=400)
     assert solution.samples.shape == (400, 2, 1, 4, 6) and solution.nfe == 400
@@ -125,7 +126,7 @@ def test_a_sample_depends_on_seed_image_and_number_alone(network, digits, monkey
     seen = []
 
     def draws(y, n, batch):
-        monkeypatch.setattr(sampling, "default_batch", lambda *_: batch)
+        monkeypatch.setattr(sampling, "choose_batch_size", lambda *_: batch)
         return rgmkit.restore(
             y, degradation, network, samples=n, callback=lambda k, of, x: seen.append((k, of))
         ).samples
@@ -218,7 +219,7 @@ def test_the_network_takes_off_noise_of_any_std(network, digits):
     """Better than the nearest level with its noise added, by which it was trained."""
     for std, least in ((0.02, 34.5), (0.1, 25.5), (0.4, 20)):
         _, y = measured(f"gaussian-noise:noise={std}", digits)
-        level = 1 + int((network.noises / std).log().abs().argmin())
+        level = 1 + int((network.level_stds / std).log().abs().argmin())
         added = network.restore(
             network.degrade(y, level, noise_std=std, generator=seeded(1)), level, generator=seeded(2)
         )

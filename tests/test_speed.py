@@ -21,7 +21,7 @@ from rgmkit import models
 from rgmkit.config import build
 from rgmkit.core.objective import Pair
 from rgmkit.core.random import seeded
-from rgmkit.solvers.sampling import default_batch
+from rgmkit.solvers.sampling import choose_batch_size
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINY = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": [8], "latent": 3, "style": 16, "style_layers": 1}
@@ -225,8 +225,8 @@ def test_what_cannot_be_compiled(monkeypatch, tmp_path):
 
 
 def test_batches_that_a_cache_holds():
-    assert default_batch((3, 32, 32)) == 32 < default_batch((3, 32, 32), torch.device("cuda"))
-    assert default_batch((1, 4, 4)) == 256 and default_batch((3, 512, 512)) == 1
+    assert choose_batch_size((3, 32, 32)) == 32 < choose_batch_size((3, 32, 32), torch.device("cuda"))
+    assert choose_batch_size((1, 4, 4)) == 256 and choose_batch_size((3, 512, 512)) == 1
 
 
 @pytest.mark.parametrize("name", ["train_step", "generate", "restore"])

@@ -19,14 +19,14 @@ from rgmkit_deepinv.physics import to_physics
 class DeepinvBridge(Bridge):
     """Convert operators, priors and denoisers from deepinv and to it."""
 
-    def take_over(self, thing: Any) -> Degradation | Prior:
+    def import_object(self, thing: Any) -> Degradation | Prior:
         """Convert a deepinv operator, prior or denoiser; see `from_deepinv`."""
         return from_deepinv(thing)
 
-    def hand_over_degradation(self, degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
+    def export_degradation(self, degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
         """Convert a degradation; see `to_physics`."""
         return to_physics(degradation, image_shape)
 
-    def hand_over_prior(self, prior: RestoringPrior, *, seed: int) -> Denoiser:
+    def export_prior(self, prior: RestoringPrior, *, seed: int) -> Denoiser:
         """Convert a network prior; see `RestoringDenoiser`."""
         return RestoringDenoiser(prior, seed=seed)

@@ -9,7 +9,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Problem
-from rgmkit.solvers.measurement import loss_std, start_std
+from rgmkit.solvers.measurement import initial_std, lost_std
 from rgmkit_deepinv.explicit import ExplicitPrior
 from rgmkit_deepinv.plug_and_play import PlugAndPlay
 from rgmkit_deepinv.scale import ProblemScale
@@ -66,7 +66,7 @@ class PriorTerm(optim.Prior):
     def std(self) -> float | None:
         """The noise std for a denoiser, with lost information modelled as noise; None for other priors."""
         prior = self.problem.prior
-        return start_std(self.problem, loss_std(prior)) if isinstance(prior, (RestoringPrior, PlugAndPlay)) else None
+        return initial_std(self.problem, lost_std(prior)) if isinstance(prior, (RestoringPrior, PlugAndPlay)) else None
 
     def prox(self, x: Tensor, sigma: None, *, gamma: float) -> Tensor:
         """Return the prox of `gamma g` at `x`."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, final
 from torch import Tensor
 
 from rgmkit.core.linear import per_image
-from rgmkit.core.process import ForwardProcess, between, noise_schedule
+from rgmkit.core.process import ForwardProcess, interpolate_levels, noise_schedule
 from rgmkit.deprecation import renamed_keyword
 
 
@@ -45,7 +45,7 @@ class GaussianProcess(ForwardProcess):
     def a(self, level: Tensor) -> Tensor:
         """Gain of the clean image, (B,); the level may lie between two of the levels 1 … T."""
         if level.is_floating_point():
-            return between(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[0]
+            return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[0]
         return super().a(level)
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:

@@ -97,12 +97,12 @@ def _parts(
 ) -> Iterator[Tensor]:
     """All images in their order, batch by batch; of several processes, each makes every so-many-th one for the lead."""
     from rgmkit.inference import generate_batches
-    from rgmkit.solvers.sampling import default_batch
+    from rgmkit.solvers.sampling import choose_batch_size
 
     if processes.size == 1:
         yield from generate_batches(prior, count, batch=batch, callback=callback, **options)
         return
-    size = batch or default_batch(getattr(prior, "image_shape", None) or (1, 1, 1), prior.device)
+    size = batch or choose_batch_size(getattr(prior, "image_shape", None) or (1, 1, 1), prior.device)
     for first in range(0, count, size * processes.size):
         start = first + processes.rank * size
         mine = generate_batches(prior, max(0, min(size, count - start)), start=start, batch=size, **options)

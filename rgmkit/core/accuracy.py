@@ -15,12 +15,12 @@ from rgmkit.errors import AccuracyWarning
 
 @dataclass
 class Shortfalls:
-    """What was reported within `collect_shortfalls`.
+    """The methods that stopped early within `collect_shortfalls`.
 
     Attributes:
         worst: the largest relative residual of each method.
         times: how often each method stopped early.
-        wanted: the residual that each was to reach.
+        wanted: the relative residual that each was to reach.
     """
 
     worst: dict[str, float] = field(default_factory=dict)
@@ -28,17 +28,17 @@ class Shortfalls:
     wanted: dict[str, float] = field(default_factory=dict)
 
     def add(self, method: str, residual: float, wanted: float) -> None:
-        """Count one more."""
+        """Record that `method` reached `residual` in place of `wanted`."""
         self.worst[method] = float(np.maximum(self.worst.get(method, 0.0), residual))  # NaN stays NaN
         self.times[method] = self.times.get(method, 0) + 1
         self.wanted[method] = wanted
 
-    def lines(self) -> tuple[str, ...]:
-        """One line of each method.
+    def messages(self) -> tuple[str, ...]:
+        """One line for each method.
 
         >>> shortfalls = Shortfalls()
         >>> shortfalls.add("Blur.prox", 2e-4, 1e-5); shortfalls.add("Blur.prox", 1e-4, 1e-5)
-        >>> shortfalls.lines()
+        >>> shortfalls.messages()
         ('Blur.prox stopped early 2 times: relative residual up to 2.0e-04, above 1e-05',)
         """
         return tuple(
@@ -48,30 +48,30 @@ class Shortfalls:
         )
 
 
-_gathering: ContextVar[Shortfalls | None] = ContextVar("_gathering", default=None)
+_collecting: ContextVar[Shortfalls | None] = ContextVar("_collecting", default=None)
 
 
-def stopped_early(method: str, residual: float, wanted: float) -> None:
-    """Report that `method` reached a relative residual above the one it wanted.
+def report_shortfall(method: str, residual: float, wanted: float) -> None:
+    """Report that `method` stopped at a relative residual above `wanted`.
 
     Warns:
-        AccuracyWarning: at once, or within `collect_shortfalls` when the caller says so.
+        AccuracyWarning: unless a `collect_shortfalls` block collects the report.
     """
-    shortfalls = _gathering.get()
+    shortfalls = _collecting.get()
     if shortfalls is not None:
         shortfalls.add(method, residual, wanted)
         return
     alone = Shortfalls()
     alone.add(method, residual, wanted)
-    warnings.warn(alone.lines()[0], AccuracyWarning, stacklevel=4)
+    warnings.warn(alone.messages()[0], AccuracyWarning, stacklevel=4)
 
 
 @contextmanager
 def collect_shortfalls() -> Iterator[Shortfalls]:
-    """Within, shortfalls are counted and nothing is warned of."""
+    """Collect shortfalls in place of warning of each."""
     shortfalls = Shortfalls()
-    token = _gathering.set(shortfalls)
+    token = _collecting.set(shortfalls)
     try:
         yield shortfalls
     finally:
-        _gathering.reset(token)
+        _collecting.reset(token)

@@ -1,7 +1,7 @@
-"""The place for bridges to other packages: objects taken over from them, and handed over to them.
+"""Bridges to other packages: the core keeps the place for them, and knows neither the bridges nor the plugins.
 
-A bridge is a component of the kind `bridge`, named after the package. Whoever imports rgmkit puts a function
-that finds bridges into `use_finder`; the core knows neither the bridges nor the plugin machinery.
+A bridge is a component of the kind `bridge`, named after the package. `rgmkit/__init__.py` sets the function that
+finds them.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ class Bridge(ABC):
     """Convert between the objects of a package and those of rgmkit."""
 
     @abstractmethod
-    def take_over(self, thing: Any) -> Degradation | Prior:
-        """Convert an object of the package into a degradation or a prior; `thing` itself never changes.
+    def import_object(self, thing: Any) -> Degradation | Prior:
+        """Convert an object of the package to a degradation or a prior; `thing` itself is never changed.
 
         Raises:
-            IncompatibleError: if there is nothing like it here.
+            IncompatibleError: if rgmkit has no counterpart.
         """
 
     @abstractmethod
-    def hand_over_degradation(self, degradation: Degradation, image_shape: tuple[int, ...]) -> Any:
-        """Convert a degradation, for images of `image_shape` (C, H, W), into an operator of the package."""
+    def export_degradation(self, degradation: Degradation, image_shape: tuple[int, ...]) -> Any:
+        """Convert a degradation, for images of `image_shape` (C, H, W), to an operator of the package."""
 
     @abstractmethod
-    def hand_over_prior(self, prior: RestoringPrior, *, seed: int) -> Any:
-        """Convert a network prior into a denoiser of the package; `seed` decides the auxiliary variable z."""
+    def export_prior(self, prior: RestoringPrior, *, seed: int) -> Any:
+        """Convert a network prior to a denoiser of the package; `seed` determines the auxiliary variable z."""
 
 
 Finder = Callable[[str], "Bridge | None"]
 _finders: list[Finder] = []
 
 
-def use_finder(finder: Finder) -> None:
-    """Find bridges by `finder`, called with the name of a package, from now on."""
+def set_finder(finder: Finder) -> None:
+    """Set the function that finds the bridge to a package, given its name."""
     _finders[:] = [finder]
 
 
-def bridge_to(package: str) -> Bridge:
-    """The bridge to a package.
+def find_bridge(package: str) -> Bridge:
+    """Return the bridge to a package.
 
     Raises:
-        PluginError: if no plugin gives one.
+        PluginError: if no plugin has one.
     """
     found = _find(package)
     if found is None:
-        raise PluginError(f"no plugin gives a bridge to {package}: install one")
+        raise PluginError(f"no plugin has a bridge to {package}: install one")
     return found
 
 
-def take_over(thing: Any) -> Any:
-    """Convert an object of a package that a bridge leads to; return anything else as it is.
+def import_object(thing: Any) -> Any:
+    """Convert an object of a package that has a bridge; return any other object as it is.
 
-    The package itself is not imported for this: whose object `thing` is, its classes tell.
+    The modules of its classes tell the package, which is not imported for this.
     """
     packages = {cls.__module__.partition(".")[0] for cls in type(thing).__mro__} - {"builtins", "torch", "rgmkit"}
     for package in sorted(packages):
         bridge = _find(package)
         if bridge is not None:
-            return bridge.take_over(thing)
+            return bridge.import_object(thing)
     return thing
 
 

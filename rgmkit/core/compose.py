@@ -16,18 +16,16 @@ from rgmkit.errors import ConfigError
 class Compose(Degradation):
     """`y = A_n ... A_2 A_1 x + noise * e`: the first of the list acts first.
 
-    The noise is that of the whole, added once at the end: noise of an inner step would be coloured by those
-    after it, and the fidelity counts with white noise. The adjoint is `A_1^T A_2^T ... A_n^T`; prox and pinv
-    are those of conjugate gradients. It is linear if every step is.
-
-    Severity s has each step at severity s.
+    The noise is added once, after the last step: the later steps would colour noise of an earlier one, and the
+    fidelity assumes white noise. The adjoint is `A_1^T A_2^T ... A_n^T`; prox and pinv use conjugate gradients.
+    The composition is linear if every step is. At severity s each step has severity s.
 
     Args:
         of: the degradations, each without noise.
         noise: standard deviation, in units of the [0, 1] image.
 
     Raises:
-        ConfigError: if there is nothing to compose, or a step has noise of its own.
+        ConfigError: if `of` is empty, or a step has noise of its own.
 
     >>> import rgmkit
     >>> steps = [rgmkit.degradation("blur", std=1), rgmkit.degradation("downsample", factor=2)]
@@ -43,15 +41,15 @@ class Compose(Degradation):
         for i, step in enumerate(of):
             if step.noise:
                 raise ConfigError(
-                    f"of[{i}], {type(step).__name__}, has noise {step.noise:g}: give it none (noise=0; gaussian-noise "
-                    f"is no step), and the whole its noise, as in {{use: compose, of: [...], noise: {step.noise:g}}}"
+                    f"of[{i}], {type(step).__name__}, has noise {step.noise:g}: set it to 0 (leave out "
+                    f"gaussian-noise), and give it to the whole: {{use: compose, of: [...], noise: {step.noise:g}}}"
                 )
         self.of = nn.ModuleList(of)
-        self.linear = all(step.linear for step in of)  # type: ignore[misc]  # what the steps are, the whole is
+        self.linear = all(step.linear for step in of)  # type: ignore[misc]  # for all steps, known here only
 
     @property
     def steps(self) -> list[Degradation]:
-        """The degradations, the first to act first."""
+        """The degradations, in the order in which they act."""
         return [step for step in self.of if isinstance(step, Degradation)]
 
     def A(self, x: Tensor) -> Tensor:
@@ -61,18 +59,18 @@ class Compose(Degradation):
         return x
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Back through all steps, the last first."""
+        """Invert the change of shape of every step, the last one first."""
         for step in reversed(self.steps):
             y_shape = step.image_shape(y_shape)
         return tuple(y_shape)
 
     def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The largest shape within `image_shape` (…, H, W) that every step can take.
+        """Return the largest shape within `image_shape` (…, H, W) that every step can take.
 
         Raises:
             IncompatibleError: if there is none.
         """
-        return *image_shape[:-2], *_usable(self.steps, (1, *image_shape[-3:]))[-2:]
+        return *image_shape[:-2], *_fit_shape(self.steps, (1, *image_shape[-3:]))[-2:]
 
     def adjoint(self, y: Tensor) -> Tensor:
         """`A_1^T ... A_n^T y`."""
@@ -90,26 +88,26 @@ class Compose(Degradation):
         return super().prox(widen(z), widen(y), gamma).to(z.dtype)
 
     def embed(self, y: Tensor) -> Tensor:
-        """Back through the first guesses of all steps, the last first."""
+        """`embed` of every step, the last one first."""
         for step in reversed(self.steps):
             y = step.embed(y)
         return y
 
     def estimate_noise(self, y: Tensor) -> float:
-        """As the last step does, whose measurement `y` looks like one of."""
+        """Estimate the noise as the last step does."""
         return self.steps[-1].estimate_noise(y)
 
     def at(self, severity: float) -> Degradation:
-        """Every step at this severity."""
+        """Compose the steps at this severity."""
         return Compose(of=[step.at(severity) for step in self.steps], noise=self.noise_at(severity))
 
 
-def _usable(steps: list[Degradation], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The largest shape within `shape` (1, C, H, W) that steps can take, one after the other."""
+def _fit_shape(steps: list[Degradation], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the largest shape within `shape` (1, C, H, W) that the steps can take, one after the other."""
     first, *rest = steps
     usable = first.usable_shape(shape)
     if all(type(step).usable_shape is Degradation.usable_shape for step in rest):
         return usable
-    made = tuple(first.A(torch.zeros(usable)).shape)  # how A changes a shape, nothing else tells
-    found = _usable(rest, made)
+    made = tuple(first.A(torch.zeros(usable)).shape)  # only A itself tells the shape of its result
+    found = _fit_shape(rest, made)
     return usable if found == made else first.image_shape(found)

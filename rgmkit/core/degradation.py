@@ -1,4 +1,4 @@
-"""What is done to an image: `y = A x + noise`."""
+"""Degradations: `y = A x + noise`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from rgmkit.core.accuracy import stopped_early
-from rgmkit.core.bridge import bridge_to
+from rgmkit.core.accuracy import report_shortfall
+from rgmkit.core.bridge import find_bridge
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import wavelet_std
 from rgmkit.core.random import Randomness, randn
@@ -25,26 +25,29 @@ if TYPE_CHECKING:
     import deepinv
 
 RTOL = 1e-5  # relative residual at which the default prox and pinv stop, in float32 and float64 alike
-MOST_STEPS = 500  # of conjugate gradients; gamma = 1e5, a noise of 1e-3 and images of std .3, takes 150 to 300
+MAX_STEPS = 500  # of conjugate gradients; gamma = 1e5, for a noise of 1e-3, takes 150 to 300
 
 
 class Degradation(nn.Module, ABC):
     """A measurement operator with white Gaussian noise: `y = A x + noise * e`, `e ~ N(0, I)`.
 
-    Images are `(B, C, H, W)` floating-point tensors in [0, 1]. A subclass gives `A`, and `image_shape`
-    when the measurement has another shape than the image; every other method has a generic default
-    that may be overridden by something faster, never by something else. An instance is never changed
-    by its methods: every parameter, a seed too, is a keyword of the constructor.
+    Images are `(B, C, H, W)` floating-point tensors in [0, 1]. A subclass defines `A`, and `image_shape` if a
+    measurement has another shape than its image. All other methods have generic defaults; a subclass may override them
+    with faster ones that compute the same. Methods never change the object: every parameter, a seed too, is a keyword
+    of the constructor.
 
-    An operator that is not linear says so (`linear = False`); it has no adjoint, pinv or prox and
-    serves the solvers that only need `forward`.
+    An operator that is not linear sets `linear = False`. It has no adjoint, pinv or prox, and works with the solvers
+    that need only `forward`.
 
     Args:
         noise: standard deviation of the noise, in units of the [0, 1] image; None: unknown, to be estimated from
             each measurement.
 
+    Raises:
+        ConfigError: if the noise is negative or not finite.
+
     >>> class Mirror(Degradation):
-    ...     "Left becomes right."
+    ...     "Reflect left to right."
     ...     def A(self, x):
     ...         return x.flip(-1)
     >>> mirror = Mirror(noise=0.1)
@@ -69,24 +72,24 @@ class Degradation(nn.Module, ABC):
 
     @property
     def title(self) -> str:
-        """What messages call it: its class. An adapter gives the name of what it adapts."""
+        """The name in messages: that of the class, or of the object that it wraps."""
         return type(self).__name__
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
-        """The operator on a batch, each image on its own: `(B, C, H, W)` to a measurement `(B, ...)`."""
+        """Apply the operator to a batch `(B, C, H, W)`, each image on its own; return `(B, ...)`."""
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the image that a measurement of `y_shape` was made of. Default: the same."""
+        """Return the shape of the images whose measurements have `y_shape`. Default: the same."""
         return tuple(y_shape)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`A^T y`. Default: the vector-Jacobian product of `A`."""
+        """Apply the adjoint `A^T` to `y`. Default: the vector-Jacobian product of `A`."""
         self._require_linear("adjoint")
         return vjp_adjoint(self.A, y, self.image_shape(tuple(y.shape)))
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`A^+ y`, the least-squares solution of least norm. Default: conjugate gradients.
+        """Compute `A^+ y`, the least-squares solution of least norm. Default: conjugate gradients.
 
         Warns:
             AccuracyWarning: if the relative residual of the normal equations stays above 1e-5.
@@ -95,9 +98,9 @@ class Degradation(nn.Module, ABC):
         return _solve(self._normal, self.adjoint(y), f"{self.title}.pinv")
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`; `gamma` is a number or a tensor `(B,)`.
+        """Compute `argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`; `gamma` is a number or a tensor `(B,)`.
 
-        Default: conjugate gradients on `(I + gamma A^T A) x = z + gamma A^T y`, from `z`.
+        Default: conjugate gradients on `(I + gamma A^T A) x = z + gamma A^T y`, started at `z`.
 
         Warns:
             AccuracyWarning: if the relative residual stays above 1e-5.
@@ -108,12 +111,12 @@ class Degradation(nn.Module, ABC):
         return _solve(lambda x: x + g * self._normal(x), b, f"{self.title}.prox", x0=z)
 
     def embed(self, y: Tensor) -> Tensor:
-        """A first guess in the shape of the image. Default: the measurement itself."""
+        """Map `y` linearly to the shape of the image. Default: `y` itself."""
         return y
 
     @property
     def has_closed_form_prox(self) -> bool:
-        """Whether `prox` costs no iterations, so that a solver may call it in every step. Default: it is overridden."""
+        """Whether `prox` takes no iterations. Default: whether it is overridden."""
         if type(self).closed_prox is not Degradation.closed_prox:  # a subclass written for version 0.1
             warn_renamed(f"{type(self).__name__}.closed_prox", "has_closed_form_prox")
             return bool(self.closed_prox)
@@ -126,12 +129,12 @@ class Degradation(nn.Module, ABC):
         return self.has_closed_form_prox
 
     def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The largest shape within `image_shape` (…, H, W) that `A` can take. Default: all of it."""
+        """Return the largest shape within `image_shape` (…, H, W) that `A` can take. Default: all of it."""
         return tuple(image_shape)
 
     @final
     def with_noise(self, noise: float | None) -> Self:
-        """The same operator with another noise std; the tensors are shared."""
+        """Return the same operator with another noise std; the tensors are shared."""
         other = copy.copy(self)
         other.noise = noise
         return other
@@ -151,22 +154,22 @@ class Degradation(nn.Module, ABC):
 
     @final
     def noise_at(self, severity: float) -> float | None:
-        """The noise std at a severity, `severity * noise`; None if the noise is unknown."""
+        """Return the noise std at a severity, `severity * noise`; None if the noise is unknown."""
         return None if self.noise is None else severity * self.noise
 
     def estimate_noise(self, y: Tensor) -> float:
-        """The noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
+        """Estimate the noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
 
         Raises:
-            DataError: if `y` is no batch of images.
+            DataError: if `y` is not a batch of images.
         """
         return wavelet_std(y, self.title)
 
     def at(self, severity: float) -> Degradation:
-        """The same family at a severity from 0 (the identity without noise) to 1 (this operator).
+        """Return a milder degradation of the same family: severity 0 is the identity without noise, 1 this operator.
 
-        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. The range is checked before a subclass's
-        `at` is called, and severity 1 is this object.
+        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. A subclass that overrides this sees
+        severities in [0, 1) only: the range is checked for it, and severity 1 gives this object.
 
         Raises:
             ConfigError: if the severity lies outside [0, 1].
@@ -176,10 +179,10 @@ class Degradation(nn.Module, ABC):
 
     @final  # type: ignore[misc]  # torch declares forward as an attribute
     def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Measure: `A x + noise * e`, without noise if it is unknown. Without a generator the noise is a fresh draw.
+        """Measure an image: `A x + noise * e`; without noise if that is unknown.
 
         Raises:
-            DataError: if `x` is no tensor of floats.
+            DataError: if `x` is not a tensor of floats.
         """
         if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
             what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
@@ -191,13 +194,13 @@ class Degradation(nn.Module, ABC):
 
     @final
     def to_deepinv(self, image_shape: tuple[int, ...]) -> deepinv.physics.LinearPhysics:
-        """This degradation as a deepinv `LinearPhysics` for images of `image_shape` (C, H, W)."""
+        """Convert to a deepinv `LinearPhysics` for images of `image_shape` (C, H, W)."""
         self._require_linear("to_deepinv")
-        physics: deepinv.physics.LinearPhysics = bridge_to("deepinv").hand_over_degradation(self, image_shape)
+        physics: deepinv.physics.LinearPhysics = find_bridge("deepinv").export_degradation(self, image_shape)
         return physics
 
     def extra_repr(self) -> str:
-        """The options that are attributes of the same name, for `print`; only the noise is shown if it is None."""
+        """The options of the constructor, for `print`."""
         shown = {
             name: f"{value:g}" if isinstance(value, float) else repr(value)
             for name, value in _stored_options(self).items()
@@ -211,13 +214,12 @@ class Degradation(nn.Module, ABC):
     def _require_linear(self, what: str) -> None:
         if not self.linear:
             raise IncompatibleError(
-                f"{self.title} is not linear and has no {what}: "
-                f"use a solver that only measures forward, such as one-shot"
+                f"{self.title} is not linear and has no {what}: use a solver that needs only forward, such as one-shot"
             )
 
 
 def _within_range(at: Callable[[Any, float], Degradation]) -> Callable[[Any, float], Degradation]:
-    """Wrap the `at` of a subclass so that it sees no severity outside [0, 1)."""
+    """Wrap the `at` of a subclass, so that it is called with severities in [0, 1) only."""
 
     @functools.wraps(at)
     def checked(self: Degradation, severity: float) -> Degradation:
@@ -228,7 +230,7 @@ def _within_range(at: Callable[[Any, float], Degradation]) -> Callable[[Any, flo
 
 
 def _stored_options(degradation: Degradation) -> dict[str, Any]:
-    """The options of the constructor that are attributes of the same name, and no methods."""
+    """Return the options of the constructor that are attributes of the same name."""
     names = [name for name in inspect.signature(type(degradation)).parameters if hasattr(degradation, name)]
     values = {name: getattr(degradation, name) for name in names}
     return {name: value for name, value in values.items() if not inspect.ismethod(value)}
@@ -237,25 +239,25 @@ def _stored_options(degradation: Degradation) -> dict[str, Any]:
 def check_severity(severity: float) -> None:
     """Raise a ConfigError unless `severity` lies in [0, 1]."""
     if not 0 <= severity <= 1:
-        raise ConfigError(f"severity is {severity}: give a number from 0 (nothing) to 1 (all)")
+        raise ConfigError(f"severity is {severity}: give a number from 0 (the identity) to 1 (the whole degradation)")
 
 
 def _solve(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
-    x, residual, _ = conjugate_gradients(H, b, rtol=RTOL, max_steps=MOST_STEPS, **start)
+    x, residual, _ = conjugate_gradients(H, b, rtol=RTOL, max_steps=MAX_STEPS, **start)
     worst = float(residual.detach().max()) if residual.numel() else 0.0
     if not worst <= RTOL:
-        stopped_early(name, worst, RTOL)
+        report_shortfall(name, worst, RTOL)
     return x
 
 
 @final
 class _Blend(Degradation):
-    """`(1 - s) x + s embed(A x)`: a step on the way from the identity to any degradation."""
+    """`(1 - s) x + s embed(A x)`: between the identity and another degradation."""
 
     def __init__(self, end: Degradation, severity: float) -> None:
         super().__init__(noise=end.noise_at(severity))
         self.end, self.severity = end, severity
-        self.linear = end.linear  # type: ignore[misc]  # what the end is, the way there is too
+        self.linear = end.linear  # type: ignore[misc]  # known here only
 
     def A(self, x: Tensor) -> Tensor:
         return torch.lerp(x, self.end.embed(self.end.A(x)), self.severity)

@@ -1,4 +1,4 @@
-"""Noise of any std by a ladder of levels: which levels answer, and how their answers are mixed."""
+"""Denoise at any std with a network that has learnt a few levels: which levels to use, with which weights."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from torch import Tensor
 
 from rgmkit.errors import ConfigError, IncompatibleError
 
-LEFT = 0.1  # of the noise of level 1, as a variance: what the network leaves of it
+RESIDUAL = 0.1  # variance of the residual noise after denoising at level 1, as a share of the noise of that level
 
 
-def mixture(std: Tensor, noises: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower level, 0 (the image itself) … T, and the weight of the next one, for noise of each `std` (B,).
+def find_levels(std: Tensor, level_stds: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the lower level, 0 (the image itself) … T, and the weight of the next one, for noise of each `std` (B,).
 
-    `noises` are those of the levels 1 … T, rising. See `RestoringPrior.denoise` for the formulae.
+    `level_stds` are the noise stds of the levels 1 … T, increasing. See `RestoringPrior.denoise` for the formulae.
 
-    >>> mixture(torch.tensor([0.0, 0.2, 0.4, 9.0]), torch.tensor([0.2, 0.8]))
+    >>> find_levels(torch.tensor([0.0, 0.2, 0.4, 9.0]), torch.tensor([0.2, 0.8]))
     (tensor([0, 1, 1, 2]), tensor([0.0000, 0.0000, 0.5000, 1.0000]))
     """
-    lower, last = torch.bucketize(std, noises, right=True), len(noises)
-    ratio = (std / noises[0]).square()
-    below = (1 + LEFT) * ratio / (ratio + LEFT)
-    start, end = noises[(lower - 1).clamp(min=0)], noises[lower.clamp(max=last - 1)]
+    lower, last = torch.bucketize(std, level_stds, right=True), len(level_stds)
+    ratio = (std / level_stds[0]).square()
+    below = (1 + RESIDUAL) * ratio / (ratio + RESIDUAL)
+    start, end = level_stds[(lower - 1).clamp(min=0)], level_stds[lower.clamp(max=last - 1)]
     between = (std / start).log() / (end / start).log()
     return lower, torch.where(lower == 0, below, torch.where(lower == last, 1.0, between))
 
 
-def stds(std: float | Tensor, n: int, like: Tensor) -> Tensor:
-    """`std`, a number or a tensor of 1 or n values in any shape, as (n,) in the type and place of `like`.
+def expand_std(std: float | Tensor, n: int, like: Tensor) -> Tensor:
+    """Expand `std`, a number or a tensor of 1 or n values in any shape, to (n,) in the dtype and device of `like`.
 
     Raises:
-        IncompatibleError: if there is another number of values.
-        ConfigError: if one is negative or not finite.
+        IncompatibleError: if it has another number of values.
+        ConfigError: if a value is negative or not finite.
     """
     values = torch.as_tensor(std, dtype=like.dtype, device=like.device).flatten()
     if len(values) not in (1, n):

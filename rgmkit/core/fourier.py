@@ -1,4 +1,4 @@
-"""What operators with a closed form in the Fourier domain share."""
+"""Helpers for operators with a closed form in the Fourier domain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def widen(x: Tensor) -> Tensor:
-    """`x` in a precision that has Fourier transforms: half precision becomes float32.
+    """Convert half precision, which has no Fourier transforms, to float32.
 
     >>> widen(torch.zeros(2, dtype=torch.bfloat16)).dtype
     torch.float32
@@ -16,11 +16,10 @@ def widen(x: Tensor) -> Tensor:
 
 
 def reciprocal(power: Tensor) -> Tensor:
-    """`1 / power` for the squared singular values of an operator, and 0 where they count as null.
+    """Return `1 / power` for the squared singular values of an operator, and 0 for those that count as zero.
 
-    Null is a singular value of at most `sqrt(eps)` times the largest one, with `eps` of the dtype
-    (3.5e-4 in float32, 1.5e-8 in float64): there a rounding error of a measurement would grow by more
-    than `1 / sqrt(eps)`, and what the operator loses is as small.
+    A singular value counts as zero if it is at most `sqrt(eps)` times the largest one, with `eps` of the dtype
+    (3.5e-4 in float32, 1.5e-8 in float64): its inverse would amplify rounding errors by more than `1 / sqrt(eps)`.
 
     >>> reciprocal(torch.tensor([4.0, 1e-9]))
     tensor([0.2500, 0.0000])

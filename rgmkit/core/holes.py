@@ -1,4 +1,4 @@
-"""Holes of an image, filled from the pixels around them."""
+"""Fill the holes of an image from the pixels around them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def fill_holes(x: Tensor, known: Tensor) -> Tensor:
 
     From coarse to fine (pull-push): blocks of 2 x 2 pixels are averaged over their known pixels until nothing is
     missing. On the way back each hole takes the bilinear interpolation of the coarser image, and two averages over
-    3 x 3 pixels smooth the result. The map is linear in `x`, keeps the known pixels, never leaves their range, and
+    3 x 3 pixels smooth the result. The map is linear in `x`, keeps the known pixels and never leaves their range; it
     takes time in proportion to the number of pixels.
 
     Args:

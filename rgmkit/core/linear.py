@@ -1,8 +1,4 @@
-"""Linear algebra with operators that are only known as functions on batches of images.
-
-Every product is per image (the batch is never mixed), and every iteration reports the residual that
-it reached.
-"""
+"""Linear algebra with operators given as functions on batches of images, each image on its own."""
 
 from __future__ import annotations
 
@@ -18,8 +14,8 @@ from rgmkit.errors import IncompatibleError
 Operator = Callable[[Tensor], Tensor]
 
 
-class Solved(NamedTuple):
-    """What an iterative method found: `x`, its relative residual per image, and the steps taken."""
+class LinearSolution(NamedTuple):
+    """The solution `x` of an iterative method, its relative residual per image, and the number of iterations."""
 
     x: Tensor
     residual: Tensor
@@ -27,7 +23,7 @@ class Solved(NamedTuple):
 
 
 def per_image(value: float | Tensor, like: Tensor) -> Tensor:
-    """`value` (a number or a tensor (B,)) shaped to multiply a batch `like` (B, ...).
+    """Reshape `value`, a number or a tensor (B,), to multiply a batch `like` (B, ...).
 
     >>> per_image(torch.tensor([1.0, 2.0]), torch.zeros(2, 3, 4, 4)).shape
     torch.Size([2, 1, 1, 1])
@@ -37,15 +33,15 @@ def per_image(value: float | Tensor, like: Tensor) -> Tensor:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of each image with its partner: (B,)."""
+    """Return the inner product of each image of `a` with that of `b`: (B,)."""
     return (a.conj() * b).real.flatten(1).sum(1)
 
 
 def vjp_adjoint(A: Operator, y: Tensor, image_shape: tuple[int, ...]) -> Tensor:
-    """`A^T y` by reverse-mode differentiation of a linear `A`; differentiable in `y`.
+    """Compute `A^T y` by reverse-mode differentiation of a linear `A`; the result is differentiable in `y`.
 
     Raises:
-        IncompatibleError: if `A` of an image of `image_shape` has not the shape of `y`.
+        IncompatibleError: if `A` maps an image of `image_shape` to another shape than that of `y`.
     """
     graph = y.requires_grad and torch.is_grad_enabled()
     with torch.inference_mode(mode=False), torch.enable_grad():
@@ -64,12 +60,13 @@ def vjp_adjoint(A: Operator, y: Tensor, image_shape: tuple[int, ...]) -> Tensor:
 
 def conjugate_gradients(
     H: Operator, b: Tensor, *, x0: Tensor | None = None, rtol: float = 1e-6, max_steps: int = 200
-) -> Solved:
+) -> LinearSolution:
     """Solve `H x = b` for a symmetric positive semi-definite `H`, each image on its own.
 
-    An image stays as it is once `|b - H x| <= rtol |b|` holds, whatever the others need. From `x0 = 0`
-    the iterates stay in the range of `H`, so that a singular system gives its solution of least norm.
-    Source: Hestenes and Stiefel, 1952.
+    An image is frozen once `|b - H x| <= rtol |b|`, however many iterations the others of the batch take. From
+    `x0 = 0` the iterates stay in the range of `H`, so that a singular system gives its solution of least norm.
+
+    Source: Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", 1952.
     """
     x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - H(x)
@@ -86,7 +83,7 @@ def conjugate_gradients(
         p, rr = r + per_image(beta, b) * p, rr_next
         steps += 1
     residual = (rr / scale.clamp(min=torch.finfo(b.dtype).tiny)).sqrt()
-    return Solved(x, residual, steps)
+    return LinearSolution(x, residual, steps)
 
 
 def operator_norm(
@@ -99,7 +96,7 @@ def operator_norm(
     rtol: float = 1e-4,
     max_steps: int = 100,
 ) -> float:
-    """The largest eigenvalue of a symmetric positive semi-definite `H` by power iteration.
+    """Compute the largest eigenvalue of a symmetric positive semi-definite `H` by power iteration.
 
     `|A|^2` is `operator_norm(lambda x: adjoint(A(x)), shape)`.
     """

@@ -1,4 +1,4 @@
-"""What a network says of itself so that a large image may be restored in tiles."""
+"""What a network declares so that a large image can be restored in tiles."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from rgmkit.errors import ConfigError
 
 @dataclass(frozen=True)
 class Locality:
-    """A network whose answer at a pixel depends on the pixels around it alone, and everywhere in the same way.
+    """The receptive field of a network that is local and shift-equivariant; its attribute `locality`.
 
-    True of convolutions, pooling, and normalisation within one pixel; false of attention over the image
-    and of normalisation over it (group, instance or layer norm). A network declares it as its attribute
-    `locality`.
+    Convolutions, pooling and normalisation over the channels of one pixel are local; attention and normalisation over
+    the image (group, instance or layer norm) are not.
 
     Attributes:
-        receptive_field: side in pixels of the square, centred on the pixel, that its answer depends on.
-        multiple: pixels that an image may be shifted by for its answer to shift alike: the product of all strides.
-        floats_per_pixel: numbers held at the peak of one evaluation, per pixel of one image.
+        receptive_field: side in pixels of the square, centred on a pixel, that the output at this pixel depends on.
+        multiple: a shift of the input by this many pixels shifts the output alike: the product of all strides.
+        floats_per_pixel: peak number of values in memory during an evaluation, per pixel of one image.
 
     >>> Locality(receptive_field=79, multiple=4).margin
     39

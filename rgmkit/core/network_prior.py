@@ -1,4 +1,4 @@
-"""The prior that a trained network gives."""
+"""The prior that is a trained network."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class NetworkPrior(RestoringPrior):
 
     Args:
         process: the forward process whose levels the network restores from.
-        network: any module called as `network(y, target_level, z)` in the range of the process; the
-            target of level s is s - 1. Its attribute `latent` is the number of values of z, else 0;
-            its `locality`, a `Locality`, says that large images may be restored in tiles; `continuous = True`
-            that the target level may be a float, between two levels.
+        network: a module called as `network(y, target_level, z)` in the range of the process; the target of level s is
+            s - 1. Three attributes are optional: `latent`, the number of values of z (default 0); `locality`, a
+            `Locality`, by which large images can be restored in tiles; `continuous`, whether the target level may be a
+            float between two levels.
         image_shape: of one training image, (C, H, W), or (d,) for points.
         center, scale: of the range of the process in the units of the user.
-        generative: what the objective of its training says, see `Objective.generative`.
+        generative: see `Objective.generative`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The noise of an image, from the image."""
+"""Estimate the noise of an image from the image."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from torch import Tensor
 from rgmkit.errors import DataError
 
 LEAST_SIDE = 8  # pixels: with fewer there are too few details for a median
-TILE = 16  # details of a side, which are 32 pixels
+TILE = 16  # details along a side, which are 32 pixels
 QUANTILE, BELOW = 0.25, 0.6745  # the quietest quarter of the tiles; a standard normal value is below -.6745 as often
 SPREAD = 1.166  # std of median |d| / .6745 of n normal values, times sqrt(n)
 
 
 def wavelet_std(y: Tensor, name: str = "the measurement") -> float:
-    """The std of the white noise in a batch of images (B, C, H, W), one for all of them.
+    """Estimate the std of the white noise in a batch of images (B, C, H, W), one number for all of them.
 
-    `median |d| / .6745` over the finest diagonal details d of the wavelet db2 is the std of the noise where
-    the image itself has none. So it is taken of each tile of 32 x 32 pixels, and then the lower quartile of
-    the tiles of all channels and images, over what that is for noise alone. With fewer than four tiles it is
-    the median. Details that are exactly 0, where values were clipped, are left out.
+    Where an image has no texture, `median |d| / .6745` over its finest diagonal wavelet details d (db2) is the std of
+    the noise. It is computed for tiles of 32 x 32 pixels; the estimate is the lower quartile over the tiles of all
+    channels and images, divided by its expectation for pure noise of std 1, or the median of fewer than four tiles.
+    Details that are exactly 0, where values were clipped, are left out.
 
-    On the scikit-image photographs camera, astronaut, coffee and chelsea it is 11 to 23 % too large at noise .01,
-    6 to 11 % at .02 and 1 to 4 % from .05 on; without noise it finds .002 to .006, the finest texture. Blurred by
-    1.5 pixels they give it within 1 %. On small pictures of much texture it is larger still.
+    Fine texture counts as noise: on four scikit-image photographs the estimate is 11 to 23 % too large at noise .01,
+    1 to 4 % from .05 on, and .002 to .006 without noise (docs/solvers.md).
 
     Raises:
         DataError: if `y` is no batch of real images of 8 x 8 pixels or more.
 
-    Source: Donoho and Johnstone, 1994 (the median of the details).
+    Source: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994.
     """
     if y.ndim != 4 or y.is_complex() or min(y.shape[-2:]) < LEAST_SIDE:
         kind = "complex " if y.is_complex() else ""
@@ -44,7 +43,7 @@ def wavelet_std(y: Tensor, name: str = "the measurement") -> float:
     planes = y.detach().double().flatten(0, 1).cpu().numpy()
     tiles = _tiles(pywt.dwt2(planes, "db2", axes=(-2, -1))[1][2])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a tile of nothing but zeros: it has no say
+        warnings.simplefilter("ignore", RuntimeWarning)  # of tiles of zeros only, which are left out below
         stds = np.nanmedian(np.where(tiles == 0, np.nan, np.abs(tiles)), axis=1) / BELOW
     stds = stds[~np.isnan(stds)]
     if len(stds) < 1 / QUANTILE:
@@ -53,7 +52,7 @@ def wavelet_std(y: Tensor, name: str = "the measurement") -> float:
 
 
 def _tiles(details: np.ndarray) -> np.ndarray:
-    """The details (n, h, w) of each tile as a row; what is left at the border belongs to none."""
+    """Cut details (n, h, w) into tiles, one a row; the remainder at the border is dropped."""
     n, *sides = details.shape
     (rows, height), (columns, width) = ((side // min(side, TILE), min(side, TILE)) for side in sides)
     whole = details[:, : rows * height, : columns * width]

@@ -1,4 +1,4 @@
-"""A ladder of degradations from a clean image (level 0) to nothing left of it (level T)."""
+"""Degradations of increasing level, from a clean image (level 0) to nothing left of it (level T)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rgmkit.errors import ConfigError, IncompatibleError
 class ForwardProcess(nn.Module, ABC):
     """`y_s = A_s x + noise_s` for the levels `s = 0` (clean) … `levels` (nothing left).
 
-    Works on image-shaped tensors `(B, C, H, W)` in [-1, 1], or on points `(B, d)` divided by their
-    standard deviation. `level` is always that of the degraded image: int64 `(B,)`, mixed freely in a
-    batch. A subclass gives `mean`, and `shape_noise` when its noise is not white.
+    A process acts on images `(B, C, H, W)` in [-1, 1], or on points `(B, d)` divided by their standard deviation.
+    `level` is always that of the degraded image: int64 `(B,)`, which may differ within a batch. A subclass defines
+    `mean`, and `shape_noise` if its noise is not white.
 
     Args:
         a: gain of the clean image at the levels 0 … T, `a[0] = 1`.
@@ -31,7 +31,7 @@ class ForwardProcess(nn.Module, ABC):
 
     a_by_level: Tensor
     sigma_by_level: Tensor
-    continuous: ClassVar[bool] = False  # whether `mean` takes levels of 1 or more between two, as floats
+    continuous: ClassVar[bool] = False  # whether `mean` takes levels between two, as floats of 1 or more
 
     def __init__(self, a: Sequence[float], sigma: Sequence[float]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ForwardProcess(nn.Module, ABC):
         """`A_s x`, image-shaped; `x` itself where the level is 0."""
 
     def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
-        """The noise of a level from a standard normal draw `e`. Default: white, `sigma_s e`."""
+        """Return the noise of a level, given a standard normal draw `e`. Default: white, `sigma_s e`."""
         return per_image(self.sigma(level), e) * e
 
     def a(self, level: Tensor) -> Tensor:
@@ -64,46 +64,46 @@ class ForwardProcess(nn.Module, ABC):
     def degrade(
         self, x: Tensor, level: Tensor, *, standard_normal: Tensor | None = None, generator: Randomness = None
     ) -> Tensor:
-        """Draw `y_s`; `standard_normal` is a draw to use in place of a new one."""
+        """Draw `y_s = A_s x + noise_s`; `standard_normal` is used in place of a new draw, if given."""
         if standard_normal is None:
             standard_normal = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         return self.mean(x, level) + self.shape_noise(standard_normal, level)
 
     def fidelity(self, x_hat: Tensor, y: Tensor, level: Tensor) -> Tensor:
-        """`1/2 |y - A_s x_hat|^2 / sigma_s^2` for levels of 1 or more, summed over an image: (B,)."""
+        """Return `1/2 |y - A_s x_hat|^2 / sigma_s^2`, summed over each image, for levels of 1 or more: (B,)."""
         error = (y - self.mean(x_hat, level)).flatten(1)
         return error.square().sum(1) / (2 * self.sigma(level).to(error).square())
 
     def terminal(
         self, shape: Sequence[int], *, generator: Randomness = None, device: torch.device | str | None = None
     ) -> Tensor:
-        """A draw of `y_T` without any x: of an even grey, since at level T nothing is left of the image."""
+        """Draw `y_T` from a uniform grey, since at level T nothing is left of the image."""
         grey = torch.zeros(*shape, device=device)
         return self.degrade(grey, self.full_level(self.levels, grey), generator=generator)
 
     @renamed_keyword("noise", "standard_normal")
     def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, standard_normal: Tensor) -> Tensor:
-        """`y_{s-1}` from an answer and the image `y` of level s that it was made from, in place of a new draw.
+        """Draw `y_{s-1}` given the image `y` of level s and the estimate `x_hat` made from it.
 
         Raises:
-            IncompatibleError: if nothing is known of the law of `y_{s-1}` given both, as in general.
+            IncompatibleError: if the law of `y_{s-1}` given both is not known, as in general.
         """
         raise IncompatibleError(
-            f"the process {type(self).__name__} has no law of the level below given an answer and the level: "
+            f"the process {type(self).__name__} does not know the law of y_(s-1) given y_s and an estimate: "
             f"leave out eta, or train on a gaussian process"
         )
 
     def full_level(self, level: int, like: Tensor) -> Tensor:
-        """`level` for every image of the batch `like`: int64 (B,)."""
+        """Return `level` for every image of the batch `like`: int64 (B,)."""
         return torch.full((len(like),), level, dtype=torch.int64, device=like.device)
 
 
-def between(a: Tensor, sigma: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and noise std of levels that may lie between two, where the ratio `sigma/a` rises as a power.
+def interpolate_levels(a: Tensor, sigma: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Interpolate gain and noise std between levels, with a log-linear ratio `sigma/a`.
 
     Args:
         a, sigma: of the levels 0, 1, …, with `a^2 + sigma^2 = 1`, and sigma above 0.
-        level: floats (B,), at the least 0.
+        level: floats (B,) of 0 or more.
     """
     low = level.floor().long()
     log_ratio = (sigma / a).log()
@@ -113,18 +113,20 @@ def between(a: Tensor, sigma: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
 
 
 BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedule (paper, appendix)
-LAST_RATIO = 150.0  # noise over signal at level T of a geometric ladder: nothing is left
+LAST_RATIO = 150.0  # noise over signal at level T of a geometric schedule: nothing is left
 
 
 def noise_schedule(
     schedule: str, levels: int, *, r_first: float = 0.1, r_last: float = 1.2
 ) -> tuple[list[float], list[float]]:
-    """Gains `a` and noise stds `sigma` of the levels 0 … `levels`, with `a^2 + sigma^2 = 1`.
+    """Return gains `a` and noise stds `sigma` of the levels 0 … `levels`, with `a^2 + sigma^2 = 1`.
 
     `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/N`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
     `a_k = sqrt(abar(tau_k) / abar(tau_0))`: the variance preserving schedule of the paper.
-    `geometric`: `sigma/a` goes from `r_first` to `r_last` in equal ratios over levels 1 … T-1, and to
-    150 at T. Computed in float64.
+    `geometric`: `sigma/a` grows from `r_first` to `r_last` in equal ratios over levels 1 … T-1, and is 150 at T.
+
+    Raises:
+        ConfigError: for another schedule, or options that it cannot have.
 
     >>> a, sigma = noise_schedule("vp", 4)
     >>> [round(value, 6) for value in a]
@@ -139,7 +141,7 @@ def noise_schedule(
     elif schedule == "geometric":
         if not 0 < r_first <= r_last < LAST_RATIO:
             raise ConfigError(
-                f"r_first is {r_first} and r_last {r_last}: a geometric ladder needs "
+                f"r_first is {r_first} and r_last {r_last}: a geometric schedule needs "
                 f"0 < r_first <= r_last < {LAST_RATIO:g}"
             )
         steps = np.geomspace(r_first, r_last, levels - 1) if levels > 1 else np.empty(0)

@@ -1,7 +1,7 @@
-"""Randomness comes from the generator that is handed in, and only from it.
+"""Random numbers, drawn only from the generator that the caller gives.
 
-`Streams` holds one generator per image, so that an image's noise depends on (seed, index) alone and
-not on the size of the batch it happens to be in.
+`Streams` holds one generator per image, so that the noise of an image depends on (seed, index) alone, whatever the
+size of its batch.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ RESTORING, GENERATING = 1, 2  # purposes of `Streams`
 class Streams:
     """One random stream per image of a batch: image `i` draws from (seed, i, purpose) only.
 
-    Anything that draws with `randn` takes a `Streams` where it takes a `torch.Generator`. Two things that
-    may be drawn with one seed have two purposes, or the noise of one would be the noise of the other:
-    0 is free for measurements, `rgmkit.restore` and `rgmkit.generate` take `RESTORING` and `GENERATING`.
-    With `draws`, the batch holds all images for each of these, and draw k of image `i` has a stream of its own.
+    Anything that takes a `torch.Generator` takes a `Streams` in its place. Different purposes give independent noise
+    from the same seed: 0 is for measurements, `rgmkit.restore` uses `RESTORING` and `rgmkit.generate` `GENERATING`.
+    With `draws`, the batch holds all images once for each draw, and draw k of image `i` has a stream of its own.
 
     >>> whole = randn((3, 2), generator=Streams(seed=0, indices=range(3)))
     >>> last = randn((1, 2), generator=Streams(seed=0, indices=[2]))
@@ -39,7 +38,7 @@ class Streams:
         return len(self.generators)
 
     def states(self) -> list[Tensor]:
-        """Where each stream is: another state after anything was drawn."""
+        """Return the state of each stream, which changes with every draw."""
         return [generator.get_state() for generator in self.generators]
 
 
@@ -47,7 +46,7 @@ Randomness: TypeAlias = torch.Generator | Streams | None
 
 
 def seeded(*entropy: int) -> torch.Generator:
-    """A CPU generator whose stream is a function of the given whole numbers (of any sign).
+    """Return a CPU generator whose stream is a function of the given integers (of any sign).
 
     >>> a, b = seeded(1, 2), seeded(1, 2)
     >>> bool(torch.rand(3, generator=a).equal(torch.rand(3, generator=b)))
@@ -65,10 +64,9 @@ def randn(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Standard normal values of `shape`, drawn where the generator lives, then moved to `device`.
+    """Draw standard normal values on the device of the generator, and move them to `device`.
 
-    Without a generator the values come from a fresh one seeded by the system: torch's global
-    generator is never read and never moved.
+    Without a generator they come from a new one, seeded by the system: torch's global generator is never used.
     """
     if isinstance(generator, Streams):
         if len(generator) != shape[0]:

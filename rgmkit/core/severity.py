@@ -1,4 +1,4 @@
-"""A forward process from any degradation: a third party's operator becomes a ladder to train on."""
+"""A forward process made of any degradation, to train on."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rgmkit.errors import IncompatibleError
 
 @final
 class SeverityProcess(ForwardProcess):
-    """`y_s = 2 embed(A^(s)((a_s x + 1)/2)) - 1 + sigma_s e`: a degradation at rising severity, and noise.
+    """`y_s = 2 embed(A^(s)((a_s x + 1)/2)) - 1 + sigma_s e`: a degradation at increasing severity, and noise.
 
     `A^(s)` is the degradation at severity `s/T`. The operator acts on [0, 1], the process on [-1, 1].
-    The degradation's own noise is not used: the ladder's is. Terminal law: what the operator makes of an
-    even grey, plus N(0, sigma_T^2 I), since with `a_T` near 0 nothing is left of the image.
+    The noise is that of the schedule; the degradation's own is not used. With `a_T` near 0 nothing is left of the image
+    at level T: the terminal law is a degraded uniform grey plus N(0, sigma_T^2 I).
 
     Args:
         degradation: the operator at level T.
         levels: number of levels T.
-        schedule, r_first, r_last: of the noise ladder, see `GaussianProcess`.
+        schedule, r_first, r_last: of the noise schedule, see `noise_schedule`.
 
     >>> class Mirror(Degradation):
     ...     def A(self, x):
@@ -63,6 +63,6 @@ class SeverityProcess(ForwardProcess):
         if made.shape != x.shape:
             raise IncompatibleError(
                 f"{type(step).__name__} turns images of shape {tuple(x.shape)} into {tuple(made.shape)}: to "
-                f"train on it, its embed(y) must come back to the size of the image"
+                f"train on it, its embed(y) must have the shape of the image"
             )
         return made

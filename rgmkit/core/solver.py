@@ -1,4 +1,4 @@
-"""From a problem to a solution: `min_x 1/2 |(A x - y) / noise|^2 + weight * g(x)`, and its relatives."""
+"""Problems, solvers and solutions: `min_x 1/2 |(A x - y) / noise|^2 + weight * g(x)`, and related problems."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
+from rgmkit.deprecation import warn_renamed
 from rgmkit.errors import AccuracyWarning, IncompatibleError
 
 Callback = Callable[[int, int, Tensor], None]
-"""Called as `callback(step, steps, x)` after each step; `x` is the image so far."""
+"""Called as `callback(step, steps, x)` after each step; `x` is the estimate so far."""
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is asked for: images of `shape` that agree with `y`, or, without a `y`, with the prior alone.
+    """Restore the images of measurements `y`, or, without `y`, generate images of the prior.
 
     Attributes:
-        prior: what is believed of the image.
-        shape: of the answer, (B, C, H, W).
-        y: the measurement, batch first; None to generate.
-        degradation: what made `y` of the image; None to generate.
+        prior: of the images.
+        shape: of the images, (B, C, H, W).
+        y: the measurements, batch first; None to generate.
+        degradation: by which `y` was measured; None to generate.
     """
 
     prior: Prior
@@ -39,12 +40,12 @@ class Problem:
     degradation: Degradation | None = None
 
     @staticmethod
-    def measured(y: Tensor, degradation: Degradation, prior: Prior) -> Problem:
-        """The problem of restoring `y`; checks that the operator's shapes agree with it.
+    def from_measurement(y: Tensor, degradation: Degradation, prior: Prior) -> Problem:
+        """Return the problem of restoring `y`, once the shapes of the degradation are checked against it.
 
         Raises:
-            IncompatibleError: if `A` of an image of `image_shape(y.shape)` has not the shape of `y`, or
-                `embed(y)` not that of the image.
+            IncompatibleError: if `A` maps an image of `image_shape(y.shape)` to another shape than that of `y`, or
+                `embed(y)` does not have the shape of the image.
         """
         shape = tuple(degradation.image_shape(tuple(y.shape)))
         with torch.no_grad():
@@ -59,25 +60,31 @@ class Problem:
             guess = tuple(degradation.embed(y.new_zeros(1, *made)).shape[1:])
         if guess != shape[1:]:
             raise IncompatibleError(
-                f"{degradation.title}.embed makes {guess} of a measurement {made}, but the image is "
-                f"{shape[1:]}: give the operator an embed with a first guess of the image's shape"
+                f"{degradation.title}.embed maps a measurement {made} to {guess}, but the image is "
+                f"{shape[1:]}: give the operator an embed that returns the image's shape"
             )
         return Problem(prior, shape, y, degradation)
+
+    @staticmethod
+    def measured(y: Tensor, degradation: Degradation, prior: Prior) -> Problem:
+        """Return `from_measurement`, under its old name."""
+        warn_renamed("Problem.measured", "Problem.from_measurement")
+        return Problem.from_measurement(y, degradation, prior)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution:
-    """The answer `x`, what it cost, and how it was reached.
+    """The estimate `x`, its cost, and its history.
 
     Attributes:
-        x: the image, in the type and layout that was asked with.
+        x: the estimate, in the type and layout of the measurement.
         nfe: network evaluations per image.
         seconds: wall time of the solver.
-        trace: one dict of numbers per step: "residual" |A x - y|, "level", …
-        notes: in words for the user, what was done that was not asked for, and what was not accurate.
-        noise: the noise std that the measurement counts with; None for a solution of no measurement.
+        trace: a dict of numbers for each step: "residual" |A x - y|, "level", …
+        notes: for the user: what was done without being asked for, and what is not accurate.
+        noise: the noise std that was used; None without a measurement.
         std: standard deviation of each pixel over the samples, in units of [0, 1]; None without samples.
-        samples: all samples, the first axis; `x` is their mean.
+        samples: all samples, along the first axis; `x` is their mean.
     """
 
     x: Any
@@ -95,11 +102,13 @@ class Solution:
 
 
 class Solver(ABC):
-    """A method that answers a `Problem`. A subclass gives `_solve` and says what it needs.
+    """A method that solves a `Problem`. A subclass defines `_solve` and declares what it needs.
 
-    `needs`: capabilities of the prior. `needs_linear`: whether it uses the degradation's adjoint or
-    prox. `needs_noise`: whether it counts with the noise of the measurement. `generates`: whether it
-    answers a problem without a measurement. All are checked before anything runs.
+    Attributes:
+        needs: what the prior must provide.
+        needs_linear: whether it uses the adjoint or the prox of the degradation.
+        needs_noise: whether it uses the noise std of the measurement.
+        generates: whether it solves problems without a measurement.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -109,12 +118,12 @@ class Solver(ABC):
 
     @abstractmethod
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
-        """The method itself; `solve` has checked the problem and measures the time."""
+        """Solve a problem that `check` has accepted; `solve` measures the time."""
 
     @final
     @torch.no_grad()
     def solve(self, problem: Problem, *, generator: Randomness = None, callback: Callback | None = None) -> Solution:
-        """Answer `problem`, drawing from `generator` only.
+        """Solve `problem`, drawing from `generator` only.
 
         Raises:
             IncompatibleError: if the prior or the degradation lacks what this solver needs.
@@ -125,35 +134,35 @@ class Solver(ABC):
         self.check(problem)
         start = time.perf_counter()
         with collect_shortfalls() as shortfalls:
-            solution = self._solve(problem, generator=generator, callback=callback or _silent)
-        for line in (lines := shortfalls.lines()):
+            solution = self._solve(problem, generator=generator, callback=callback or _ignore)
+        for line in (inaccurate := shortfalls.messages()):
             warnings.warn(line, AccuracyWarning, stacklevel=3)
-        return replace(solution, seconds=time.perf_counter() - start, notes=solution.notes + lines)
+        return replace(solution, seconds=time.perf_counter() - start, notes=solution.notes + inaccurate)
 
     @final
     def check(self, problem: Problem) -> None:
-        """Raise an IncompatibleError, got and expected, unless this solver can answer `problem`."""
+        """Raise an IncompatibleError unless this solver can solve `problem`."""
         name, prior = type(self).__name__, type(problem.prior).__name__
         missing = self.needs - problem.prior.provides
         if missing and isinstance(problem.prior, NoPrior):
             raise IncompatibleError(
                 f"solver {name} needs a prior with {', '.join(sorted(self.needs))}, and there is none: give a "
-                f"prior, such as tv or a trained model, or take solver pinv"
+                f"prior, such as tv or a trained model, or use the solver pinv"
             )
         if missing:
             raise IncompatibleError(
                 f"solver {name} needs a prior with {', '.join(sorted(self.needs))}; "
                 f"{prior} has {', '.join(sorted(problem.prior.provides)) or 'none of these'}: "
-                f"take another solver or prior"
+                f"use another solver or prior"
             )
         if problem.y is None and not self.generates:
             raise IncompatibleError(f"solver {name} restores a measurement and cannot generate: use cascade")
         if self.needs_linear and problem.degradation is not None and not problem.degradation.linear:
             raise IncompatibleError(
                 f"solver {name} needs a linear degradation, and {problem.degradation.title} is "
-                f"not: use one-shot with a trained model, such as --prior digits; an explicit prior cannot serve it"
+                f"not: use one-shot with a trained model, such as --prior digits"
             )
 
 
-def _silent(step: int, steps: int, x: Tensor) -> None:
-    """The callback of nobody."""
+def _ignore(step: int, steps: int, x: Tensor) -> None:
+    """Stand in for the callback where none is given."""

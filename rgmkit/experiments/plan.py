@@ -140,7 +140,7 @@ def _rehearse(
 @torch.no_grad()
 def _problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
     x = usable(torch.zeros(1, *shape), degradation)
-    problem = Problem.measured(degradation.A(x), degradation, NoPrior())
+    problem = Problem.from_measurement(degradation.A(x), degradation, NoPrior())
     if problem.shape != tuple(x.shape):
         raise IncompatibleError(
             f"{degradation.title} makes a measurement of {tuple(x.shape)} that it takes for one of "

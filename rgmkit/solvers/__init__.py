@@ -1,1 +1,1 @@
-"""rgmkit's own solvers, one short file each; the classical ones are deepinv's (`rgmkit_deepinv`)."""
+"""rgmkit's own solvers, one short file each. `rgmkit_deepinv` has the classical ones."""

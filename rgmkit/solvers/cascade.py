@@ -1,4 +1,4 @@
-"""Level by level down the ladder: the generator, and a restorer."""
+"""Generate and restore level by level."""
 
 from __future__ import annotations
 
@@ -16,47 +16,53 @@ from rgmkit.errors import ConfigError
 from rgmkit.solvers.measurement import (
     converged,
     freeze_converged,
-    loss_std,
+    initial_std,
+    lost_std,
     measured_fraction,
     noise_of,
-    start_std,
     trace_row,
 )
 
-FAR = 0.3  # an answer is never trusted less than this std, however high its level
-HIGH, LOW = 1.5, 1 / 8  # of `loss`: what the lost part of the image counts as at first, and the least at the end
+TRUST_CAP = 0.3  # the weight of the measurement grows with std up to here
+HIGH, LOW = 1.5, 1 / 8  # first and least last std that model lost information, in units of `lost_std`
 
 
 @final
 class Cascade(Solver):
-    """For `s = T … 1`: `x <- G(y_s, s - 1, z)`, `y_{s-1} <- R_{s-1}(x)`, from noise: a new image, NFE = T.
+    """Generate an image from noise level by level, or restore a measurement with decreasing noise.
 
-    With a measurement the noise that is taken off falls from std_1 to std_n, in equal ratios, and each answer moves
-    half-way (the first all the way) and is pulled towards the measurement, as in half-quadratic splitting:
+    **Generation**, for `s = T … 1`, in T network evaluations: `x <- G(y_s, s - 1, z)`, `y_{s-1} <- R_{s-1}(x)`.
+
+    **Restoration** is half-quadratic splitting. The std of the denoiser D (`RestoringPrior.denoise`) decreases from
+    std_1 to std_n in equal ratios; each iteration moves half-way to the denoised estimate (the first all the way), and
+    then towards the measurement:
 
         x <- argmin_u gamma_k/2 |A u - y|^2 + 1/2 |u - (x + step (D(x, std_k) - x))|^2,
-        std_1^2 = noise^2 + lost (1.5 loss)^2,    std_n = min(std_1, sqrt(lost) clamp(noise, loss / 8, loss)),
+        std_1^2 = noise^2 + lost (1.5 lost_std)^2,
+        std_n = min(std_1, sqrt(lost) clamp(noise, lost_std / 8, lost_std)),
         gamma_k = trust min(std_k, .3)^2 max(0, 1/noise^2 - measured_fraction/std_1^2).
 
-    D is `RestoringPrior.denoise`, `loss` the noise of level 1 on [0, 1] images, at least .1, `measured_fraction` the
-    mean squared singular value of A, at most 1, and `lost = 1 - measured_fraction`. The last factor is what the
-    measurement knows beyond what the network was shown of it.
-    Where nothing is lost that is nothing, std_2 is 0, and the first answer is the last.
-    The numbers were chosen on training digits, over denoising, two blurs, super-resolution by 2 and 4 and
-    missing pixels at noises of .01 to .3.
+    Here `measured_fraction` is the mean squared singular value of A, at most 1, `lost = 1 - measured_fraction`, and
+    `lost_std` the noise std of level 1 on [0, 1] images, at least .1. The last factor of gamma_k is the information
+    that the first input of the network does not carry. One iteration suffices if A loses nothing. The constants were
+    chosen on training digits for denoising, two blurs, super-resolution by 2 and 4, and missing pixels, at noises of
+    .01 to .3.
 
     Args:
-        start: level to start from; by default T to generate, and std_1 as above to restore.
+        start: level to start from. Default: T for generation, std_1 as above for restoration.
         trust: factor of `gamma_k`.
-        step: how far each answer moves towards the network's, above 0 to 1; the first moves all the way.
-        evaluations: of the network in all, at the most, though at least one answer; with a measurement only.
-        tolerance: an image whose residual has reached the noise is done once it changes by no more than this
-            share of itself; 0 for never.
-        eta: of a new image, how much of the noise is new on the way down, for Gaussian processes. None: all, and `y_s`
-            is forgotten, as above (the paper). 1: `y_{s-1}` is a draw of `q(y_{s-1} | x, y_s)` (denoising diffusion
-            GANs, DDPM). 0: nothing is drawn (DDIM). 0 to 1 suits networks whose answers are means, objective `mmse`.
+        step: how far each iteration moves towards the denoised estimate, above 0 to 1; the first moves all the way.
+        evaluations: most network evaluations of a restoration, which has at least one iteration.
+        tolerance: a restoration has converged once its residual is at most the noise and it changes by no more than
+            this share of itself; 0 for never.
+        eta: for generation with Gaussian processes, how much of the noise is new at each level. None: all of it, drawn
+            independently of `y_s`, as above (the paper). 1: `y_{s-1}` is drawn from `q(y_{s-1} | x, y_s)` (denoising
+            diffusion GANs, DDPM). 0: nothing is drawn (DDIM). 0 to 1 suits networks whose estimates are means.
 
-    Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021 (noise that falls).
+    Raises:
+        ConfigError: if an option is out of range.
+
+    Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021 (decreasing noise).
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
@@ -101,11 +107,11 @@ class Cascade(Solver):
             x = prior.restore(y, s, generator=generator)
             callback(top - s + 1, top, x)
             if s > 1:
-                y = self._below(prior, x, y, s, generator)
+                y = self._descend(prior, x, y, s, generator)
         return Solution(x, nfe=top, trace=[{"level": s} for s in range(top, 0, -1)])
 
-    def _below(self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, generator: Randomness) -> Tensor:
-        """Images of the level below that of `y`, whose answer is `x`."""
+    def _descend(self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, generator: Randomness) -> Tensor:
+        """Draw images of the level below that of `y`, given its estimate `x`."""
         if self.eta is None:
             return prior.degrade(x, level - 1, generator=generator)
         return prior.descend(x, y, level, self.eta, generator=generator)
@@ -113,18 +119,18 @@ class Cascade(Solver):
     def _restore(
         self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback
     ) -> Solution:
-        prior, known = cast(RestoringPrior, problem.prior), measured_fraction(problem)
-        stds = self._stds(prior, problem, known)
-        unseen = max(0.0, 1 / noise_of(degradation) ** 2 - known / stds[0] ** 2)
+        prior, fraction = cast(RestoringPrior, problem.prior), measured_fraction(problem)
+        stds = self._stds(prior, problem, fraction)
+        information = max(0.0, 1 / noise_of(degradation) ** 2 - fraction / stds[0] ** 2)
         x = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
         nfe = 0
         for i, std in enumerate(stds):
             x_hat = prior.denoise(x, std, generator=generator)
-            gamma = self.trust * min(std, FAR) ** 2 * unseen
-            moved = x.lerp(x_hat, self.step) if i else x_hat
-            before, x = x, freeze_converged(done, x, degradation.prox(moved, y, gamma) if gamma > 0 else moved)
+            gamma = self.trust * min(std, TRUST_CAP) ** 2 * information
+            target = x.lerp(x_hat, self.step) if i else x_hat
+            before, x = x, freeze_converged(done, x, degradation.prox(target, y, gamma) if gamma > 0 else target)
             nfe += prior.evaluations(std)
             trace.append({"sigma": std, **trace_row(before, x, problem)})
             callback(i + 1, len(stds), x)
@@ -133,15 +139,15 @@ class Cascade(Solver):
                 break
         return Solution(x, nfe=nfe, trace=trace)
 
-    def _stds(self, prior: RestoringPrior, problem: Problem, known: float) -> list[float]:
-        """The noise that is taken off in each answer."""
+    def _stds(self, prior: RestoringPrior, problem: Problem, fraction: float) -> list[float]:
+        """Return the std of the denoiser in each iteration."""
         top = prior.process.levels
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
-        assert problem.degradation is not None  # a problem of restoring
-        noise, loss = problem.degradation.noise or 0.0, loss_std(prior)
-        high = prior.noise(self.start) if self.start else start_std(problem, HIGH * loss, known=known)
-        low = min(high, (1 - known) ** 0.5 * min(max(noise, LOW * loss), loss))
+        assert problem.degradation is not None  # a restoration
+        noise, lost = problem.degradation.noise or 0.0, lost_std(prior)
+        high = prior.level_std(self.start) if self.start else initial_std(problem, HIGH * lost, fraction=fraction)
+        low = min(high, (1 - fraction) ** 0.5 * min(max(noise, LOW * lost), lost))
         if low == 0:
             return [high]
         for n in range(self.evaluations, 1, -1):

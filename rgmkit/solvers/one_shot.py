@@ -1,4 +1,4 @@
-"""A restored image from one answer of the network."""
+"""Restoration by denoising once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import residual, start_std
+from rgmkit.solvers.measurement import initial_std, residual
 
 
 @final
 class OneShot(Solver):
-    """`x = D(embed(y), std)`: the measurement is denoised once by the network, see `RestoringPrior.denoise`.
+    """Denoise the measurement once with the network: `x = D(embed(y), std)`, see `RestoringPrior.denoise`.
 
         std^2 = noise^2 + (1 - measured_fraction) noise_1^2,
 
-    with `measured_fraction` the mean squared singular value of A, at most 1, and 0 for an operator that is not linear:
-    what is lost counts as noise of level 1, the lowest that the network has learnt. One network evaluation, or two
-    between levels. Needs only `forward` of the degradation, so that it serves those that are not linear.
+    with `measured_fraction` the mean squared singular value of A, at most 1, and 0 for an operator that is not linear.
+    Lost information is modelled as additional Gaussian noise, of the least level that the network has learnt.
+    It takes one network evaluation, or two between levels, and works with degradations that are not linear.
 
     Args:
-        level: to restore from, as it is; by default from the noise and the operator, as above.
+        level: the level to denoise at. Default: by the std above.
+
+    Raises:
+        ConfigError: if the network has no such level.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
@@ -33,11 +36,11 @@ class OneShot(Solver):
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         prior = cast(RestoringPrior, problem.prior)
-        assert problem.y is not None and problem.degradation is not None  # `check` has seen to it
+        assert problem.y is not None and problem.degradation is not None  # a restoration, see `check`
         top = prior.process.levels
         if self.level is not None and not 1 <= self.level <= top:
             raise ConfigError(f"one-shot.level is {self.level}: this prior has the levels 1 to {top}")
-        std = start_std(problem, prior.noise(1)) if self.level is None else prior.noise(self.level)
+        std = initial_std(problem, prior.level_std(1)) if self.level is None else prior.level_std(self.level)
         x = prior.denoise(problem.degradation.embed(problem.y), std, generator=generator)
         callback(1, 1, x)
         return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual(x, problem)}])

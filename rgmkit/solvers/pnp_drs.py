@@ -1,4 +1,4 @@
-"""Plug-and-play Douglas-Rachford splitting with the network as the prior's half."""
+"""Plug-and-play Douglas-Rachford splitting."""
 
 from __future__ import annotations
 
@@ -13,38 +13,45 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import converged, freeze_converged, loss_std, noise_of, start_std, trace_row
+from rgmkit.solvers.measurement import converged, freeze_converged, initial_std, lost_std, noise_of, trace_row
 
-SHARE = 2.0  # factor of the default weight
+WEIGHT_FACTOR = 2.0  # of the default weight
 
 
 @final
 class PnPDRS(Solver):
-    """Repeat, with j = levels … 1 inside:
+    """Restore by plug-and-play Douglas-Rachford splitting, with the network in place of the prox of the prior.
 
-    `v = G(R_j(x), j - 1, z)`, `u = (1 - alpha) x + alpha v`,
-    `w = argmin_w weight/2 |A w - y|^2 + 1/2 |w - (2u - x)|^2`, `x <- x + w - u`.
+    Each iteration runs, for j = levels … 1,
 
-    The answer is `u`. The paper (section on restoration) answers with `x`, which has more of the measurement's noise;
-    its numbers, alpha .05, weight 10, 40 iterations for super-resolution and alpha .5, weight 5, 20 iterations, two
-    levels for colour, are for noiseless measurements and one network.
+        v = G(R_j(x), j - 1, z),    u = (1 - alpha) x + alpha v,
+        w = argmin_w weight/2 |A w - y|^2 + 1/2 |w - (2u - x)|^2,    x <- x + w - u.
 
-    By default `G(R_j(x), …)` is the answer `D(x, std)` of `RestoringPrior.denoise`, with no noise added, and
-    std^2 = noise^2 + lost loss^2, the weight `2 (std / noise)^2`: lost is 1 less the mean squared singular value of A,
-    at least 0, and loss the noise of level 1 on [0, 1] images, at least .1: what an operator loses counts as noise.
-    Alpha, the factor and the tolerance were chosen on training digits and training photographs, each with its network.
+    The estimate is `u`; the paper returns `x`, which has more of the noise of the measurement.
 
-    An image is done when `|A u - y|` has reached the noise, per pixel, and u changes by no more than
-    `tolerance |u|`. Where nothing is lost, the first answer is the last: to go on is to take off noise that is no
-    longer there. An image that is done stays as it is, whatever the others of the batch need.
+    By default the first line is the denoiser `v = D(x, std)` of `RestoringPrior.denoise`, which adds no noise, with
+    std^2 = noise^2 + lost lost_std^2 and the weight `2 (std / noise)^2`. Here lost is 1 less the mean squared singular
+    value of A, at least 0, and lost_std the noise std of level 1 on [0, 1] images, at least .1: lost information is
+    modelled as additional Gaussian noise. Alpha, the factor 2 and the tolerance were chosen on training digits and
+    training photographs, each with its network.
+
+    An image has converged when the root mean square of `A u - y` is at most the noise and u changes by no more than
+    `tolerance |u|`; it is frozen then, whatever the others of the batch need. One iteration suffices if A loses
+    nothing; more would over-smooth.
 
     Args:
-        alpha: how far to go towards the network's answer, above 0 to 1; all the way where nothing is lost.
+        alpha: step towards the denoised estimate, above 0 to 1; 1 if A loses nothing.
         weight: of the fidelity in the prox.
-        iterations: of the outer loop, at the most.
-        levels: the number of levels T_r gone through in each iteration, their noise added, as in the paper; that of
-            the first guess counts as part of the level's. Default: D as above.
-        tolerance: of the change in one iteration; 0 to run all of them where something is lost.
+        iterations: most iterations of the outer loop.
+        levels: number of levels T_r of each iteration, with their noise added, as in the paper; the noise of the first
+            estimate counts towards that of its level. Default: D as above.
+        tolerance: of the change in one iteration; 0 to run all of them where A loses something.
+
+    Raises:
+        ConfigError: if an option is out of range, or the network has fewer levels.
+
+    Source: the paper's section on restoration. Its options, alpha .05, weight 10 and 40 iterations for
+    super-resolution, alpha .5, weight 5, 20 iterations and two levels for colour, are for noiseless measurements.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
@@ -70,33 +77,33 @@ class PnPDRS(Solver):
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
         y, noise, levels = cast(Tensor, problem.y), degradation.noise or 0.0, self._levels(prior)
-        std = prior.noise(levels[0]) if levels else start_std(problem, loss_std(prior))
-        weight = self.weight or SHARE * ((prior.noise(1) if levels else std) / noise_of(degradation)) ** 2
-        one = not levels and math.isclose(std, noise_of(degradation))  # nothing is lost
-        most, alpha = (1, 1.0) if one else (self.iterations, self.alpha)
-        x = answer = degradation.embed(y)
+        std = prior.level_std(levels[0]) if levels else initial_std(problem, lost_std(prior))
+        weight = self.weight or WEIGHT_FACTOR * ((prior.level_std(1) if levels else std) / noise_of(degradation)) ** 2
+        lossless = not levels and math.isclose(std, noise_of(degradation))
+        most, alpha = (1, 1.0) if lossless else (self.iterations, self.alpha)
+        x = estimate = degradation.embed(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
         for i in range(most):
-            fresh = noise if i == 0 else 0.0
+            present = noise if i == 0 else 0.0
             for j in levels or [0]:
                 if j:
-                    y_j = prior.degrade(x, j, noise_std=fresh if j == levels[0] else 0, generator=generator)
+                    y_j = prior.degrade(x, j, noise_std=present if j == levels[0] else 0, generator=generator)
                     v = prior.restore(y_j, j, generator=generator)
                 else:
                     v = prior.denoise(x, std, generator=generator)
                 u = x.lerp(v, alpha)
                 x = x + degradation.prox(2 * u - x, y, weight) - u
-            before, answer = answer, freeze_converged(done, answer, u)
-            trace.append({"sigma": std, **trace_row(before, answer, problem)})
-            callback(i + 1, most, answer)
-            done |= converged(before, answer, problem, self.tolerance)
+            before, estimate = estimate, freeze_converged(done, estimate, u)
+            trace.append({"sigma": std, **trace_row(before, estimate, problem)})
+            callback(i + 1, most, estimate)
+            done |= converged(before, estimate, problem, self.tolerance)
             if bool(done.all()):
                 break
-        return Solution(answer, nfe=len(trace) * (len(levels) or prior.evaluations(std)), trace=trace)
+        return Solution(estimate, nfe=len(trace) * (len(levels) or prior.evaluations(std)), trace=trace)
 
     def _levels(self, prior: RestoringPrior) -> list[int]:
-        """The levels of each iteration; none for the denoiser of any noise."""
+        """Return the levels of each iteration; none for the denoiser at any std."""
         most = prior.process.levels
         if self.levels is None:
             return []

@@ -1,4 +1,4 @@
-"""Batches of a size that fits, and many restorations of one measurement."""
+"""Choose the size of batches, and draw many samples of one restoration."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from rgmkit.errors import ConfigError
 from rgmkit.images.array_layout import Layout
 from rgmkit.runtime.device import is_accelerator
 
-BATCH_PIXELS = 2**15  # at 128 channels 8 MB of one layer, which the cache of a CPU holds
-ACCELERATOR_PIXELS = 2**18  # 1 GB in all
-BATCH_MOST = 256
+CPU_PIXELS = 2**15  # at 128 channels 8 MB of features a layer, which fit in the cache of a CPU
+ACCELERATOR_PIXELS = 2**18  # about 1 GB of features in all
+MAX_BATCH = 256
 
 
-def default_batch(shape: tuple[int, ...], device: torch.device | None = None) -> int:
-    """How many images (C, H, W) are computed at a time: 2^15 pixels (2^18 on an accelerator), 256 images at the most.
+def choose_batch_size(shape: tuple[int, ...], device: torch.device | None = None) -> int:
+    """Return how many images (C, H, W) to compute at a time: 2^15 pixels (2^18 on an accelerator), at most 256 images.
 
-    On a CPU a larger batch is slower: what one layer leaves is no longer in the cache when the next one reads it.
+    On a CPU a larger batch is slower, since the features of a layer no longer fit in the cache.
 
-    >>> default_batch((3, 32, 32)), default_batch((3, 256, 256)), default_batch((2,))
+    >>> choose_batch_size((3, 32, 32)), choose_batch_size((3, 256, 256)), choose_batch_size((2,))
     (32, 1, 256)
     """
-    most = ACCELERATOR_PIXELS if is_accelerator(device) else BATCH_PIXELS
-    return max(1, min(BATCH_MOST, most // max(1, math.prod(shape[1:]))))
+    most = ACCELERATOR_PIXELS if is_accelerator(device) else CPU_PIXELS
+    return max(1, min(MAX_BATCH, most // max(1, math.prod(shape[1:]))))
 
 
-def count_steps(callback: Callback | None, i: int, count: int) -> Callback | None:
-    """A callback that counts the steps of batch `i` of `count` among those of all."""
+def shift_steps(callback: Callback | None, i: int, count: int) -> Callback | None:
+    """Wrap a callback so that the steps of batch `i` of `count` are counted over all batches."""
     if callback is None:
         return None
     return lambda step, steps, x: callback(i * steps + step, count * steps, x)
 
 
 def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, callback: Callback | None) -> Solution:
-    """The mean of `samples` restorations of each image, their standard deviation, and the restorations.
+    """Draw `samples` restorations of each image; return them with their mean and standard deviation.
 
-    Draw k of image i depends on (seed, i, k) alone, and draw 0 is the restoration without `samples`. As many
-    as fit are computed in one batch. Where the method draws nothing, one restoration stands for all.
+    Sample k of image i depends on (seed, i, k) alone, and sample 0 is the restoration without `samples`. As many as
+    fit are computed in one batch. If the method draws no random numbers, it runs once.
 
     Raises:
         ConfigError: if `samples` is less than 1.
     """
     check_samples(samples)
-    assert problem.y is not None  # a problem of restoring
+    assert problem.y is not None  # a restoration
     y, n = problem.y, len(problem.y)
-    at_once = max(1, default_batch(problem.shape[1:], y.device) // n)
+    at_once = max(1, choose_batch_size(problem.shape[1:], y.device) // n)
     starts = range(0, samples, at_once)
     parts: list[Solution] = []
     notes: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
         batch = replace(problem, shape=(len(draws) * n, *problem.shape[1:]), y=torch.cat([y] * len(draws)))
         streams = Streams(seed, range(n), purpose=RESTORING, draws=draws)
         before = streams.states()
-        parts.append(solver.solve(batch, generator=streams, callback=count_steps(callback, i, len(starts))))
+        parts.append(solver.solve(batch, generator=streams, callback=shift_steps(callback, i, len(starts))))
         if all(map(torch.equal, before, streams.states())):
             notes = (f"{type(solver).__name__} draws nothing with this prior: the {samples} samples are all the same",)
             break
@@ -77,22 +77,22 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
 
 
 def check_samples(samples: int) -> None:
-    """Raise a ConfigError unless that many restorations can be drawn."""
+    """Raise a ConfigError if `samples` is less than 1."""
     if samples < 1:
         raise ConfigError(f"samples is {samples}: give 1 or more")
 
 
 def pack_solution(solution: Solution, layout: Layout) -> Solution:
-    """The solution in the layout of the caller; the standard deviation stays in floats, without alpha."""
+    """Convert a solution to the layout of the caller; the standard deviation stays in floats, without alpha."""
     x = layout.pack(solution.x)
     if solution.samples is None:
         return replace(solution, x=x)
     std = replace(layout, dtype=solution.std.dtype, alpha=None).pack(solution.std)
     draws = [layout.pack(draw) for draw in solution.samples]
-    return replace(solution, x=x, std=std, samples=_stacked(draws))
+    return replace(solution, x=x, std=std, samples=_stack(draws))
 
 
-def _stacked(draws: list) -> object:
+def _stack(draws: list) -> object:
     if isinstance(draws[0], Tensor):
         return torch.stack(draws)
     import numpy as np

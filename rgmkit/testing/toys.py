@@ -95,4 +95,4 @@ def problem(prior: Prior) -> Problem:
     """To restore softened, noisy images."""
     degradation = Soften()
     with torch.no_grad():
-        return Problem.measured(degradation(truth(), generator=seeded(1)), degradation, prior)
+        return Problem.from_measurement(degradation(truth(), generator=seeded(1)), degradation, prior)

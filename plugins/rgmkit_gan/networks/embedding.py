@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rgmkit.core.process import between
+from rgmkit.core.process import interpolate_levels
 from rgmkit.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ class Correction(nn.Module):
     def forward(self, y: Tensor, u: Tensor, t: Tensor) -> Tensor:
         """The answer from the input `y` and the correction `u`; t may lie between two levels."""
         shape = (-1, *[1] * (y.ndim - 1))
-        a, sigma = between(self.a, self.sigma, t) if t.is_floating_point() else (self.a[t], self.sigma[t])
+        a, sigma = interpolate_levels(self.a, self.sigma, t) if t.is_floating_point() else (self.a[t], self.sigma[t])
         return a.view(shape) * y + sigma.view(shape) * u
 
 

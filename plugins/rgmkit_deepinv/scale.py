@@ -10,7 +10,7 @@ from torch import Tensor
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import operator_norm
 from rgmkit.core.random import seeded
-from rgmkit.solvers.measurement import gain, noise_of, positive
+from rgmkit.solvers.measurement import check_norm, gain, noise_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,4 +46,4 @@ class ProblemScale:
             return degradation.adjoint(degradation.A(x))
 
         found = operator_norm(normal, self.shape, generator=seeded(1), dtype=y.real.dtype, device=y.device)
-        return positive(found, degradation)
+        return check_norm(found, degradation)

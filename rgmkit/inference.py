@@ -88,8 +88,18 @@ def restore(
     degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
     solver = resolve_solver(solver, prior, degradation)
     x, layout = unpack(y, name="y")
+    device = prior.device or layout.device
+    degradation = to_device(degradation, device)
     solution = restore_batch(
-        x, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
+        x.to(device),
+        degradation,
+        prior,
+        solver,
+        seed=seed,
+        samples=samples,
+        tile=tile,
+        callback=callback,
+        progress=progress,
     )
     return pack_solution(solution, layout)
 
@@ -106,11 +116,11 @@ def restore_batch(
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Solution:
-    """Restore a batch of floats, first axis the images, with objects that are built already; see `restore`."""
+    """Restore a batch of floats with objects that are built already, all on one device; see `restore`."""
     check_samples(1 if samples is None else samples)
-    device = prior.device or y.device
-    y = y.to(device, prior.dtype if y.is_floating_point() else None)
-    degradation, estimated = resolve_noise(to_device(degradation, device), y, solver)
+    if prior.dtype is not None and y.is_floating_point():
+        y = y.to(prior.dtype)
+    degradation, estimated = resolve_noise(degradation, y, solver)
     images, *shape = degradation.image_shape(tuple(y.shape))
     with follow_progress("restoring", callback, shown=progress) as follow:
         prior, adapted = fit_prior(

@@ -198,6 +198,66 @@ def test_bad_input_is_one_line_and_touches_nothing(args, message, run, bad, phot
     assert content(tmp_path) == before
 
 
+MISTAKES = [
+    ("restore none.png -d blur --prior tv -o x.png", "none.png does not exist"),
+    ("restore PHOTO -d blur --prior tv -o x.gif", "ending '.gif'"),
+    ("restore PHOTO -d blur --prior tv -o PHOTO", "is the picture itself"),
+    ("restore PHOTO -d blur --prior tv --truth none.png -o x.png", "none.png does not exist"),
+    ("restore PHOTO -d blurr --prior tv -o x.png", "the nearest is 'blur'"),
+    ("restore PHOTO -d blur: --prior tvv -o x.png", "the nearest is 'tv'"),
+    ("restore PHOTO -d blur --prior ./none -o x.png", "is not a model folder"),
+    ("restore PHOTO -d blur --prior tv --solver pgdd:a=1 -o x.png", "the nearest is 'pgd'"),
+    ("degrade none.png -d blur -o x.png", "none.png does not exist"),
+    ("degrade PHOTO -d blur:std -o x.png", "key=value"),
+    ("generate digitz -o x.png", "models: digits"),
+    ("generate digits -o x.gif", "ending '.gif'"),
+    ("generate digits --solver cascada -o x.png", "the nearest is 'cascade'"),
+    ("train none.yaml", "none.yaml"),
+    ("train TRAINING", "the nearest is 'unet'"),
+    ("train TRAINING --set network=unet --set process.use=gausian", "the nearest is 'gaussian'"),
+    ("run none.yaml", "none.yaml"),
+    ("run GRID", "degradation[1]: no degradation is named 'blurr'"),
+    ("run GRID --set degradation.1=blur", "method[0]: no prior is named 'tvv'"),
+    ("info none", "no model 'none'"),
+    ("convert none.pth -o x --network unett", "the nearest is 'unet'"),
+    ("demo -o PHOTO", "is a file"),
+]
+"""Commands with a mistake in the name of a file or a component, and what the error says."""
+
+RUN_ALL = """
+import json, sys
+from rgmkit.cli import main
+for args in json.load(sys.stdin):
+    try:
+        main(args)
+    except SystemExit as exited:
+        assert exited.code == 2, args
+print("heavy:", {"torch", "deepinv", "numpy"} & set(sys.modules))
+"""
+
+
+def test_mistakes_in_names_are_found_before_torch_is_imported(photo, tmp_path):
+    training, grid = tmp_path / "training.yaml", tmp_path / "grid.yaml"
+    training.write_text("data: digits\nnetwork: {use: unett}\n")
+    grid.write_text("data: {path: .}\ndegradation: [blur, blurr]\nmethod: {prior: tvv}\n")
+    places = {"PHOTO": photo, "TRAINING": training, "GRID": grid}
+    commands = [[str(places.get(word, word)) for word in args.split()] for args, _ in MISTAKES]
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN_ALL], input=json.dumps(commands), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ran.stdout == "heavy: set()\n", ran.stderr
+    for line, (args, message) in zip(ran.stderr.splitlines(), MISTAKES, strict=True):
+        assert line.startswith("error: ") and message in line, args
+
+
+@pytest.mark.slow
+def test_network_restores_without_deepinv(photo, tmp_path):
+    code = "import sys; from rgmkit.cli.app import cli; cli.main(standalone_mode=False); print(sorted(sys.modules))"
+    args = ["restore", photo, "-d", "blur", "--prior", "digits", "--solver", "one-shot", "-o", tmp_path / "x.png"]
+    ran = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=True)
+    assert "'torch'" in ran.stdout and "'deepinv'" not in ran.stdout
+
+
 @pytest.mark.parametrize("args", [["--debug", "info", "none"], ["info", "none", "--debug"]])
 def test_debug_adds_the_traceback(args, run):
     ran = run(*args)

@@ -8,6 +8,7 @@ import click
 
 from rgmkit.cli.common import PATH, common_options, examples, say
 from rgmkit.cli.files import check_new_folder
+from rgmkit.cli.names import check_names
 
 
 @click.command(
@@ -58,6 +59,7 @@ def command(
     of the weights; the forward process and the size of the images are in the content of a training only.
     """
     check_new_folder(out, overwrite=overwrite)
+    check_names(network=network, process=process)
     from rgmkit.models.published import convert
 
     facts = convert(checkpoint, out, process=process, image_size=image_size, network=network, entry=entry)

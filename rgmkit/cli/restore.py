@@ -90,11 +90,12 @@ def command(
     from rgmkit.runtime.device import choose_device
 
     place = choose_device(device)
-    operator, network = resolve_degradation(degradation), resolve_prior(prior).to(place)
+    operator, network = resolve_degradation(degradation).to(place), resolve_prior(prior).to(place)
     method = resolve_solver(solver, network, operator)
 
     measured = images.read_measurement(image)
-    shape = tuple(operator.image_shape(tuple(measured.x.shape)))
+    y = measured.x.to(place)
+    shape = tuple(operator.image_shape(tuple(y.shape)))
     images.check_storable(out, shape, what="image")
     true = read_true_image(truth, operator, shape=shape) if truth else None
     for note in measured.notes:
@@ -102,7 +103,7 @@ def command(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
-        solution = restore_batch(measured.x.to(place), operator, network, method, seed=seed, samples=samples, tile=tile)
+        solution = restore_batch(y, operator, network, method, seed=seed, samples=samples, tile=tile)
     for note in solution.notes:
         say(f"note: {note}")
 
@@ -112,7 +113,7 @@ def command(
         "notes": list(solution.notes),
     }  # fmt: skip
     if true is not None:
-        facts |= compare(operator.embed(measured.x), solution.x.cpu(), true.x)
+        facts |= compare(operator.embed(y).cpu(), solution.x.cpu(), true.x)
     facts |= write_restoration(out, solution, like=measured)
     if trace:
         facts["trace"] = solution.trace

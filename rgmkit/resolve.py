@@ -24,6 +24,9 @@ from rgmkit.models import ModelSpec, find_prior
 from rgmkit.runtime.precision import Precision
 from rgmkit.solvers.measurement import LEAST_NOISE
 
+DEFAULT_METRICS = ("psnr", "ssim")
+"""The metrics where none are named; parameters are tuned for the first."""
+
 Given: TypeAlias = str | Spec | Mapping[str, Any]
 """A component by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
 

@@ -21,10 +21,10 @@ from rgmkit import images, plugins
 from rgmkit.core.random import Streams
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments import run as run_grid
-from rgmkit.experiments.folder import records
-from rgmkit.experiments.line_search import Choices, Range, number, search
-from rgmkit.experiments.measure import Watch
+from rgmkit.experiments.evaluate import PathRecorder
+from rgmkit.experiments.line_search import Choices, Range, read_range, search
 from rgmkit.experiments.photographs import Photograph, Photographs
+from rgmkit.experiments.run_folder import read_records as records
 from rgmkit.runtime.memory import peak_memory
 
 psnr = rgmkit.metric("psnr")
@@ -155,17 +155,17 @@ def test_all_methods_see_one_measurement_and_figures_are_of_floats(place):
 
 def test_the_path_leaves_out_the_time_of_measuring(monkeypatch):
     clock = iter([10.0, 13.0, 14.0, 17.0])  # two steps, each measured for 3 seconds
-    monkeypatch.setattr("rgmkit.experiments.measure.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("rgmkit.experiments.evaluate.time.perf_counter", lambda: next(clock))
     truth = torch.zeros(1, 1, 4, 4)
-    watch = Watch(truth)
-    watch(1, 2, truth + 0.1)
-    watch(2, 2, truth + 0.01)
-    assert watch.spent == 6
+    recorder = PathRecorder(truth, psnr)
+    recorder(1, 2, truth + 0.1)
+    recorder(2, 2, truth + 0.01)
+    assert recorder.spent == 6
     # the solver began at 9 and ended at 17.5: 8.5 seconds, 6 of them spent on measuring
-    path = watch.path(end=17.5, seconds=2.5, last=41.0)
+    path = recorder.path(end=17.5, seconds=2.5, last=41.0)
     assert path == [(1.0, pytest.approx(20, abs=1e-3)), (2.0, pytest.approx(40, abs=1e-3)), (2.5, 41.0)]
-    many = Watch(truth)
-    monkeypatch.setattr("rgmkit.experiments.measure.time.perf_counter", lambda: 0.0)
+    many = PathRecorder(truth, psnr)
+    monkeypatch.setattr("rgmkit.experiments.evaluate.time.perf_counter", lambda: 0.0)
     for step in range(1000):
         many(step + 1, 1000, truth + 0.1)
     assert 30 < len(many.path(end=0, seconds=0, last=20)) <= 62
@@ -399,14 +399,16 @@ def test_the_search_takes_one_number_after_the_other():
 
 
 def test_what_is_tuned_is_a_range_or_choices():
-    assert number("x", [0.1, 10], path="x", whole=False) == Range("x", 0.1, 10.0, "log")
-    assert number("x", [0, 10], path="x", whole=True) == Range("x", 0.0, 10.0, "linear", whole=True)
-    assert number("x", {"low": 1, "high": 9, "scale": "linear"}, path="x", whole=False) == Range("x", 1, 9, "linear")
-    assert number("x", [4, 8, 16], path="x", whole=True) == Choices("x", (4, 8, 16))
-    assert number("x", {"choices": [4, 8]}, path="x", whole=True) == Choices("x", (4, 8))
-    assert number("x", ["db4", "haar"], path="x", whole=False) == Choices("x", ("db4", "haar"))
+    assert read_range("x", [0.1, 10], path="x", whole=False) == Range("x", 0.1, 10.0, "log")
+    assert read_range("x", [0, 10], path="x", whole=True) == Range("x", 0.0, 10.0, "linear", whole=True)
+    assert read_range("x", {"low": 1, "high": 9, "scale": "linear"}, path="x", whole=False) == Range(
+        "x", 1, 9, "linear"
+    )
+    assert read_range("x", [4, 8, 16], path="x", whole=True) == Choices("x", (4, 8, 16))
+    assert read_range("x", {"choices": [4, 8]}, path="x", whole=True) == Choices("x", (4, 8))
+    assert read_range("x", ["db4", "haar"], path="x", whole=False) == Choices("x", ("db4", "haar"))
     with pytest.raises(ConfigError, match=r"x\.low is 0: a log scale is of positive numbers"):
-        number("x", {"low": 0, "high": 9, "scale": "log"}, path="x", whole=False)
+        read_range("x", {"low": 0, "high": 9, "scale": "log"}, path="x", whole=False)
 
 
 def test_photographs_are_read_as_they_are_asked_for(tmp_path):

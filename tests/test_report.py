@@ -12,6 +12,7 @@ from small_run import DEGRADATIONS, METHODS, NASTY, colours, make_run, save
 from rgmkit.experiments.report import write_report
 from rgmkit.experiments.report.curves import mean_curve
 from rgmkit.experiments.result import Record
+from rgmkit.experiments.results import Results
 from rgmkit.images import read
 
 
@@ -61,7 +62,7 @@ class Reader(HTMLParser):
 
 
 def report(folder, records, **options):
-    return Reader(write_report(folder, records, title="A <run> & more", **options).read_text(encoding="utf-8"))
+    return Reader(write_report(Results(folder, records, title="A <run> & more"), **options).read_text(encoding="utf-8"))
 
 
 def test_tables_hold_means_and_deviations(tmp_path):
@@ -91,7 +92,7 @@ def test_tables_hold_means_and_deviations(tmp_path):
 def test_labels_and_errors_are_text(tmp_path):
     records = make_run(tmp_path)
     records[0] = replace(records[0], error=f"RuntimeError: {NASTY}", method="<img src=x onerror=alert(1)>")
-    text = write_report(tmp_path, records, title=NASTY).read_text(encoding="utf-8")
+    text = write_report(Results(tmp_path, records, title=NASTY)).read_text(encoding="utf-8")
     page = Reader(text)
     assert page.shown.count(NASTY) >= 4  # title, heading, a section, an error
     assert "<img" not in text and '<b>"0.1"' not in text
@@ -172,7 +173,7 @@ def test_the_mean_curve_is_that_of_the_interpolated_paths():
         Record(str(i), "i", "d", "m", 0, after={"psnr": finals[i]}, seconds=ends[i], path=paths[i]) for i in range(3)
     ]
     curve = mean_curve([*records, replace(records[0], error="no")])
-    assert curve.seconds[-1] == 3 and curve.psnr[-1] == pytest.approx(32)
+    assert curve.seconds[-1] == 3 and curve.values[-1] == pytest.approx(32)
     assert curve.seconds[0] == pytest.approx(max(3 * path[0][0] / end for path, end in zip(paths, ends, strict=True)))
     expected = np.zeros(len(curve.seconds))
     for path, end, final in zip(paths, ends, finals, strict=True):
@@ -181,5 +182,5 @@ def test_the_mean_curve_is_that_of_the_interpolated_paths():
             k = min(sum(time <= now * (1 + 1e-12) for time in times), len(times) - 1)
             part = np.log(now / times[k - 1]) / np.log(times[k] / times[k - 1])
             expected[i] += (values[k - 1] + part * (values[k] - values[k - 1])) / 3
-    np.testing.assert_allclose(curve.psnr, expected, rtol=1e-9)
+    np.testing.assert_allclose(curve.values, expected, rtol=1e-9)
     assert mean_curve([]) is None

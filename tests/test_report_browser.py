@@ -12,6 +12,7 @@ import pytest
 from small_run import PHOTOS, colours, make_run
 
 from rgmkit.experiments.report import write_report
+from rgmkit.experiments.results import Results
 from rgmkit.images import read
 
 
@@ -52,7 +53,7 @@ def run(tmp_path_factory):
     records = make_run(folder, seeds=(0, 1))
     records[-1] = replace(records[-1], error="IncompatibleError: <3> channels", after={}, path=[])
     (folder / records[0].pictures["restored"]).unlink()
-    write_report(folder, records, title="A <run> & more")
+    write_report(Results(folder, records, title="A <run> & more"))
     return folder, records
 
 

@@ -22,15 +22,14 @@ def command(folder: Path) -> None:
     Nothing is computed: this shows a run that is still going on, or one that was stopped.
     """
     from rgmkit.errors import DataError
-    from rgmkit.experiments.folder import facts, records
-    from rgmkit.experiments.runner import write
-    from rgmkit.experiments.tables import text
+    from rgmkit.experiments.pipeline import write
+    from rgmkit.experiments.results import read_results
+    from rgmkit.experiments.tables import format_tables
 
-    facts(folder)
-    found = records(folder)
-    if not found:
+    results = read_results(folder)
+    if not results.records:
         raise DataError(f"{folder} has no cell that is done: there is nothing to report yet")
-    write(folder, found)
-    click.echo(text(found))
+    write(results)
+    click.echo(format_tables(results))
     for name in ("results.csv", "results.md", "report.html"):
         click.echo(folder / name)

@@ -62,11 +62,11 @@ def command(
         _list(make_plan(grid, out=out, overrides=overrides, overwrite=overwrite))
         return 0
     from rgmkit.experiments import run
-    from rgmkit.experiments.tables import text
+    from rgmkit.experiments.tables import format_tables
 
     results = run(grid, out=out, overrides=overrides, device=where, overwrite=overwrite)
     if results.main:
-        click.echo(text(results.records))
+        click.echo(format_tables(results))
         for name in ("results.csv", "results.md", "report.html"):
             click.echo(results.folder / name)
     if results.failed and results.main:
@@ -80,19 +80,19 @@ def command(
 
 def _list(plan: Plan) -> None:
     """The cells, and what would be tuned."""
-    from rgmkit.experiments.folder import record
+    from rgmkit.experiments.run_folder import read_record
 
     for cell in plan.cells:
-        found = record(plan.folder, cell.key) if plan.goes_on else None
+        found = read_record(plan.folder, cell.key) if plan.continues else None
         state = "to do" if found is None else "done" if found.error is None else "failed, to do"
         if cell.places in plan.unfit:
             state = f"left out, does not fit ({plan.unfit[cell.places]})"
         click.echo(f"{state}: {cell.name}")
-    tuned = [(method, number) for method in plan.grid.methods for number in method.numbers]
-    for method, number in tuned:
-        ends = number.ends()
+    tuned = [(method, parameter) for method in plan.grid.methods for parameter in method.parameters]
+    for method, parameter in tuned:
+        ends = parameter.ends()
         values = f"from {ends[0]:g} to {ends[1]:g}" if ends else "by its choices"
-        click.echo(f"to tune: {number.name} of {method.label}, {values}, on {len(plan.training)} images")
+        click.echo(f"to tune: {parameter.name} of {method.label}, {values}, on {len(plan.training)} images")
     count = len(plan.cells)
     click.echo(
         f"{count} cells: {len(plan.photographs)} images x {len(plan.grid.operators)} degradations x "

@@ -1,4 +1,4 @@
-"""The cells of a grid: which there are, in which order, and their names in files."""
+"""The cells of a grid: their order, and their names in files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rgmkit.experiments.grid import Grid, Operator
+from rgmkit.experiments.config import Grid, Operator
 from rgmkit.experiments.methods import Method
 from rgmkit.experiments.photographs import Photograph
 from rgmkit.experiments.result import Record
@@ -20,8 +20,8 @@ class Cell:
     """One picture under one degradation, restored by one method, with one seed.
 
     Attributes:
-        index: of the picture; its noise is drawn from (seed, index), so that all methods see one measurement.
-        places: of the degradation and the method in the grid.
+        index: of the picture; the noise is drawn from (seed, index), so that all methods restore one measurement.
+        places: the positions of the degradation and the method in the grid.
     """
 
     index: int
@@ -33,8 +33,8 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The name of the cell in files: it sorts in the order of the grid, and no other cell has it."""
-        return f"{self.measured}_{self.places[1]:02d}-{slug(self.method.label)}"
+        """The unique name of the cell in files, which sorts in the order of the grid."""
+        return f"{self.measurement}_{self.places[1]:02d}-{slug(self.method.label)}"
 
     @property
     def picture(self) -> str:
@@ -42,22 +42,22 @@ class Cell:
         return f"{self.index:04d}-{slug(self.photograph.label)}"
 
     @property
-    def measured(self) -> str:
+    def measurement(self) -> str:
         """The name of its measurement in files."""
         return f"{self.picture}_{self.places[0]:02d}-{slug(self.operator.label)}_seed{self.seed}"
 
     @property
     def name(self) -> str:
-        """For the user."""
+        """How messages name it."""
         return f"{self.photograph.label}, {self.operator.label}, {self.method.label}, seed {self.seed}"
 
-    def record(self, **facts: Any) -> Record:
-        """The record of this cell with these facts."""
-        return Record(self.key, self.photograph.label, self.operator.label, self.method.label, self.seed, **facts)
+    def make_record(self, **outcome: Any) -> Record:
+        """Make the record of this cell."""
+        return Record(self.key, self.photograph.label, self.operator.label, self.method.label, self.seed, **outcome)
 
 
-def cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
-    """All cells; those of one measurement follow each other, and so do those of one picture."""
+def list_cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
+    """List all cells; those of one measurement follow each other, and so do those of one picture."""
     return [
         Cell(index, photograph, operator, method, seed, (i, j))
         for index, photograph in enumerate(photographs)
@@ -68,7 +68,7 @@ def cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
 
 
 def slug(label: str) -> str:
-    """A label as part of a file name.
+    """Turn a label into a part of a file name.
 
     >>> slug("blur:std=2,noise=0.02"), slug("Kodak/kodim 01.png")
     ('blur-std-2-noise-0.02', 'kodak-kodim-01.png')

@@ -1,4 +1,4 @@
-"""A small deterministic search for the numbers of a method: a coarse look, then golden sections."""
+"""A deterministic search for the parameters of a method: a coarse grid, then golden-section search."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rgmkit.config import make
 from rgmkit.errors import ConfigError
 
 Values: TypeAlias = dict[str, Any]
-"""A value for each number that is tuned, by its path: {"prior.weight": 2.0}."""
+"""A value for each tuned parameter, by its path: {"prior.weight": 2.0}."""
 Score: TypeAlias = Callable[[Values], float]
-Line: TypeAlias = Callable[[Any], float]
-"""The score along one number, the others held."""
+ScoreAlong: TypeAlias = Callable[[Any], float]
+"""The score as a function of one parameter, the others held fixed."""
 
 SECTION = (3 - math.sqrt(5)) / 2  # .382: of the golden section, from the middle point into the longer part
 DIGITS = 4  # of a value that is tried: no score is known better than that
 
 
-class Number(ABC):
+class Parameter(ABC):
     """One option of a method that is tuned, and the values it may have."""
 
     name: str
@@ -31,8 +31,8 @@ class Number(ABC):
         """Values over the whole range, about `count` of them."""
 
     @abstractmethod
-    def refined(self, line: Line, best: Any, coarse: int, count: int) -> Any:
-        """The best value near `best`, of a coarse look at `coarse` values, with `count` evaluations more."""
+    def refined(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
+        """The best value near `best`, of a coarse grid of `coarse` values, with `count` more evaluations."""
 
     @abstractmethod
     def ends(self) -> tuple[Any, ...]:
@@ -41,7 +41,7 @@ class Number(ABC):
 
 @final
 @dataclass(frozen=True)
-class Range(Number):
+class Range(Parameter):
     """From `low` to `high`, on a logarithmic or a linear scale; whole numbers where the option takes no others.
 
     >>> Range("prior.weight", 0.1, 1000.0).coarse(5)
@@ -59,8 +59,8 @@ class Range(Number):
         values = [self._value(i / (count - 1)) for i in range(count)]
         return list(dict.fromkeys(values))
 
-    def refined(self, line: Line, best: Any, coarse: int, count: int) -> Any:
-        """Golden sections between the neighbours of the coarse look (Kiefer 1953)."""
+    def refined(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
+        """Golden-section search between the neighbours in the coarse grid (Kiefer 1953)."""
         middle, step = self._place(best), 1 / (coarse - 1)
         left, right = max(0.0, middle - step), min(1.0, middle + step)
         for _ in range(count):
@@ -96,7 +96,7 @@ class Range(Number):
 
 @final
 @dataclass(frozen=True)
-class Choices(Number):
+class Choices(Parameter):
     """A list of values: each is tried."""
 
     name: str
@@ -106,7 +106,7 @@ class Choices(Number):
         """All, whatever the count."""
         return list(self.values)
 
-    def refined(self, line: Line, best: Any, coarse: int, count: int) -> Any:
+    def refined(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
         """There is nothing between two choices."""
         return best
 
@@ -117,7 +117,7 @@ class Choices(Number):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _RangeSchema:
     """A range, or choices, as a mapping in a grid."""
 
     low: float | None = None
@@ -126,31 +126,31 @@ class _Asked:
     choices: list[Any] | None = None
 
 
-def number(name: str, asked: Any, *, path: str, whole: bool) -> Number:
-    """The number that `asked` describes: two numbers are a range, longer lists choices.
+def read_range(name: str, asked: Any, *, path: str, whole: bool) -> Parameter:
+    """Read a range or choices: two numbers are a range, a longer list choices.
 
     Raises:
         ConfigError: for anything else, with its `path`.
 
-    >>> number("prior.weight", [0.1, 100], path="tune", whole=False).scale
+    >>> read_range("prior.weight", [0.1, 100], path="tune", whole=False).scale
     'log'
     """
     if isinstance(asked, Mapping):
-        given = make(_Asked, asked, path=path, what="a range")
+        given = make(_RangeSchema, asked, path=path, what="a range")
         if given.choices is not None:
-            return _choices(name, given.choices, path)
+            return _make_choices(name, given.choices, path)
         if given.low is not None and given.high is not None:
-            return _range(name, given.low, given.high, given.scale, path, whole)
+            return _make_range(name, given.low, given.high, given.scale, path, whole)
     elif isinstance(asked, (list, tuple)):
         if len(asked) == 2 and all(_is_number(value) for value in asked):
-            return _range(name, asked[0], asked[1], None, path, whole)
-        return _choices(name, asked, path)
+            return _make_range(name, asked[0], asked[1], None, path, whole)
+        return _make_choices(name, asked, path)
     raise ConfigError(
         f"{path} is {asked!r}: give two numbers, [low, high], a longer list of choices, or low: and high: with a scale:"
     )
 
 
-def _range(name: str, low: float, high: float, scale: str | None, path: str, whole: bool) -> Range:
+def _make_range(name: str, low: float, high: float, scale: str | None, path: str, whole: bool) -> Range:
     if not -math.inf < low < high < math.inf:
         raise ConfigError(f"{path} goes from {low:g} to {high:g}: give the lower end first, and two different ones")
     if scale == "log" and low <= 0:
@@ -158,7 +158,7 @@ def _range(name: str, low: float, high: float, scale: str | None, path: str, who
     return Range(name, float(low), float(high), "linear" if scale == "linear" or low <= 0 else "log", whole)
 
 
-def _choices(name: str, values: Sequence[Any], path: str) -> Choices:
+def _make_choices(name: str, values: Sequence[Any], path: str) -> Choices:
     if len(values) < 2 or any(value in values[:i] for i, value in enumerate(values)):
         raise ConfigError(f"{path} has the choices {list(values)!r}: give two or more different ones")
     return Choices(name, tuple(values))
@@ -168,29 +168,29 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def search(score: Score, numbers: Sequence[Number], evaluations: int) -> Values:
-    """The values of the best score that is found, one number after the other.
+def search(score: Score, parameters: Sequence[Parameter], evaluations: int) -> Values:
+    """Find the values of the best score, one parameter after the other.
 
-    Half of the evaluations of each number are a coarse look at its whole range, the others held at their
+    Half of the evaluations of each parameter are a coarse grid over its whole range, the others held at their
     middle or at the best so far; then each is refined in turn.
 
     Args:
-        score: higher is better; evaluated once for the same values if it remembers them.
-        evaluations: for each number, 3 or more; choices are all tried.
+        score: higher is better; called again with the same values, which it may remember.
+        evaluations: for each parameter, 3 or more; choices are all tried.
 
     >>> best = search(lambda v: -(v["x"] - 3) ** 2, [Range("x", 0.0, 10.0, "linear")], evaluations=16)
     >>> abs(best["x"] - 3) < 0.05
     True
     """
     coarse = math.ceil(evaluations / 2)
-    best: Values = {n.name: (values := n.coarse(coarse))[(len(values) - 1) // 2] for n in numbers}
-    for n in numbers:
-        best |= {n.name: max(n.coarse(coarse), key=_line(score, best, n.name))}
-    for n in numbers:
-        best |= {n.name: n.refined(_line(score, best, n.name), best[n.name], coarse, evaluations - coarse)}
+    best: Values = {p.name: (values := p.coarse(coarse))[(len(values) - 1) // 2] for p in parameters}
+    for p in parameters:
+        best |= {p.name: max(p.coarse(coarse), key=_score_along(score, best, p.name))}
+    for p in parameters:
+        best |= {p.name: p.refined(_score_along(score, best, p.name), best[p.name], coarse, evaluations - coarse)}
     return best
 
 
-def _line(score: Score, at: Values, name: str) -> Line:
+def _score_along(score: Score, at: Values, name: str) -> ScoreAlong:
     held = dict(at)
     return lambda value: score({**held, name: value})

@@ -1,4 +1,4 @@
-"""The methods of a grid: a prior and a solver, built once for each choice of their tuned numbers."""
+"""The methods of a grid: a prior and a solver, built once for each choice of their tuned parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rgmkit.config import Spec, build, make, options_of, override, parse_spec
 from rgmkit.core.prior import Prior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, naming, suggest
-from rgmkit.experiments.line_search import Number, Values, number
+from rgmkit.experiments.line_search import Parameter, Values, read_range
 from rgmkit.experiments.serialize import label_of
 from rgmkit.models import find_model
 from rgmkit.resolve import resolve_prior
@@ -22,14 +22,14 @@ PARTS = ("prior", "solver")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keys:
-    """One item of `method:` as it is written in a grid.
+class MethodSchema:
+    """What an item of `method:` may contain.
 
     Attributes:
         name: its label. Default: made of the prior and the solver.
-        prior: a prior or a model; without one only the measurement counts.
-        solver: by default what `rgmkit.restore` takes for the prior.
-        tile: side in pixels of the tiles that a network sees a larger image in. Default: what the memory asks for.
+        prior: a prior or a model; none for solvers that need none.
+        solver: by default the one that `rgmkit.restore` chooses for the prior.
+        tile: side in pixels of the tiles that a network restores. Default: what the memory asks for.
         tune: the options that are tuned: {"prior.weight": [0.1, 100]}.
     """
 
@@ -48,7 +48,7 @@ class Method:
         path: where it stands in the grid, for errors.
         label: as tables and reports show it.
         specs: of "prior" and "solver"; None where there is none.
-        numbers: that are tuned.
+        parameters: that are tuned.
         tile: of `rgmkit.restore`.
         folder: what file paths are relative to.
     """
@@ -56,38 +56,38 @@ class Method:
     path: str
     label: str
     specs: dict[str, Any]
-    numbers: tuple[Number, ...]
+    parameters: tuple[Parameter, ...]
     folder: Path
     tile: int | None = None
     _built: dict[str, Any] = field(default_factory=dict)
 
     def build(self, values: Values) -> tuple[Prior | None, Solver | None]:
-        """The prior and the solver with these values; the same objects for the same values.
+        """Build the prior and the solver with these values, once for the same values.
 
         Raises:
             RgmkitError: if a name, an option or a model is wrong, with its path.
         """
         with naming(self.path):
-            return self._part("prior", values), self._part("solver", values)
+            return self._build_part("prior", values), self._build_part("solver", values)
 
     def check(self) -> None:
-        """Build it with the first and the last value of each number: what does not fit is found here."""
-        tuned = {n.name.partition(".")[0] for n in self.numbers}
+        """Build it with both ends of each tuned range, so that wrong values are found before anything runs."""
+        tuned = {p.name.partition(".")[0] for p in self.parameters}
         with naming(self.path):
             for part in PARTS:
                 if part not in tuned:
-                    self._part(part, {})
-        firsts = {n.name: n.coarse(2)[0] for n in self.numbers}
-        for n in self.numbers:
-            for value in n.coarse(2):
-                with naming(f"{self.path}.tune.{n.name}"):
-                    self._part(n.name.partition(".")[0], {**firsts, n.name: value})
+                    self._build_part(part, {})
+        firsts = {p.name: p.coarse(2)[0] for p in self.parameters}
+        for p in self.parameters:
+            for value in p.coarse(2):
+                with naming(f"{self.path}.tune.{p.name}"):
+                    self._build_part(p.name.partition(".")[0], {**firsts, p.name: value})
 
-    def _part(self, part: str, values: Values) -> Any:
-        spec = _with(self.specs, values)[part]
-        return self._once(part, spec, self._prior if part == "prior" else self._solver)
+    def _build_part(self, part: str, values: Values) -> Any:
+        spec = _insert(self.specs, values)[part]
+        return self._build_once(part, spec, self._resolve_prior if part == "prior" else self._build_solver)
 
-    def _once(self, part: str, spec: Any, make_one: Any) -> Any:
+    def _build_once(self, part: str, spec: Any, make_one: Any) -> Any:
         if spec is None:
             return None
         if not isinstance(spec, (str, Path, Mapping, Spec)):
@@ -97,33 +97,35 @@ class Method:
             self._built[key] = make_one(spec)
         return self._built[key]
 
-    def _prior(self, spec: Any) -> Prior:
+    def _resolve_prior(self, spec: Any) -> Prior:
         return resolve_prior(spec, folder=self.folder)
 
-    def _solver(self, spec: Any) -> Solver:
+    def _build_solver(self, spec: Any) -> Solver:
         solver: Solver = build("solver", spec, path="solver", folder=self.folder)
         return solver
 
 
 def read_method(item: Any, path: str, folder: Path) -> Method:
-    """A method from its item in a grid; nothing is built.
+    """Read a method from its item in a grid; nothing is built yet.
 
     Raises:
         ConfigError: for a key or a value that does not fit, with its path.
     """
     if not isinstance(item, Mapping):
         raise ConfigError(f"{path} is {item!r}: give a mapping, such as {{prior: tv, solver: {{use: pgd}}}}")
-    keys = make(Keys, item, path=path, what="a method")
-    specs = {"prior": keys.prior, "solver": keys.solver}
-    if keys.prior is None and keys.solver is None:
+    given = make(MethodSchema, item, path=path, what="a method")
+    specs = {"prior": given.prior, "solver": given.solver}
+    if given.prior is None and given.solver is None:
         raise ConfigError(f"{path} has neither a prior nor a solver: give one, such as prior: tv or solver: pinv")
-    label = keys.name or " + ".join(label_of(spec) for spec in specs.values() if spec is not None)
-    numbers = [_number(name, asked, specs, f"{path}.tune", folder) for name, asked in (keys.tune or {}).items()]
-    return Method(path, label, specs, tuple(numbers), folder, keys.tile)
+    label = given.name or " + ".join(label_of(spec) for spec in specs.values() if spec is not None)
+    parameters = [
+        _read_parameter(name, asked, specs, f"{path}.tune", folder) for name, asked in (given.tune or {}).items()
+    ]
+    return Method(path, label, specs, tuple(parameters), folder, given.tile)
 
 
-def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Number:
-    """The number of a `tune:`, once its name is known to lead to an option of the prior or the solver."""
+def _read_parameter(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Parameter:
+    """Read a parameter of `tune:`, whose name must lead to an option of the prior or the solver."""
     part, _, option = name.partition(".")
     if part not in PARTS or not option:
         raise ConfigError(f"{path}.{name} does not name an option of the prior or the solver: write prior.weight")
@@ -143,18 +145,18 @@ def _number(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: 
         if option not in known:
             raise ConfigError(f"{path}.{name} is no option of {part} {used!r}: {suggest(option, known)}")
         whole = known[option].type is int
-    return number(name, asked, path=f"{path}.{name}", whole=whole)
+    return read_range(name, asked, path=f"{path}.{name}", whole=whole)
 
 
-def _with(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:
-    """The specs with the values of tuned numbers in them."""
+def _insert(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """Insert the values of tuned parameters into the specs."""
     return override(specs, [f"{name}={json.dumps(value)}" for name, value in values.items()])
 
 
-def tuned_text(values: Values) -> str:
-    """Values in a line.
+def format_values(values: Values) -> str:
+    """Print values in a line.
 
-    >>> tuned_text({"prior.weight": 2.5, "solver.iterations": 8})
+    >>> format_values({"prior.weight": 2.5, "solver.iterations": 8})
     'prior.weight = 2.5, solver.iterations = 8'
     """
     return ", ".join(

@@ -12,9 +12,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
+from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.images import read
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.resolve import usable_size
 
 NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
@@ -146,6 +148,12 @@ class Photographs:
     @property
     def _names(self) -> list[str]:
         return [self.skimage] if isinstance(self.skimage, str) else self.skimage or []
+
+
+def crop_to_fit(x: Tensor, degradation: Degradation) -> Tensor:
+    """Crop a picture to its top left part that the degradation can take: downsampling by 2 takes even sides."""
+    height, width = usable_size(degradation, tuple(x.shape))
+    return x[..., :height, :width].contiguous()
 
 
 def _files(path: Path) -> list[Path]:

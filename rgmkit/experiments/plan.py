@@ -1,11 +1,11 @@
-"""Everything that is looked at before anything runs."""
+"""Check all of a grid before anything runs, and list its cells."""
 
 from __future__ import annotations
 
 import filecmp
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, naming
-from rgmkit.experiments.cells import Cell, cells
-from rgmkit.experiments.folder import Facts, begun, same_pictures
-from rgmkit.experiments.grid import Grid, read_grid
-from rgmkit.experiments.measure import usable
+from rgmkit.experiments.cells import Cell, list_cells
+from rgmkit.experiments.config import Grid, read_grid
 from rgmkit.experiments.methods import Method
-from rgmkit.experiments.photographs import BUNDLED, Photograph
+from rgmkit.experiments.photographs import BUNDLED, Photograph, crop_to_fit
+from rgmkit.experiments.run_folder import RunFacts, check_pictures, find_run
 from rgmkit.resolve import resolve_solver
 
 
@@ -30,8 +29,8 @@ class Plan:
     """A grid that was checked, and where it runs.
 
     Attributes:
-        training: the images that numbers are tuned on.
-        goes_on: whether the folder holds a part of this run already.
+        training: the images that parameters are tuned on.
+        continues: whether the folder holds a part of this run already.
         unfit: why a method cannot take what a degradation makes, by the places of the two in the grid.
     """
 
@@ -39,20 +38,24 @@ class Plan:
     folder: Path
     photographs: tuple[Photograph, ...]
     training: tuple[Photograph, ...]
-    goes_on: bool
+    continues: bool
     unfit: dict[tuple[int, int], str]
 
     @property
     def cells(self) -> list[Cell]:
         """All cells, done or not."""
-        return cells(self.grid, self.photographs)
+        return list_cells(self.grid, self.photographs)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> RunFacts:
         """What the run fixes."""
-        ends = {m.label: {n.name: list(n.ends()) for n in m.numbers} for m in self.grid.methods if m.numbers}
-        sources = [[photograph.source for photograph in some] for some in (self.photographs, self.training)]
-        return Facts(sources[0], sources[1], len(self.cells), ends)
+        ends = {m.label: {p.name: list(p.ends()) for p in m.parameters} for m in self.grid.methods if m.parameters}
+        metrics = dict(self.grid.metrics)
+        if self.grid.tuning:
+            metrics.setdefault(self.grid.tuning.metric_label, self.grid.tuning.metric)
+        pictures, training = ([one.source for one in some] for some in (self.photographs, self.training))
+        infos = {label: asdict(metric.info) for label, metric in metrics.items()}
+        return RunFacts(pictures, training, len(self.cells), ends, infos)
 
 
 def make_plan(
@@ -67,23 +70,23 @@ def make_plan(
     stem = "grid" if isinstance(grid, Mapping) else Path(grid).stem
     folder = Path("runs") / stem if out is None else Path(out)
     tuning = found.tuning
-    fixed = None if overwrite and (folder / "grid.yaml").exists() else begun(folder, found.content)
+    fixed = None if overwrite and (folder / "grid.yaml").exists() else find_run(folder, found.content)
     if fixed:
-        same_pictures(folder, found.data, fixed.pictures, "data")
+        check_pictures(folder, found.data, fixed.pictures, "data")
         if tuning:
-            same_pictures(folder, tuning.data, fixed.training, "tune.data")
+            check_pictures(folder, tuning.data, fixed.training, "tune.data")
     with naming("data"):
         photographs = found.data.taken(fixed.pictures if fixed else None)
     with naming("tune.data"):
         training = tuning.data.taken(fixed.training if fixed else None) if tuning else []
     _check_apart(photographs, training)
     pairs = list(itertools.product(range(len(found.operators)), range(len(found.methods))))
-    unfit = _rehearse(found, pairs, photographs, "data", goes_on=fixed is not None)
-    for i, j in unfit:  # what fits nothing at all is a mistake
+    unfit = _rehearse(found, pairs, photographs, "data", continues=fixed is not None)
+    for i, j in unfit:  # a method or a degradation that fits no other is a mistake
         if all((i, b) in unfit for a, b in pairs if a == i) or all((a, j) in unfit for a, b in pairs if b == j):
             raise unfit[i, j]
-    tuned = [(i, j) for i, j in pairs if found.methods[j].numbers and (i, j) not in unfit]
-    for error in _rehearse(found, tuned, training, "tune.data", goes_on=fixed is not None).values():
+    tuned = [(i, j) for i, j in pairs if found.methods[j].parameters and (i, j) not in unfit]
+    for error in _rehearse(found, tuned, training, "tune.data", continues=fixed is not None).values():
         raise error
     reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without where it stands
     return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None, reasons)
@@ -108,22 +111,22 @@ def _same_content(a: str, b: str) -> bool:
 
 
 def _rehearse(
-    grid: Grid, pairs: Sequence[tuple[int, int]], photographs: Sequence[Photograph], key: str, *, goes_on: bool
+    grid: Grid, pairs: Sequence[tuple[int, int]], photographs: Sequence[Photograph], key: str, *, continues: bool
 ) -> dict[tuple[int, int], IncompatibleError]:
-    """Try pairs of a degradation and a method on an empty picture of every size; those that fit none, and why."""
+    """Check pairs of a degradation and a method on a black picture of every size; return why some fit none."""
     shapes: dict[tuple[int, int, int], Photograph] = {}
     for photograph in photographs:
         try:
             with naming(key):
                 shapes.setdefault(photograph.shape(), photograph)
         except DataError:
-            if not goes_on:  # a picture that has vanished since fails in its own cells
+            if not continues:  # a picture that has vanished since fails in its own cells
                 raise
     unfit: dict[tuple[int, int], list[IncompatibleError]] = {}
     for shape, photograph in shapes.items():
         for i, some in itertools.groupby(pairs, key=lambda pair: pair[0]):
             with naming(f"degradation[{i}], with {photograph.label} ({key})"):
-                problem = _problem(grid.operators[i].degradation, shape)
+                problem = _make_problem(grid.operators[i].degradation, shape)
             for _, j in some:
                 method = grid.methods[j]
                 try:
@@ -138,8 +141,8 @@ def _rehearse(
 
 
 @torch.no_grad()
-def _problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
-    x = usable(torch.zeros(1, *shape), degradation)
+def _make_problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
+    x = crop_to_fit(torch.zeros(1, *shape), degradation)
     problem = Problem.from_measurement(degradation.A(x), degradation, NoPrior())
     if problem.shape != tuple(x.shape):
         raise IncompatibleError(
@@ -151,7 +154,7 @@ def _problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
 
 def _check_method(method: Method, problem: Problem) -> None:
     assert problem.y is not None and problem.degradation is not None
-    prior, solver = method.build({n.name: n.coarse(2)[0] for n in method.numbers})
+    prior, solver = method.build({p.name: p.coarse(2)[0] for p in method.parameters})
     if prior is None:
         prior = NoPrior()
     solver = resolve_solver(solver, prior, problem.degradation)

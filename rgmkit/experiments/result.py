@@ -1,4 +1,4 @@
-"""What is known of one cell of a grid, as it lies on the disk."""
+"""The outcome of one cell of a grid, as it is stored."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class Record:
         seed: of the measurement and of the solver.
         error: why the cell has no answer, in one line; None where it is done.
         fits: whether the method can take what the degradation makes; if not, nothing was tried, and `error` says why.
-        before, after: figures by name ("psnr", "ssim", …) of the measurement, brought to the size of the
-            image, and of the restoration.
+        before, after: values of the metrics, by their labels, for the measurement (brought to the size of the
+            image) and for the restoration.
         nfe: network evaluations.
         seconds: of the solver.
         memory_mb: peak memory while the cell was computed, in MiB.
-        path: (seconds, PSNR) of the image after each step of the solver.
+        path: (seconds, value of a metric) of the image after each iteration of the solver.
+        path_metric: the label of that metric.
         trace: of the solver.
         pictures: files relative to the folder of the run: "truth", "measured" (brought to the size of the
             image) and "restored".
-        notes: in words for the user, what was done that was not asked for, and what was warned of.
+        notes: for the user: what was done without being asked for, and the warnings.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Record:
     seconds: float = 0.0
     memory_mb: float = 0.0
     path: list[tuple[float, float]] = field(default_factory=list)
+    path_metric: str = "psnr"  # records of version 0.1 have no other, and do not say so
     trace: list[dict[str, float]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Record:
 
     @property
     def gap(self) -> str:
-        """What stands in place of its answer."""
+        """What tables show in place of its values."""
         return f"{'failed' if self.fits else 'does not fit'}: {self.error}"
 
     def write(self, folder: Path) -> None:
@@ -67,7 +69,7 @@ class Record:
 
     @staticmethod
     def read(file: Path) -> Record:
-        """The record in a file.
+        """Read the record in a file.
 
         Raises:
             DataError: if the file is damaged.

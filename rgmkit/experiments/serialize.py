@@ -17,25 +17,25 @@ from rgmkit.config import Spec, dump_flow, spec_text
 ABSENT = "not there"
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """`value` as YAML can hold it; an object by its class, its plain attributes and its tensors.
 
-    >>> plain({"seeds": (0, 1), "solver": Spec("admm", {"step": 1})})
+    >>> to_plain({"seeds": (0, 1), "solver": Spec("admm", {"step": 1})})
     {'seeds': [0, 1], 'solver': {'use': 'admm', 'step': 1}}
     """
     if isinstance(value, Spec):
-        return {"use": value.name, **plain(value.options)}
+        return {"use": value.name, **to_plain(value.options)}
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): to_plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
+        return [to_plain(inner) for inner in value]
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, (Integral, Real)):
         return int(value) if isinstance(value, Integral) else float(value)
-    return _described(value)
+    return _describe(value)
 
 
 def label_of(spec: Any) -> str:
@@ -48,13 +48,13 @@ def label_of(spec: Any) -> str:
         return str(spec)
     if not isinstance(spec, (Mapping, Spec)):
         return type(spec).__name__
-    return spec_text({key: value for key, value in plain(spec).items() if key != "name"})
+    return spec_text({key: value for key, value in to_plain(spec).items() if key != "name"})
 
 
-def difference(old: Any, new: Any, path: str = "") -> str | None:
+def find_difference(old: Any, new: Any, path: str = "") -> str | None:
     """The first thing that differs between two plain grids, in words; None if nothing does.
 
-    >>> difference({"seeds": [0, 1]}, {"seeds": [0, 2]})
+    >>> find_difference({"seeds": [0, 1]}, {"seeds": [0, 2]})
     'seeds[1] is 2, and was 1'
     """
     if isinstance(old, dict) and isinstance(new, dict):
@@ -62,19 +62,19 @@ def difference(old: Any, new: Any, path: str = "") -> str | None:
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     else:
-        return None if old == new else f"{path} is {_short(new)}, and was {_short(old)}"
-    return next((found for where, a, b in pairs if (found := difference(a, b, where))), None)
+        return None if old == new else f"{path} is {_shorten(new)}, and was {_shorten(old)}"
+    return next((found for where, a, b in pairs if (found := find_difference(a, b, where))), None)
 
 
-def _described(thing: Any) -> str:
+def _describe(thing: Any) -> str:
     """An object by its class and a digest of all that it is made of: two that differ are told apart."""
     digest = hashlib.sha256()
-    for part in _parts(thing, set()):
+    for part in _iterate_parts(thing, set()):
         digest.update(part)
     return f"python.{type(thing).__qualname__}.{digest.hexdigest()[:12]}"
 
 
-def _parts(value: Any, seen: set[int]) -> Iterator[bytes]:
+def _iterate_parts(value: Any, seen: set[int]) -> Iterator[bytes]:
     """What a value is made of, one after the other; each object once."""
     yield type(value).__qualname__.encode()
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, Path)):
@@ -89,7 +89,7 @@ def _parts(value: Any, seen: set[int]) -> Iterator[bytes]:
         held = value.items() if isinstance(value, Mapping) else enumerate(value) if _is_list(value) else _fields(value)
         for key, inner in held:
             yield repr(key).encode()
-            yield from _parts(inner, seen)
+            yield from _iterate_parts(inner, seen)
 
 
 def _is_list(value: Any) -> bool:
@@ -100,7 +100,7 @@ def _fields(value: Any) -> list[tuple[str, Any]]:
     return sorted(getattr(value, "__dict__", {}).items()) if not callable(value) or isinstance(value, nn.Module) else []
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = value if value is ABSENT else dump_flow(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

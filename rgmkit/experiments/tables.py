@@ -1,126 +1,197 @@
-"""The results in print: results.csv with a row for each cell, results.md with a table for each degradation."""
+"""The tables of a run: results.csv with a row for each cell, results.md with a table for each degradation."""
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
-from rgmkit.experiments.folder import facts
-from rgmkit.experiments.methods import tuned_text
-from rgmkit.experiments.report.grid import Grid
-from rgmkit.experiments.report.statistics import Line, Spread, before, best, duration, heading, lines, spell
-from rgmkit.experiments.result import Record
-from rgmkit.experiments.tuning import Log
+from rgmkit.core.metric import MetricInfo
+from rgmkit.experiments.methods import format_values
+from rgmkit.experiments.results import Results
+from rgmkit.experiments.summary import MethodSummary, Spread, find_best, summarize_measurements, summarize_methods
 from rgmkit.runtime.files import write_aside
 
 CSV, MARKDOWN = "results.csv", "results.md"
-Row = list[str]
+COSTS = ("NFE", "seconds", "MiB", "cells")
 LEGEND = (
-    "Mean ± standard deviation (of the population) over images and seeds; n: cells with an answer; NFE: network "
-    "evaluations; seconds: median of the solver's; MiB: highest peak of memory. Bold: the best mean. The first row "
-    "is the measurement itself, brought to the size of the image."
+    "Mean ± standard deviation (of the population) over images and seeds; NFE: network evaluations; seconds: median "
+    "of the solver's; MiB: highest peak of memory; cells: how many have an answer. Bold: the best mean among the "
+    "methods with the most answers. The first row is the measurement itself, brought to the size of the image."
 )
 
 
-def write_tables(folder: Path, records: Sequence[Record], *, title: str) -> None:
-    """Write results.csv and results.md into the folder of a run."""
-    grid = Grid(list(records))
-    with write_aside(folder / CSV) as part, part.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(_cells(grid))
-    with write_aside(folder / MARKDOWN) as part:
-        part.write_text("\n".join(_page(folder, grid, title)) + "\n", encoding="utf-8")
+@dataclass(frozen=True)
+class Value:
+    """A mean in a table, with its standard deviation, and whether it is the best of its column."""
+
+    mean: str
+    std: str = ""
+    best: bool = False
+
+    def mark(self, pattern: str) -> str:
+        """Print mean and deviation, the best by a pattern such as "**{}**"."""
+        text = f"{self.mean} ± {self.std}" if self.std else self.mean
+        return pattern.format(text) if self.best else text
 
 
-def text(records: Sequence[Record]) -> str:
-    """The tables of all degradations in columns, for a terminal.
+@dataclass(frozen=True)
+class TableRow:
+    """A row of a table: the measurement, or a method.
 
-    >>> print(text([Record("a", "cat", "blur", "tv", 0, before={"psnr": 20.0}, after={"psnr": 25.5}, seconds=2)]))
-    blur
-      method       PSNR (dB)  n  NFE  seconds  MiB
-      measurement  20.00      1
-      tv           25.50*     1  0    2        0
+    Attributes:
+        method: the position of the method in the run; None for the measurement.
+        values: one for each metric; None where there is none.
+        costs: see `COSTS`; empty where there are none.
+        gap: what stands in place of all that.
     """
-    grid = Grid(list(records))
-    return "\n".join(line for name in grid.degradations for line in _columns(name, _table(grid, name, "{}*")))
+
+    label: str
+    method: int | None
+    values: Sequence[Value | None]
+    costs: Sequence[str] = ()
+    gap: str = ""
+    incomplete: bool = False
 
 
-def _columns(name: str, rows: list[Row]) -> Iterator[str]:
+def make_rows(results: Results, degradation: str) -> list[TableRow]:
+    """Make a row for the measurement and one for each method under a degradation."""
+    summaries, before = summarize_methods(results, degradation), summarize_measurements(results, degradation)
+    metrics = results.metrics
+    best = {label: find_best(summaries, label, info) for label, info in metrics.items()}
+    rows = [TableRow("measurement", None, [make_value(info, before.get(label)) for label, info in metrics.items()])]
+    for summary in summaries:
+        values = [make_value(info, summary.spreads.get(label), best[label]) for label, info in metrics.items()]
+        method, short = results.methods.index(summary.label), summary.done < summary.cells
+        rows.append(TableRow(summary.label, method, values, _format_costs(summary), summary.gap, short))
+    return rows
+
+
+def make_overview(results: Results) -> list[TableRow]:
+    """Make a table of the first metric: a row for the measurement and each method, a column for each degradation."""
+    if not results.metrics:
+        return []
+    label, info = next(iter(results.metrics.items()))
+    measured, columns = [], []
+    for degradation in results.degradations:
+        summaries = summarize_methods(results, degradation)
+        best = find_best(summaries, label, info)
+        measured.append(make_value(info, summarize_measurements(results, degradation).get(label)))
+        columns.append({s.label: make_value(info, s.spreads.get(label), best) for s in summaries})
+    rows = [TableRow(name, i, [column.get(name) for column in columns]) for i, name in enumerate(results.methods)]
+    return [TableRow("measurement", None, measured), *rows]
+
+
+def make_value(info: MetricInfo, spread: Spread | None, best: float | None = None) -> Value | None:
+    """Print a mean, which is the best one if it prints like that; the deviation where there is one."""
+    if spread is None:
+        return None
+    mean = info.format(spread.mean)
+    std = info.format(spread.std) if spread.count > 1 and math.isfinite(spread.std) else ""
+    return Value(mean, std, best is not None and mean == info.format(best))
+
+
+def format_seconds(seconds: float) -> str:
+    """Print seconds to three digits.
+
+    >>> format_seconds(0.01234), format_seconds(1234.5)
+    ('0.0123', '1234')
+    """
+    return f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.3g}"
+
+
+def write_tables(results: Results) -> None:
+    """Write results.csv and results.md into the folder of the run."""
+    with write_aside(results.folder / CSV) as part, part.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(_list_cells(results))
+    with write_aside(results.folder / MARKDOWN) as part:
+        part.write_text("\n".join(_write_markdown(results)) + "\n", encoding="utf-8")
+
+
+def format_tables(results: Results) -> str:
+    """Print the tables of all degradations in columns, for a terminal.
+
+    >>> from pathlib import Path
+    >>> from rgmkit.experiments.result import Record
+    >>> record = Record("a", "cat", "blur", "tv", 0, before={"psnr": 20.0}, after={"psnr": 25.5}, seconds=2)
+    >>> print(format_tables(Results(Path(), [record])))
+    blur
+      method       PSNR (dB)  NFE  seconds  MiB  cells
+      measurement  20.00
+      tv           25.50*     0    2        0    1
+    """
+    return "\n".join(line for name in results.degradations for line in _align(name, _table(results, name, "{}*")))
+
+
+def _align(name: str, rows: list[list[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield name
     for row in rows:
         yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
 
 
-def _cells(grid: Grid) -> Iterator[Row]:
-    figures = [column for name in grid.figures for column in (f"{name}_before", name)]
-    yield ["image", "degradation", "method", "seed", *figures, "nfe", "seconds", "memory_mb", "error"]
-    for r in grid.records:
-        both = [f"{found[name]:.6g}" if name in found else "" for name in grid.figures for found in (r.before, r.after)]
+def _list_cells(results: Results) -> Iterator[list[str]]:
+    labels = list(results.metrics)
+    columns = [column for label in labels for column in (f"{label}_before", label)]
+    yield ["image", "degradation", "method", "seed", *columns, "nfe", "seconds", "memory_mb", "error"]
+    for r in results.records:
+        both = [f"{values[label]:.6g}" if label in values else "" for label in labels for values in (r.before, r.after)]
         costs = [str(r.nfe), f"{r.seconds:.4g}", f"{r.memory_mb:.1f}"] if r.error is None else [""] * 3
         error = r.gap if not r.fits else r.error or ""
         yield [r.image, r.degradation, r.method, str(r.seed), *both, *costs, error]
 
 
-def _page(folder: Path, grid: Grid, title: str) -> Iterator[str]:
-    total = facts(folder).cells
-    counts = (f"{len(labels)} {noun}" for labels, noun in _parts(grid))
-    missing = total - len(grid.records)
-    yield from [
-        f"# {title}",
-        "",
-        f"{', '.join(counts)}.{f' {missing} of {total} cells are not done.' if missing else ''}",
-    ]
-    for degradation in grid.degradations:
-        yield from ["", f"## {degradation}", "", *_markdown(_table(grid, degradation, "**{}**"))]
-        yield from _failures(grid, degradation)
+def _write_markdown(results: Results) -> Iterator[str]:
+    missing = results.cells - len(results.records)
+    left = f" {missing} of {results.cells} cells are not done." if missing else ""
+    yield from [f"# {results.title}", "", f"{', '.join(count_parts(results))}.{left}"]
+    for degradation in results.degradations:
+        yield from ["", f"## {degradation}", "", *_format_markdown(_table(results, degradation, "**{}**"))]
+        yield from _list_failures(results, degradation)
     yield from ["", LEGEND]
-    yield from _tuned(folder)
+    if results.tuned:
+        yield from ["", "## Tuned on training images", "", *_format_markdown(list_tuned(results))]
 
 
-def _parts(grid: Grid) -> list[tuple[Sequence[object], str]]:
-    parts: list[tuple[Sequence[object], str]] = [
-        (grid.images, "images"),
-        (grid.degradations, "degradations"),
-        (grid.methods, "methods"),
-        (grid.seeds, "seeds"),
-    ]
-    return [(labels, noun if len(labels) != 1 else noun[:-1]) for labels, noun in parts]
+def count_parts(results: Results) -> list[str]:
+    """Count images, degradations, methods and seeds, in words."""
+    parts: dict[str, Sequence[object]] = {
+        "image": results.images,
+        "degradation": results.degradations,
+        "method": results.methods,
+        "seed": results.seeds,
+    }
+    return [count(len(labels), noun) for noun, labels in parts.items()]
 
 
-def _table(grid: Grid, degradation: str, mark: str) -> list[Row]:
-    """A row for the measurement and one for each method; the best figures go into `mark`."""
-    found, measured = lines(grid, degradation), before(grid, degradation)
-    tops = {name: best(found, name) for name in grid.figures}
-    n = max((spread.count for spread in measured.values()), default=0)
-    first = ["measurement", *(_spread(name, measured.get(name)) for name in grid.figures), str(n), "", "", ""]
-    rows = [
-        [
-            line.label,
-            *(_marked(name, line, tops[name], mark) for name in grid.figures),
-            str(line.done),
-            *([f"{line.nfe:.4g}", duration(line.seconds), f"{line.memory_mb:.0f}"] if line.done else [""] * 3),
-        ]
-        if not line.gap
-        else [line.label, "does not fit", *[""] * (len(grid.figures) + 3)]
-        for line in found
-    ]
-    return [["method", *map(heading, grid.figures), "n", "NFE", "seconds", "MiB"], first, *rows]
+def count(number: int, noun: str) -> str:
+    """Print a number of things.
+
+    >>> count(1, "cell"), count(2, "cell")
+    ('1 cell', '2 cells')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _marked(name: str, line: Line, top: float | None, mark: str) -> str:
-    spread = line.figures.get(name)
-    shown = _spread(name, spread)
-    return mark.format(shown) if spread and top is not None and spell(name, spread.mean) == spell(name, top) else shown
+def _table(results: Results, degradation: str, mark: str) -> list[list[str]]:
+    head = ["method", *(info.heading for info in results.metrics.values()), *COSTS]
+    rows = []
+    for row in make_rows(results, degradation):
+        values = ["–" if value is None else value.mark(mark) for value in row.values]
+        cells = ["does not fit"] if row.gap else [*values, *row.costs]
+        rows.append([row.label, *cells, *[""] * (len(head) - 1 - len(cells))])
+    return [head, *rows]
 
 
-def _spread(name: str, spread: Spread | None) -> str:
-    if spread is None:
-        return "–"
-    return spell(name, spread.mean) + (f" ± {spell(name, spread.std)}" if spread.count > 1 else "")
+def _format_costs(summary: MethodSummary) -> list[str]:
+    done = str(summary.cells) if summary.done == summary.cells else f"{summary.done} of {summary.cells}"
+    if not summary.done:
+        return ["–", "–", "–", done]
+    return [f"{summary.nfe:.4g}", format_seconds(summary.seconds), f"{summary.memory_mb:.0f}", done]
 
 
-def _markdown(rows: list[Row]) -> Iterator[str]:
+def _format_markdown(rows: list[list[str]]) -> Iterator[str]:
     head, *rest = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
@@ -128,33 +199,27 @@ def _markdown(rows: list[Row]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def _failures(grid: Grid, degradation: str) -> Iterator[str]:
-    for line in lines(grid, degradation):
-        failed = [r for r in grid.cells(degradation, line.label) if r.failed]
-        if line.gap:
-            yield from ["", f"{line.label} {line.gap}"]
+def _list_failures(results: Results, degradation: str) -> Iterator[str]:
+    for summary in summarize_methods(results, degradation):
+        failed = [r for r in results.select(degradation, summary.label) if r.failed]
+        if summary.gap:
+            yield from ["", f"{summary.label} {summary.gap}"]
         if failed:
-            yield from [
-                "",
-                f"{line.label}: {len(failed)} of {line.cells} cells failed, the first with: {failed[0].error}",
-            ]
+            first = f"{len(failed)} of {summary.cells} cells failed, the first with: {failed[0].error}"
+            yield from ["", f"{summary.label}: {first}"]
 
 
-def _tuned(folder: Path) -> Iterator[str]:
-    """The chosen values, the figures that they reached on the training images, and which lie at an end."""
-    logged, ends = Log(folder), facts(folder).ends
-    pairs = dict.fromkeys((row.degradation, row.method) for row in logged.rows)
-    if not pairs:
-        return
-    metric = logged.rows[0].metric
-    rows = [["degradation", "method", "chosen", f"{heading(metric)} on training images", "evaluations", "note"]]
-    for degradation, method in pairs:
-        count, chosen = len(logged.of(degradation, method)), logged.best(degradation, method)
-        if chosen is None:
-            rows.append([degradation, method, "–", "–", str(count), logged.of(degradation, method)[0].error])
-            continue
-        values = chosen.read()
-        bounds = [name for name, value in values.items() if value in ends.get(method, {}).get(name, [])]
-        note = f"{', '.join(bounds)} at an end of the range: widen it" if bounds else ""
-        rows.append([degradation, method, tuned_text(values), spell(metric, chosen.figure), str(count), note])
-    yield from ["", "## Tuned on training images", "", *_markdown(rows)]
+def list_tuned(results: Results) -> list[list[str]]:
+    """List the chosen values, what they reached on the training images, and which lie at an end of their range."""
+    if not results.tuned:
+        return []
+    reached = f"{results.tuned[0].info.heading} on training images"
+    rows = [["degradation", "method", "chosen", reached, "evaluations", "note"]]
+    for tuned in results.tuned:
+        reached = "–" if tuned.best is None else tuned.info.format(tuned.best.figure)
+        note = f"{', '.join(tuned.at_end)} at an end of the range: widen it" if tuned.at_end else ""
+        if tuned.best is None:
+            note = tuned.trials[0].error
+        chosen = format_values(tuned.values) or "–"
+        rows.append([tuned.degradation, tuned.method, chosen, reached, str(len(tuned.trials)), note])
+    return rows

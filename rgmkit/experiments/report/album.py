@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from rgmkit.experiments.report.pictures import Photo, Row
+from rgmkit.experiments.report.pictures import GalleryRow, Photo
 
 BUDGET = 25_000_000
 """Bytes of all data URIs of a report."""
@@ -23,19 +23,19 @@ Slot = int | str
 
 
 class Album:
-    """The pictures of a report, in the form that `encode` gives photographs; error maps stay PNG."""
+    """The pictures of a report, photographs as `encode` gives them, error maps as PNG."""
 
     def __init__(self, encode: Encoder, budget: int) -> None:
         self.uris: list[str] = []
         self._encode, self._left = encode, budget
         self._slots: dict[bytes, int] = {}
 
-    def take(self, row: Row) -> bool:
-        """Put the pictures of a row in, all or none; whether they fit. The first row always does."""
+    def add(self, row: GalleryRow) -> bool:
+        """Add the pictures of a row, all or none; return whether they fit. The first row always does."""
         new: dict[bytes, str] = {}
         for picture in (*row.photos.values(), *row.errors.values()):
             if not isinstance(picture, str) and (name := _digest(picture)) not in self._slots:
-                new[name] = uri(*(("png", picture) if isinstance(picture, bytes) else self._encode(picture)))
+                new[name] = to_uri(*(("png", picture) if isinstance(picture, bytes) else self._encode(picture)))
         size = sum(map(len, new.values()))
         if size > self._left and self.uris:
             return False
@@ -46,22 +46,22 @@ class Album:
         return True
 
     def slot(self, picture: Photo | bytes | str) -> Slot:
-        """Where a picture that was taken is; the reason why it lacks stays what it is."""
+        """Return the number of a picture that was added; the reason why one is missing is passed on."""
         return picture if isinstance(picture, str) else self._slots[_digest(picture)]
 
     @property
-    def full(self) -> bool:
-        """Whether more was taken than the budget allows."""
+    def exceeds_budget(self) -> bool:
+        """Whether the pictures exceed the budget."""
         return self._left < 0
 
 
-def lossless(photo: Photo) -> tuple[str, bytes]:
-    """A photograph as it lies on the disk."""
+def encode_exactly(photo: Photo) -> tuple[str, bytes]:
+    """Encode a photograph as its file is."""
     return "png", photo.png
 
 
-def lossy(photo: Photo) -> tuple[str, bytes]:
-    """A photograph as WebP of high quality, as JPEG where it is too large for WebP."""
+def compress(photo: Photo) -> tuple[str, bytes]:
+    """Encode a photograph as WebP of high quality, or as JPEG where it is too large for WebP."""
     array = (np.clip(photo.values, 0, 1) * 255).round().astype(np.uint8)
     image, buffer = Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array), io.BytesIO()
     form = "webp" if max(image.size) <= LARGEST_WEBP else "jpeg"
@@ -69,8 +69,8 @@ def lossy(photo: Photo) -> tuple[str, bytes]:
     return form, buffer.getvalue()
 
 
-def uri(form: str, data: bytes) -> str:
-    """An image as a data URI."""
+def to_uri(form: str, data: bytes) -> str:
+    """Make a data URI of an image."""
     return f"data:image/{form};base64,{base64.b64encode(data).decode()}"
 
 

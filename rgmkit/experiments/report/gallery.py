@@ -1,25 +1,25 @@
-"""The gallery: what is shown of every image under every degradation, as data for the page's script."""
+"""The gallery: the pictures of every image under every degradation, as data for the page's script."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from rgmkit.experiments.report.album import Album, Slot, lossless, lossy
-from rgmkit.experiments.report.grid import Grid
-from rgmkit.experiments.report.pictures import Row
-from rgmkit.experiments.report.statistics import BEST, UNITS, duration, spell
+from rgmkit.core.metric import MetricInfo
+from rgmkit.experiments.report.album import Album, Slot, compress, encode_exactly
+from rgmkit.experiments.report.pictures import GalleryRow
 from rgmkit.experiments.result import Record
+from rgmkit.experiments.results import Results
+from rgmkit.experiments.tables import format_seconds
 
 
 @dataclass
 class Gallery:
-    """Data for the script, the pictures, and what has to be said of them.
+    """Data for the script, and the pictures.
 
     Attributes:
-        exact: whether every photograph is what lies on the disk.
+        exact: whether every photograph is as stored.
         rows: by "degradation/image/seed", ranks of the labels: what the script shows.
         uris: of the pictures, by the numbers that the rows hold.
         left_out: number of rows that are shown without pictures.
@@ -31,71 +31,82 @@ class Gallery:
     left_out: int = 0
 
 
-def gallery(grid: Grid, folder: Path, budget: int) -> Gallery:
-    """The gallery of a grid: lossless where that fits into `budget` bytes, or else as much as does."""
-    exact, shown = Album(lossless, budget), Gallery(exact=True)
-    if _fill(shown, exact, grid, folder):
-        return shown
-    shown = Gallery(exact=False)
-    _fill(shown, Album(lossy, budget), grid, folder)
-    return shown
+def make_gallery(results: Results, budget: int) -> Gallery:
+    """Make the gallery of a run, lossless where that fits into `budget` bytes, otherwise as much as does."""
+    gallery = Gallery(exact=True)
+    if _fill(gallery, Album(encode_exactly, budget), results):
+        return gallery
+    gallery = Gallery(exact=False)
+    _fill(gallery, Album(compress, budget), results)
+    return gallery
 
 
-def _fill(shown: Gallery, album: Album, grid: Grid, folder: Path) -> bool:
-    """Take rows until one does not fit, and show the others without pictures; whether all fitted."""
-    for place, records in grid.rows().items():
-        row = None if shown.left_out else Row.load(folder, records)
-        if row is None or not album.take(row):
-            if shown.exact:
+def _fill(gallery: Gallery, album: Album, results: Results) -> bool:
+    """Add rows until one does not fit, and the others without pictures; return whether all fitted."""
+    for place, records in results.rows().items():
+        row = None if gallery.left_out else GalleryRow.load(results.folder, records)
+        if row is None or not album.add(row):
+            if gallery.exact:
                 return False
-            row, shown.left_out = None, shown.left_out + 1
-        shown.rows["/".join(map(str, place))] = _without(records) if row is None else _with(row, records, album)
-    shown.uris = album.uris
-    return not album.full
+            row, gallery.left_out = None, gallery.left_out + 1
+        shown = _without_pictures(records, results) if row is None else _with_pictures(row, records, album, results)
+        gallery.rows["/".join(map(str, place))] = shown
+    gallery.uris = album.uris
+    return not album.exceeds_budget
 
 
-def _with(row: Row, records: Sequence[Record], album: Album) -> dict[str, Any]:
+def _with_pictures(row: GalleryRow, records: Sequence[Record], album: Album, results: Results) -> dict[str, Any]:
     photos = {name: album.slot(photo) for name, photo in row.photos.items()}
     errors = {name: album.slot(error) for name, error in row.errors.items()}
-    width, height = row.size
-    return {"width": width, "height": height, "limit": f"{row.limit:.2g}", "cards": _cards(records, photos, errors)}
+    (width, height), cards = row.size, _make_cards(records, photos, errors, results.metrics)
+    return {"width": width, "height": height, "limit": f"{row.limit:.2g}", "cards": cards}
 
 
-def _without(records: Sequence[Record]) -> dict[str, Any]:
-    kept = {name: file for record in records for name, file in record.pictures.items()}
-    files = {"truth": kept.get("truth"), "measured": kept.get("measured")}
+def _without_pictures(records: Sequence[Record], results: Results) -> dict[str, Any]:
+    stored = {name: file for record in records for name, file in record.pictures.items()}
+    files = {"truth": stored.get("truth"), "measured": stored.get("measured")}
     files |= {record.key: record.pictures.get("restored") for record in records}
     reasons: dict[str, Slot] = {name: f"left out here: {file or 'no picture was kept'}" for name, file in files.items()}
     reasons |= {record.key: record.gap for record in records if record.error is not None}
-    return {"width": 4, "height": 1, "limit": None, "cards": _cards(records, reasons, {})}
+    return {"width": 4, "height": 1, "limit": None, "cards": _make_cards(records, reasons, {}, results.metrics)}
 
 
-def _cards(records: Sequence[Record], photos: Mapping[str, Slot], errors: Mapping[str, Slot]) -> list[dict[str, Any]]:
-    """The truth, the measurement and the restorations, each with its figures."""
+def _make_cards(
+    records: Sequence[Record],
+    photos: Mapping[str, Slot],
+    errors: Mapping[str, Slot],
+    metrics: Mapping[str, MetricInfo],
+) -> list[dict[str, Any]]:
+    """Make cards of the truth, the measurement and the restorations, each with its values."""
     before = next((record.before for record in records if record.before), {})
-    cards: list[dict[str, Any]] = [
-        {"name": "truth", "figures": [], "picture": photos["truth"]},
-        {"name": "measurement", "figures": _figures(before, {}), "picture": photos["measured"]},
-    ]
-    cards[-1]["error"] = errors.get("measured")
+    measurement: dict[str, Any] = {
+        "name": "measurement",
+        "figures": _list_values(before, {}, metrics),
+        "picture": photos["measured"],
+    }
+    cards: list[dict[str, Any]] = [{"name": "truth", "figures": [], "picture": photos["truth"]}]
+    cards.append({**measurement, "error": errors.get("measured")})
     done = [record.after for record in records if record.error is None]
-    found = {name: [after[name] for after in done if name in after] for name in BEST}
-    tops = {name: BEST[name](values) for name, values in found.items() if values}
+    best = {name: info.best(after[name] for after in done if name in after) for name, info in metrics.items()}
     for record in records:
-        card = {"name": record.method, "picture": photos[record.key], "error": errors.get(record.key)}
-        cards.append(card | {"figures": _figures(record.after, tops) + _costs(record), "notes": record.notes})
+        card: dict[str, Any] = {"name": record.method, "picture": photos[record.key], "error": errors.get(record.key)}
+        values = _list_values(record.after, best, metrics) + _list_costs(record)
+        cards.append({**card, "figures": values, "notes": record.notes})
     return cards
 
 
-def _figures(values: Mapping[str, float], tops: Mapping[str, float]) -> list[tuple[str, str, bool]]:
-    """Name, value in print, and whether it is the best of its row."""
+def _list_values(
+    values: Mapping[str, float], best: Mapping[str, float | None], metrics: Mapping[str, MetricInfo]
+) -> list[tuple[str, str, bool]]:
+    """List name, value in print, and whether it is the best of its row."""
     return [
-        (name.upper(), f"{spell(name, value)} {UNITS.get(name, '')}".strip(), value == tops.get(name))
-        for name, value in values.items()
+        (info.name, f"{info.format(values[name])} {info.unit}".strip(), values[name] == best.get(name))
+        for name, info in metrics.items()
+        if name in values
     ]
 
 
-def _costs(record: Record) -> list[tuple[str, str, bool]]:
+def _list_costs(record: Record) -> list[tuple[str, str, bool]]:
     if record.error is not None:
         return []
-    return [("time", f"{duration(record.seconds)} s", False), ("NFE", str(record.nfe), False)]
+    return [("time", f"{format_seconds(record.seconds)} s", False), ("NFE", str(record.nfe), False)]

@@ -1,4 +1,4 @@
-"""The pictures of one row of the gallery: photographs as they lie on the disk, and maps of their errors."""
+"""The pictures of one row of the gallery: photographs as stored, and maps of their errors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """One image under one degradation with one seed; in place of a picture there may be the reason why it lacks.
+class GalleryRow:
+    """One image under one degradation with one seed; a missing picture is the text that says why.
 
     Attributes:
         photos: "truth", "measured", and the restorations by the keys of their records.
@@ -50,18 +50,20 @@ class Row:
         return 4, 3
 
     @staticmethod
-    def load(folder: Path, records: Sequence[Record]) -> Row:
-        """The pictures of all methods for one image, degradation and seed."""
-        photos = {name: _shared(folder, records, name) for name in ("truth", "measured")}
-        photos |= {record.key: _restored(folder, record) for record in records}
+    def load(folder: Path, records: Sequence[Record]) -> GalleryRow:
+        """Load the pictures of all methods for one image, degradation and seed."""
+        photos = {name: _load_shared(folder, records, name) for name in ("truth", "measured")}
+        photos |= {record.key: _load_restored(folder, record) for record in records}
         errors = {name: _error(photo, photos["truth"]) for name, photo in photos.items() if name != "truth"}
-        limit = _limit(errors)
-        maps = {name: error if isinstance(error, str) else error_map(error / limit) for name, error in errors.items()}
-        return Row(photos, maps, limit)
+        limit = _choose_limit(errors)
+        maps = {
+            name: error if isinstance(error, str) else draw_error_map(error / limit) for name, error in errors.items()
+        }
+        return GalleryRow(photos, maps, limit)
 
 
-def error_map(parts: np.ndarray) -> bytes:
-    """A PNG of values (H, W) in parts of the scale, dark for 0 and light from 1 on."""
+def draw_error_map(parts: np.ndarray) -> bytes:
+    """Draw values (H, W) as a PNG, dark for 0 and light from 1 on."""
     from matplotlib import colormaps
 
     colours = (colormaps["magma"](np.linspace(0, 1, STEPS))[:, :3] * 255).round().astype(np.uint8)
@@ -72,17 +74,17 @@ def error_map(parts: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _shared(folder: Path, records: Sequence[Record], name: str) -> Photo | str:
-    """A picture that the cells of a row have in common: of the first cell that kept it."""
+def _load_shared(folder: Path, records: Sequence[Record], name: str) -> Photo | str:
+    """Load a picture that the cells of a row share, from the first cell that has it."""
     kept = [record for record in records if name in record.pictures]
-    return _photo(folder, (kept or list(records))[0], name)
+    return _load(folder, (kept or list(records))[0], name)
 
 
-def _restored(folder: Path, record: Record) -> Photo | str:
-    return _photo(folder, record, "restored") if record.error is None else record.gap
+def _load_restored(folder: Path, record: Record) -> Photo | str:
+    return _load(folder, record, "restored") if record.error is None else record.gap
 
 
-def _photo(folder: Path, record: Record, name: str) -> Photo | str:
+def _load(folder: Path, record: Record, name: str) -> Photo | str:
     if name not in record.pictures:
         return "no picture was kept"
     file = record.pictures[name]
@@ -106,10 +108,10 @@ def _error(photo: Photo | str, truth: Photo | str) -> np.ndarray | str:
     return difference
 
 
-def _limit(errors: Mapping[str, np.ndarray | str]) -> float:
-    """The end of the scale, in two digits: large errors of the restorations; of the measurement without any.
+def _choose_limit(errors: Mapping[str, np.ndarray | str]) -> float:
+    """Choose the end of the scale, in two digits, from large errors of the restorations, or of the measurement.
 
-    The median over the methods, so that one that went wrong does not leave the others dark.
+    It is the median over the methods, so that one that went wrong does not leave the others dark.
     """
     found = {name: error for name, error in errors.items() if not isinstance(error, str)}
     chosen = [error for name, error in found.items() if name != "measured"] or list(found.values())

@@ -1,116 +1,119 @@
-"""Plots of PSNR against time, as SVG that takes its colours from the page."""
+"""Plots of a metric against time, drawn by Matplotlib as SVG that takes its colours from the page."""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
-from html import escape
+import re
+from collections.abc import Mapping
+from typing import Any
 
-from rgmkit.experiments.report.axes import Axis
+from markupsafe import Markup, escape
+
+from rgmkit.core.metric import MetricInfo
 from rgmkit.experiments.report.curves import Curve, mean_curve
-from rgmkit.experiments.report.grid import Grid
-from rgmkit.experiments.report.statistics import before, duration
+from rgmkit.experiments.results import Results
+from rgmkit.experiments.summary import summarize_measurements
+from rgmkit.experiments.tables import format_seconds
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 300, 34, 14, 26, 44
-COLOURS, SHAPES = 6, 4  # colours are classes c0 … c5 of the style sheet
-RADIUS = 5.0
+INK, RULE, PAGE = "#000001", "#000002", "#000003"
+COLOURS = ("#0072b2", "#d55e00", "#00805f", "#b04f94", "#8a7000", "#3d4247")
+CLASSES = {colour: f"c{i}" for i, colour in enumerate(COLOURS)} | {INK: "ink", RULE: "rule", PAGE: "page"}
+"""What the style sheet calls the colours; it has others for dark screens."""
+MARKERS = ("o", "s", "^", "D")  # methods differ without their colours, too
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none", "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": RULE,
+    "xtick.color": INK, "ytick.color": INK, "grid.color": RULE, "axes.grid": True, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.axisbelow": True,
+}  # fmt: skip
 
 
-def plot(grid: Grid, degradation: str) -> str:
-    """The mean path of every method under one degradation; empty where no cell has a PSNR.
+def plot_curves(results: Results, degradation: str) -> Markup:
+    """Plot the mean path of every method under one degradation; nothing where no cell has a finite value.
 
     Marks as in the table show where methods end; a dashed line is the measurement itself.
     """
-    found = {i: mean_curve(grid.cells(degradation, method)) for i, method in enumerate(grid.methods)}
+    found = {i: mean_curve(results.select(degradation, method)) for i, method in enumerate(results.methods)}
     curves = {i: curve for i, curve in found.items() if curve is not None}
     if not curves:
-        return ""
-    spread = before(grid, degradation).get("psnr")
+        return Markup("")
+    label = next(r.path_metric for r in results.select(degradation) if r.path_metric in r.after)
+    info, spread = results.metrics[label], summarize_measurements(results, degradation).get(label)
     measured = spread.mean if spread is not None and math.isfinite(spread.mean) else None
-    x, y = _axes(list(curves.values()), measured)
-    parts = [_frame(x, y)]
-    if measured is not None:
-        parts.append(_level(x, y, measured))
-    parts += [_line(i, curve, x, y) for i, curve in curves.items()]
-    parts += [_end(grid.methods[i], i, curve, x, y) for i, curve in curves.items()]
-    label = escape(f"PSNR against time: {degradation}")
-    return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    titles = {
+        f"end-{i}": f"{results.methods[i]}: {info.format(float(curve.values[-1]))} {info.unit}".rstrip()
+        + f" after {format_seconds(float(curve.seconds[-1]))} s"
+        for i, curve in curves.items()
+    }
+    svg = _draw(curves, measured, info, salt=f"curves {results.degradations.index(degradation)}")
+    return _adapt(svg, f"{info.name} against time: {degradation}", titles)
 
 
-def key(index: int) -> str:
-    """The line and mark of a method, for legends."""
-    return (
-        f'<svg class="key" viewBox="0 0 28 14" width="28" height="14" aria-hidden="true">'
-        f'<path class="curve {_classes(index)}" d="M1 7H27"/>{_mark(index, 14, 7)}</svg>'
-    )
+def method_classes(index: int) -> tuple[str, bool]:
+    """Return the colour class of a method, and whether its line is dashed: from the seventh method on."""
+    return f"c{index % len(COLOURS)}", bool((index // len(COLOURS)) % 2)
 
 
-def _axes(curves: Sequence[Curve], measured: float | None) -> tuple[Axis, Axis]:
-    times = [float(t) for curve in curves for t in (curve.seconds[0], curve.seconds[-1])]
-    ends = [float(curve.psnr[-1]) for curve in curves] + ([] if measured is None else [measured])
-    values = [float(v) for curve in curves for v in curve.psnr] + ends
-    room = max(max(ends) - min(ends), 2.0)
-    low = max(min(values), min(ends) - room / 2)  # a path that begins far below is cut, not the others squeezed
-    return (
-        Axis(min(times) / 1.25, max(times) * 1.25, LEFT, WIDTH - RIGHT, log=True),
-        Axis(low - 0.08 * room, max(values) + 0.08 * room, HEIGHT - BOTTOM, TOP),
-    )
+def _draw(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo, *, salt: str) -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
+
+    file = io.StringIO()
+    style: Any = {**STYLE, "svg.hashsalt": salt}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(5.4, 3.1), layout="constrained")
+        axes = figure.add_subplot(xscale="log", xlabel="seconds", ylabel=info.heading)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.minorticks_off()
+        if measured is not None:
+            axes.axhline(measured, color=INK, linewidth=1, linestyle=(0, (2, 4)))
+            axes.annotate("measurement", (0, measured), (4, 4), xycoords=("axes fraction", "data"),
+                          textcoords="offset points")  # fmt: skip
+        for i, curve in curves.items():
+            colour, line = COLOURS[i % len(COLOURS)], "--" if method_classes(i)[1] else "-"
+            axes.plot(curve.seconds, curve.values, line, color=colour)
+            axes.plot(curve.seconds[-1], curve.values[-1], MARKERS[i % len(MARKERS)], color=colour, markersize=8,
+                      markeredgecolor=PAGE, clip_on=False, gid=f"end-{i}")  # fmt: skip
+        axes.set_ylim(*_limits(curves, measured, info))
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    return file.getvalue()
 
 
-def _frame(x: Axis, y: Axis) -> str:
-    rows = "".join(
-        f'<path class="rule" d="M{LEFT} {y.place(v):.1f}H{WIDTH - RIGHT}"/>'
-        f'<text class="tick" x="{LEFT - 8}" y="{y.place(v) + 4:.1f}" text-anchor="end">{v:g}</text>'
-        for v in y.ticks()
-    )
-    columns = "".join(
-        f'<path class="rule" d="M{x.place(v):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
-        f'<text class="tick" x="{x.place(v):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{v:g}</text>'
-        for v in x.ticks()
-    )
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    return (
-        f'{rows}{columns}<text class="tick" x="{middle}" y="{HEIGHT - 7}" text-anchor="middle">seconds</text>'
-        f'<text class="tick" x="0" y="12">PSNR in dB</text>'
-    )
+def _limits(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo) -> tuple[float, float]:
+    """Choose limits that show all answers; a path that begins far from them is cut, not the others squeezed."""
+    ends = [float(curve.values[-1]) for curve in curves.values()] + ([] if measured is None else [measured])
+    values = [float(v) for curve in curves.values() for v in curve.values] + ends
+    room = max(max(ends) - min(ends), 10.0**-info.decimals * 200)
+    low, high = min(values), max(values)
+    if info.higher_is_better:
+        low = max(low, min(ends) - room / 2)
+    else:
+        high = min(high, max(ends) + room / 2)
+    return low - 0.08 * room, high + 0.08 * room
 
 
-def _level(x: Axis, y: Axis, measured: float) -> str:
-    place = y.place(measured)
-    above = place - 5 if place > TOP + 16 else place + 14
-    return (
-        f'<path class="level" d="M{x.start} {place:.1f}H{x.end}"/>'
-        f'<text class="tick" x="{x.start + 4}" y="{above:.1f}">measurement</text>'
-    )
+def _adapt(svg: str, label: str, titles: Mapping[str, str]) -> Markup:
+    """Make a part of the page of it: without styles, which its policy forbids, and without names that plots share."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
+    svg = re.sub(r' style="([^"]*)"', lambda match: _to_attributes(match[1]), svg)
+    for name, title in titles.items():
+        svg = svg.replace(f'<g id="{name}">', f"<g><title>{escape(title)}</title>")
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    view = re.search(r'viewBox="[^"]*"', svg)
+    assert view is not None
+    head = f'<svg class="plot" {view[0]} role="img" aria-label="{escape(label)}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return Markup(re.sub(r"^<svg[^>]*>", lambda _: head, svg))
 
 
-def _line(index: int, curve: Curve, x: Axis, y: Axis) -> str:
-    shown = [i for i, v in enumerate(curve.psnr) if v >= y.low]
-    points = [f"{x.place(curve.seconds[i]):.1f} {y.place(curve.psnr[i]):.1f}" for i in range(shown[0], len(curve.psnr))]
-    return f'<path class="curve {_classes(index)}" d="M{"L".join(points)}"/>'
+def _to_attributes(style: str) -> str:
+    """Turn a style into attributes, and its colours into classes of the style sheet.
 
-
-def _end(method: str, index: int, curve: Curve, x: Axis, y: Axis) -> str:
-    psnr, seconds = float(curve.psnr[-1]), float(curve.seconds[-1])
-    title = escape(f"{method}: {psnr:.2f} dB after {duration(seconds)} s")
-    return f"<g><title>{title}</title>{_mark(index, x.place(seconds), y.place(psnr))}</g>"
-
-
-def _mark(index: int, x: float, y: float) -> str:
-    """A disc, a square, a triangle or a diamond: methods differ without their colours, too."""
-    r, classes = RADIUS, f'class="mark {_classes(index)}"'
-    match index % SHAPES:
-        case 0:
-            return f'<circle {classes} cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>'
-        case 1:
-            outline = f"M{x - r:.1f} {y - r:.1f}h{2 * r}v{2 * r}h{-2 * r}z"
-        case 2:
-            outline = f"M{x:.1f} {y - r - 1:.1f}l{r + 1} {2 * r}h{-2 * r - 2}z"
-        case _:
-            outline = f"M{x:.1f} {y - r - 1.5:.1f}l{r + 1.5} {r + 1.5}l{-r - 1.5} {r + 1.5}l{-r - 1.5} {-r - 1.5}z"
-    return f'<path {classes} d="{outline}"/>'
-
-
-def _classes(index: int) -> str:
-    """The colour; from the seventh method on colours come again with dashes."""
-    return f"c{index % COLOURS}" + (" dashed" if (index // COLOURS) % 2 else "")
+    >>> _to_attributes("fill: none; stroke: #0072b2; stroke-width: 1.5")
+    ' fill="none" stroke-width="1.5" class="stroke-c0"'
+    """
+    pairs = [tuple(map(str.strip, part.split(":", 1))) for part in style.split(";") if part.strip()]
+    classes = [f"{name}-{CLASSES[value]}" for name, value in pairs if value in CLASSES]
+    attributes = [f'{name}="{value}"' for name, value in pairs if value not in CLASSES and name != "font"]
+    return "".join(f" {text}" for text in [*attributes, *([f'class="{" ".join(classes)}"'] if classes else [])])

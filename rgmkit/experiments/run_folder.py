@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and whether a grid may go on there.
+"""The folder of a run: what it contains, and whether a grid may continue there.
 
 grid.yaml, run.json (the pictures by their paths, and more that a later run needs), cells/KEY.json, pictures/,
 tuning.csv, results.csv, results.md and report.html.
@@ -17,7 +17,7 @@ from rgmkit.config import dump_yaml, read_yaml
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments.photographs import BUNDLED, Photographs
 from rgmkit.experiments.result import Record
-from rgmkit.experiments.serialize import difference
+from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
@@ -26,23 +26,25 @@ FREE = ("plugins", "title")  # keys that a grid may change when it goes on
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a run has fixed when it began.
+class RunFacts:
+    """What a run fixed when it began.
 
     Attributes:
         pictures, training: the sources of the test and of the training images.
         cells: how many there are.
-        ends: of the range of each tuned number, by method.
+        ends: of the range of each tuned parameter, by method.
+        metrics: how the values of each metric are shown and compared; empty in runs of version 0.1.
     """
 
     pictures: list[str]
     training: list[str]
     cells: int
     ends: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def begun(folder: Path, content: Mapping[str, Any]) -> Facts | None:
-    """What the run of this grid that `folder` holds has fixed; None if the folder is new or empty.
+def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:
+    """Read the facts of the run of this grid in `folder`; return None if the folder is new or empty.
 
     Raises:
         ConfigError: if it holds something else, with the first difference.
@@ -56,28 +58,28 @@ def begun(folder: Path, content: Mapping[str, Any]) -> Facts | None:
         return None
     old = {key: value for key, value in read_yaml(folder / GRID).items() if key not in FREE}
     new = {key: value for key, value in content.items() if key not in FREE}
-    differs = difference(old, new)
+    differs = find_difference(old, new)
     if differs:
         raise ConfigError(f"{folder} holds the run of another grid ({differs}): name another folder, or --overwrite it")
-    return facts(folder)
+    return read_facts(folder)
 
 
-def facts(folder: Path) -> Facts:
-    """What the run in `folder` has fixed.
+def read_facts(folder: Path) -> RunFacts:
+    """Read the facts of the run in `folder`.
 
     Raises:
         DataError: if there is none, or the file is damaged.
     """
     file = folder / FACTS
     try:
-        return Facts(**json.loads(file.read_text(encoding="utf-8")))
+        return RunFacts(**json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no run: name the folder that `rgmkit run` wrote") from error
     except (ValueError, TypeError) as error:
         raise DataError(f"{file} is damaged ({error}): start anew with --overwrite") from error
 
 
-def same_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str) -> None:
+def check_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str) -> None:
     """Raise a ConfigError unless `data` names the pictures that a run began with; some may have vanished since."""
     now = data.sources()
     other = next((s for s in old if s not in now and (s.startswith(BUNDLED) or Path(s).exists())), None)
@@ -90,8 +92,8 @@ def same_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str)
         )
 
 
-def begin(folder: Path, content: Mapping[str, Any], fixed: Facts) -> None:
-    """Make the folder of a run, without anything of an earlier one."""
+def begin_run(folder: Path, content: Mapping[str, Any], fixed: RunFacts) -> None:
+    """Make the folder of a run, and remove an earlier run from it."""
     if (folder / GRID).exists():
         for name in (CELLS, PICTURES):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -103,15 +105,15 @@ def begin(folder: Path, content: Mapping[str, Any], fixed: Facts) -> None:
         part.write_text(dump_yaml(dict(content)), encoding="utf-8")
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed run was writing."""
+def remove_unfinished(folder: Path) -> None:
+    """Remove the unfinished files of a killed run."""
     for place in (folder, folder / CELLS, folder / PICTURES):
         for part in place.glob(".*.part"):
             part.unlink(missing_ok=True)
 
 
-def record(folder: Path, key: str) -> Record | None:
-    """The record of a cell; None if there is none that can be read."""
+def read_record(folder: Path, key: str) -> Record | None:
+    """Read the record of a cell; return None if there is none, or it is damaged."""
     file = folder / CELLS / f"{key}.json"
     try:
         return Record.read(file) if file.exists() else None
@@ -119,8 +121,8 @@ def record(folder: Path, key: str) -> Record | None:
         return None
 
 
-def records(folder: Path) -> list[Record]:
-    """All records of a run, in the order of the grid.
+def read_records(folder: Path) -> list[Record]:
+    """Read all records of a run, in the order of the grid.
 
     Raises:
         DataError: if one is damaged.
@@ -128,6 +130,6 @@ def records(folder: Path) -> list[Record]:
     return [Record.read(file) for file in sorted((folder / CELLS).glob("*.json"))]
 
 
-def title(folder: Path) -> str:
-    """What tables and report are called: the grid's title, or the name of the folder."""
+def read_title(folder: Path) -> str:
+    """Read the title of tables and report: that of the grid, or the name of the folder."""
     return str(read_yaml(folder / GRID).get("title") or folder.resolve().name)

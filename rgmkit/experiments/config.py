@@ -1,4 +1,4 @@
-"""The grid: from a YAML file, or a mapping, to everything that an experiment consists of."""
+"""Read a grid: from a YAML file, or a mapping, to everything that an experiment consists of."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rgmkit.config import make, metric, override, parse_spec, read_yaml, take_plugins
+from rgmkit.config import build, make, override, parse_spec, read_yaml, take_plugins
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.metric import Metric
 from rgmkit.errors import ConfigError, naming
 from rgmkit.experiments.methods import Method, read_method
 from rgmkit.experiments.photographs import Photographs
-from rgmkit.experiments.serialize import label_of, plain
-from rgmkit.resolve import resolve_degradation
+from rgmkit.experiments.serialize import label_of, to_plain
+from rgmkit.resolve import DEFAULT_METRICS, resolve_degradation
 
 FEWEST = 4  # evaluations of a search: both ends and two more
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keys:
-    """A grid as it is written.
+class GridSchema:
+    """What a grid may contain, as it is written.
 
     Attributes:
         data: the pictures, see `Photographs`.
         degradation: one or a list of them.
-        method: one or a list of them, see `rgmkit.experiments.methods.Keys`.
-        metrics: names of figures. Default: all.
+        method: one or a list of them, see `MethodSchema`.
+        metrics: the metrics; the first is also recorded after each iteration. Default: PSNR and SSIM.
         seeds: of the measurements and the solvers: a list, or how many, from 0 on.
-        tune: on what and how numbers are tuned, see `TuneKeys`.
+        tune: on what and how parameters are tuned, see `TuningSchema`.
         title: of the tables and the report. Default: the name of the folder.
         plugins: Python files with components, loaded before the rest is looked at.
     """
@@ -36,7 +37,7 @@ class Keys:
     data: Mapping[str, Any]
     degradation: Any
     method: Any
-    metrics: str | list[str] = "all"
+    metrics: Any = "all"
     seeds: int | list[int] = 1
     tune: Mapping[str, Any] | None = None
     title: str | None = None
@@ -44,20 +45,20 @@ class Keys:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneKeys:
-    """The `tune:` of a grid.
+class TuningSchema:
+    """What `tune:` may contain.
 
     Attributes:
         data: the training images; none of them may be a test image.
         seeds: of their measurements: a list, or how many.
-        evaluations: for each number of each method and degradation.
-        metric: that is to be best on average.
+        evaluations: for each parameter of each method and degradation.
+        metric: whose mean is to be best.
     """
 
     data: Mapping[str, Any]
     seeds: int | list[int] = 1
     evaluations: int = 12
-    metric: str = "psnr"
+    metric: str = DEFAULT_METRICS[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +71,13 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """How numbers are tuned, and on what."""
+    """How parameters are tuned, and on which images."""
 
     data: Photographs
     seeds: tuple[int, ...]
     evaluations: int
-    metric: str
+    metric: Metric
+    metric_label: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,20 +85,21 @@ class Grid:
     """An experiment: each picture under each degradation, restored by each method, once for each seed.
 
     Attributes:
+        metrics: by their labels.
         content: the grid as plain values, every label written out.
     """
 
     data: Photographs
     operators: tuple[Operator, ...]
     methods: tuple[Method, ...]
-    metrics: tuple[str, ...]
+    metrics: dict[str, Metric]
     seeds: tuple[int, ...]
     tuning: Tuning | None
     content: dict[str, Any]
 
 
 def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Grid:
-    """The grid in a YAML file or a mapping; every degradation, prior and solver of it is built.
+    """Read the grid in a YAML file or a mapping, and build every degradation, prior, solver and metric of it.
 
     Args:
         grid: file paths in a YAML are relative to its folder. In a mapping, `use: OBJECT` and `prior: OBJECT`
@@ -108,32 +111,32 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
             valid name.
     """
     folder = Path() if isinstance(grid, Mapping) else Path(grid).parent
-    given = dict(grid) if isinstance(grid, Mapping) else read_yaml(grid)
-    content = take_plugins(override(given, overrides), folder)
-    keys = make(Keys, content, what="a grid")
-    operators = tuple(_operators(keys.degradation, folder))
-    methods = tuple(_methods(keys.method, folder))
-    tuning = None if keys.tune is None else _tuning(keys.tune, folder)
+    raw = dict(grid) if isinstance(grid, Mapping) else read_yaml(grid)
+    content = take_plugins(override(raw, overrides), folder)
+    given = make(GridSchema, content, what="a grid")
+    operators = tuple(_build_operators(given.degradation, folder))
+    methods = tuple(_read_methods(given.method, folder))
+    tuning = None if given.tune is None else _read_tuning(given.tune, folder)
     _check_tuned(methods, tuning)
-    metrics = ["psnr", "ssim"] if keys.metrics == "all" else _list(keys.metrics)
+    metrics = _build_metrics(list(DEFAULT_METRICS) if given.metrics == "all" else _list(given.metrics), folder)
     return Grid(
-        data=make(Photographs, keys.data, path="data", what="data", folder=folder),
+        data=make(Photographs, given.data, path="data", what="data", folder=folder),
         operators=operators,
         methods=methods,
-        metrics=tuple(_metrics(metrics)),
-        seeds=_seeds(keys.seeds, "seeds"),
+        metrics=metrics,
+        seeds=_read_seeds(given.seeds, "seeds"),
         tuning=tuning,
         content={
-            **plain(content),
-            "degradation": _named(content["degradation"], [operator.label for operator in operators]),
-            "method": _named(content["method"], [method.label for method in methods]),
-            "metrics": metrics,
-            "seeds": list(_seeds(keys.seeds, "seeds")),
+            **to_plain(content),
+            "degradation": _with_labels(content["degradation"], [operator.label for operator in operators]),
+            "method": _with_labels(content["method"], [method.label for method in methods]),
+            "metrics": list(metrics),
+            "seeds": list(_read_seeds(given.seeds, "seeds")),
         },
     )
 
 
-def _operators(given: Any, folder: Path) -> Iterable[Operator]:
+def _build_operators(given: Any, folder: Path) -> Iterable[Operator]:
     labels: dict[str, str] = {}
     for i, item in enumerate(_filled(given, "degradation")):
         path, spec = f"degradation[{i}]", item
@@ -148,7 +151,7 @@ def _operators(given: Any, folder: Path) -> Iterable[Operator]:
         yield Operator(_label(name, label_of(spec), path, labels), degradation)
 
 
-def _methods(given: Any, folder: Path) -> Iterable[Method]:
+def _read_methods(given: Any, folder: Path) -> Iterable[Method]:
     labels: dict[str, str] = {}
     for i, item in enumerate(_filled(given, "method")):
         method = read_method(item, f"method[{i}]", folder)
@@ -157,18 +160,18 @@ def _methods(given: Any, folder: Path) -> Iterable[Method]:
         yield method
 
 
-def _tuning(given: Mapping[str, Any], folder: Path) -> Tuning:
-    keys = make(TuneKeys, given, path="tune", what="tune")
-    if keys.evaluations < FEWEST:
-        raise ConfigError(f"tune.evaluations is {keys.evaluations}: give {FEWEST} or more")
+def _read_tuning(given: Mapping[str, Any], folder: Path) -> Tuning:
+    options = make(TuningSchema, given, path="tune", what="tune")
+    if options.evaluations < FEWEST:
+        raise ConfigError(f"tune.evaluations is {options.evaluations}: give {FEWEST} or more")
     with naming("tune.metric"):
-        metric(keys.metric)
-    data = make(Photographs, keys.data, path="tune.data", what="tune.data", folder=folder)
-    return Tuning(data, _seeds(keys.seeds, "tune.seeds"), keys.evaluations, keys.metric)
+        metric: Metric = build("metric", options.metric, folder=folder)
+    data = make(Photographs, options.data, path="tune.data", what="tune.data", folder=folder)
+    return Tuning(data, _read_seeds(options.seeds, "tune.seeds"), options.evaluations, metric, options.metric)
 
 
 def _check_tuned(methods: Sequence[Method], tuning: Tuning | None) -> None:
-    tuned = [method for method in methods if method.numbers]
+    tuned = [method for method in methods if method.parameters]
     if tuned and tuning is None:
         raise ConfigError(
             f"{tuned[0].path}.tune needs training images: give the grid a tune: {{data: {{path: …}}}} of other "
@@ -178,16 +181,19 @@ def _check_tuned(methods: Sequence[Method], tuning: Tuning | None) -> None:
         raise ConfigError("tune is given, and no method says what is tuned: give one tune: {prior.weight: [0.1, 100]}")
 
 
-def _metrics(names: Sequence[str]) -> Iterable[str]:
-    for i, name in enumerate(names):
+def _build_metrics(given: Sequence[Any], folder: Path) -> dict[str, Metric]:
+    metrics: dict[str, Metric] = {}
+    for i, item in enumerate(given):
+        label = label_of(item)
         with naming(f"metrics[{i}]"):
-            metric(name)
-        if name in names[:i]:
-            raise ConfigError(f"metrics[{i}] is {name!r} again: name each metric once")
-        yield name
+            metric: Metric = build("metric", item, folder=folder)
+        if label in metrics:
+            raise ConfigError(f"metrics[{i}] is {label!r} again: name each metric once")
+        metrics[label] = metric
+    return metrics
 
 
-def _seeds(given: int | list[int], path: str) -> tuple[int, ...]:
+def _read_seeds(given: int | list[int], path: str) -> tuple[int, ...]:
     seeds = list(range(given)) if isinstance(given, int) else given
     if not seeds:
         raise ConfigError(f"{path} is {given!r}: give how many, 1 or more, or a list such as [0, 1]")
@@ -218,10 +224,10 @@ def _label(name: Any, default: str, path: str, labels: dict[str, str]) -> str:
     return label
 
 
-def _named(given: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
+def _with_labels(given: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
     """The items as mappings with their labels."""
     items = []
     for item, label in zip(_list(given), labels, strict=True):
-        content = plain(parse_spec(item) if isinstance(item, str) else item)
+        content = to_plain(parse_spec(item) if isinstance(item, str) else item)
         items.append({**(content if isinstance(content, dict) else {"use": content}), "name": label})
     return items

@@ -1,0 +1,97 @@
+"""Run a grid: plan, tune, evaluate the cells that are not done, read the results, write tables and report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgmkit.experiments.evaluate import evaluate_cells, record_unfit
+from rgmkit.experiments.plan import Plan, make_plan
+from rgmkit.experiments.results import Results, read_results
+from rgmkit.experiments.run_folder import begin_run, read_record, remove_unfinished
+from rgmkit.experiments.tables import write_tables
+from rgmkit.experiments.tune import tune
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.runtime.signals import unwind_on_sigterm
+
+log = logging.getLogger(__name__)
+
+WAIT = timedelta(days=30)  # for the process that tunes, and for the one with the longest cells
+
+
+def run(
+    grid: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Results:
+    """Restore each picture of a grid, under each degradation, by each method, with each seed, and compare.
+
+    All of the grid is checked before anything runs. Each finished cell is on the disk at once: the same call goes
+    on where an earlier one was stopped, and tries failed cells again. A cell that fails is recorded with its error, and
+    the rest goes on. A method that cannot take what a degradation makes is left out there, and a log line says so.
+
+    Args:
+        grid: a YAML file, or the mapping in it; in a mapping `use` and `prior` may be objects.
+        out: the folder of the run. Default: `runs/<name of the file>`.
+        overrides: `path=value` changes of the grid, such as `data.limit=2`.
+        device: where to compute.
+        overwrite: start anew where the folder holds a run.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ConfigError, PluginError, CheckpointError: for a grid that does not fit, or a folder that holds something else.
+        DataError, IncompatibleError: for pictures that cannot be read, or that a degradation or a method cannot take.
+
+    >>> import tempfile
+    >>> grid = {
+    ...     "data": {"skimage": "camera", "crop": 32},
+    ...     "degradation": "gaussian-noise:noise=0.1",
+    ...     "method": [{"solver": "pinv"}, {"prior": "tv"}],
+    ... }
+    >>> results = run(grid, out=tempfile.mkdtemp(), progress=False)
+    >>> results.records[1].after["psnr"] > results.records[0].after["psnr"]
+    True
+    """
+    plan = make_plan(grid, out=out, overrides=overrides, overwrite=overwrite)
+    with ProcessGroup.join(device, timeout=WAIT) as processes, unwind_on_sigterm():
+        if processes.is_main:
+            _prepare(plan)
+        processes.wait()
+        try:
+            choose = tune(plan, processes, progress=progress)
+            evaluate_cells(plan, processes, choose, progress=progress)
+        except KeyboardInterrupt:
+            records = [read_record(plan.folder, cell.key) for cell in plan.cells]
+            done = sum(record is not None and record.error is None for record in records)
+            log.warning(f"stopped with {done} of {len(plan.cells)} cells done: the same command goes on from there")
+            raise
+        processes.wait()
+        results = read_results(plan.folder, main=processes.is_main)
+        if processes.is_main:
+            write(results)
+    return results
+
+
+def write(results: Results) -> None:
+    """Write the tables and the report of a run."""
+    from rgmkit.experiments.report import write_report
+
+    write_tables(results)
+    write_report(results)
+
+
+def _prepare(plan: Plan) -> None:
+    """Make the folder of the run, or clean it of what a killed run left, and record the pairs that do not fit."""
+    if not plan.continues:
+        begin_run(plan.folder, plan.grid.content, plan.facts)
+    remove_unfinished(plan.folder)
+    record_unfit(plan)

@@ -23,7 +23,7 @@ from rgmkit.images.formats import is_picture_file
 from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Folder
 from rgmkit.training.data.pictures import Pictures
-from rgmkit.training.draws import draw
+from rgmkit.training.draws import draw_batch
 from rgmkit.training.feed import Feed
 from rgmkit.training.loop import train_step
 from rgmkit.training.setup import Run, set_up
@@ -69,7 +69,7 @@ def epoch(make: Callable[[], Pictures]) -> tuple[float, float, int]:
 
 def training(run: Run, steps: int, *, read: bool) -> float:
     """Images per second of training steps, on batches that are read, or on one that lies in memory."""
-    run.step, held = 0, draw(run, 0)
+    run.step, held = 0, draw_batch(run, 0)
     with Feed(run) as feed:
         begun = time.perf_counter()
         for run.step in range(steps):

@@ -8,6 +8,7 @@ import tarfile
 import warnings
 from dataclasses import fields
 from pathlib import Path
+from threading import current_thread, main_thread
 
 import numpy as np
 import pytest
@@ -18,11 +19,15 @@ import rgmkit
 from rgmkit.config import build
 from rgmkit.config.text import Spec, parse_spec
 from rgmkit.images import Picture, read, write
-from rgmkit.training.configuration import KEYS
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.configuration import KEYS, read_configuration
 from rgmkit.training.data.archives import Archive, Shards
+from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.files import Arrays, Folder
 from rgmkit.training.data.named import HuggingFace, Torchvision
+from rgmkit.training.feed import Feed, count_workers
 from rgmkit.training.settings import TrainingSettings
+from rgmkit.training.setup import set_up
 
 ROOT = Path(__file__).parents[1]
 TINY = "network: {use: unet, width: 8, blocks: 1}\ntraining: {steps: 2, batch: 4, preview_every: 2}\n"
@@ -88,7 +93,7 @@ def test_the_same_with_and_without_room_for_the_pictures(tmp_path, monkeypatch, 
     data = Folder(path=tmp_path, size=16, flip=True)
     for _ in range(2):
         assert whole.equal(data.batch(7, seed=3, step=2))
-    assert bool(data._kept) is bool(memory)
+    assert bool(data._cache) is bool(memory)
 
 
 def test_flips_mirror_some_images(tmp_path):
@@ -342,7 +347,7 @@ def test_as_many_shards_as_there_are(tmp_path):
     try:
         data = Shards(path=tmp_path / "{000..149}.tar", size=8)
         assert len(data) == 300 and data.batch(300, seed=0, step=0).shape == (300, 3, 8, 8)
-        data._kept.clear()
+        data._cache.clear()
         (tmp_path / "003.tar").unlink()
         with pytest.warns(UserWarning, match=r"broken pictures are skipped.*003\.tar cannot be read: No such file"):
             data.batch(300, seed=0, step=0)
@@ -386,3 +391,69 @@ def test_the_rows_of_a_process_are_those_of_the_whole_batch(tmp_path, crop):
     whole = data.batch(12, seed=2, step=3)
     parts = [data.part(range(first, first + 4), 12, seed=2, step=3) for first in (0, 4, 8)]
     assert whole.equal(torch.cat(parts))
+
+
+def feed(data, workers, *, steps=12, batch=5):
+    """The batches of a training, drawn by that many workers."""
+    training = {"batch": batch, "steps": steps, "workers": workers, "level_weights": [2, 1, 1, 1]}
+    config = {"data": data, "network": {"use": "unet", "width": 8, "blocks": 1}, "training": training, "seed": 3}
+    run = set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+    with Feed(run) as batches:
+        assert batches.workers == workers
+        return [batches.batch(step) for step in range(steps)]
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive", "npz"])
+def test_any_number_of_workers_draws_the_same_bits(tmp_path, monkeypatch, kind):
+    """Over several epochs, with random crops, mirroring, a broken picture, and a cache that is full."""
+    monkeypatch.setattr("rgmkit.training.data.pictures.MEMORY", 3 * 20 * 28 * 4)
+    monkeypatch.setattr("rgmkit.training.data.pictures.MOST_BROKEN", 0.1)
+    folder = plain(tmp_path / "pictures", 11)
+    (folder / "004.png").write_bytes(b"no picture")
+    np.savez(tmp_path / "a.npz", images=np.arange(11 * 256).astype(np.uint8).reshape(11, 16, 16))
+    data = {
+        "folder": {"use": "folder", "path": folder, "size": 16, "crop": "random", "flip": True},
+        "archive": {
+            "use": "archive", "path": packed(tmp_path / "a.tar.gz", folder, mode="w:gz"), "size": 16, "crop": "random",
+        },
+        "npz": {"use": "npz", "path": tmp_path / "a.npz", "flip": True},
+    }[kind]  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected, *others = (feed(data, workers) for workers in (0, 1, 3))
+    for other in others:
+        for one, two in zip(expected, other, strict=True):
+            assert all(getattr(one, field.name).equal(getattr(two, field.name)) for field in fields(one))
+    assert len({tuple(one.x[:, 0, 0, 0].tolist()) for one in expected}) == len(expected)
+
+
+def test_workers_draw_ahead_and_pass_errors_on(tmp_path):
+    """The error of a batch is raised where that batch is asked for, in the thread that asks."""
+    taken = []
+
+    class Counted(Digits):
+        def part(self, rows, size, *, seed, step):
+            taken.append((step, current_thread() is main_thread()))
+            if step == 5:
+                raise rgmkit.DataError("step 5 is broken")
+            return super().part(rows, size, seed=seed, step=step)
+
+    config = {"data": Counted(), "network": {"use": "unet", "width": 8, "blocks": 1}, "training": {"workers": 3}}
+    run = set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+    with Feed(run) as batches:
+        for step in range(5):
+            batches.batch(step)
+        with pytest.raises(rgmkit.DataError, match="step 5 is broken"):
+            batches.batch(5)
+        batches.batch(7)
+    assert {step for step, _ in taken} >= {0, 1, 2, 3, 4, 5, 6, 7} and not any(main for _, main in taken)
+
+
+def test_several_workers_are_the_default_on_an_accelerator(monkeypatch):
+    config = {"data": "digits", "network": {"use": "unet", "width": 8, "blocks": 1}}
+    run = set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+    assert count_workers(run) == 1
+    monkeypatch.setattr("rgmkit.training.feed.os.cpu_count", lambda: 16)
+    for processes, workers in ((1, 4), (8, 2), (32, 1)):
+        run.processes = ProcessGroup(torch.device("cuda"), processes)
+        assert count_workers(run) == workers

@@ -1,4 +1,4 @@
-"""Data in tar archives: one of any order, or many shards that are read as they lie."""
+"""Data in tar archives: one archive in random access, or many shards that are read in sequence."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _SHARDS, _WITHIN = 4, 5  # streams of one (seed, epoch), apart from those of the
 
 @final
 class Archive(PictureFiles):
-    """Square crops of the pictures in a tar archive, (C, size, size) in [0, 1], the same as of a folder with its files.
+    """Square crops of the pictures in a tar archive, (C, size, size) in [0, 1], as of a folder of its files.
 
-    Nothing is unpacked: an archive is read where it lies, and may be larger than the memory; one that is compressed
-    (.gz, .bz2, .xz) is decompressed into a temporary file first.
+    The archive is read in place and may be larger than the memory; a compressed one (.gz, .bz2, .xz) is decompressed
+    into a temporary file first.
 
     Args:
         path: the archive.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
-        DataError: for a file that is missing, cut off, no tar archive, or without pictures, or for its pictures, as in
-            a folder.
+        DataError: for a file that is missing, truncated, no tar archive or without pictures; for its pictures, as
+            `Folder`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Archive(PictureFiles):
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.tar = Tar(path)
-        # By name, as a folder: the order of an archive depends on who made it.
+        # By name, as in a folder: the order within an archive depends on who made it.
         self._order_of_names = sorted(range(len(self.tar)), key=self.tar.inside)
         self.check_sizes()
 
@@ -49,11 +49,11 @@ class Archive(PictureFiles):
         return len(self.tar)
 
     def name(self, i: int) -> str:
-        """The archive, and the name in it."""
+        """Return the archive, and the name in it."""
         return self.tar.name(self._order_of_names[i])
 
     def open(self, i: int) -> BinaryIO:
-        """The picture's bytes."""
+        """Open the picture."""
         return self.tar.open(self._order_of_names[i])
 
 
@@ -61,18 +61,18 @@ class Archive(PictureFiles):
 class Shards(PictureFiles):
     """Square crops of the pictures in many tar archives, such as those of webdataset, (C, size, size) in [0, 1].
 
-    For data that are larger than the memory: an epoch takes the shards one after the other, in an order drawn anew,
-    and shuffles the pictures within a window as they come, so that they are read from the disk in about the order
-    that they have on it. Sizes are checked as they are read, not before.
+    For data that are larger than the memory. An epoch takes the shards one after the other in random order and
+    shuffles the pictures within a window, so that they are read in nearly the order that they have on the disk. Sizes
+    are checked when pictures are read, not before.
 
     Args:
         path: the shards: "train-{000..099}.tar", "train-*.tar", or one archive.
-        ending: of the pictures, where a sample has several files: "jpg", "input.png". Default: all picture formats.
-        window: pictures that are shuffled among each other; some thousands, more if neighbours are alike.
+        ending: of the pictures, if a sample has several files: "jpg", "input.png". Default: all picture formats.
+        window: number of pictures that are shuffled together: some thousands, more if neighbours are alike.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
-        DataError: if there are no such shards, or one cannot be read; for its pictures, as in a folder.
+        DataError: if there are no such shards, or one cannot be read; for its pictures, as `Folder`.
     """
 
     def __init__(
@@ -97,17 +97,17 @@ class Shards(PictureFiles):
         return self._firsts[-1]
 
     def name(self, i: int) -> str:
-        """The shard, and the name in it."""
+        """Return the shard, and the name in it."""
         tar, place = self._find(i)
         return tar.name(place)
 
     def open(self, i: int) -> BinaryIO:
-        """The picture's bytes."""
+        """Open the picture."""
         tar, place = self._find(i)
         return tar.open(place)
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """The shards in an order of this epoch, their pictures shuffled window by window."""
+        """Return the shards in random order, their pictures shuffled window by window."""
         shards = torch.randperm(len(self.tars), generator=seeded(seed, epoch, _SHARDS)).tolist()
         places = torch.cat([torch.arange(self._firsts[shard], self._firsts[shard + 1]) for shard in shards])
         chance = torch.rand(len(places), dtype=torch.float64, generator=seeded(seed, epoch, _WITHIN))
@@ -119,7 +119,7 @@ class Shards(PictureFiles):
 
 
 def _expand(path: Path) -> list[Path]:
-    """The shards that a pattern stands for, in the order of their names."""
+    """Expand a pattern to its shards, in the order of their names."""
     if ":/" in path.as_posix():
         raise DataError(f"{path} is not on this machine: download the shards first, and give their path")
     ranges = _RANGE.findall(str(path))

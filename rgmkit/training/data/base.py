@@ -1,4 +1,4 @@
-"""What the training loop needs of data: a batch for a step, the same one whenever it is asked for."""
+"""Training data: a batch for each step, the same whenever it is asked for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rgmkit.core.random import seeded
 class Data(ABC):
     """A source of training batches.
 
-    A batch is a function of (seed, step) alone, so that a resumed run goes on with the very batch that
-    came next, without any state to keep.
+    A batch is a function of (seed, step) alone, so that a resumed run goes on with the next batch without any state.
+    Several threads may ask for batches at once.
 
     Attributes:
         shape: of one example: (C, H, W) for images in [0, 1], (d,) for points.
-        center, scale: the range [-1, 1] of a forward process in the units of the data.
-        count: number of examples; None if there is no end to them.
+        center, scale: of the range that a forward process sees as [-1, 1], in the units of the data.
+        count: number of examples; None if they are endless.
     """
 
     shape: tuple[int, ...]
@@ -30,26 +30,26 @@ class Data(ABC):
 
     @abstractmethod
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
-        """`size` examples for a step, (size, *shape), float32."""
+        """Return the `size` examples of a step, (size, *shape), float32."""
 
     def part(self, rows: Sequence[int], size: int, *, seed: int, step: int) -> Tensor:
-        """Those `rows` of the batch, for one of several processes. Default: they are taken out of it."""
+        """Return some rows of the batch, for one of several processes. Default: select them from the whole batch."""
         return self.batch(size, seed=seed, step=step)[list(rows)]
 
     def examples(self, n: int, *, seed: int = 0) -> Tensor:
-        """`n` examples to measure generated ones against."""
+        """Return `n` examples to compare generated ones with."""
         return self.batch(n, seed=seed, step=-1)
 
     def score(self, samples: Tensor) -> dict[str, float]:
-        """Figures of generated examples that mean something for this data. Default: none."""
+        """Return metrics of generated examples. Default: none."""
         return {}
 
 
 class FiniteData(Data):
-    """Data that can be counted: every example once per epoch, in an order drawn from (seed, epoch).
+    """A finite number of examples: each comes once per epoch, in an order drawn from (seed, epoch).
 
     Attributes:
-        draws: whether `take` draws anything. If so, it is called for one example at a time, with a generator
+        draws: whether `take` draws random numbers. If so, it is called for one example at a time, with a generator
             of (seed, step, row), so that a row of a batch is the same in any number of processes.
 
     Args:
@@ -60,27 +60,27 @@ class FiniteData(Data):
 
     def __init__(self, *, flip: bool = False) -> None:
         self.flip = flip
-        self._order: tuple[tuple[int, int], Tensor] | None = None
+        self._orders: dict[tuple[int, int], Tensor] = {}  # of the epochs that batches were last taken from
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of examples."""
+        """The number of examples."""
 
     @abstractmethod
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """The examples at these places, (n, *shape); what is drawn, such as a crop, is drawn from `generator`."""
+        """Return the examples at these places, (n, *shape); `generator` draws what is random, such as a crop."""
 
     @property
     def count(self) -> int:  # type: ignore[override]
-        """Number of examples."""
+        """The number of examples."""
         return len(self)
 
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
-        """The next `size` examples of the endless sequence of shuffled epochs."""
+        """Return the next `size` examples of the endless sequence of shuffled epochs."""
         return self.part(range(size), size, seed=seed, step=step)
 
     def part(self, rows: Sequence[int], size: int, *, seed: int, step: int) -> Tensor:
-        """Those `rows` of the next `size` examples; no other is read."""
+        """Return some rows of the next `size` examples, and read no others."""
         places = torch.tensor([self._place(step * size + row, seed) for row in rows], dtype=torch.int64)
         if self.draws:
             each = zip(places.split(1), rows, strict=True)
@@ -93,14 +93,17 @@ class FiniteData(Data):
         return torch.where(mirrored.view(-1, 1, 1, 1), examples.flip(-1), examples)
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """The places of all examples in the order of an epoch, int64 (len,). Default: any order is as likely."""
+        """Return the places of all examples in the order of an epoch, int64 (len,). Default: a uniform permutation."""
         return torch.randperm(len(self), generator=seeded(seed, epoch, _ORDER))
 
     def _place(self, position: int, seed: int) -> int:
         epoch, offset = divmod(position, len(self))
-        if self._order is None or self._order[0] != (seed, epoch):
-            self._order = ((seed, epoch), self.order(seed, epoch))
-        return int(self._order[1][offset])
+        order = self._orders.get((seed, epoch))
+        if order is None:
+            order = self.order(seed, epoch)
+            # Another thread may be at the end of the epoch before.
+            self._orders = dict([*list(self._orders.items())[-1:], ((seed, epoch), order)])
+        return int(order[offset])
 
 
 _ORDER, _FLIP, _TAKE = 1, 2, 3  # keep the streams of one (seed, number) apart

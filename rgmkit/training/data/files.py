@@ -1,4 +1,4 @@
-"""Data in files of your own: a folder of pictures, or an array."""
+"""Data in your own files: a folder of pictures, or an array."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 from rgmkit.training.data.base import FiniteData
-from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, outside
+from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, describe_range
 
 
 @final
 class Folder(PictureFiles):
     """Square crops of the pictures below a folder, (C, size, size) in [0, 1].
 
-    The pictures are the PNG, JPEG and TIFF files, in the order of their paths within the folder; names that begin
-    with a dot are left out, links are followed. Alpha channels are ignored.
+    The pictures are the PNG, JPEG and TIFF files, in the order of their paths within the folder. Names that begin
+    with a dot are skipped, links are followed. Alpha channels are ignored.
 
     Args:
         path: the folder.
@@ -56,20 +56,20 @@ class Folder(PictureFiles):
         return len(self.files)
 
     def name(self, i: int) -> str:
-        """Its path."""
+        """Return its path."""
         return f"{self.files[i]}"
 
     def picture(self, i: int) -> Tensor:
-        """What is in the file."""
+        """Read and decode the file."""
         return read(self.files[i]).x[0]
 
     def open(self, i: int) -> BinaryIO:
-        """The file."""
+        """Open the file."""
         return self.files[i].open("rb")
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """The pictures below `folder`, in the order of their paths within it."""
+    """List the pictures below `folder`, in the order of their paths within it."""
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}: give a folder of pictures (a path in a YAML is relative to its folder)")
@@ -83,9 +83,9 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """The files below `folder`, also behind links; a link that leads nowhere is a file that cannot be read."""
+    """Find the files below `folder`, following links; a dangling link counts as a file that cannot be read."""
     real = folder.resolve()
-    if real in above:  # a link to a folder that it lies in
+    if real in above:  # a link to a folder that contains it
         return
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -101,7 +101,7 @@ def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 class Arrays(FiniteData):
     """Images in an .npz or .npy file: (N, H, W) or (N, H, W, C) with C = 1 or 3; uint8, uint16 or floats in [0, 1].
 
-    Nothing is unpickled. An .npy file stays on the disk and is read batch by batch, an .npz file is read whole.
+    Nothing is unpickled. An .npy file is read batch by batch, an .npz file as a whole.
 
     Args:
         path: the file.
@@ -109,7 +109,7 @@ class Arrays(FiniteData):
         flip: mirror each image left to right with probability 1/2.
 
     Raises:
-        DataError: for a file that is missing or cannot be read, a key that it has not, or another array.
+        DataError: for a file that is missing or cannot be read, a missing key, or an array of another kind.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "noise.npz"
@@ -134,7 +134,7 @@ class Arrays(FiniteData):
         return len(self.images)
 
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """The images at these places, (n, C, H, W); nothing is drawn."""
+        """Return the images at these places, (n, C, H, W); nothing is drawn."""
         x, _ = unpack(np.asarray(self.images[indices.numpy()]), name=self.name)
         return x.float()
 
@@ -167,6 +167,6 @@ def _check(images: np.ndarray, name: str) -> None:
     if images.dtype.kind == "f" and images.dtype.itemsize <= 8:
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):  # NaN is neither
-            raise DataError(outside(name, low, high))
+            raise DataError(describe_range(name, low, high))
     elif images.dtype.name not in ("uint8", "uint16"):
         raise DataError(f"{name} holds {images.dtype}: save uint8, uint16 or floats in [0, 1]")

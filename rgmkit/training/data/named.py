@@ -1,4 +1,4 @@
-"""Data sets of torchvision and of Hugging Face, by their names."""
+"""Data sets of torchvision and Hugging Face, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEEP = ("I", "F")  # modes of Pillow with more than 8 bits
 
 
 class _Items(Pictures):
-    """Pictures that a library hands out as PIL images."""
+    """Pictures that a library provides as PIL images."""
 
     items: Any
     title: str
@@ -30,31 +30,31 @@ class _Items(Pictures):
         return len(self.items)
 
     def name(self, i: int) -> str:
-        """The data set and the place in it."""
+        """Return the data set and the place in it."""
         return f"picture {i} of {self.title}"
 
     def item(self, i: int) -> Any:
-        """What the library gives at place `i`."""
+        """Return what the library has at place `i`."""
         return self.items[i]
 
     def picture(self, i: int) -> Tensor:
-        """The picture, upright."""
+        """Decode the picture and turn it upright."""
         try:
             image = self.item(i)
             if not isinstance(image, Image.Image):
                 raise DataError(f"{self.name(i)} is a {type(image).__name__}: take a data set of PIL images")
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith(_DEEP):
-                return self._deep(image, i)
+                return self._decode_deep(image, i)
             array = np.array(image.convert("RGB" if self.channels == "rgb" else "L"))
         except DataError:
             raise
         except Exception as error:  # whatever a decoder raises at broken bytes
-            raise DataError(f"{self.name(i)} cannot be decoded: {_line(error)}") from error
+            raise DataError(f"{self.name(i)} cannot be decoded: {_one_line(error)}") from error
         return torch.from_numpy(array).float().div(255).reshape(*array.shape[:2], -1).movedim(-1, 0)
 
-    def _deep(self, image: Image.Image, i: int) -> Tensor:
-        """A grey picture of 16 bits or floats, which Pillow would cut off at 255 where it makes 8 bits of them."""
+    def _decode_deep(self, image: Image.Image, i: int) -> Tensor:
+        """Decode a grey picture of 16 bits or floats, which Pillow would clip at 255 on converting it to 8 bits."""
         file = io.BytesIO()
         image.save(file, "TIFF")
         return decode(file.getvalue(), name=self.name(i)).x[0]
@@ -62,13 +62,13 @@ class _Items(Pictures):
 
 @final
 class Torchvision(_Items):
-    """Square crops of the pictures of a data set of torchvision, (C, size, size) in [0, 1]; labels are left out.
+    """Square crops of the pictures of a data set of torchvision, (C, size, size) in [0, 1]; without labels.
 
     Args:
         name: of the class in torchvision.datasets, such as CIFAR10 or CelebA.
         root: the folder of its files.
         options: further arguments of its constructor, such as {split: train} or {train: true}.
-        download: load the files from the network if they are missing, where torchvision can.
+        download: download missing files, where torchvision can.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
@@ -103,16 +103,16 @@ class Torchvision(_Items):
         try:
             self.items = getattr(datasets, name)(**arguments)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.title} does not take {arguments}: {_line(error)}") from error
+            raise ConfigError(f"{self.title} does not take {arguments}: {_one_line(error)}") from error
         except (RuntimeError, OSError) as error:
-            raise DataError(f"{self.title} cannot be read ({_line(error)}): check root, or set download") from error
+            raise DataError(f"{self.title} cannot be read ({_one_line(error)}): check root, or set download") from error
         if not len(self.items):
             raise DataError(f"{self.title} holds no pictures")
         if isinstance(self.items, datasets.ImageFolder) and "loader" not in arguments:
-            self.items.loader = _opened  # its own one cuts 16 bits off at 255
+            self.items.loader = _open_image  # its own one clips 16 bits at 255
 
     def item(self, i: int) -> Any:
-        """The image of a pair with its label, or the image."""
+        """Return the image, without its label."""
         item = self.items[i]
         return item[0] if isinstance(item, tuple) else item
 
@@ -122,9 +122,9 @@ class HuggingFace(_Items):
     """Square crops of the pictures of a data set of Hugging Face, (C, size, size) in [0, 1]; needs `rgmkit[data]`.
 
     Args:
-        name: as `datasets.load_dataset` takes it: a name on the hub, or imagefolder, parquet … with options.
+        name: the first argument of `datasets.load_dataset`: a name on the hub, or imagefolder, parquet … with options.
         split: part of the data set.
-        column: which holds the pictures.
+        column: the column of the pictures.
         options: further arguments of load_dataset, such as {data_dir: pictures} or {revision: …}.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
@@ -154,20 +154,20 @@ class HuggingFace(_Items):
         try:
             self.items = datasets.load_dataset(name, split=split, **(options or {}))
         except Exception as error:  # the library raises errors of a dozen kinds
-            raise DataError(f"the data set {self.title} cannot be read: {_line(error)}") from error
+            raise DataError(f"the data set {self.title} cannot be read: {_one_line(error)}") from error
         if column not in self.items.features:
             raise ConfigError(f"{self.title} has no column {column!r}: give one of {', '.join(self.items.features)}")
 
     def item(self, i: int) -> Any:
-        """The picture of the row."""
+        """Return the picture of a row."""
         return self.items[i][self.column]
 
 
-def _opened(path: str) -> Image.Image:
+def _open_image(path: str) -> Image.Image:
     with Image.open(path) as image:
         image.load()
     return image
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

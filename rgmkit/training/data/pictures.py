@@ -1,9 +1,10 @@
-"""What all data sets of pictures share: square crops, mirror images, and what becomes of a broken picture."""
+"""What all data sets of pictures share: square crops, mirroring, and the handling of broken pictures."""
 
 from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from threading import Lock
 from typing import BinaryIO, Literal, TypeAlias
 
 import torch
@@ -16,7 +17,7 @@ from rgmkit.images import decode
 from rgmkit.images.array_layout import quantise
 from rgmkit.training.data.base import FiniteData
 
-MEMORY = 2**30  # bytes of decoded pictures that are kept
+MEMORY = 2**30  # bytes of decoded pictures that are cached
 MOST_BROKEN = 0.01  # of the pictures of a data set
 
 Channels: TypeAlias = Literal["grey", "rgb"]
@@ -26,13 +27,13 @@ Crop: TypeAlias = Literal["centre", "random"]
 class Pictures(FiniteData):
     """Square crops of pictures, (C, size, size) in [0, 1].
 
-    A picture is decoded when it is first needed, and kept in 8 bits a value until 1 GiB is full. A broken one is
-    counted and skipped, the next whole one takes its place; more than 1 % broken ones are an error.
+    A picture is decoded when it is first needed, and cached in 8 bits per value until the cache has 1 GiB. A broken
+    picture is replaced by the next intact one; more than 1 % of broken ones are an error.
 
     Args:
         size: side of a crop, in pixels. Pictures are cropped, never resized.
         channels: "rgb" or "grey"; pictures of the other kind are converted (luma of ITU-R BT.601).
-        crop: "centre", or "random": another place at each draw.
+        crop: "centre", or "random", a new place at each draw.
         flip: mirror each image left to right with probability 1/2.
     """
 
@@ -50,53 +51,55 @@ class Pictures(FiniteData):
         self.size, self.crop, self.channels = size, crop, channels
         self.draws = crop == "random"
         self.shape = (3 if channels == "rgb" else 1, size, size)
-        self._kept: dict[int, Tensor] = {}
+        self._cache: dict[int, Tensor] = {}
         self._room = MEMORY
         self._broken: set[int] = set()
+        self._lock = Lock()  # of these three: several threads read pictures
 
     @abstractmethod
     def name(self, i: int) -> str:
-        """The picture at place `i` in words, for errors."""
+        """Name the picture at place `i` in error messages."""
 
     @abstractmethod
     def picture(self, i: int) -> Tensor:
-        """The picture at place `i`, (1, H, W) or (3, H, W) in [0, 1].
+        """Read the picture at place `i`, (1, H, W) or (3, H, W) in [0, 1].
 
         Raises:
             DataError: if it is broken.
         """
 
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Crops of the pictures at these places, (n, C, size, size); `generator` says where they are cropped."""
+        """Return crops of the pictures at these places, (n, C, size, size), where `generator` draws them."""
         corners = torch.rand(len(indices), 2, generator=generator).tolist()
-        crops = [self._cropped(self._whole(i), *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
+        crops = [self._crop(self._whole(i), *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
         return torch.stack(crops).float() / 255
 
-    def _cropped(self, image: Tensor, down: float, right: float) -> Tensor:
-        """A crop whose corner is at these shares of the room that there is; centred crops are made already."""
+    def _crop(self, image: Tensor, down: float, right: float) -> Tensor:
+        """Crop at these fractions of the possible offsets; centred crops have been made before."""
         top, left = int(down * (image.shape[1] - self.size + 1)), int(right * (image.shape[2] - self.size + 1))
         return image[:, top : top + self.size, left : left + self.size]
 
     def _whole(self, i: int) -> Tensor:
-        """The picture at place `i`, or the next one that is not broken: uint8 (C, H, W)."""
-        while i not in self._kept:
+        """Return the picture at place `i`, or the next intact one: uint8 (C, H, W)."""
+        while (cached := self._cache.get(i)) is None:
             if i not in self._broken:
                 try:
                     x = self.picture(i)
                 except DataError as error:
                     self._skip(i, error)
                 else:
-                    return self._keep(i, self._fitted(x, i))
+                    return self._keep(i, self._prepare(x, i))
             i = (i + 1) % len(self)
-        return self._kept[i]
+        return cached
 
     def _keep(self, i: int, image: Tensor) -> Tensor:
-        if image.numel() <= self._room:
-            self._kept[i] = image
-            self._room -= image.numel()
+        with self._lock:
+            if image.numel() <= self._room and i not in self._cache:
+                self._cache[i] = image
+                self._room -= image.numel()
         return image
 
-    def _fitted(self, x: Tensor, i: int) -> Tensor:
+    def _prepare(self, x: Tensor, i: int) -> Tensor:
         height, width = x.shape[1:]
         if min(height, width) < self.size:
             raise DataError(
@@ -104,7 +107,7 @@ class Pictures(FiniteData):
                 f"give size {min(height, width)} or less, or enlarge or remove it"
             )
         if x.min() < 0 or x.max() > 1:
-            raise DataError(outside(self.name(i), float(x.min()), float(x.max())))
+            raise DataError(describe_range(self.name(i), float(x.min()), float(x.max())))
         if len(x) != self.shape[0]:
             x = x.expand(3, -1, -1) if len(x) == 1 else rgb_to_grayscale(x)
         if self.crop == "centre":
@@ -114,11 +117,13 @@ class Pictures(FiniteData):
 
     def _skip(self, i: int, error: DataError) -> None:
         """Count a broken picture; raise a DataError if there are too many now."""
-        first = not self._broken
-        self._broken.add(i)
-        if len(self._broken) > MOST_BROKEN * len(self):
+        with self._lock:
+            first = not self._broken
+            self._broken.add(i)
+            count = len(self._broken)
+        if count > MOST_BROKEN * len(self):
             raise DataError(
-                f"at least {len(self._broken)} of {len(self)} pictures are broken, more than {MOST_BROKEN:.0%}: repair "
+                f"at least {count} of {len(self)} pictures are broken, more than {MOST_BROKEN:.0%}: repair "
                 f"or remove them; the last: {error}"
             ) from error
         if first:
@@ -126,19 +131,19 @@ class Pictures(FiniteData):
 
 
 class PictureFiles(Pictures):
-    """Pictures that are files somewhere: their headers tell their sizes before any is decoded."""
+    """Pictures in files, whose headers give their sizes before any is decoded."""
 
     @abstractmethod
     def open(self, i: int) -> BinaryIO:
-        """The file of the picture at place `i`, to be read from its beginning."""
+        """Open the file of the picture at place `i`."""
 
     def picture(self, i: int) -> Tensor:
-        """What is in the file."""
+        """Read and decode the file."""
         with self.open(i) as file:
             return decode(file.read(), name=self.name(i)).x[0]
 
     def check_sizes(self) -> None:
-        """Look at every header, so that a picture that does not fit is found before the training begins."""
+        """Check every header, so that pictures that are too small are found before the training begins."""
         sizes: dict[int, tuple[int, int]] = {}
         for i in range(len(self)):
             try:
@@ -156,17 +161,17 @@ class PictureFiles(Pictures):
             )
 
     def _size(self, i: int) -> tuple[int, int]:
-        """Width and height, from the header; what Pillow does not know is decoded whole."""
+        """Return width and height from the header; a picture that Pillow does not know is decoded."""
         try:
             with warnings.catch_warnings(), self.open(i) as file:
                 warnings.simplefilter("ignore")
                 with Image.open(file) as image:
                     return image.size
-        except Exception:  # whatever it stumbles over, `picture` says in words
+        except Exception:  # `picture` explains what is wrong
             height, width = self.picture(i).shape[-2:]
             return width, height
 
 
-def outside(name: str, low: float, high: float) -> str:
-    """That values are not in [0, 1], in words."""
+def describe_range(name: str, low: float, high: float) -> str:
+    """Say that values are outside [0, 1]."""
     return f"{name} holds values from {low:g} to {high:g}: scale them to [0, 1], and save no NaN"

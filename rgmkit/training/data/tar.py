@@ -1,4 +1,4 @@
-"""Pictures in a tar archive, found by their offsets: nothing is unpacked."""
+"""Pictures in a tar archive, read in place by their offsets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -30,8 +31,8 @@ _BLOCK = 512
 class Tar:
     """The pictures in a tar archive, in the order of the archive.
 
-    A compressed archive (gzip, bzip2, xz) is decompressed once, into a temporary file that has no name and is gone
-    with the process; any other is read where it lies, and is open only while it is read: there may be thousands.
+    A compressed archive (gzip, bzip2, xz) is decompressed once, into a nameless temporary file. Any other is opened
+    only while it is read, since there may be thousands.
 
     Args:
         path: the archive.
@@ -39,14 +40,15 @@ class Tar:
             files of pictures whose name does not begin with a dot.
 
     Raises:
-        DataError: if it is missing, cut off, or no tar archive, or holds no pictures.
+        DataError: if it is missing, truncated or no tar archive, or holds no pictures.
     """
 
     def __init__(self, path: Path, *, ending: str | None = None) -> None:
         self.path = path
         self._unpacked: IO[bytes] | None = None
+        self._lock = Lock()  # of the position in it: several threads read
         try:
-            self._unpacked = _unpacked(path)
+            self._unpacked = _decompress(path)
             with self._opened() as file:
                 places = _index(file, ending)
         except FileNotFoundError as error:
@@ -67,17 +69,17 @@ class Tar:
         return len(self._places)
 
     def name(self, i: int) -> str:
-        """The archive and the name of the file in it."""
+        """Return the archive and the name of the file in it."""
         return f"{self.path}/{self.inside(i)}"
 
     def inside(self, i: int) -> str:
-        """The name of the i-th picture in the archive, which holds it beside the picture: names are many."""
+        """Read the name of the i-th picture from the archive: millions of names would fill the memory."""
         header, offset, _ = self._places[i].tolist()
         with self._opened() as file:
             file.seek(header)
             if offset - header == _BLOCK:
                 name = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "replace").name
-            else:  # one that is long or not in ASCII is in blocks of its own
+            else:  # a long name, or one that is not ASCII, has its own blocks
                 with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="replace") as archive:
                     member = archive.next()
                     assert member is not None
@@ -85,15 +87,17 @@ class Tar:
         return name.removeprefix("./")
 
     def read(self, i: int) -> bytes:
-        """The content of the i-th picture."""
+        """Read the content of the i-th picture."""
         _, offset, size = self._places[i].tolist()
         with self._opened() as file:
-            return os.pread(file.fileno(), size, offset)
+            file.seek(offset)
+            return file.read(size)
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         if self._unpacked is not None:
-            yield self._unpacked
+            with self._lock:
+                yield self._unpacked
             return
         try:
             with self.path.open("rb") as file:
@@ -102,12 +106,12 @@ class Tar:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def open(self, i: int) -> io.BytesIO:
-        """The i-th picture as a file."""
+        """Open the i-th picture."""
         return io.BytesIO(self.read(i))
 
 
-def _unpacked(path: Path) -> IO[bytes] | None:
-    """What is in a compressed archive, as a file; None of one that is not compressed."""
+def _decompress(path: Path) -> IO[bytes] | None:
+    """Decompress an archive into a temporary file; return None if it is not compressed."""
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)
@@ -129,14 +133,14 @@ def _unpacked(path: Path) -> IO[bytes] | None:
 
 
 def _index(file: IO[bytes], ending: str | None) -> list[tuple[int, int, int]]:
-    """Offsets of the header and of the content, and size, of every picture."""
+    """Return the offsets of header and content, and the size, of every picture."""
     places = []
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as archive:
         while (member := archive.next()) is not None:
             if member.isreg() and _is_picture(PurePosixPath(member.name), ending):
                 places.append((member.offset, member.offset_data, member.size))
-            # It keeps them all for itself, which need not fit into memory.
+            # tarfile keeps all members, which need not fit in memory.
             archive.members.clear()  # type: ignore[attr-defined]
     if places and sum(places[-1][1:]) > os.fstat(file.fileno()).st_size:
         raise EOFError("its last file is not whole")

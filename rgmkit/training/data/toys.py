@@ -1,4 +1,4 @@
-"""Laws of points in the plane: a new objective shows its worth on them in seconds."""
+"""Distributions of points in the plane, on which a new objective can be judged in seconds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _POINTS = 3  # keeps the stream of the data apart from that of the noise of the 
 
 
 class Points(Data):
-    """Points (n, 2), never the same twice; the range of the process is the data over their std."""
+    """Endless points (n, 2); a forward process sees them divided by their standard deviation."""
 
     shape = (2,)
     center = 0.0
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """`n` points of the law."""
+        """Draw `n` points."""
 
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
-        """`size` fresh points."""
+        """Draw the `size` points of a step."""
         return self.draw(size, seeded(seed, step, _POINTS))
 
 
@@ -38,12 +38,12 @@ class Mixture(Points):
         self.scale = math.sqrt(float(means.square().mean()) + std**2)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """A mode at random, then a point of it."""
+        """Draw a mode, then a point of it."""
         mode = torch.randint(len(self.means), (n,), generator=generator)
         return self.means[mode] + self.std * torch.randn(n, 2, generator=generator)
 
     def score(self, points: Tensor) -> dict[str, float]:
-        """Modes found (at least 25 % of their share within 4 std) and the share of points within 4 std."""
+        """Return the modes found (with 25 % of their points within 4 std), and the fraction of points within 4 std."""
         distance, mode = torch.cdist(points, self.means).min(1)
         near = distance <= 4 * self.std
         share = torch.bincount(mode[near], minlength=len(self.means)) / len(points)
@@ -71,7 +71,7 @@ class Gaussian25(Mixture):
 
 @final
 class Checkerboard(Points):
-    """Eight unit cells of [-2, 2]^2, as the black squares of a board, evenly filled."""
+    """The uniform distribution on eight unit cells of [-2, 2]^2, the black squares of a board."""
 
     scale = math.sqrt(4 / 3)  # std of a coordinate: uniform on [-2, 2]
 
@@ -80,12 +80,12 @@ class Checkerboard(Points):
         self.cells = torch.tensor(cells, dtype=torch.float32)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """A cell at random, then a point of it."""
+        """Draw a cell, then a point of it."""
         cell = torch.randint(len(self.cells), (n,), generator=generator)
         return self.cells[cell] + torch.rand(n, 2, generator=generator)
 
     def score(self, points: Tensor) -> dict[str, float]:
-        """Cells found (at least 25 % of their share) and the share of points inside a cell."""
+        """Return the cells found (with 25 % of their points), and the fraction of points inside a cell."""
         corner = points.floor()
         hit = (corner[:, None] == self.cells).all(-1)
         found = int((hit.float().mean(0) >= 0.25 / len(self.cells)).sum())

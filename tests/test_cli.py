@@ -151,7 +151,7 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior tv:weight=-1 -o OUT", "weight is -1"),
         ("restore COLOUR -d blur --prior MODELS/points -o OUT", "trained on points of 2 values"),
         ("restore PHOTO -d blur --prior MODELS/digits -o OUT --tile many", "is not a valid integer"),
-        ("restore PHOTO -d blur --prior tv -o OUT --tile 64", "TV is no network of images: leave it out"),
+        ("restore PHOTO -d blur --prior tv -o OUT --tile 64", "TV is not a network: leave it out"),
         ("restore PHOTO -d blur --prior tv -o OUT --tile 0", "not in the range"),
         ("restore DEEP -d downsample --prior MODELS/digits -o OUT", "is no picture: write it as .npy"),
         ("restore PHOTO -d blur --prior MODELS/digits --solver cascade:start=9 -o OUT", "levels 1 to 4"),

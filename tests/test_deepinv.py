@@ -187,11 +187,11 @@ def test_what_is_missing_moves_without_noise_too(photo, name):
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_network_is_a_prior_too(name):
-    problem = toys.problem(toys.Restorer())
+    problem = toys.make_problem(toys.Restorer())
     solution = rgmkit.solver(name, iterations=7).solve(problem, generator=Streams(0, range(3)))
     again = rgmkit.solver(name, iterations=7).solve(problem, generator=Streams(0, range(3)))
     assert torch.equal(solution.x, again.x) and solution.nfe == 7
-    assert (solution.x - toys.truth()).norm() < (problem.y - toys.truth()).norm()
+    assert (solution.x - toys.draw_truth()).norm() < (problem.y - toys.draw_truth()).norm()
 
 
 def test_steps_that_are_too_long_are_refused_with_the_remedy(photo):

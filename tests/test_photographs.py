@@ -19,7 +19,7 @@ import rgmkit
 from rgmkit import images, plugins
 from rgmkit.adapters import fit_prior
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
-from rgmkit.adapters.geometry import Cut
+from rgmkit.adapters.geometry import AxisTiling
 from rgmkit.adapters.tiled import Tiled
 from rgmkit.cli.app import main
 from rgmkit.core.locality import Locality
@@ -108,18 +108,18 @@ def test_weights_are_a_partition_of_unity(margin, multiple):
     overlap = 2 * margin + 16
     overlap += -overlap % multiple
     for step in (1, 17, 64, 401):
-        cut = Cut(step, overlap, margin, multiple)
-        for length in (1, cut.side, cut.side + 1, cut.side + step, 1237):
-            intervals, total = cut.intervals(length), torch.zeros(length, dtype=torch.float64)
-            for interval, weight in zip(intervals, cut.weights(length, like=total), strict=True):
-                assert interval.start % multiple == 0 and interval.stop - interval.start <= cut.side
+        tiling = AxisTiling(step, overlap, margin, multiple)
+        for length in (1, tiling.side, tiling.side + 1, tiling.side + step, 1237):
+            intervals, total = tiling.intervals(length), torch.zeros(length, dtype=torch.float64)
+            for interval, weight in zip(intervals, tiling.weights(length, like=total), strict=True):
+                assert interval.start % multiple == 0 and interval.stop - interval.start <= tiling.side
                 left, right = margin * (interval.start > 0), margin * (interval.stop < length)
                 counted = torch.zeros(len(weight), dtype=bool)
                 counted[left : len(weight) - right] = True
                 assert ((weight > 0) == counted).all()
                 total[interval] += weight
             torch.testing.assert_close(total, torch.ones_like(total))
-            assert (len(intervals) == 1) == (length <= cut.side)
+            assert (len(intervals) == 1) == (length <= tiling.side)
 
 
 def test_restore_in_tiles_agrees_and_says_so(digits, camera):
@@ -215,7 +215,7 @@ def test_wrong_tiles_are_refused(digits, camera):
     for tile in (0, -3):
         with pytest.raises(ConfigError, match="side of a tile"):
             rgmkit.restore(camera, "gaussian-noise", digits, tile=tile)
-    with pytest.raises(IncompatibleError, match="TV is no network"):
+    with pytest.raises(IncompatibleError, match="TV is not a network"):
         rgmkit.restore(camera, "gaussian-noise", "tv", tile=64)
     with pytest.raises(ConfigError, match="receptive field"):
         Locality(receptive_field=0)

@@ -37,7 +37,7 @@ def test_right_degradations_pass(degradation, check):
 @pytest.mark.parametrize("check", checks("process"))
 @pytest.mark.parametrize("shape", [SHAPE, (2,)], ids=["images", "points"])
 def test_right_process_passes(shape, check):
-    check(toys.Noise(), shape)
+    check(toys.NoiseProcess(), shape)
 
 
 @pytest.mark.parametrize("check", checks("process"))
@@ -188,33 +188,33 @@ class WhiteTerminal(type(rgmkit.process("multiscale"))):
         return torch.randn(shape, generator=generator) * self.sigma_by_level[-1]
 
 
-class FirstLevelOnly(toys.Noise):
+class FirstLevelOnly(toys.NoiseProcess):
     def mean(self, x, level):
         return self.a(level[:1]) * x
 
 
-class WrongSigma(toys.Noise):
+class WrongSigma(toys.NoiseProcess):
     def shape_noise(self, e, level):
         return per_image(self.sigma(level), e) * e * 1.02
 
 
-class ShiftedLevelZero(toys.Noise):
+class ShiftedLevelZero(toys.NoiseProcess):
     def mean(self, x, level):
         return super().mean(x, level) + 0.01
 
 
-class KeepsTooMuch(toys.Noise):
+class KeepsTooMuch(toys.NoiseProcess):
     def __init__(self):
         super().__init__()
         self.a_by_level[-1] = 0.055
 
 
-class DetachedMean(toys.Noise):
+class DetachedMean(toys.NoiseProcess):
     def mean(self, x, level):
         return super().mean(x.detach(), level) + 0 * x
 
 
-class GlobalNoise(toys.Noise):
+class GlobalNoise(toys.NoiseProcess):
     def degrade(self, x, level, *, standard_normal=None, generator=None):
         e = torch.randn(x.shape).to(x) if standard_normal is None else standard_normal
         return super().degrade(x, level, standard_normal=e)

@@ -1,4 +1,4 @@
-"""How many pixels a network may be shown at a time."""
+"""How many pixels a network can process at a time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch
 from rgmkit.core.locality import Locality
 from rgmkit.runtime.device import free_memory, is_accelerator
 
-MOST, ACCELERATOR_MOST = 2**30, 2**32  # bytes of features; larger tiles gain little
-SHARE = 0.5  # of the memory that is free
+MAX_BYTES, ACCELERATOR_MAX_BYTES = 2**30, 2**32  # of features; larger tiles gain little
+SHARE = 0.5  # of the free memory
 
 
-def pixels(locality: Locality, *, dtype: torch.dtype, device: torch.device) -> int:
-    """The pixels whose features fit in half of the free memory, in 1 GiB (4 GiB on an accelerator) at the most.
+def max_pixels(locality: Locality, *, dtype: torch.dtype, device: torch.device) -> int:
+    """Return how many pixels have features that fit in half of the free memory, at most 1 GiB (4 GiB on accelerators).
 
-    While that much is free, the number depends on the network alone, and so do the bits of an answer.
+    Where that much memory is free, the number depends on the network alone, so that results are reproducible.
     """
-    budget = min(SHARE * free_memory(device), ACCELERATOR_MOST if is_accelerator(device) else MOST)
+    budget = min(SHARE * free_memory(device), ACCELERATOR_MAX_BYTES if is_accelerator(device) else MAX_BYTES)
     return max(1, int(budget / (locality.floats_per_pixel * dtype.itemsize)))

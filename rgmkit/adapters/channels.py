@@ -1,4 +1,4 @@
-"""A model of another number of channels than the image: grey on colour, colour on grey."""
+"""Apply grey models to colour images, and colour models to grey images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rgmkit.core.process import ForwardProcess
 
 @final
 class ChannelByChannel(RestoringPrior):
-    """A grey model on images of several channels: each is a grey image of its own, with the z of the image.
+    """Apply a grey model to each channel of an image, with the same z.
 
-    The network never sees two channels of a pixel together, and may colour an edge that was grey.
+    The channels are restored independently of each other, so that a grey edge may become coloured.
 
     Args:
         prior: of images of one channel.
@@ -40,13 +40,13 @@ class ChannelByChannel(RestoringPrior):
 
 @final
 class MeanOfChannels(RestoringPrior):
-    """A colour model on grey images `x`: an image of C equal channels, of which the mean is seen.
+    """Apply a colour model to grey images: a grey image is the mean of C equal channels.
 
-    The mean over the channels of the model's `y_s` has the noise `sigma_s / sqrt(C)`, and those are the
-    levels of this prior. Given the mean, the channels of `y_s` differ by `N_s (n_c - mean n)`, with
-    white n and the shape N_s of the noise at level s: the network is shown a draw of just that, and the
-    answer is the mean of its channels. So it sees what it was trained on, colourless images with coloured
-    noise, and a solver needs no word of it. The draw is the first part of this prior's z.
+    The mean over the channels of the model's `y_s` has the noise std `sigma_s / sqrt(C)`, which defines the levels of
+    this prior. Given the mean, the channels of `y_s` differ by `N_s (n_c - mean n)`, with white n and N_s the shaping
+    of the noise at level s. The network gets the mean plus a draw of this difference, which has the law of its training
+    data (grey images with coloured noise), and the estimate is the mean of its output. The draw is the first part of
+    the prior's z.
 
     Args:
         prior: of images of several channels.
@@ -70,7 +70,7 @@ class MeanOfChannels(RestoringPrior):
 
 @final
 class _MeanProcess(ForwardProcess):
-    """The mean over `channels` channels of another process, on images whose channels are equal."""
+    """The mean over the channels of another process, on images whose channels are equal."""
 
     def __init__(self, process: ForwardProcess, channels: int) -> None:
         super().__init__(process.a_by_level.tolist(), (process.sigma_by_level / math.sqrt(channels)).tolist())

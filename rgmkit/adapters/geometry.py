@@ -1,4 +1,4 @@
-"""Where tiles lie, and how they are blended: one axis at a time."""
+"""The positions of tiles along an axis, and their weights in the blend."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ RAMP = 16  # pixels over which two tiles are blended where both are exact
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How one axis is cut into overlapping intervals.
+class AxisTiling:
+    """Overlapping intervals that cover an axis.
 
     Attributes:
-        step: pixels from one interval to the next, at the most.
-        overlap: pixels that neighbours share: two margins, and between them the ramp of the blend.
-        margin: pixels at an inner end of an interval that count for nothing.
-        multiple: intervals begin at multiples of it.
+        step: most pixels from the start of one interval to the next.
+        overlap: pixels that neighbours share: two margins, and the ramp of the blend between them.
+        margin: pixels of weight 0 at an inner end of an interval.
+        multiple: intervals start at multiples of it.
     """
 
     step: int
@@ -29,26 +29,26 @@ class Cut:
 
     @property
     def side(self) -> int:
-        """Pixels of an interval, at the most."""
-        return up(self.step, self.multiple) + self.overlap
+        """Most pixels of an interval."""
+        return round_up(self.step, self.multiple) + self.overlap
 
     def intervals(self, length: int) -> list[slice]:
-        """The intervals of an axis of `length` pixels: as few as will do, of one size but for the last.
+        """Return the intervals of an axis of `length` pixels: as few as possible, of one size but for the last.
 
-        >>> Cut(step=32, overlap=32, multiple=4).intervals(150)
+        >>> AxisTiling(step=32, overlap=32, multiple=4).intervals(150)
         [slice(0, 64, None), slice(32, 96, None), slice(64, 128, None), slice(96, 150, None)]
         """
         if length <= self.side:
             return [slice(0, length)]
-        count = math.ceil((length - self.overlap) / up(self.step, self.multiple))
-        step = up(math.ceil((length - self.overlap) / count), self.multiple)
+        count = math.ceil((length - self.overlap) / round_up(self.step, self.multiple))
+        step = round_up(math.ceil((length - self.overlap) / count), self.multiple)
         starts = range(0, length - self.overlap, step)
         return [slice(start, min(start + step + self.overlap, length)) for start in starts]
 
     def weights(self, length: int, *, like: Tensor) -> list[Tensor]:
-        """The weight of each interval along it; at each pixel of the axis they add up to 1.
+        """Return the weights of each interval: a smooth partition of unity.
 
-        0 in the margins, from there a quarter of a sine wave, squared: a smooth partition of unity.
+        They are 0 in the margins and rise from there as the square of a quarter of a sine wave.
         """
         intervals = self.intervals(length)
         total = torch.zeros(length, dtype=torch.float64)
@@ -63,6 +63,6 @@ class Cut:
         return [(shape / total[interval]).to(like) for shape, interval in zip(shapes, intervals, strict=True)]
 
 
-def up(length: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is at least `length`."""
+def round_up(length: int, multiple: int) -> int:
+    """Return the smallest multiple of `multiple` that is at least `length`."""
     return length + -length % multiple

@@ -1,6 +1,6 @@
-"""Conformance checks: what a third party's component must do, one check a test.
+"""Conformance checks for components, one check a test.
 
-Each check is a function whose name says what it tests; pytest uses that name as the test's id:
+Each check is a function that is named after what it tests; pytest uses that name as the id of the test:
 
     import pytest
     import rgmkit.testing
@@ -10,17 +10,16 @@ Each check is a function whose name says what it tests; pytest uses that name as
     def test_rain(check):
         check(Rain(noise=0.05), image_shape=(3, 12, 8))
 
-What a check takes depends on the kind, and every shape is that of one image, best not square:
+The arguments of a check depend on the kind. Every shape is that of one image, preferably not square:
 
 - degradation: `check(degradation, image_shape)`, images (C, H, W) in [0, 1];
 - process: `check(process, image_shape)`, images (C, H, W) in [-1, 1] or points (d,);
 - prior: `check(prior, image_shape)`;
 - solver: `check(solver)`.
 
-A check that fails raises an AssertionError with what it measured and what it expects. One that does not
-apply (the adjoint of an operator that is not linear, a prox that a prior does not provide) raises
-`unittest.SkipTest`, which pytest reports as skipped. Checks draw from seeded generators, work in float64
-with a batch of 3, and need no pytest.
+A check that fails raises an AssertionError with the measured and the expected value. One that does not apply (the
+adjoint of an operator that is not linear, a prox that a prior does not provide) raises `unittest.SkipTest`, which
+pytest reports as skipped. Checks draw from seeded generators, use float64 and a batch of 3, and do not need pytest.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ __all__ = ["Check", "check_all", "checks"]
 
 
 def checks(kind: str) -> list[Check]:
-    """The checks of a kind of component: degradation, process, prior or solver.
+    """Return the checks of a kind of component: degradation, process, prior or solver.
 
     Raises:
         ConfigError: for another kind.
@@ -58,7 +57,7 @@ def checks(kind: str) -> list[Check]:
 
 
 def check_all(kind: str, component: Any, *shape: tuple[int, ...]) -> list[str]:
-    """Run every check of a kind that applies, without pytest; the names of those that ran.
+    """Run all checks of a kind that apply, without pytest; return the names of those that ran.
 
     Raises:
         AssertionError: from the first check that fails.

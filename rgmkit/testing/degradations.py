@@ -1,4 +1,4 @@
-"""Checks of degradations: `check(degradation, image_shape)` with `image_shape` (C, H, W)."""
+"""Checks of degradations: `check(degradation, image_shape)`, with `image_shape` (C, H, W)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError
 from rgmkit.testing.measure import (
     BATCH,
-    agree,
+    assert_close,
+    call_quietly,
+    draw_images,
     global_generators_untouched,
-    images,
-    numbers,
     one_by_one,
-    quietly,
+    show,
     skip,
     skipped_if_inaccurate,
     unchanged,
@@ -35,40 +35,42 @@ Shape = tuple[int, ...]
 def linearity(degradation: Degradation, image_shape: Shape) -> None:
     """`A(2 x - 3 u) = 2 A x - 3 A u`."""
     _only_linear(degradation)
-    x, u = images(image_shape), images(image_shape, seed=1)
-    agree(degradation.A(2 * x - 3 * u), 2 * degradation.A(x) - 3 * degradation.A(u), EXACT, "A of a combination")
+    x, u = draw_images(image_shape), draw_images(image_shape, seed=1)
+    assert_close(degradation.A(2 * x - 3 * u), 2 * degradation.A(x) - 3 * degradation.A(u), EXACT, "A of a combination")
 
 
 def adjoint(degradation: Degradation, image_shape: Shape) -> None:
     """`<A x, y> = <x, A^T y>` for each image of the batch."""
     _only_linear(degradation)
-    x = images(image_shape)
+    x = draw_images(image_shape)
     Ax = degradation.A(x)
-    y = images(Ax.shape[1:], seed=1).to(Ax.dtype)
+    y = draw_images(Ax.shape[1:], seed=1).to(Ax.dtype)
     back = degradation.adjoint(y)
     assert back.shape == x.shape, f"adjoint gives {tuple(back.shape)} for images of {tuple(x.shape)}"
     left, right = dot(Ax, y), dot(x, back)
     scale = (dot(Ax, Ax) * dot(y, y)).sqrt() + (dot(x, x) * dot(back, back)).sqrt()
     close = bool(((left - right).abs() <= EXACT * scale).all())
-    assert close, f"<A x, y> is {numbers(left)}, but <x, adjoint(y)> is {numbers(right)}"
+    assert close, f"<A x, y> is {show(left)}, but <x, adjoint(y)> is {show(right)}"
 
 
 def one_image_at_a_time(degradation: Degradation, image_shape: Shape) -> None:
-    """A batch gives what each of its images gives on its own."""
-    x = images(image_shape)
+    """A batch gives the same as each of its images on its own."""
+    x = draw_images(image_shape)
     y = degradation.A(x)
-    agree(y, one_by_one(degradation.A, x), EXACT, "A of a batch against one image at a time")
-    agree(degradation.embed(y), one_by_one(degradation.embed, y), EXACT, "embed of a batch against one at a time")
+    assert_close(y, one_by_one(degradation.A, x), EXACT, "A of a batch against one image at a time")
+    assert_close(
+        degradation.embed(y), one_by_one(degradation.embed, y), EXACT, "embed of a batch against one at a time"
+    )
     if degradation.linear:
         each = one_by_one(degradation.adjoint, y)
-        agree(degradation.adjoint(y), each, EXACT, "adjoint of a batch against one at a time")
+        assert_close(degradation.adjoint(y), each, EXACT, "adjoint of a batch against one at a time")
 
 
 def prox(degradation: Degradation, image_shape: Shape) -> None:
     """The gradient of `gamma/2 |A x - y|^2 + 1/2 |x - z|^2`, by autograd, vanishes at the prox."""
     _only_linear(degradation)
-    z = images(image_shape)
-    y = _measured(degradation, image_shape)
+    z = draw_images(image_shape)
+    y = _measure(degradation, image_shape)
     for gamma in GAMMAS:
         x = degradation.prox(z, y, gamma).detach().requires_grad_()
         assert x.shape == z.shape, f"prox gives {tuple(x.shape)} for images of {tuple(z.shape)}"
@@ -77,16 +79,16 @@ def prox(degradation: Degradation, image_shape: Shape) -> None:
         scale = dot(z, z).sqrt() + gamma * dot(degradation.adjoint(y), degradation.adjoint(y)).sqrt()
         relative = dot(slope, slope).sqrt() / scale
         small = bool((relative <= ITERATED).all())
-        assert small, f"prox, gamma {gamma}: relative gradient {numbers(relative)}, expected at most {ITERATED:.0e}"
+        assert small, f"prox, gamma {gamma}: relative gradient {show(relative)}, expected at most {ITERATED:.0e}"
 
 
 def prox_of_each_gamma(degradation: Degradation, image_shape: Shape) -> None:
-    """`gamma` of shape (B,) is one number for each image."""
+    """A `gamma` of shape (B,) holds one number for each image."""
     _only_linear(degradation)
-    z, y = images(image_shape), _measured(degradation, image_shape)
+    z, y = draw_images(image_shape), _measure(degradation, image_shape)
     gamma = torch.tensor(GAMMAS, dtype=torch.float64)
     each = [degradation.prox(z[i : i + 1], y[i : i + 1], g) for i, g in enumerate(GAMMAS)]
-    agree(degradation.prox(z, y, gamma), torch.cat(each), ITERATED, "prox with one gamma per image")
+    assert_close(degradation.prox(z, y, gamma), torch.cat(each), ITERATED, "prox with one gamma per image")
 
 
 def pinv(degradation: Degradation, image_shape: Shape) -> None:
@@ -96,24 +98,24 @@ def pinv(degradation: Degradation, image_shape: Shape) -> None:
     `A A^+ A x = A x` and `A^+ A A^+ y = A^+ y`.
     """
     _only_linear(degradation)
-    x, y = images(image_shape), _measured(degradation, image_shape)
+    x, y = draw_images(image_shape), _measure(degradation, image_shape)
     back = degradation.adjoint(y)
     with skipped_if_inaccurate("pinv"):
         found, projected = degradation.pinv(y), degradation.pinv(degradation.A(x))
         again, returned = degradation.pinv(degradation.A(found)), degradation.pinv(degradation.A(back))
         each = one_by_one(degradation.pinv, y)
     assert found.shape == x.shape, f"pinv gives {tuple(found.shape)} for images of {tuple(x.shape)}"
-    agree(degradation.adjoint(degradation.A(found)), back, ITERATED, "A^T A pinv(y) against A^T y")
-    agree(returned, back, PROJECTED, "pinv(A A^T y) against A^T y")
-    agree(degradation.A(projected), degradation.A(x), PROJECTED, "A pinv(A x) against A x")
-    agree(again, found, PROJECTED, "pinv(A pinv(y)) against pinv(y)")
-    agree(found, each, PROJECTED, "pinv of a batch against one image at a time")
+    assert_close(degradation.adjoint(degradation.A(found)), back, ITERATED, "A^T A pinv(y) against A^T y")
+    assert_close(returned, back, PROJECTED, "pinv(A A^T y) against A^T y")
+    assert_close(degradation.A(projected), degradation.A(x), PROJECTED, "A pinv(A x) against A x")
+    assert_close(again, found, PROJECTED, "pinv(A pinv(y)) against pinv(y)")
+    assert_close(found, each, PROJECTED, "pinv of a batch against one image at a time")
 
 
 def shapes(degradation: Degradation, image_shape: Shape) -> None:
-    """`image_shape` inverts the change of shape of A, and `embed` comes back to it, for any batch."""
+    """`image_shape` inverts the change of shape of A, and `embed` returns that shape, for any batch."""
     for batch in (1, 4):
-        x = images(image_shape, batch=batch)
+        x = draw_images(image_shape, batch=batch)
         y = degradation.A(x)
         assert y.shape[0] == batch, f"A makes a batch of {y.shape[0]} of {batch} images"
         told = tuple(degradation.image_shape(tuple(y.shape)))
@@ -123,36 +125,36 @@ def shapes(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def dtypes(degradation: Degradation, image_shape: Shape) -> None:
-    """float32 gives float32, and what float64 gives to its accuracy."""
-    x, y = images(image_shape), _measured(degradation, image_shape)
+    """float32 gives float32, with the values of float64 up to rounding."""
+    x, y = draw_images(image_shape), _measure(degradation, image_shape)
     calls = {"A": lambda x, y: degradation.A(x)}
     if degradation.linear:
         calls |= {"adjoint": lambda x, y: degradation.adjoint(y), "prox": lambda x, y: degradation.prox(x, y, 1.0)}
     for name, call in calls.items():
         wide, narrow = call(x, y), call(x.float(), y.float())
         assert narrow.dtype == torch.float32, f"{name} of float32 gives {narrow.dtype}"
-        agree(narrow.double(), wide, 1e-3, f"{name} in float32 against float64")
+        assert_close(narrow.double(), wide, 1e-3, f"{name} in float32 against float64")
 
 
 def gradients(degradation: Degradation, image_shape: Shape) -> None:
-    """Autograd goes through A to x, and through prox to z and y, with the right values."""
+    """Autograd differentiates A in x, and prox in z and y, correctly."""
     _only_linear(degradation)
-    x, y = images(image_shape).requires_grad_(), _measured(degradation, image_shape).requires_grad_()
+    x, y = draw_images(image_shape).requires_grad_(), _measure(degradation, image_shape).requires_grad_()
     (slope,) = torch.autograd.grad(dot(degradation.A(x), y.detach()).sum(), x)
-    agree(slope, degradation.adjoint(y.detach()), EXACT, "the gradient of <A x, y> against the adjoint")
-    w = images(image_shape, seed=2)
+    assert_close(slope, degradation.adjoint(y.detach()), EXACT, "the gradient of <A x, y> against the adjoint")
+    w = draw_images(image_shape, seed=2)
     slopes = torch.autograd.grad(dot(degradation.prox(x, y, 2.0), w).sum(), (x, y))
     # prox is linear in (z, y) together, so that its gradient reproduces it
     value = dot(degradation.prox(x, y, 2.0), w)
     told = dot(slopes[0], x) + dot(slopes[1], y)
     scale = (dot(w, w) * (dot(x, x) + dot(y, y))).sqrt()
     close = bool(((value - told).abs() <= ITERATED * scale).all())
-    assert close, f"<prox(z, y), w> is {numbers(value)}, but its gradient gives {numbers(told)}"
+    assert close, f"<prox(z, y), w> is {show(value)}, but its gradient gives {show(told)}"
 
 
 def noise(degradation: Degradation, image_shape: Shape) -> None:
     """`forward(x) - A(x)` has mean 0 and std `noise`, within 5 standard errors."""
-    x = images(image_shape).repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
+    x = draw_images(image_shape).repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
     y = degradation.A(x)
     error = degradation(x, generator=seeded(0)) - y
     mean, std, n = float(error.mean()), float(error.std()), error.numel()
@@ -163,8 +165,8 @@ def noise(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def randomness(degradation: Degradation, image_shape: Shape) -> None:
-    """The same generator gives the same measurement; global generators are left alone."""
-    x = images(image_shape)
+    """The same seed gives the same measurement; global generators are not used."""
+    x = draw_images(image_shape)
     with global_generators_untouched("forward"):
         first, again = (degradation(x, generator=seeded(7)) for _ in range(2))
         degradation(x)
@@ -172,8 +174,8 @@ def randomness(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def purity(degradation: Degradation, image_shape: Shape) -> None:
-    """No method changes the object or its arguments; a call repeated gives the same again."""
-    x, y = images(image_shape), _measured(degradation, image_shape)
+    """No method changes the object or its arguments, and a repeated call gives the same result."""
+    x, y = draw_images(image_shape), _measure(degradation, image_shape)
     arguments = x.clone(), y.clone()
     calls = {
         "A": lambda: degradation.A(x),
@@ -183,7 +185,7 @@ def purity(degradation: Degradation, image_shape: Shape) -> None:
     if degradation.linear:
         calls |= {
             "adjoint": lambda: degradation.adjoint(y),
-            "pinv": lambda: quietly(degradation.pinv, y),
+            "pinv": lambda: call_quietly(degradation.pinv, y),
             "prox": lambda: degradation.prox(x, y, 1.0),
         }
     for name, call in calls.items():
@@ -197,12 +199,12 @@ def purity(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def severities(degradation: Degradation, image_shape: Shape) -> None:
-    """`at(0)` is the identity without noise, `at(1)` the operator itself, and each keeps its size between."""
-    x = images(image_shape).sigmoid()  # in [0, 1]
+    """`at(0)` is the identity without noise, `at(1)` the operator itself, and the sizes between are consistent."""
+    x = draw_images(image_shape).sigmoid()  # in [0, 1]
     nothing, half, whole = (degradation.at(severity) for severity in (0, 0.5, 1))
-    agree(nothing.embed(nothing.A(x)), x, EXACT, "A at severity 0 against the image")
+    assert_close(nothing.embed(nothing.A(x)), x, EXACT, "A at severity 0 against the image")
     assert not nothing.noise, f"the noise at severity 0 is {nothing.noise}, expected 0"
-    agree(whole.A(x), degradation.A(x), EXACT, "A at severity 1 against A")
+    assert_close(whole.A(x), degradation.A(x), EXACT, "A at severity 1 against A")
     assert whole.noise == degradation.noise, f"the noise at severity 1 is {whole.noise}, expected {degradation.noise}"
     between = 0 <= (half.noise or 0) <= (degradation.noise or 0)
     assert between, f"the noise at severity 1/2 is {half.noise} of {degradation.noise}"
@@ -213,7 +215,7 @@ def severities(degradation: Degradation, image_shape: Shape) -> None:
             degradation.at(severity)
         except ConfigError:
             continue
-        raise AssertionError(f"at({severity}) is accepted: call check_severity, which raises a ConfigError")
+        raise AssertionError(f"at({severity}) is accepted: raise a ConfigError outside [0, 1]")
 
 
 def finals(degradation: Degradation, image_shape: Shape) -> None:
@@ -228,10 +230,10 @@ def _only_linear(degradation: Degradation) -> None:
         skip(f"{type(degradation).__name__} is not linear")
 
 
-def _measured(degradation: Degradation, image_shape: Shape) -> Tensor:
-    """A measurement that is not in the range of A."""
-    y = degradation.A(images(image_shape, seed=3))
-    return y + images(y.shape[1:], seed=4).to(y.dtype)
+def _measure(degradation: Degradation, image_shape: Shape) -> Tensor:
+    """Return a measurement that is not in the range of A."""
+    y = degradation.A(draw_images(image_shape, seed=3))
+    return y + draw_images(y.shape[1:], seed=4).to(y.dtype)
 
 
 CHECKS = [

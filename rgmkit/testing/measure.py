@@ -1,4 +1,4 @@
-"""What the checks compare with: relative errors, states of objects, states of random generators."""
+"""Helpers of the checks: relative errors, states of objects, states of random generators."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ from rgmkit.errors import AccuracyWarning
 BATCH = 3
 
 
-def images(shape: Sequence[int], *, seed: int = 0, batch: int = BATCH, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Standard normal values, (batch, *shape)."""
+def draw_images(
+    shape: Sequence[int], *, seed: int = 0, batch: int = BATCH, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Draw standard normal values, (batch, *shape)."""
     return randn((batch, *shape), generator=seeded(seed), dtype=dtype)
 
 
-def agree(got: Tensor, expected: Tensor, rtol: float, what: str) -> None:
+def assert_close(got: Tensor, expected: Tensor, rtol: float, what: str) -> None:
     """Assert that each image of `got` is within `rtol`, relative in norm, of its expected one."""
     assert got.shape == expected.shape, f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
     error, scale = dot(got - expected, got - expected).sqrt(), dot(expected, expected).sqrt()
     small = bool((error <= rtol * scale + 1e-12).all())
-    assert small, f"{what}: relative errors {numbers(error / scale.clamp(min=1e-12))}, expected at most {rtol:.0e}"
+    assert small, f"{what}: relative errors {show(error / scale.clamp(min=1e-12))}, expected at most {rtol:.0e}"
 
 
-def numbers(values: Tensor) -> str:
-    """A few values for a message."""
+def show(values: Tensor) -> str:
+    """Format the first values for a message."""
     return ", ".join(f"{value:.2e}" for value in values.flatten()[:4].tolist())
 
 
 def one_by_one(function: Callable[..., Tensor], *batches: Any) -> Tensor:
-    """`function` of each image on its own, as a batch; arguments that are no tensors go to each."""
+    """Call `function` with each image on its own, and stack the results; other arguments than tensors are repeated."""
     size = next(len(batch) for batch in batches if isinstance(batch, Tensor))
     cut = [[b[i : i + 1] if isinstance(b, Tensor) else b for b in batches] for i in range(size)]
     return torch.cat([function(*arguments) for arguments in cut])
 
 
 def skip(reason: str) -> NoReturn:
-    """Leave a check that does not apply."""
+    """Skip a check that does not apply."""
     raise unittest.SkipTest(reason)
 
 
 @contextmanager
 def skipped_if_inaccurate(what: str) -> Iterator[None]:
-    """Leave the check if an AccuracyWarning says that `what` is not accurate: it has told its user."""
+    """Skip the check if `what` warns that it is not accurate."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", AccuracyWarning)
@@ -62,8 +64,8 @@ def skipped_if_inaccurate(what: str) -> Iterator[None]:
         skip(f"{what} warns that it is not accurate ({warning})")
 
 
-def quietly(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """`function(*arguments)` without AccuracyWarnings."""
+def call_quietly(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """Call `function(*arguments)` without AccuracyWarnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)
         return function(*arguments)
@@ -71,11 +73,11 @@ def quietly(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
 
 @contextmanager
 def global_generators_untouched(what: str) -> Iterator[None]:
-    """Assert that the global generators of torch, NumPy and Python are left as they were."""
+    """Assert that the block uses no global generator of torch, NumPy or Python."""
     before = _global_states()
     yield
     moved = [name for name, state in _global_states().items() if state != before[name]]
-    assert not moved, f"{what} draws from the global generator of {', '.join(moved)}: draw from the one handed in"
+    assert not moved, f"{what} draws from the global generator of {', '.join(moved)}: draw from the one that is given"
 
 
 def _global_states() -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _global_states() -> dict[str, Any]:
 
 @contextmanager
 def unchanged(thing: Any, what: str) -> Iterator[None]:
-    """Assert that no attribute of an object, at any depth, changes."""
+    """Assert that the block changes no attribute of an object, at any depth."""
     before = dict(_state(thing, "self", set()))
     yield
     after = dict(_state(thing, "self", set()))
@@ -96,8 +98,8 @@ def unchanged(thing: Any, what: str) -> Iterator[None]:
     assert not changed, f"{what} changes {', '.join(changed[:4])}: an object must stay as it was constructed"
 
 
-def _state(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Paths and values of all that can be compared by value."""
+def _state(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the paths and values of all attributes that can be compared by value."""
     if isinstance(thing, Tensor):
         flat = thing.detach().cpu().contiguous().flatten()
         yield path, (thing.shape, thing.dtype, flat.view(torch.uint8).numpy().tobytes())
@@ -107,12 +109,12 @@ def _state(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield path, thing.get_state().numpy().tobytes()
     elif thing is None or isinstance(thing, (bool, int, float, complex, str, bytes)):
         yield path, repr(thing)
-    elif id(thing) not in seen:
-        seen.add(id(thing))
+    elif id(thing) not in visited:
+        visited.add(id(thing))
         parts = _parts(thing)
         yield path, type(thing).__name__ if parts else id(thing)
         for name, part in parts:
-            yield from _state(part, f"{path}.{name}", seen)
+            yield from _state(part, f"{path}.{name}", visited)
 
 
 def _parts(thing: Any) -> list[tuple[Any, Any]]:

@@ -11,16 +11,24 @@ from rgmkit.core.linear import dot, per_image
 from rgmkit.core.prior import CAPABILITIES, Prior, RestoringPrior
 from rgmkit.core.random import Streams, seeded
 from rgmkit.errors import IncompatibleError
-from rgmkit.testing.measure import BATCH, agree, global_generators_untouched, images, numbers, skip, unchanged
+from rgmkit.testing.measure import (
+    BATCH,
+    assert_close,
+    draw_images,
+    global_generators_untouched,
+    show,
+    skip,
+    unchanged,
+)
 
 GAMMAS = (0.003, 0.01, 0.1)
-MISSED = 0.01  # of the decrease of a prox's objective, that an iterative prox may leave
+SLACK = 0.01  # share of the decrease of the objective that an iterative prox may miss
 
 Shape = tuple[int, ...]
 
 
 def capabilities(prior: Prior, image_shape: Shape) -> None:
-    """`provides` tells the truth: what is listed works, and what is not raises an IncompatibleError."""
+    """`provides` is correct: what it lists works, and anything else raises an IncompatibleError."""
     unknown = prior.provides - CAPABILITIES
     assert not unknown, f"provides has {', '.join(unknown)}: capabilities are {', '.join(sorted(CAPABILITIES))}"
     restores = isinstance(prior, RestoringPrior)
@@ -41,35 +49,35 @@ def capabilities(prior: Prior, image_shape: Shape) -> None:
 
 
 def one_image_at_a_time(prior: Prior, image_shape: Shape) -> None:
-    """A batch gives what each of its images gives on its own, for a number or a `gamma` of each image."""
+    """A batch gives the same as each of its images on its own, also with one `gamma` per image."""
     x = _images(prior, image_shape)
     for name in sorted(prior.provides & {"value", "grad"}):
         function = getattr(prior, name)
         each = torch.cat([function(image) for image in x.split(1)])
-        agree(_columns(function(x)), _columns(each), 1e-4, f"{name} of a batch against one image at a time")
+        assert_close(_columns(function(x)), _columns(each), 1e-4, f"{name} of a batch against one image at a time")
     if "prox" in prior.provides:
         gamma = torch.tensor(GAMMAS, dtype=x.dtype)
         whole = prior.prox(x, gamma, generator=Streams(0, range(BATCH)))
         each = torch.cat([prior.prox(x[i : i + 1], g, generator=Streams(0, [i])) for i, g in enumerate(GAMMAS)])
-        agree(whole, each, 1e-4, "prox with one gamma per image against one image at a time")
+        assert_close(whole, each, 1e-4, "prox with one gamma per image against one image at a time")
 
 
 def gradient_of_value(prior: Prior, image_shape: Shape) -> None:
     """`grad` is the derivative of `value`: it agrees with a finite difference."""
     if not {"value", "grad"} <= prior.provides:
-        skip(f"{type(prior).__name__} has not both value and grad")
-    x, step, h = _images(prior, image_shape), images(image_shape, seed=1), 1e-5
+        skip(f"{type(prior).__name__} lacks value or grad")
+    x, step, h = _images(prior, image_shape), draw_images(image_shape, seed=1), 1e-5
     told = dot(prior.grad(x), step)
     measured = (prior.value(x + h * step) - prior.value(x - h * step)) / (2 * h)
     scale = (dot(prior.grad(x), prior.grad(x)) * dot(step, step)).sqrt()
     close = bool(((told - measured).abs() <= 1e-4 * scale + 1e-8).all())
-    assert close, f"the slope along a direction is {numbers(measured)}, but grad gives {numbers(told)}"
+    assert close, f"the slope along a direction is {show(measured)}, but grad gives {show(told)}"
 
 
 def prox_minimises(prior: Prior, image_shape: Shape) -> None:
     """`gamma g(u) + 1/2 |u - x|^2` is lower at the prox than at x, at grey, and at points around the prox."""
     if not {"value", "prox"} <= prior.provides:
-        skip(f"{type(prior).__name__} has not both value and prox")
+        skip(f"{type(prior).__name__} lacks value or prox")
     x = _images(prior, image_shape)
     for gamma in GAMMAS:
         found = prior.prox(x, gamma)
@@ -78,31 +86,31 @@ def prox_minimises(prior: Prior, image_shape: Shape) -> None:
             return gamma * prior.value(u) + dot(u - x, u - x) / 2
 
         lowest = objective(found)
-        slack = MISSED * (objective(x) - lowest).abs() + 1e-6
+        slack = SLACK * (objective(x) - lowest).abs() + 1e-6
         for name, rival in _rivals(x, found).items():
             worse = lowest > objective(rival) + slack
-            message = f"prox, gamma {gamma}: the objective is {numbers(lowest)}, but {numbers(objective(rival))} {name}"
+            message = f"prox, gamma {gamma}: the objective is {show(lowest)}, but {show(objective(rival))} {name}"
             assert not worse.any(), message
 
 
 def restoring(prior: Prior, image_shape: Shape) -> None:
-    """`restore` takes every level 1 … T, mixed in a batch, and gives the same from the same z."""
+    """`restore` takes all levels 1 … T, mixed in a batch, and gives the same result for the same z."""
     if not isinstance(prior, RestoringPrior):
         skip(f"{type(prior).__name__} does not restore")
     levels = torch.arange(1, prior.process.levels + 1)
     x = _images(prior, image_shape, batch=len(levels))
-    z = images((prior.latent,), seed=2, batch=len(levels), dtype=x.dtype)
+    z = draw_images((prior.latent,), seed=2, batch=len(levels), dtype=x.dtype)
     y = prior.degrade(x, levels, generator=seeded(1))
     whole = prior.restore(y, levels, z=z)
     assert whole.shape == x.shape, f"restore gives {tuple(whole.shape)} for images of {tuple(x.shape)}"
     each = [prior.restore(y[i : i + 1], i + 1, z=z[i : i + 1]) for i in range(len(levels))]
-    agree(whole, torch.cat(each), 1e-3, "restore of mixed levels against one image at a time")
+    assert_close(whole, torch.cat(each), 1e-3, "restore of mixed levels against one image at a time")
     start = prior.degrade(x, 0, generator=seeded(1))
-    agree(prior.center + prior.scale * start, x, 1e-5, "degrade to level 0 against the image")
+    assert_close(prior.center + prior.scale * start, x, 1e-5, "degrade to level 0 against the image")
 
 
 def randomness(prior: Prior, image_shape: Shape) -> None:
-    """The generator handed in decides the draw; global generators are left alone."""
+    """The same seed gives the same result; global generators are not used."""
     x = _images(prior, image_shape)
     for name, call in _calls(prior, x).items():
         if name not in prior.provides:
@@ -124,9 +132,9 @@ def purity(prior: Prior, image_shape: Shape) -> None:
 
 
 def _images(prior: Prior, image_shape: Shape, batch: int = BATCH) -> Tensor:
-    """Images in [0, 1], in the precision of the prior's parameters."""
+    """Draw images in [0, 1], in the precision of the prior's parameters."""
     dtype = next((p.dtype for p in prior.parameters()), torch.float64)
-    return images(image_shape, batch=batch, dtype=torch.float64).sigmoid().to(dtype)
+    return draw_images(image_shape, batch=batch, dtype=torch.float64).sigmoid().to(dtype)
 
 
 def _calls(prior: Prior, x: Tensor) -> dict[str, Callable[[], Tensor]]:
@@ -144,14 +152,14 @@ def _calls(prior: Prior, x: Tensor) -> dict[str, Callable[[], Tensor]]:
 
 
 def _rivals(x: Tensor, found: Tensor) -> dict[str, Tensor]:
-    """Points that a prox of x must beat."""
+    """Return points at which the objective must not be lower than at the prox of x."""
     grey = per_image(found.flatten(1).mean(1), found)
     rivals = {"at x": x, "at even grey": grey.expand_as(x)}
     for h in (-0.1, 0.1):
         rivals[f"{h:+} of the way beyond, from x"] = found + h * (found - x)
         rivals[f"{h:+} of the way beyond, from grey"] = found + h * (found - grey)
     for h in (1e-3, 1e-2, 0.1):
-        rivals[f"at a random point {h:g} from it"] = found + h * images(x.shape[1:], seed=3, dtype=x.dtype)
+        rivals[f"at a random point {h:g} from it"] = found + h * draw_images(x.shape[1:], seed=3, dtype=x.dtype)
     return rivals
 
 

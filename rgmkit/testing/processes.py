@@ -9,17 +9,17 @@ from torch import Tensor
 
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import Streams, randn, seeded
-from rgmkit.testing.measure import agree, global_generators_untouched, images, unchanged
+from rgmkit.testing.measure import assert_close, draw_images, global_generators_untouched, unchanged
 
-EXACT = 1e-6  # relative; the ladder is float32
+EXACT = 1e-6  # relative; the noise schedule is float32
 STANDARD_ERRORS = 5.0
-VALUES = 400_000  # drawn per level by the checks that measure
+VALUES = 400_000  # drawn per level to estimate moments
 
 Shape = tuple[int, ...]
 
 
 def noise_schedule(process: ForwardProcess, image_shape: Shape) -> None:
-    """Gains fall from 1, noise starts at 0, and at level T less than 5 % of the image is left."""
+    """Gains decrease from 1, noise increases from 0, and at level T less than 5 % of the image is left."""
     a, sigma = process.a_by_level.tolist(), process.sigma_by_level.tolist()
     sizes = len(a), len(sigma)
     assert sizes == (process.levels + 1,) * 2, f"{process.levels} levels have {sizes} gains and stds, one more each"
@@ -31,66 +31,68 @@ def noise_schedule(process: ForwardProcess, image_shape: Shape) -> None:
 
 def clean_level(process: ForwardProcess, image_shape: Shape) -> None:
     """Level 0 is the image itself."""
-    x = images(image_shape)
+    x = draw_images(image_shape)
     level = process.full_level(0, x)
-    agree(process.mean(x, level), x, 1e-12, "mean at level 0 against the image")
-    agree(process.degrade(x, level, generator=seeded(0)), x, 1e-12, "a draw of level 0 against the image")
+    assert_close(process.mean(x, level), x, 1e-12, "mean at level 0 against the image")
+    assert_close(process.degrade(x, level, generator=seeded(0)), x, 1e-12, "a draw of level 0 against the image")
 
 
 def mixed_levels(process: ForwardProcess, image_shape: Shape) -> None:
-    """A batch of several levels gives what batches of one level give."""
+    """A batch of several levels gives the same as batches of one level."""
     level = torch.arange(process.levels + 1)
-    x, e = images(image_shape, batch=len(level)), images(image_shape, seed=1, batch=len(level))
+    x, e = draw_images(image_shape, batch=len(level)), draw_images(image_shape, seed=1, batch=len(level))
     y = process.degrade(x, level, standard_normal=e)
     every = [process.full_level(s, x) for s in range(process.levels + 1)]
     mean = torch.stack([process.mean(x, one)[s] for s, one in enumerate(every)])
-    agree(process.mean(x, level), mean, EXACT, "mean of mixed levels against one level at a time")
+    assert_close(process.mean(x, level), mean, EXACT, "mean of mixed levels against one level at a time")
     each = torch.stack([process.degrade(x, one, standard_normal=e)[s] for s, one in enumerate(every)])
-    agree(y, each, EXACT, "draws of mixed levels against one level at a time")
+    assert_close(y, each, EXACT, "draws of mixed levels against one level at a time")
     alone = torch.cat([process.degrade(x[s : s + 1], level[s : s + 1], standard_normal=e[s : s + 1]) for s in level])
-    agree(y, alone, EXACT, "draws of a batch against one image at a time")
+    assert_close(y, alone, EXACT, "draws of a batch against one image at a time")
     x, y, level = x.roll(1, 0)[1:], y[1:], level[1:]
     fidelity = process.fidelity(x, y, level)
     assert fidelity.shape == level.shape, f"fidelity gives {tuple(fidelity.shape)}, expected one number per image"
     apart = torch.cat([process.fidelity(x[i : i + 1], y[i : i + 1], level[i : i + 1]) for i in range(len(level))])
-    agree(fidelity[:, None], apart[:, None], EXACT, "fidelity of mixed levels against one at a time")
+    assert_close(fidelity[:, None], apart[:, None], EXACT, "fidelity of mixed levels against one at a time")
 
 
 def mean_fidelity(process: ForwardProcess, image_shape: Shape) -> None:
     """`E[F(x, y_s, s)] = d/2` at the true x, at every level, within 5 standard errors."""
-    d, x = math.prod(image_shape), _clean(image_shape)
+    d, x = math.prod(image_shape), _draw_uniform(image_shape)
     for s in range(1, process.levels + 1):
         level = process.full_level(s, x)
         found = process.fidelity(x, process.degrade(x, level, generator=seeded(s)), level).double()
-        _near(found, d / 2, f"the fidelity at level {s} has mean")
+        _assert_mean(found, d / 2, f"the fidelity at level {s} has mean")
 
 
 def noise(process: ForwardProcess, image_shape: Shape) -> None:
     """`y_s - A_s x` has mean 0 and the variance `sigma_s^2`, at every level, within 5 standard errors."""
-    x = _clean(image_shape)
+    x = _draw_uniform(image_shape)
     for s in range(1, process.levels + 1):
         level = process.full_level(s, x)
         error = (process.degrade(x, level, generator=seeded(s)) - process.mean(x, level)).flatten(1).double()
-        _near(error.mean(1), 0.0, f"the noise of level {s} has mean")
-        _near(error.square().mean(1), float(process.sigma_by_level[s]) ** 2, f"the noise of level {s} has variance")
+        _assert_mean(error.mean(1), 0.0, f"the noise of level {s} has mean")
+        _assert_mean(
+            error.square().mean(1), float(process.sigma_by_level[s]) ** 2, f"the noise of level {s} has variance"
+        )
 
 
 def terminal_law(process: ForwardProcess, image_shape: Shape) -> None:
-    """`terminal` draws what level T is of images: mean, variance and correlation of neighbours agree."""
-    x = _clean(image_shape)
+    """`terminal` has the law of images at level T: mean, variance and correlation of neighbours agree."""
+    x = _draw_uniform(image_shape)
     real = process.degrade(x, process.full_level(process.levels, x), generator=seeded(1)).double()
     drawn = process.terminal(tuple(x.shape), generator=seeded(2)).double()
     assert drawn.shape == x.shape, f"terminal gives {tuple(drawn.shape)}, expected {tuple(x.shape)}"
     left = float(process.a_by_level[-1])  # of an image in [-1, 1]
     for name, statistic in _STATISTICS.items():
         if name == "mean" or len(image_shape) == 3:
-            _same(statistic(real), statistic(drawn), left, f"{name} of a pixel")
-    _same(_variance(real), _variance(drawn), left, "variance of a pixel")
+            _assert_same_mean(statistic(real), statistic(drawn), left, f"{name} of a pixel")
+    _assert_same_mean(_variance(real), _variance(drawn), left, "variance of a pixel")
 
 
 def randomness(process: ForwardProcess, image_shape: Shape) -> None:
-    """The generator handed in decides the draw, image by image; global generators are left alone."""
-    x = images(image_shape)
+    """The same seed gives the same draw, image by image; global generators are not used."""
+    x = draw_images(image_shape)
     level = torch.tensor([1, process.levels, 0])
     with global_generators_untouched("degrade"):
         first, again = (process.degrade(x, level, generator=seeded(5)) for _ in range(2))
@@ -101,12 +103,12 @@ def randomness(process: ForwardProcess, image_shape: Shape) -> None:
     assert torch.equal(first, again), "terminal gives two different draws from the same seed"
     whole = process.degrade(x, level, generator=Streams(0, range(3)))
     each = [process.degrade(x[i : i + 1], level[i : i + 1], generator=Streams(0, [i])) for i in range(3)]
-    agree(whole, torch.cat(each), EXACT, "draws from one stream per image against one image at a time")
+    assert_close(whole, torch.cat(each), EXACT, "draws from one stream per image against one image at a time")
 
 
 def purity(process: ForwardProcess, image_shape: Shape) -> None:
     """No method changes the process or its arguments."""
-    x, level = images(image_shape), torch.tensor([1, process.levels, 0])
+    x, level = draw_images(image_shape), torch.tensor([1, process.levels, 0])
     arguments = x.clone(), level.clone()
     with unchanged(process, "a method"):
         y = process.degrade(x, level, standard_normal=x)
@@ -120,20 +122,20 @@ def purity(process: ForwardProcess, image_shape: Shape) -> None:
 
 def dtypes(process: ForwardProcess, image_shape: Shape) -> None:
     """float32 gives float32 and float64 gives float64, with the same values."""
-    x, level = images(image_shape), torch.tensor([1, process.levels, 0])
+    x, level = draw_images(image_shape), torch.tensor([1, process.levels, 0])
     wide, narrow = (
         process.degrade(x, level, standard_normal=x),
         process.degrade(x.float(), level, standard_normal=x.float()),
     )
     kept = wide.dtype == torch.float64 and narrow.dtype == torch.float32
     assert kept, f"a draw of float64 images is {wide.dtype}, of float32 images {narrow.dtype}"
-    agree(narrow.double(), wide, 1e-4, "a draw in float32 against float64")
+    assert_close(narrow.double(), wide, 1e-4, "a draw in float32 against float64")
 
 
 def gradients(process: ForwardProcess, image_shape: Shape) -> None:
-    """Autograd goes through `degrade`: the slope agrees with a finite difference."""
-    x, level = images(image_shape).requires_grad_(), torch.tensor([1, process.levels, 0])
-    step, w, h = images(image_shape, seed=1), images(image_shape, seed=2), 1e-3
+    """Autograd differentiates `degrade`: the slope agrees with a finite difference."""
+    x, level = draw_images(image_shape).requires_grad_(), torch.tensor([1, process.levels, 0])
+    step, w, h = draw_images(image_shape, seed=1), draw_images(image_shape, seed=2), 1e-3
 
     def value(x: Tensor) -> Tensor:
         return (process.degrade(x, level, standard_normal=w) * w).flatten(1).sum(1)
@@ -142,23 +144,23 @@ def gradients(process: ForwardProcess, image_shape: Shape) -> None:
     told = (slope * step).flatten(1).sum(1)
     with torch.no_grad():
         measured = (value(x + h * step) - value(x - h * step)) / (2 * h)
-    agree(told[:, None], measured[:, None], 1e-5, "the slope by autograd against a finite difference")
+    assert_close(told[:, None], measured[:, None], 1e-5, "the slope by autograd against a finite difference")
 
 
-def _clean(image_shape: Shape) -> Tensor:
-    """Images of white noise, uniform in [-1, 1], as many as VALUES are enough for."""
+def _draw_uniform(image_shape: Shape) -> Tensor:
+    """Draw images of white noise, uniform in [-1, 1], of about VALUES values in all."""
     batch = max(200, VALUES // math.prod(image_shape))
     return (randn((batch, *image_shape), generator=seeded(0)) / math.sqrt(2)).erf()
 
 
-def _near(values: Tensor, expected: float, what: str) -> None:
+def _assert_mean(values: Tensor, expected: float, what: str) -> None:
     """Assert that the mean of independent `values` is `expected` up to its standard error."""
     mean, slack = float(values.mean()), STANDARD_ERRORS * float(values.std()) / math.sqrt(len(values)) + 1e-6
     assert abs(mean - expected) <= slack, f"{what} {mean:.5g}, expected {expected:.5g} within {slack:.2g}"
 
 
-def _same(real: Tensor, drawn: Tensor, left: float, what: str) -> None:
-    """Assert that two samples have the same mean, up to standard errors and what is left of the image."""
+def _assert_same_mean(real: Tensor, drawn: Tensor, left: float, what: str) -> None:
+    """Assert that two samples have the same mean, up to standard errors and what is `left` of the image."""
     slack = STANDARD_ERRORS * math.sqrt(float(real.var() + drawn.var()) / len(real)) + left**2 + 1e-6
     difference = abs(float(real.mean() - drawn.mean()))
     message = (

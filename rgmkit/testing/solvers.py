@@ -1,4 +1,4 @@
-"""Checks of solvers: `check(solver)`, on a small problem whose prior is known."""
+"""Checks of solvers: `check(solver)`, on a small problem with a known prior."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rgmkit.core.random import Streams, seeded
 from rgmkit.core.solver import Problem, Solver
 from rgmkit.errors import IncompatibleError
 from rgmkit.testing import toys
-from rgmkit.testing.measure import BATCH, agree, global_generators_untouched, skip, unchanged
+from rgmkit.testing.measure import BATCH, assert_close, global_generators_untouched, skip, unchanged
 
 
 def refusals(solver: Solver) -> None:
-    """What `needs`, `needs_linear` and `generates` rule out is refused before anything runs."""
+    """A problem that `needs`, `needs_linear` or `generates` exclude is refused before anything runs."""
     unknown = solver.needs - CAPABILITIES
     assert not unknown, f"needs has {', '.join(unknown)}: capabilities are {', '.join(sorted(CAPABILITIES))}"
-    problem = toys.problem(_prior(solver))
+    problem = toys.make_problem(_choose_prior(solver))
     wrong = {}
     if solver.needs:
-        wrong["a prior that provides nothing"] = toys.problem(toys.Nothing())
+        wrong["a prior that provides nothing"] = toys.make_problem(toys.Nothing())
     if solver.needs_linear:
         wrong["a degradation that is not linear"] = Problem(problem.prior, problem.shape, problem.y, toys.Clip())
     if not solver.generates:
@@ -35,81 +35,81 @@ def refusals(solver: Solver) -> None:
 
 def answer(solver: Solver) -> None:
     """The answer has the shape and type of the image and is nearer to the truth than the measurement."""
-    problem = toys.problem(_prior(solver))
+    problem = toys.make_problem(_choose_prior(solver))
     assert problem.y is not None
     solution = solver.solve(problem, generator=seeded(0))
-    _is_image(solution.x, problem)
+    _check_image(solution.x, problem)
     counted = isinstance(solution.nfe, int) and solution.nfe >= ("restore" in solver.needs)
     assert counted, f"nfe is {solution.nfe!r}: count the network evaluations per image"
     for row in solution.trace:
         numbers = all(isinstance(value, (int, float)) for value in row.values())
         assert numbers, f"the trace holds {row}: put plain numbers there"
-    truth = toys.truth()
+    truth = toys.draw_truth()
     before, after = float((problem.y - truth).norm()), float((solution.x - truth).norm())
     assert after < before, f"the answer is {after:.3f} from the truth, the measurement was {before:.3f} from it"
 
 
 def generation(solver: Solver) -> None:
-    """Without a measurement a solver that generates makes images of the shape that is asked for."""
+    """Without a measurement, a solver that generates returns images of the shape of the problem."""
     if not solver.generates:
         skip(f"{type(solver).__name__} does not generate")
-    problem = Problem(_prior(solver), (BATCH, *toys.SHAPE))
+    problem = Problem(_choose_prior(solver), (BATCH, *toys.SHAPE))
     x = solver.solve(problem, generator=seeded(0)).x
-    _is_image(x, problem)
+    _check_image(x, problem)
     std = float(x.std())
     assert toys.STD / 3 < std < 3 * toys.STD, f"new images have std {std:.3f}, those of the prior {toys.STD}"
 
 
 def one_image_at_a_time(solver: Solver) -> None:
-    """A batch gives what each of its images gives on its own, each with its own random stream."""
-    problem = toys.problem(_prior(solver))
+    """A batch gives the same as each of its images on its own, with one random stream per image."""
+    problem = toys.make_problem(_choose_prior(solver))
     assert problem.y is not None
     whole = solver.solve(problem, generator=Streams(0, range(BATCH))).x
     each = []
     for i in range(BATCH):
         one = Problem(problem.prior, (1, *problem.shape[1:]), problem.y[i : i + 1], problem.degradation)
         each.append(solver.solve(one, generator=Streams(0, [i])).x)
-    agree(whole - 0.5, torch.cat(each) - 0.5, 1e-2, "a batch against one image at a time")
+    assert_close(whole - 0.5, torch.cat(each) - 0.5, 1e-2, "a batch against one image at a time")
 
 
 def randomness(solver: Solver) -> None:
-    """The generator handed in decides the answer; global generators are left alone."""
-    problem = toys.problem(_prior(solver))
+    """The same seed gives the same estimate; global generators are not used."""
+    problem = toys.make_problem(_choose_prior(solver))
     with global_generators_untouched("solve"):
         first, again = (solver.solve(problem, generator=seeded(3)).x for _ in range(2))
-    assert torch.equal(first, again), "solve gives two different answers from the same seed"
+    assert torch.equal(first, again), "solve gives two different estimates from the same seed"
 
 
 def purity(solver: Solver) -> None:
     """Neither the solver nor anything in the problem is changed."""
-    problem = toys.problem(_prior(solver))
+    problem = toys.make_problem(_choose_prior(solver))
     with unchanged(solver, "solve"), unchanged(problem, "solve"):
         solver.solve(problem, generator=seeded(0))
 
 
 def callbacks(solver: Solver) -> None:
     """The callback gets `(step, steps, x)` after each step, steps counted from 1."""
-    problem, seen = toys.problem(_prior(solver)), []
+    problem, calls = toys.make_problem(_choose_prior(solver)), []
 
     def callback(step: int, steps: int, x: Tensor) -> None:
-        seen.append((step, steps))
+        calls.append((step, steps))
         assert tuple(x.shape) == problem.shape, f"the callback got an image of shape {tuple(x.shape)}"
 
     solver.solve(problem, generator=seeded(0), callback=callback)
-    assert seen, "the callback was never called: call it after each step"
-    steps = [step for step, _ in seen]
-    assert steps == list(range(1, len(seen) + 1)), f"the callback got the steps {steps[:5]} …, expected 1, 2, 3 …"
-    assert all(step <= of for step, of in seen), f"the callback got step {seen[-1][0]} of {seen[-1][1]}"
+    assert calls, "the callback was never called: call it after each step"
+    steps = [step for step, _ in calls]
+    assert steps == list(range(1, len(calls) + 1)), f"the callback got the steps {steps[:5]} …, expected 1, 2, 3 …"
+    assert all(step <= of for step, of in calls), f"the callback got step {calls[-1][0]} of {calls[-1][1]}"
 
 
-def _is_image(x: Tensor, problem: Problem) -> None:
+def _check_image(x: Tensor, problem: Problem) -> None:
     assert tuple(x.shape) == problem.shape, f"the answer has shape {tuple(x.shape)}, expected {problem.shape}"
     assert torch.isfinite(x).all(), "the answer has values that are not finite"
     expected = torch.float32 if problem.y is None else problem.y.dtype
     assert x.dtype == expected, f"the answer is {x.dtype}, expected {expected}"
 
 
-def _prior(solver: Solver) -> Prior:
+def _choose_prior(solver: Solver) -> Prior:
     prior = next((prior for prior in (toys.Grey(), toys.Restorer()) if solver.needs <= prior.provides), None)
     return prior or skip(f"no prior of the checks has {', '.join(sorted(solver.needs))} together")
 

@@ -1,4 +1,4 @@
-"""A small problem whose answer is known: what the checks of solvers solve."""
+"""The small problem with a known prior that the checks of solvers solve."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.core.random import Randomness, seeded
 from rgmkit.core.solver import Problem
-from rgmkit.testing.measure import images
+from rgmkit.testing.measure import draw_images
 
 SHAPE = (2, 4, 6)
-STD = 0.1  # of the images, white about grey
+STD = 0.1  # of the images: grey plus white noise
 
 
 class Soften(Degradation):
-    """A quarter of a pixel and of its right neighbour each: softer, and half as bright."""
+    """The sum of a pixel and its right neighbour, divided by 4: softer, and half as bright."""
 
     def __init__(self, *, noise: float = STD / 2) -> None:
         super().__init__(noise=noise)
 
     def A(self, x: Tensor) -> Tensor:
-        """`(x + its neighbour) / 4`, circular."""
+        """`(x + right neighbour) / 4`, circular."""
         return (x + x.roll(-1, -1)) / 4
 
 
 class Clip(Degradation):
-    """Not linear: values above 1/2 are cut."""
+    """Not linear: values above 1/2 are clipped."""
 
     linear = False
 
@@ -56,12 +56,12 @@ class Grey(Prior):
         return (x - 0.5) / STD**2
 
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
-        """A step towards grey."""
+        """`(x + w / 2) / (1 + w)`, `w = gamma / STD^2`."""
         w = per_image(gamma, x) / STD**2
         return (x + 0.5 * w) / (1 + w)
 
 
-class Noise(ForwardProcess):
+class NoiseProcess(ForwardProcess):
     """`y_s = a_s x + sigma_s e`."""
 
     def __init__(self) -> None:
@@ -73,12 +73,12 @@ class Noise(ForwardProcess):
 
 
 class Restorer(RestoringPrior):
-    """Draws from the posterior of the same images, as a perfect network would."""
+    """Draw from the posterior of the same images, as a perfect network would."""
 
     latent = SHAPE[0] * SHAPE[1] * SHAPE[2]
 
     def __init__(self) -> None:
-        super().__init__(Noise(), image_shape=SHAPE)
+        super().__init__(NoiseProcess(), image_shape=SHAPE)
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         a, sigma, std = per_image(self.process.a(level), y), per_image(self.process.sigma(level), y), STD / self.scale
@@ -86,13 +86,13 @@ class Restorer(RestoringPrior):
         return (a * std**2 * y + std * sigma * v.sqrt() * z.reshape(y.shape)) / v
 
 
-def truth() -> Tensor:
-    """Images of the prior, (3, *SHAPE)."""
-    return 0.5 + STD * images(SHAPE)
+def draw_truth() -> Tensor:
+    """Draw images of the prior, (3, *SHAPE)."""
+    return 0.5 + STD * draw_images(SHAPE)
 
 
-def problem(prior: Prior) -> Problem:
-    """To restore softened, noisy images."""
+def make_problem(prior: Prior) -> Problem:
+    """Return the problem of restoring softened, noisy images."""
     degradation = Soften()
     with torch.no_grad():
-        return Problem.from_measurement(degradation(truth(), generator=seeded(1)), degradation, prior)
+        return Problem.from_measurement(degradation(draw_truth(), generator=seeded(1)), degradation, prior)

@@ -18,6 +18,7 @@ from PIL import Image
 import rgmkit
 from rgmkit.config import build
 from rgmkit.config.text import Spec, parse_spec
+from rgmkit.core.random import seeded
 from rgmkit.images import Picture, read, write
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import KEYS, read_configuration
@@ -408,9 +409,11 @@ def test_any_number_of_workers_draws_the_same_bits(tmp_path, monkeypatch, kind):
     """Over several epochs, with random crops, mirroring, a broken picture, and a cache that is full."""
     monkeypatch.setattr("rgmkit.training.data.pictures.MEMORY", 3 * 20 * 28 * 4)
     monkeypatch.setattr("rgmkit.training.data.pictures.MOST_BROKEN", 0.1)
-    folder = plain(tmp_path / "pictures", 11)
+    folder = tmp_path / "pictures"
+    for i in range(11):
+        write(folder / f"{i:03}.png", torch.rand(3, 20, 28, generator=seeded(i)))
     (folder / "004.png").write_bytes(b"no picture")
-    np.savez(tmp_path / "a.npz", images=np.arange(11 * 256).astype(np.uint8).reshape(11, 16, 16))
+    np.savez(tmp_path / "a.npz", images=(np.arange(11 * 256) % 251).astype(np.uint8).reshape(11, 16, 16))
     data = {
         "folder": {"use": "folder", "path": folder, "size": 16, "crop": "random", "flip": True},
         "archive": {

@@ -29,8 +29,29 @@ MODULES = {
     "rgmkit.precision": "rgmkit.runtime.precision",
     "rgmkit.progress": "rgmkit.runtime.progress",
     "rgmkit.sampling": "rgmkit.solvers.sampling",
+    "rgmkit_deepinv.filters": "rgmkit_deepinv.plug_and_play",
+    "rgmkit_deepinv.optimisers": "rgmkit_deepinv.posterior_sampling",
+    "rgmkit_deepinv.priors": "rgmkit_deepinv.explicit",
+    "rgmkit_deepinv.solvers": "rgmkit_deepinv.splitting",
+    "rgmkit_deepinv.variations": "rgmkit_deepinv.total_variation",
 }
 """Modules by their old names."""
+
+NAMES = {
+    "rgmkit.arguments": {
+        "as_degradation": "rgmkit.resolve:resolve_degradation",
+        "as_prior": "rgmkit.resolve:resolve_prior",
+        "evaluating": "rgmkit.runtime.modules:evaluation_mode",
+        "home": "rgmkit.deprecation:home",
+        "moved": "rgmkit.runtime.modules:to_device",
+    },
+    "rgmkit_deepinv.priors": {
+        "TV": "rgmkit_deepinv.total_variation:TV",
+        "Tikhonov": "rgmkit_deepinv.pixelwise:Tikhonov",
+    },
+    "rgmkit_deepinv.variations": {"L1": "rgmkit_deepinv.pixelwise:L1"},
+}
+"""What an old module has beyond its new one, by its old name."""
 
 COMPONENTS = {("prior", "gan"): "network"}
 """Components by their old names; model folders have them, so that no warning is due."""
@@ -97,10 +118,26 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if spec.name == "rgmkit.metrics":
             return _old_metrics()
         warn_renamed(spec.name, new, stacklevel=2)
-        return importlib.import_module(new)
+        target = importlib.import_module(new)
+        return _with_old_names(target, NAMES[spec.name]) if spec.name in NAMES else target
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing is left to do: the module was executed under its new name."""
+
+
+def _with_old_names(target: ModuleType, names: dict[str, str]) -> ModuleType:
+    """Make a module of all that `target` has, and of `names`, given as "module:name"."""
+    module = ModuleType(target.__name__, target.__doc__)
+    vars(module).update(vars(target))
+    for old, new in names.items():
+        where, _, name = new.partition(":")
+        setattr(module, old, getattr(importlib.import_module(where), name))
+    return module
+
+
+def home(prior: Any) -> tuple[Any, Any]:
+    """Return `prior.device` and `prior.dtype`, under the old name."""
+    return prior.device, prior.dtype
 
 
 def _old_metrics() -> ModuleType:
@@ -123,4 +160,4 @@ def _new_name(fullname: str) -> str | None:
 def install() -> None:
     """Let `import` find the old modules, once."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
-        sys.meta_path.append(_OldModules())
+        sys.meta_path.insert(0, _OldModules())  # before the finder of files, which would load submodules a second time

@@ -12,6 +12,8 @@ import pytest
 
 from rgmkit.cli.app import main
 
+collect_ignore = ["version_0_1"]  # its tests are run by test_third_party.py, where its package is installed
+
 PLUGIN = """
 import rgmkit
 

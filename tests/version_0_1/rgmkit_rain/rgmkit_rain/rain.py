@@ -1,0 +1,86 @@
+"""Rain as a linear operator: streaks that let only a part of the light through."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+import rgmkit
+from rgmkit.core.degradation import check_severity
+from rgmkit.core.linear import per_image
+
+
+class Rain(rgmkit.Degradation):
+    """`y = m * x + noise * e`, pixel by pixel: `m = 1 - opacity` on a streak and 1 elsewhere.
+
+    The operator is diagonal: it is its own adjoint, and its pinv and prox are divisions. The streaks are a
+    function of the options and of the size of the image.
+
+    Args:
+        opacity: the part of the light that a streak keeps back, from 0 to just below 1.
+        density: the part of the pixels where a streak begins, from 0 to 1.
+        length: of a streak, in pixels.
+        angle: of a streak, in degrees from the vertical.
+        seed: of the places.
+        noise: standard deviation, in units of the [0, 1] image.
+
+    >>> rain = Rain(opacity=0.5, length=3, density=0.2)
+    >>> sorted(set(rain.A(torch.ones(1, 1, 16, 16)).flatten().tolist()))
+    [0.5, 1.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        opacity: float = 0.6,
+        density: float = 0.02,
+        length: int = 8,
+        angle: float = 15.0,
+        seed: int = 0,
+        noise: float = 0.0,
+    ) -> None:
+        super().__init__(noise=noise)
+        if not 0 <= opacity < 1 or not 0 <= density <= 1 or length < 1:
+            raise rgmkit.ConfigError(
+                f"opacity is {opacity}, density {density} and length {length}: "
+                f"give 0 <= opacity < 1, 0 <= density <= 1 and a length of 1 or more"
+            )
+        self.opacity, self.density, self.length, self.angle, self.seed = opacity, density, length, angle, seed
+
+    def A(self, x: Tensor) -> Tensor:
+        """The image behind the rain."""
+        return self._light(x) * x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The same: the operator is diagonal and real."""
+        return self.A(y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """`y / m`."""
+        return y / self._light(y)
+
+    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
+        """`(z + gamma m y) / (1 + gamma m^2)`."""
+        m, g = self._light(y), per_image(gamma, z)
+        return (z + g * m * y) / (1 + g * m**2)
+
+    def at(self, severity: float) -> Rain:
+        """The same streaks, letting more light through."""
+        check_severity(severity)
+        return Rain(
+            opacity=severity * self.opacity,
+            density=self.density,
+            length=self.length,
+            angle=self.angle,
+            seed=self.seed,
+            noise=severity * self.noise,
+        )
+
+    def _light(self, x: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        drops = torch.rand(x.shape[-2:], generator=generator) < self.density
+        slope = math.tan(math.radians(self.angle))
+        streaks = torch.stack([drops.roll((i, round(slope * i)), (0, 1)) for i in range(self.length)]).any(0)
+        return (1 - self.opacity * streaks.double()).to(x)

@@ -18,6 +18,7 @@ def test_the_promised_scripts_are_there():
     assert set(PROMISED) <= set(SCRIPTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_is_short_and_runs_in_any_folder(script, tmp_path, monkeypatch, capsys):
     assert len((EXAMPLES / script).read_text().splitlines()) < 40

@@ -11,6 +11,7 @@ FENCE = "---\n"
 RENAMED = {"figures": "metrics", "sure": "confident", "nearest": "nearest_neighbour_ratio"}
 """Facts in the cards of version 0.1, by their present names."""
 
+TITLES = {True: "a restoration-based generative model", False: "a denoiser"}
 GENERATIVE = "A restoration-based generative model: it restores images and generates new ones."
 DENOISER = "A denoiser, trained with a mean squared error: it restores images and is not a generative model."
 USES = {
@@ -33,7 +34,7 @@ def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None,
     100
     """
     plain = {key: value for key, value in facts.items() if key != "metrics"}
-    lines = [f"# {name}", "", about or (GENERATIVE if generative else DENOISER), ""]
+    lines = [f"# {name}: {TITLES[generative]}", "", about or (GENERATIVE if generative else DENOISER), ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
     lines += _table(facts.get("metrics") or {})
     lines += [USES[generative], ""]
@@ -57,7 +58,7 @@ def _table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not metrics:
         return []
     columns = list(next(iter(metrics.values())))
-    lines = ["## Metrics", "", "Of images generated from noise, and from real images degraded to level k.", ""]
+    lines = ["## Metrics", "", "Of images generated from noise, and of chains started from real images degraded to level k.", ""]
     lines += ["| start | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for start, row in metrics.items():
         lines.append(f"| {start} | " + " | ".join(f"{row[column]:.4g}" for column in columns) + " |")

@@ -1,13 +1,12 @@
-"""What rgmkit adds to deepinv, the same problem by both, A B A B in one run: python benchmarks/against_deepinv.py.
+"""Compare rgmkit with deepinv on the same problems: python benchmarks/against_deepinv.py.
 
-Proximal gradient descent on photographs of 256x256 and 512x512 pixels, blurred and made smaller, with total
-variation and wavelets. A is `rgmkit.restore`, with its own operator for the blur, and for downsampling with
-deepinv's operator as it is; B is deepinv's own operator, prior and `PGD` with the same weight, step, number of
-iterations and inner iterations. Printed are the PSNR of both and the ratio of
-their median times (1.05 is 5 % more than deepinv alone).
+Proximal gradient descent on blurred and downsampled photographs of 256x256 and 512x512 pixels, with total variation
+and wavelets. A is `rgmkit.restore`, with rgmkit's blur and deepinv's downsampling; B is deepinv's operator, prior and
+`PGD` with the same weight, step, iterations and inner iterations. They run alternately, A B A B. Prints the PSNR of
+both and the ratio of their median times (1.05 is 5 % more than deepinv alone).
 
-Then the prox of a blur: rgmkit's closed form beside conjugate gradients on deepinv's spatial `Blur`, run to the
-accuracy of the closed form in float32, both measured against the closed form in float64.
+Then the prox of a blur: rgmkit's closed form, and conjugate gradients on deepinv's spatial `Blur` run to the accuracy
+of the closed form in float32. Both errors are against the closed form in float64.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ INNER = 10  # iterations of the prox of total variation, in both
 
 @dataclass(frozen=True)
 class Comparison:
-    """One problem by both: PSNR in dB and median seconds."""
+    """The result of one problem: PSNR in dB and median seconds of both."""
 
     problem: str
     rgmkit_psnr: float
@@ -51,18 +50,18 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """Time with rgmkit over time with deepinv alone."""
+        """Return the time of rgmkit divided by that of deepinv alone."""
         return self.rgmkit_seconds / self.deepinv_seconds
 
 
 def photograph(size: int) -> Tensor:
-    """The camera man, (1, 1, size, size) in [0, 1]."""
+    """Return the cameraman, (1, 1, size, size) in [0, 1]."""
     x = torch.from_numpy(skimage.data.camera()).float()[None, None] / 255
     return torch.nn.functional.avg_pool2d(x, 512 // size)
 
 
 def operators(task: str, size: int) -> tuple[rgmkit.Degradation, deepinv.physics.LinearPhysics]:
-    """The same operator of both."""
+    """Return the operator, as rgmkit and deepinv take it."""
     shape, noise = (1, size, size), deepinv.physics.GaussianNoise(NOISE)
     if task == "blur":
         taps = torch.from_numpy(Gaussian(STD).kernel().taps.copy()).float()[None, None]
@@ -73,7 +72,7 @@ def operators(task: str, size: int) -> tuple[rgmkit.Degradation, deepinv.physics
 
 
 def prior_of_deepinv(name: str) -> deepinv.optim.Prior:
-    """deepinv's prior with the inner iterations that rgmkit's has."""
+    """Return deepinv's prior with as many inner iterations as rgmkit's."""
     if name == "wavelet":
         return deepinv.optim.WaveletPrior(level=3, wv="sym4", mode="symmetric")
     tv = deepinv.optim.TVPrior(def_crit=0, n_it_max=INNER)
@@ -82,7 +81,7 @@ def prior_of_deepinv(name: str) -> deepinv.optim.Prior:
 
 
 def compare(task: str, prior: str, size: int, times: int) -> Comparison:
-    """Proximal gradient descent by both."""
+    """Run proximal gradient descent by both."""
     truth, weight = photograph(size), WEIGHTS[prior]
     ours, theirs = operators(task, size)
     y = ours(truth, generator=rgmkit.Streams(0, [0]))
@@ -110,7 +109,7 @@ def compare(task: str, prior: str, size: int, times: int) -> Comparison:
 
 
 def compare_prox(size: int, times: int, gamma: float = 100.0) -> dict[str, float]:
-    """The prox of a blur, closed and by conjugate gradients on a spatial convolution, at equal accuracy."""
+    """Compare the closed-form prox of a blur with conjugate gradients on a spatial convolution, at equal accuracy."""
     x = photograph(size)
     ours, _ = operators("blur", size)
     taps = torch.from_numpy(Gaussian(STD).kernel().taps.copy()).float()[None, None]

@@ -1,9 +1,8 @@
-"""How fast pictures are read from an archive, a folder and shards, beside the network that is trained on them.
+"""Measure how fast pictures are read from an archive, a folder and shards, and how fast a network trains on them.
 
 python benchmarks/data.py ARCHIVE.tar [--limit 5000] [--size 32] [--work DIR] [--steps 10]: one epoch over the pictures
-of a tar archive, over a folder of the same files, and over the same in shards, each decoded anew; then steps of a
-network on batches that lie in memory, and on batches as they are read. Where these two are equal, the network is the
-limit.
+of a tar archive, of a folder of the same files, and of shards, each picture decoded anew; then training steps on
+batches in memory, and on batches as they are read. If the last two take equally long, reading costs no time.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ BATCH, SHARD = 64, 1000
 
 
 def pictures(archive: Path, limit: int) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the first pictures of an archive."""
+    """Return the names and contents of the first pictures of an archive."""
     with tarfile.open(archive) as content:
         for member in content:
             if limit and is_picture_file(Path(member.name)):
@@ -43,7 +42,7 @@ def pictures(archive: Path, limit: int) -> Iterator[tuple[str, bytes]]:
 
 
 def prepare(archive: Path, work: Path, limit: int) -> None:
-    """The same pictures three times: `work/whole.tar`, `work/folder` and `work/shard-….tar`."""
+    """Write the same pictures three times: `work/whole.tar`, `work/folder` and `work/shard-….tar`."""
     with ExitStack() as stack:
         whole = stack.enter_context(tarfile.open(work / "whole.tar", "w"))
         for i, (name, data) in enumerate(pictures(archive, limit)):
@@ -57,7 +56,7 @@ def prepare(archive: Path, work: Path, limit: int) -> None:
 
 
 def epoch(make: Callable[[], Pictures]) -> tuple[float, float, int]:
-    """Seconds to open the data, images per second of the first epoch, and number of images."""
+    """Return the seconds to open the data, the images per second of the first epoch, and the number of images."""
     begun = time.perf_counter()
     data = make()
     opened = time.perf_counter()
@@ -68,7 +67,7 @@ def epoch(make: Callable[[], Pictures]) -> tuple[float, float, int]:
 
 
 def training(run: Run, steps: int, *, read: bool) -> float:
-    """Images per second of training steps, on batches that are read, or on one that lies in memory."""
+    """Return the images per second of training steps, on batches that are read or on one in memory."""
     run.step, held = 0, draw_batch(run, 0)
     with Feed(run) as feed:
         begun = time.perf_counter()
@@ -82,12 +81,12 @@ def main() -> None:
     """Print one line per source, and two for the network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
-    parser.add_argument("--limit", type=int, default=5000, help="pictures that are taken")
+    parser.add_argument("--limit", type=int, default=5000, help="number of pictures")
     parser.add_argument("--size", type=int, default=32, help="side of the crops")
-    parser.add_argument("--width", type=int, default=48, help="of the network")
-    parser.add_argument("--steps", type=int, default=10, help="of the network")
+    parser.add_argument("--width", type=int, default=48, help="width of the network")
+    parser.add_argument("--steps", type=int, default=10, help="training steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--work", type=Path, help="where the three copies are made [default: a temporary folder]")
+    parser.add_argument("--work", type=Path, help="folder for the three copies [default: a temporary folder]")
     given = parser.parse_args()
     torch.set_num_threads(1)
     crops: dict[str, Any] = {"size": given.size, "crop": "random", "flip": True}

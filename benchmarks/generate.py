@@ -1,8 +1,8 @@
-"""Generation, published recipe and rgmkit in turn: python benchmarks/generate.py --json FILE.
+"""Compare the speed of generation by the published recipe and by rgmkit: python benchmarks/generate.py --json FILE.
 
-Same network and weights, T levels. The published recipe is written out below: float32, contiguous memory. rgmkit's
-side is `rgmkit.generate` with a model folder that was loaded with `dtype="bf16"`. Also printed is how far one
-evaluation in bf16 is from float32, the largest of all levels, relative in the 2-norm; weights are random.
+Both use the same network with random weights and T levels. The published recipe is written out below: float32,
+contiguous memory. rgmkit's side is `rgmkit.generate` with a model loaded with `dtype="bf16"`. Also prints the largest
+relative difference in the 2-norm, over all levels, between one evaluation in bf16 and in float32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rgmkit.core.random import randn, seeded
 
 
 def model(given: argparse.Namespace, folder: Path) -> Path:
-    """The folder of a model with random weights."""
+    """Write a model folder with random weights."""
     shape = (3, given.size, given.size)
     process = rgmkit.process("gaussian", levels=given.levels)
     with torch.random.fork_rng(devices=[]):
@@ -36,7 +36,7 @@ def model(given: argparse.Namespace, folder: Path) -> Path:
 
 
 def published(prior: rgmkit.RestoringPrior, shape: tuple[int, ...], generator: torch.Generator, device: str) -> Tensor:
-    """Generation as published: `y <- G(y, t, z)`, degraded again, for t = T-1 … 0."""
+    """Generate as published: `y <- G(y, t, z)`, degraded again, for t = T-1 … 0."""
     process, network = prior.process, prior.network
     y = randn(shape, generator=generator, device=device)
     with torch.no_grad():
@@ -49,14 +49,14 @@ def published(prior: rgmkit.RestoringPrior, shape: tuple[int, ...], generator: t
 
 @torch.no_grad()
 def error(half: rgmkit.RestoringPrior, whole: rgmkit.RestoringPrior, shape: tuple[int, ...], device: str) -> float:
-    """The largest relative difference of one evaluation over the levels."""
+    """Return the largest relative difference of one evaluation over the levels."""
     y, z = (randn(s, generator=seeded(1), device=device) for s in (shape, (shape[0], whole.latent)))
     levels = range(1, whole.process.levels + 1)
     return max(relative(*(2 * prior.restore(y, s, z=z) - 1 for prior in (half, whole))) for s in levels)
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure both, print the result and write it as JSON."""
     options = parser(__doc__, batch=16, times=5)
     options.add_argument("--levels", type=int, default=4)
     given = options.parse_args()

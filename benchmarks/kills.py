@@ -1,8 +1,8 @@
-"""Kill a training run again and again, resume it, and compare its weights with those of a run that was left alone.
+"""Kill a training run repeatedly, resume it, and compare its weights with those of an uninterrupted run.
 
 python benchmarks/kills.py [--kills 20] [--seed 0]: a small network on the digits, through the command line. Every
-other kill (SIGKILL) comes while a checkpoint is being written, the others at any moment after the start of the process,
-imports included. Exit code 1 unless the weights are equal bit by bit.
+other kill (SIGKILL) comes while a checkpoint is being written, the others at a random moment, imports included. Exit
+code 1 unless the weights are equal bit by bit.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ training: {{steps: {steps}, batch: 8, spread: 0.5, threads: 1, checkpoint_every:
 
 
 def start(config: Path, out: Path) -> subprocess.Popen[bytes]:
-    """`rgmkit train`, with --resume where a run was begun."""
+    """Start `rgmkit train`, with --resume if the run was begun."""
     resume = ["--resume"] if (out / "checkpoints").is_dir() else []
     command = [sys.executable, "-m", "rgmkit", "train", str(config), "-o", str(out), "--device", "cpu", *resume]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def finished(run: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a run; stop here if it failed."""
+    """Wait for the end of a run, and exit if it failed."""
     _, errors = run.communicate()
     if run.returncode:
         sys.exit(errors.decode())
 
 
 def writing(run: subprocess.Popen[bytes], out: Path) -> bool:
-    """Whether this process has a checkpoint half written."""
+    """Whether this process is writing a checkpoint."""
     return any((out / "checkpoints").glob(f".*.{run.pid}.part"))
 
 
 def step(out: Path) -> int:
-    """The step of the newest checkpoint, or -1."""
+    """Return the step of the newest checkpoint, or -1."""
     return max((int(path.stem[5:]) for path in (out / "checkpoints").glob("step-*.pt")), default=-1)
 
 
 def kill(
     run: subprocess.Popen[bytes], out: Path, chance: random.Random, *, while_writing: bool, startup: float, apart: int
 ) -> str:
-    """Kill the run at a random moment; says when that was."""
+    """Kill the run at a random moment, and return that moment in words."""
     begun, first = time.monotonic(), step(out)
     moment = chance.uniform(0, 1.5 * startup)
     if while_writing:
@@ -71,12 +71,12 @@ def kill(
 
 
 def main() -> None:
-    """Train one run through, kill the other, compare."""
+    """Train one run without interruption, kill the other, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--every", type=int, default=2, help="steps between checkpoints")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     given = parser.parse_args()
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as name:

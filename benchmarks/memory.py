@@ -1,9 +1,9 @@
-"""Peak memory of restoring a colour photograph of 3000 x 2000 pixels: python benchmarks/memory.py --json FILE.
+"""Measure the peak memory of restoring a photograph of 3000 x 2000 pixels: python benchmarks/memory.py --json FILE.
 
 Each case runs in a fresh process: total variation, and a network in tiles (the shipped `digits` model, channel by
-channel: trained on small digits, it shows what a learned prior costs, not what one gains). The photograph is
-scikit-image's coffee, mirrored to fill the size, blurred and noisy. The peak is the largest resident set of the
-process, with everything imported; PSNR is computed after it is read.
+channel; trained on digits, it shows the cost of a learned prior, not its benefit). The photograph is scikit-image's
+coffee in colour, mirrored to fill the size, blurred and noisy. The peak is the largest resident set of the process,
+libraries included; PSNR is computed after it is read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMIT = 4e9  # bytes
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """A colour photograph (H, W, 3), uint8: coffee, mirrored at its borders."""
+    """Return a colour photograph (H, W, 3), uint8: coffee, mirrored at its borders."""
     from skimage import data
 
     coffee = data.coffee()
@@ -41,7 +41,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 
 def run(case: str, height: int, width: int, tile: int | None) -> dict[str, object]:
-    """Restore, in this process, and say what it took."""
+    """Restore in this process, and return time, memory and PSNR."""
     import torch
 
     import rgmkit
@@ -68,12 +68,12 @@ def run(case: str, height: int, width: int, tile: int | None) -> dict[str, objec
 
 
 def peak() -> int:
-    """The largest resident set of this process so far, in bytes."""
+    """Return the largest resident set of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def fresh(case: str, given: argparse.Namespace) -> dict[str, object]:
-    """What `run` says in a process of its own."""
+    """Call `run` in a process of its own."""
     size = ["--height", str(given.height), "--width", str(given.width)]
     tile = [] if given.tile is None else ["--tile", str(given.tile)]
     command = [sys.executable, __file__, case, "--inside", *size, *tile]
@@ -82,7 +82,7 @@ def fresh(case: str, given: argparse.Namespace) -> dict[str, object]:
 
 
 def main() -> None:
-    """Print a row per case, write them as JSON, and exit with 1 if one needs 4 GB."""
+    """Print a row per case, write all as JSON, and exit with 1 if one needs 4 GB."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--height", type=int, default=2000)

@@ -1,9 +1,8 @@
-"""DRS restoration, published recipe and rgmkit in turn: python benchmarks/restore.py --json FILE.
+"""Compare the speed of DRS restoration by the published recipe and by rgmkit: python benchmarks/restore.py --json FILE.
 
-Super-resolution by 4 of images of 32x32 pixels with the plug-and-play Douglas-Rachford splitting of the paper: same
-network and weights, alpha, weight and iterations. The published recipe is written out below: float32, contiguous
-memory. rgmkit's
-side is `rgmkit.restore` with `pnp-drs` and a prior that was loaded with `dtype="bf16"`. Weights are random.
+Super-resolution by 4 of images of 32x32 pixels with the plug-and-play Douglas-Rachford splitting of the paper. Both use
+the same network with random weights, alpha, weight and iterations. The published recipe is written out below: float32,
+contiguous memory. rgmkit's side is `rgmkit.restore` with `pnp-drs` and a prior loaded with `dtype="bf16"`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ FACTOR, ALPHA, WEIGHT = 4, 0.05, 10.0
 
 @torch.no_grad()
 def published(prior: rgmkit.RestoringPrior, y: Tensor, iterations: int, generator: torch.Generator) -> Tensor:
-    """Douglas-Rachford with level 1, for `A` the mean of FACTOR x FACTOR pixels, in [-1, 1]."""
+    """Run Douglas-Rachford splitting with level 1, for `A` the mean of FACTOR x FACTOR pixels, in [-1, 1]."""
     level = torch.zeros(len(y), dtype=torch.int64, device=y.device)
     x = interpolate(y, scale_factor=float(FACTOR), mode="nearest")
     gain = WEIGHT / (1 + WEIGHT / FACTOR**2)
@@ -41,7 +40,7 @@ def published(prior: rgmkit.RestoringPrior, y: Tensor, iterations: int, generato
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure both, print the result and write it as JSON."""
     options = parser(__doc__, batch=16, times=3)
     options.add_argument("--iterations", type=int, default=10)
     given = options.parse_args()

@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: two sides in turn, the machine, and the peak of its convolutions."""
+"""Shared by the speed benchmarks: timing two sides alternately, the machine, and the peak of its convolutions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rgmkit.core.random import seeded
 
 
 def parser(description: str | None, *, batch: int, times: int) -> argparse.ArgumentParser:
-    """The options that all have."""
+    """Make a parser with the options of all speed benchmarks."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--network", default="ncsnpp", help="a network for images: NAME or NAME:option=value,…")
     made.add_argument("--size", type=int, default=32, help="side of the images in pixels")
@@ -35,7 +35,7 @@ def parser(description: str | None, *, batch: int, times: int) -> argparse.Argum
 
 
 def alternately(a: Callable[[], Any], b: Callable[[], Any], times: int) -> tuple[list[float], list[float]]:
-    """Seconds of each call of A B A B …; both run once before that."""
+    """Return the seconds of each call of A B A B …, after one untimed call of both."""
     a(), b()
     seconds: tuple[list[float], list[float]] = [], []
     for i in range(2 * times):
@@ -48,14 +48,14 @@ def alternately(a: Callable[[], Any], b: Callable[[], Any], times: int) -> tuple
 
 
 def flops(call: Callable[[], Any]) -> float:
-    """Floating-point operations of convolutions, matrix products and attention, two for each product and sum."""
+    """Count the operations of convolutions, matrix products and attention, two for each product and sum."""
     with FlopCounterMode(display=False) as counter:
         call()
     return float(counter.get_total_flops())
 
 
 def peak(dtype: torch.dtype, device: str, *, batch: int = 16, times: int = 7) -> float:
-    """Operations per second of the best of a few 3x3 convolutions of 128 and 256 channels, channels last."""
+    """Return the operations per second of the fastest of a few 3x3 convolutions, channels last."""
     best = 0.0
     for channels, side in ((128, 32), (256, 16)):
         layout: dict[str, Any] = {"dtype": dtype, "device": device, "memory_format": torch.channels_last}
@@ -77,7 +77,7 @@ def awake(network: nn.Module, seed: int) -> None:
 
 
 def relative(x: Tensor, exact: Tensor) -> float:
-    """`|x - exact| / |exact|`."""
+    """Return `|x - exact| / |exact|`."""
     return float((x - exact).norm() / exact.norm())
 
 
@@ -109,7 +109,7 @@ def report(title: str, given: argparse.Namespace, seconds: tuple[list[float], li
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """Where the figures come from."""
+    """Describe the machine of the measurements."""
     return {
         "platform": platform.platform(), "processor": _processor(device), "cores": os.cpu_count(),
         "torch": torch.__version__, "load": os.getloadavg(),

@@ -1,8 +1,7 @@
-"""Train the toys on several seeds, score 10,000 samples of each, and time their steps: python benchmarks/toys.py.
+"""Train the toy problems on several seeds, score 10,000 samples, and time the steps: python benchmarks/toys.py.
 
-The seconds are those of the training loop, without set-up and scoring. The ratio is that of the published training
-step, see benchmarks/train_step.py, and rgmkit's, on the networks and the batch of the toy, both with the objective kl:
-A B A B in one run.
+The seconds are those of the training loop, without set-up and scoring. The ratio compares the published training step
+(benchmarks/train_step.py) with rgmkit's, on the same networks and batch with the objective kl, A B A B in one run.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Row = dict[str, float]
 
 
 def measure(name: str, seed: int, overrides: list[str]) -> Row:
-    """Seconds of training, and the score of 10,000 samples."""
+    """Return the seconds of training, and the score of 10,000 samples."""
     with tempfile.TemporaryDirectory() as folder:
         changes = [f"seed={seed}", "training.preview_every=0", *overrides]
         out = rgmkit.train(CONFIGS / f"{name}.yaml", out=Path(folder) / "model", overrides=changes, progress=False)
@@ -46,7 +45,7 @@ def measure(name: str, seed: int, overrides: list[str]) -> Row:
 
 
 def step_seconds(name: str, overrides: list[str], times: int) -> tuple[list[float], list[float]]:
-    """Seconds of as many published steps and of rgmkit's, in turn."""
+    """Time published steps and rgmkit's, alternately."""
     config = override(read_yaml(CONFIGS / f"{name}.yaml"), [*overrides, "objective=kl"])
     run = set_up(read_configuration(config, folder=CONFIGS), ProcessGroup(torch.device("cpu")))
     published = Published(run)
@@ -65,13 +64,13 @@ def step_seconds(name: str, overrides: list[str], times: int) -> tuple[list[floa
 
 
 def medians(rows: Iterable[Row]) -> Row:
-    """The median of each figure over the seeds."""
+    """Return the median of each metric over the seeds."""
     columns = list(rows)
     return {key: statistics.median(row[key] for row in columns) for key in columns[0] if key != "seed"}
 
 
 def main() -> None:
-    """Print a row per toy and seed, their medians and the ratio of the steps, and write all as JSON."""
+    """Print a row per toy problem and seed, the medians and the ratio of the steps, and write all as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("toys", nargs="*", default=["gmm", "gaussian25", "checkerboard"])
     parser.add_argument("--seeds", type=int, default=3)

@@ -1,10 +1,9 @@
-"""Training steps, published recipe and rgmkit in turn: python benchmarks/train_step.py --json FILE.
+"""Compare the speed of published and rgmkit's training steps: python benchmarks/train_step.py --json FILE.
 
-Same networks, weights, batch and objective (kl, fidelity). The published recipe is written out below: float32,
-contiguous memory, two passes of the restorer per step, in the first of which its graph is kept though nothing is
-learned from it, real and fake images judged one after the other, Adam and the moving average parameter by parameter.
-rgmkit's side is `rgmkit train` itself with `precision: bf16`. No measured step has the lazy penalty, which both have
-on every 15th.
+Both use the same networks, weights, batch and objective (kl, fidelity). The published recipe is written out below:
+float32, contiguous memory, two passes of the restorer per step (the graph of the first is kept, although nothing is
+learned from it), real and generated images judged one after the other, Adam and the moving average parameter by
+parameter. rgmkit's side is `rgmkit train` with `precision: bf16`. The lazy penalty of every 15th step is not measured.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ FIDELITY, EMA = 1e-3, 0.9999
 
 
 class Noise(Data):
-    """Images of noise: speed does not depend on what is in them."""
+    """Images of noise; the speed does not depend on the content."""
 
     def __init__(self, size: int) -> None:
         self.shape = (3, size, size)
 
     def batch(self, size: int, *, seed: int, step: int) -> Tensor:
-        """`size` images in [0, 1]."""
+        """Return `size` images in [0, 1]."""
         return torch.rand(size, *self.shape, generator=seeded(seed, step))
 
 
@@ -54,7 +53,7 @@ class Published:
         self.generator = seeded(run.seed)
 
     def step(self, x: Tensor) -> None:
-        """One step of the critic and one of the restorer."""
+        """Take one step of the critic and one of the restorer."""
         x = (x - self.data.center) / self.data.scale
 
         # The critic: real, then fake.
@@ -94,7 +93,7 @@ class Published:
 
 
 def configuration(given: argparse.Namespace) -> dict[str, Any]:
-    """That of rgmkit's side."""
+    """Return the training step of rgmkit."""
     training = {
         "batch": given.batch, "precision": given.precision, "fidelity": FIDELITY, "ema": EMA, "betas": [0.5, 0.9],
         "lr": 1.6e-4, "critic_lr": 1e-4, "steps": 10**6, "compile": given.compile,
@@ -106,9 +105,9 @@ def configuration(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure both, print the result and write it as JSON."""
     options = parser(__doc__, batch=16, times=5)
-    options.add_argument("--critic", help="default: the discriminator that belongs to the network")
+    options.add_argument("--critic", help="default: the discriminator of the network")
     options.add_argument("--precision", choices=("bf16", "float32"), default="bf16", help="of rgmkit's side")
     given = options.parse_args()
     torch.set_num_threads(given.threads)

@@ -1,4 +1,4 @@
-"""An operator of your own: a sensor with dead rows, restored with total variation."""
+"""Define an operator, a sensor with dead rows, and restore its measurement with total variation."""
 
 import torch
 from skimage.data import camera
@@ -10,7 +10,7 @@ psnr = rgmkit.metric("psnr")
 
 
 class DeadRows(rgmkit.Degradation):
-    """Every third row is lost; at severity s a lost row keeps the share 1 - s of its light."""
+    """Every third row is lost; at severity s it keeps the fraction 1 - s of its light."""
 
     def __init__(self, *, every: int = 3, loss: float = 1.0, noise: float | None = 0.0) -> None:
         super().__init__(noise=noise)

@@ -1,4 +1,4 @@
-"""A blurred, noisy photograph restored with total variation and proximal gradient descent.
+"""Deblur a noisy photograph with total variation and proximal gradient descent.
 
 python deblur_tv_pgd.py [FOLDER]
 """

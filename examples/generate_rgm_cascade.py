@@ -1,4 +1,4 @@
-"""A sheet of new digits: the cascade restores noise, level by level.
+"""Generate a sheet of digits: the cascade restores pure noise, level by level.
 
 python generate_rgm_cascade.py [FOLDER] [SEED]
 """

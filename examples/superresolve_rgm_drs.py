@@ -1,4 +1,4 @@
-"""Eight held-out digits at half the resolution, restored with a trained network and plug-and-play DRS.
+"""Restore eight held-out digits from half the resolution with a trained network and plug-and-play DRS.
 
 python superresolve_rgm_drs.py [FOLDER]
 """

@@ -1,4 +1,4 @@
-"""A grid built in Python: one degradation for each noise level, written as YAML, and run.
+"""Build a grid in Python, with one degradation for each noise level, write it as YAML and run it.
 
 python write_grid.py [FOLDER]
 """

@@ -58,7 +58,8 @@ def _table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not metrics:
         return []
     columns = list(next(iter(metrics.values())))
-    lines = ["## Metrics", "", "Of images generated from noise, and of chains started from real images degraded to level k.", ""]
+    caption = "Of images generated from noise, and of chains started from real images degraded to level k."
+    lines = ["## Metrics", "", caption, ""]
     lines += ["| start | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for start, row in metrics.items():
         lines.append(f"| {start} | " + " | ".join(f"{row[column]:.4g}" for column in columns) + " |")

@@ -1,4 +1,4 @@
-"""Rain as a linear operator: streaks that let only a part of the light through."""
+"""Rain as a linear operator: streaks that absorb part of the light."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Rain(rgmkit.Degradation):
     function of the options and of the size of the image.
 
     Args:
-        opacity: the part of the light that a streak keeps back, from 0 to just below 1.
-        density: the part of the pixels where a streak begins, from 0 to 1.
-        length: of a streak, in pixels.
-        angle: of a streak, in degrees from the vertical.
-        seed: of the places.
+        opacity: fraction of the light that a streak absorbs, at least 0 and below 1.
+        density: fraction of the pixels in which a streak begins, from 0 to 1.
+        length: length of a streak, in pixels.
+        angle: angle of a streak, in degrees from the vertical.
+        seed: of the positions of the streaks.
         noise: standard deviation, in units of the [0, 1] image.
 
     >>> rain = Rain(opacity=0.5, length=3, density=0.2)
@@ -49,24 +49,24 @@ class Rain(rgmkit.Degradation):
         self.opacity, self.density, self.length, self.angle, self.seed = opacity, density, length, angle, seed
 
     def A(self, x: Tensor) -> Tensor:
-        """The image behind the rain."""
+        """Multiply by the mask: `m * x`."""
         return self._light(x) * x
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The same: the operator is diagonal and real."""
+        """Return `A y`: the operator is diagonal and real."""
         return self.A(y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`y / m`."""
+        """Return `y / m`."""
         return y / self._light(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`(z + gamma m y) / (1 + gamma m^2)`."""
+        """Return `(z + gamma m y) / (1 + gamma m^2)`."""
         m, g = self._light(y), per_image(gamma, z)
         return (z + g * m * y) / (1 + g * m**2)
 
     def at(self, severity: float) -> Rain:
-        """The same streaks, letting more light through."""
+        """Return the same streaks with less opacity."""
         return self.with_options(opacity=severity * self.opacity, noise=self.noise_at(severity))
 
     def _light(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import importlib.machinery
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -60,6 +60,18 @@ COMPONENTS = {("prior", "gan"): "network"}
 def warn_renamed(old: str, new: str, *, stacklevel: int = 3) -> None:
     """Warn that `old` is called `new` now."""
     warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=stacklevel)
+
+
+def renamed_attributes(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the `__getattr__` of a module whose attributes have new names: `{old: new}` (PEP 562)."""
+
+    def get(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn_renamed(f"{module}.{name}", f"{module}.{names[name]}")
+        return getattr(importlib.import_module(module), names[name])
+
+    return get
 
 
 def renamed_keyword(old: str, new: str) -> Callable[[F], F]:

@@ -268,7 +268,7 @@ def test_interruption_is_quiet(run, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rgmkit.plugins.found", interrupted)
+    monkeypatch.setattr("rgmkit.plugins.list_components", interrupted)
     ran = run("plugins")
     assert ran.code == 130 and "Traceback" not in ran.err and not ran.out
 

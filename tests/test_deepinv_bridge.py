@@ -467,7 +467,9 @@ def exported(theirs, monkeypatch, tmp_path):
 
 
 def test_every_linear_degradation_is_exported():
-    ours = {component.name for component in plugins.found("degradation") if component.distribution == "rgmkit"}
+    ours = {
+        component.name for component in plugins.list_components("degradation") if component.distribution == "rgmkit"
+    }
     deepinvs = {name for name in ours if name.startswith("deepinv.")}
     assert ours - deepinvs - {"jpeg"} == {spec.partition(":")[0] for spec in EXPORTED}
 

@@ -299,7 +299,7 @@ def run(capsys, *args):
 NESTED = {"compose": "compose:of=[{use: blur, std: 1}, {use: downsample, factor: 3}]"}
 
 
-@pytest.mark.parametrize("name", sorted(component.name for component in plugins.found("degradation")))
+@pytest.mark.parametrize("name", sorted(component.name for component in plugins.list_components("degradation")))
 def test_every_degradation_measures_and_restores_an_odd_photograph(name, capsys, tmp_path, digits):
     if name.startswith("deepinv."):
         pytest.skip("tested with deepinv")

@@ -29,7 +29,7 @@ def test_installed_package_is_found_by_name(distribution):
     rain = registry.lookup("degradation", "rain")
     assert (rain.distribution, rain.version) == ("acme-rain", "2.3")
     assert registry.address(rain) == "rain"
-    assert rain in registry.found("degradation")
+    assert rain in registry.list_components("degradation")
     assert load_target(rain).__name__ == "GaussianNoise"
 
 
@@ -82,11 +82,11 @@ BROKEN = {
 @pytest.mark.parametrize("how", BROKEN)
 def test_broken_plugin_is_left_out_and_says_why(how, distribution, caplog):
     source, stage, cause = BROKEN[how]
-    healthy = fresh().found()
+    healthy = fresh().list_components()
     distribution(f"broken-{how}", source)
     with caplog.at_level(logging.WARNING):
         registry = fresh()
-    assert registry.found() == healthy
+    assert registry.list_components() == healthy
     assert registry.lookup("degradation", BUILT_IN).distribution == "rgmkit"
     (failure,) = registry.failures
     assert (failure.distribution, failure.stage) == (f"broken-{how}", stage)
@@ -204,7 +204,7 @@ def test_unknown_names_get_the_nearest():
         registry.lookup("weather", "rain")
 
 
-@pytest.mark.parametrize("component", fresh().found(), ids=lambda c: f"{c.kind}-{c.name}")
+@pytest.mark.parametrize("component", fresh().list_components(), ids=lambda c: f"{c.kind}-{c.name}")
 def test_built_in_constructors_are_schemas(component):
     cls = load_class(component.kind, component.name)
     assert component.summary and inspect.getdoc(cls)

@@ -48,7 +48,7 @@ def test_unknown_name_is_an_attribute_error():
     [
         "import rgmkit; rgmkit.__version__, dir(rgmkit)",
         "import rgmkit; rgmkit.Component, rgmkit.hookimpl, rgmkit.ConfigError",
-        "import rgmkit.plugins as p; p.found()",
+        "import rgmkit.plugins as p; p.list_components()",
         "from rgmkit.cli.app import cli; cli.main(['--help'], standalone_mode=False)",
         "from rgmkit.cli.app import cli; cli.main(['plugins'], standalone_mode=False)",
         "from rgmkit.cli.app import cli; cli.main(['plugins', 'list', '--json'], standalone_mode=False)",
@@ -58,3 +58,10 @@ def test_light_things_import_nothing_heavy(statement):
     check = "import sys; print('heavy:', {'torch', 'deepinv', 'numpy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", f"{statement}\n{check}"], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("heavy: set()\n")
+
+
+def test_old_names_of_the_plugin_machinery_warn():
+    with pytest.warns(DeprecationWarning, match=r"plugins\.found is deprecated: use rgmkit\.plugins\.list_components"):
+        assert rgmkit.plugins.found is rgmkit.plugins.list_components
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = rgmkit.plugins.nothing

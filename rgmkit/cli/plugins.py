@@ -46,17 +46,17 @@ def list_command(as_json: bool) -> None:
 def _list(as_json: bool) -> None:
     from rgmkit import plugins
 
-    found = plugins.found()
+    found = plugins.list_components()
     if as_json:
         failures = [
             {"entry": f.entry, "distribution": f.distribution, "stage": f.stage, "cause": f.reason}
-            for f in plugins.failures()
+            for f in plugins.list_failures()
         ]
-        print_json({"components": [_facts(c) for c in found], "failures": failures, "clashes": plugins.clashes()})
+        print_json({"components": [_facts(c) for c in found], "failures": failures, "clashes": plugins.list_clashes()})
         return
     rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in found]
     _table([("name", "kind", "what it is", "given by"), *rows])
-    failed = [(f.entry, f.stage, f.reason, f.distribution) for f in plugins.failures()]
+    failed = [(f.entry, f.stage, f.reason, f.distribution) for f in plugins.list_failures()]
     if failed:
         click.echo()
         _table([("failed", "at", "why", "given by"), *failed])

@@ -156,7 +156,7 @@ def metric(name: str, /, **options: Any) -> Any:
 def _split_name(kind: str, spec: Spec) -> Spec:
     """Ask for `metric torchmetrics.NAME` as the component `torchmetrics` with the option `name`."""
     package, dot, name = spec.name.partition(".")
-    known = {component.name for component in plugins.found(kind)}
+    known = {component.name for component in plugins.list_components(kind)}
     if kind != "metric" or not dot or spec.name in known or package not in known:
         return spec
     return Spec(package, {"name": name, "options": dict(spec.options)} if spec.options else {"name": name})
@@ -171,7 +171,7 @@ def _from_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
     options = dict(spec)
     name = options.pop("use", None)
     if not isinstance(name, str):
-        names = ", ".join(map(plugins.address, plugins.found(kind)))
+        names = ", ".join(map(plugins.address, plugins.list_components(kind)))
         raise ConfigError(f"{path}.use is {'missing' if name is None else repr(name)}: name a {kind}, one of {names}")
     return Spec(name, options)
 

@@ -1,25 +1,30 @@
-"""How components are found: by kind and name, among the installed plugins and the files that were added."""
+"""Find components by kind and name, among the installed plugins and the files that were added."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from rgmkit.deprecation import renamed_attributes
 from rgmkit.plugins.component import KINDS, Component
 from rgmkit.plugins.hookspec import hookimpl
 from rgmkit.plugins.loader import Failure
 from rgmkit.plugins.registry import installed, load_target
 
 __all__ = [
-    "KINDS", "Component", "Failure", "add_file", "address", "clashes", "failures", "find", "found", "hookimpl",
-    "load_class", "lookup",
+    "KINDS", "Component", "Failure", "add_file", "address", "find", "hookimpl", "list_clashes", "list_components",
+    "list_failures", "load_class", "lookup",
 ]  # fmt: skip
+
+__getattr__ = renamed_attributes(
+    __name__, {"found": "list_components", "failures": "list_failures", "clashes": "list_clashes"}
+)
 
 
 def lookup(kind: str, name: str) -> Component:
-    """The component of a kind that is called `name`, or `name@distribution`.
+    """Look up the component of a kind by its `name`, or `name@distribution`.
 
     Raises:
-        PluginError: if nobody gives it (with the causes of plugins that failed), or more than one do.
+        PluginError: if no plugin gives it, or several do.
 
     >>> lookup("solver", "cascade").distribution
     'rgmkit'
@@ -28,7 +33,7 @@ def lookup(kind: str, name: str) -> Component:
 
 
 def load_class(kind: str, name: str) -> type:
-    """The class behind a name, imported now.
+    """Import the class of a component.
 
     Raises:
         PluginError: as `lookup`, or if the class cannot be imported.
@@ -36,13 +41,13 @@ def load_class(kind: str, name: str) -> type:
     return load_target(lookup(kind, name))
 
 
-def found(kind: str | None = None) -> list[Component]:
-    """The components of a kind, or all; none of them is imported."""
-    return installed().found(kind)
+def list_components(kind: str | None = None) -> list[Component]:
+    """List the components of a kind, or all of them, without importing any."""
+    return installed().list_components(kind)
 
 
 def find(name: str) -> list[Component]:
-    """The components of a name, whatever their kind.
+    """Find the components of a name, whatever their kind.
 
     Raises:
         PluginError: if there is none, or more than one of a kind.
@@ -54,17 +59,17 @@ def find(name: str) -> list[Component]:
 
 
 def address(component: Component) -> str:
-    """The shortest name that `lookup` finds the component by."""
+    """Return the shortest name that `lookup` finds the component by."""
     return installed().address(component)
 
 
-def failures() -> list[Failure]:
-    """The plugins that could not be loaded, with the stage and the cause."""
+def list_failures() -> list[Failure]:
+    """List the plugins that could not be loaded, each with the stage and the cause."""
     return list(installed().failures)
 
 
-def clashes() -> list[str]:
-    """One line for each name that more than one plugin gives."""
+def list_clashes() -> list[str]:
+    """List the names that several plugins give, a line for each."""
     return list(installed().clashes)
 
 

@@ -1,4 +1,4 @@
-"""The core's own components, registered through the same entry point group as everybody's."""
+"""The components of rgmkit itself, registered through the same entry point group as those of all plugins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rgmkit.plugins.hookspec import hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """Composed degradations, solvers, the generic forward process, and data sets."""
+    """Give composed degradations, solvers, the generic forward process, and data sets."""
     return [
         Component("prior", "network", "rgmkit.core.network_prior:NetworkPrior", "A trained network"),
         Component("degradation", "compose", "rgmkit.core.compose:Compose", "Degradations one after the other"),

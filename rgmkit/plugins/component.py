@@ -1,4 +1,4 @@
-"""One named thing that a plugin gives."""
+"""A component: one class that a plugin gives by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Component:
-    """A class that can be asked for by name, with the options of its constructor.
+    """A class that users select by name; the parameters of its constructor are its options.
 
     Args:
         kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
@@ -67,7 +67,7 @@ class Component:
 
     @property
     def origin(self) -> str:
-        """Who gives it: the distribution and its version.
+        """The distribution that gives it, and its version.
 
         >>> Component("solver", "x", "a:B", distribution="rgmkit-x", version="1.0").origin
         'rgmkit-x 1.0'

@@ -15,7 +15,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def rgmkit_components() -> list[Component]:  # type: ignore[empty-body]
-    """The components that this plugin gives.
+    """Return the components that this plugin gives.
 
     Keep the module of the hook light: give a target as `"package.module:Class"`, and listing the
     plugins imports nothing heavy.

@@ -1,4 +1,4 @@
-"""From names to components: who gives what, who keeps a bare name, and why a name is missing."""
+"""Registry of components: which plugin gives a name, which keeps the bare name of several, why a name is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Registry:
-    """The components of the plugins that were loaded, by kind and name."""
+    """The components of all plugins that were loaded, by kind and name."""
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
@@ -35,7 +35,7 @@ class Registry:
         self._files: set[Path] = set()
 
     def load(self, entries: Iterable[EntryPoint]) -> None:
-        """Load entry points, those of rgmkit first: they keep their bare names."""
+        """Load entry points, those of rgmkit first, so that its components keep their bare names."""
         sources = sorted(
             map(Source.of_entry, entries), key=lambda s: (not _built_in(s), _canonical(s.distribution), s.entry)
         )
@@ -53,7 +53,7 @@ class Registry:
                 self._add(given, source)
 
     def entries_of(self, distribution: Distribution) -> list[EntryPoint]:
-        """The entry points of one distribution, none if its list cannot be read, which is recorded."""
+        """Read the entry points of one distribution; if they cannot be read, record that and return none."""
         try:
             return list(distribution.entry_points.select(group=GROUP))
         except CAUGHT as cause:
@@ -62,7 +62,7 @@ class Registry:
             return []
 
     def add_file(self, path: str | Path) -> None:
-        """Load a Python file that was named on purpose; a file that is there already is left alone.
+        """Load a Python file that the user named, once.
 
         Raises:
             PluginError: if the file is missing or fails.
@@ -78,21 +78,21 @@ class Registry:
         self._files.add(path)
         self._add(given, Source.of_file(path))
 
-    def found(self, kind: str | None = None) -> list[Component]:
-        """All components, or those of a kind, in the order of kinds and names."""
+    def list_components(self, kind: str | None = None) -> list[Component]:
+        """List the components of a kind, or all, in the order of kinds and names."""
         kinds = KINDS if kind is None else (_known_kind(kind),)
         every = [component for given in self._given.values() for component in given if component.kind in kinds]
         return sorted(every, key=lambda c: (KINDS.index(c.kind), c.name.lower(), not _built_in(c), c.distribution))
 
     def address(self, component: Component) -> str:
-        """The shortest name that finds the component: bare, or `name@distribution` where that is taken."""
+        """Return the shortest name of a component: bare, or `name@distribution` if the bare name is taken."""
         given = self._given[component.kind, component.name]
         if len(given) == 1 or _built_in(component):
             return component.name
         return f"{component.name}@{component.distribution}"
 
     def lookup(self, kind: str, name: str) -> Component:
-        """The component of a kind and a name, or of `name@distribution`.
+        """Look up a component by its kind and `name`, or `name@distribution`.
 
         Raises:
             PluginError: if there is none, or more than one.
@@ -112,7 +112,7 @@ class Registry:
         return given[0]
 
     def find(self, name: str) -> list[Component]:
-        """The components of a name, `name@distribution` too, in all kinds.
+        """Find the components of a `name`, or `name@distribution`, in all kinds.
 
         Raises:
             PluginError: if there is none.
@@ -150,14 +150,14 @@ class Registry:
         log.warning(str(failure))
 
     def _unknown(self, kind: str | None, name: str) -> PluginError:
-        known = [self.address(component) for component in self.found(kind)]
+        known = [self.address(component) for component in self.list_components(kind)]
         near = difflib.get_close_matches(name, known, 1)
         text = f"no {kind or 'component'} is named {name!r}"
         if near:
             text += f", the nearest is {near[0]!r}"
         else:
             text += f": there are {', '.join(known) or 'none'}" if kind else ": see 'rgmkit plugins'"
-        elsewhere = [c for c in self.found() if c.name == name]
+        elsewhere = [c for c in self.list_components() if c.name == name]
         if elsewhere:
             other = elsewhere[0].kind
             text += f" ({name!r} is {KIND_WORDS.get(other, f'a {other}')})"
@@ -169,7 +169,7 @@ class Registry:
 
 
 def load_target(component: Component) -> type:
-    """The class of a component, imported and checked to be of its kind.
+    """Import the class of a component and check that it is of its kind.
 
     Raises:
         PluginError: if it cannot be imported or is something else.
@@ -198,7 +198,7 @@ def _known_kind(kind: str) -> str:
 
 
 def _entry_points(registry: Registry) -> Iterable[EntryPoint]:
-    """The entry points of rgmkit's group; a distribution whose list cannot be read is recorded and left out."""
+    """Read the entry points of rgmkit's group; record and leave out a distribution whose list cannot be read."""
     try:
         return entry_points(group=GROUP)
     except CAUGHT:  # one malformed list makes the look-up of all fail
@@ -214,7 +214,7 @@ def _canonical(name: str) -> str:
 
 
 def _is_disabled(source: Source) -> bool:
-    """Whether the environment disables a plugin; those of rgmkit itself cannot be disabled."""
+    """Whether the environment disables a plugin; those of rgmkit itself always load."""
     names = {_canonical(name.strip()) for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
     return not _built_in(source) and bool({"all", _canonical(source.distribution), _canonical(source.entry)} & names)
 
@@ -223,7 +223,7 @@ _installed: Registry | None = None
 
 
 def installed() -> Registry:
-    """The registry of this process; the installed plugins are loaded when it is first asked for."""
+    """Return the registry of this process; the first call loads the installed plugins."""
     global _installed
     if _installed is None:
         _installed = Registry()  # set before loading: a plugin may ask for components while it is imported

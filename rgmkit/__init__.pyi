@@ -1,0 +1,31 @@
+from .config import degradation as degradation
+from .config import metric as metric
+from .config import prior as prior
+from .config import process as process
+from .config import solver as solver
+from .core.degradation import Degradation as Degradation
+from .core.metric import Metric as Metric
+from .core.objective import Objective as Objective
+from .core.prior import Prior as Prior
+from .core.prior import RestoringPrior as RestoringPrior
+from .core.process import ForwardProcess as ForwardProcess
+from .core.random import Streams as Streams
+from .core.solver import Problem as Problem
+from .core.solver import Solution as Solution
+from .core.solver import Solver as Solver
+from .errors import AccuracyWarning as AccuracyWarning
+from .errors import CheckpointError as CheckpointError
+from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import IncompatibleError as IncompatibleError
+from .errors import PluginError as PluginError
+from .errors import RgmkitError as RgmkitError
+from .errors import TrainingError as TrainingError
+from .inference import generate as generate
+from .inference import restore as restore
+from .models.folder import load as load
+from .plugins import Component as Component
+from .plugins import hookimpl as hookimpl
+from .training import train as train
+
+__version__: str

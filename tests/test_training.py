@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 import rgmkit
+from rgmkit.config import dump_yaml
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError
+from rgmkit.models.model_card import read_card
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.digits import Digits
@@ -263,3 +265,37 @@ def test_scores_of_the_toys_themselves(toy, modes):
     assert abs(float((points / toy.scale).square().mean()) - 1) < 0.05
     one = toy.score(points[:1].expand(100, 2))
     assert one["modes"] == 1
+
+
+def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
+    """Its configuration has the prior's old name, and no `workers`."""
+    out = train(POINTS, tmp_path / "run")
+    whole = weights(out)
+    first, *later = sorted((out / "checkpoints").glob("step-*.pt"))
+    for path in later:
+        path.unlink()
+    state = torch.load(first, weights_only=True)
+    assert state["step"] < 8 and "('prior', \"'network'\")" in state["config"]
+    state["config"] = state["config"].replace("'network'\"", "'gan'\"")
+    torch.save(state, first)
+    assert all(w.equal(whole[name]) for name, w in weights(train(POINTS, out, resume=True)).items())
+    with pytest.raises(rgmkit.CheckpointError, match=r"prior was 'network' and is another"):
+        train({**POINTS, "prior": {"use": "network"}}, out, resume=True)
+
+
+def test_model_cards_of_version_0_1_are_read_by_the_present_names():
+    facts = {"steps": 2, "figures": {"noise": {"sure": 0.7, "nearest": 1.1}, "real level 3": {"frechet": 2.5}}}
+    card = read_card(f"---\n{dump_yaml(facts)}---\n# old\n")
+    assert card == {
+        "steps": 2,
+        "metrics": {
+            "noise": {"confident": 0.7, "nearest_neighbour_ratio": 1.1},
+            "chain started at level 3": {"frechet": 2.5},
+        },
+    }
+
+
+def test_the_old_name_of_the_held_out_digits():
+    with pytest.warns(DeprecationWarning, match="'held-out'"):
+        old = Digits(split="held-back")
+    assert old.images.equal(Digits(split="held-out").images) and len(old) == 297

@@ -1,4 +1,4 @@
-"""Where a module is evaluated, and in which mode."""
+"""Move modules between devices, and switch their mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def to_device(module: M, device: torch.device) -> M:
-    """Return `module`, or a copy of it on `device` if its tensors are elsewhere: the caller's own stays in place."""
+    """Return `module`, or a copy on `device` if its tensors are elsewhere; the original is never moved."""
     tensors = itertools.chain(module.parameters(), module.buffers())
     if all(tensor.device == device for tensor in tensors):
         return module
@@ -24,7 +24,7 @@ def to_device(module: M, device: torch.device) -> M:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put `module` into evaluation mode for the block; afterwards each part goes back to the mode it was in."""
+    """Put `module` into evaluation mode for the block, then each submodule back into its former mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -1,4 +1,4 @@
-"""Networks that compute in half precision or compiled; what they are given and give stays float32."""
+"""Networks that compute in bfloat16 or compiled, with float32 inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Precision = Literal["float32", "bf16"]
 PRECISIONS: dict[Any, Precision] = {
     "float32": "float32", torch.float32: "float32", "bf16": "bf16", torch.bfloat16: "bf16",
 }  # fmt: skip
-MULTIPLYING = (nn.Conv1d, nn.Conv2d, nn.Linear)  # what autocast computes in half precision
+MULTIPLYING = (nn.Conv1d, nn.Conv2d, nn.Linear)  # layers that autocast computes in bfloat16
 
 
 def as_precision(dtype: str | torch.dtype) -> Precision:
-    """The precision that is meant.
+    """Return the precision of that name or PyTorch type.
 
     Raises:
         ConfigError: if there is no such precision.
@@ -34,10 +34,10 @@ def as_precision(dtype: str | torch.dtype) -> Precision:
 
 
 def prepare_network(network: nn.Module, *, precision: Precision, compile: bool) -> nn.Module:
-    """`network` as it is to be evaluated; it is changed in place, and wrapped where it is not to compute as it is.
+    """Prepare `network` for evaluation: convert its layers in place, and wrap it unless it stays as it is.
 
     Raises:
-        ConfigError: if `compile` is neither true nor false: "no" would count as true.
+        ConfigError: if `compile` is neither True nor False: "no" would count as true.
     """
     if not isinstance(compile, bool):
         raise ConfigError(f"compile is {compile!r}: give True or False")
@@ -52,17 +52,16 @@ def prepare_network(network: nn.Module, *, precision: Precision, compile: bool) 
 
 @final
 class Evaluated(nn.Module):
-    """`G(y, t, z)` under autocast, or compiled, or both; the answer has the type of `y`.
+    """A network `G(y, t, z)` under autocast, compiled, or both; the estimate has the type of `y`.
 
-    Convolutions and dense layers hold bfloat16 weights and multiply in bfloat16, accumulating in float32; what autocast
-    leaves alone, such as the sum of an input and a correction, is computed in float32. The network is inside,
-    as `inner`, and its attributes are this module's.
+    Convolutions and dense layers hold bfloat16 weights and multiply in bfloat16, accumulating in float32; other
+    operations, such as adding a correction to the input, are computed in float32. `inner` is the network itself.
 
     Args:
         network: the restorer.
         precision: "bf16", or "float32" for the network as it is.
-        compile: compile it when it is first called, with `torch.compile`: on a CPU that takes a C++ compiler and
-            minutes, and again for another size of images.
+        compile: compile the network with `torch.compile` when it is first called; on a CPU that needs a C++ compiler,
+            and minutes for each new image size.
     """
 
     def __init__(self, network: nn.Module, precision: Precision, compile: bool) -> None:
@@ -75,7 +74,7 @@ class Evaluated(nn.Module):
             network.compile()
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Clean images from images `y` of level t + 1."""
+        """Restore images `y` of level t + 1."""
         with autocast_bf16(y.device, self.precision == "bf16"):
             if self.compiles:
                 with compiling():
@@ -85,8 +84,8 @@ class Evaluated(nn.Module):
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Raise an IncompatibleError where a network that is called for the first time cannot be compiled."""
-    from torch._dynamo.exc import TorchDynamoException  # which takes a while to import
+    """Raise an IncompatibleError if a network cannot be compiled at its first call."""
+    from torch._dynamo.exc import TorchDynamoException  # slow to import
 
     try:
         yield

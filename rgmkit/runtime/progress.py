@@ -1,4 +1,4 @@
-"""A progress bar for whatever takes longer than two seconds."""
+"""Progress bars for work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
     from rgmkit.core.solver import Callback
 
-SOON = 2.0  # seconds that pass without a bar
+DELAY = 2.0  # seconds before a bar appears
 
 
 @contextmanager
 def show_progress(title: str) -> Iterator[Callback]:
-    """A solver's callback that shows a bar on stderr, from the second second on, in a terminal or a notebook."""
+    """Give a solver's callback that shows a bar on stderr after two seconds, in a terminal or a notebook."""
     from tqdm.auto import tqdm
 
-    notebook = "ipykernel" in sys.modules  # whose stderr is no terminal
-    with tqdm(desc=title, unit="step", delay=SOON, disable=False if notebook else None, leave=False) as bar:
-        yield _Steps(bar)
+    notebook = "ipykernel" in sys.modules  # its stderr is no terminal
+    with tqdm(desc=title, unit="step", delay=DELAY, disable=False if notebook else None, leave=False) as bar:
+        yield _BarCallback(bar)
 
 
 @contextmanager
 def follow_progress(title: str, callback: Callback | None, *, shown: bool) -> Iterator[Callback | None]:
-    """The caller's own callback, or else a bar if one is to be shown."""
+    """Give the caller's own callback or, if there is none and `shown` is set, that of a progress bar."""
     if callback is not None or not shown:
         yield callback
     else:
@@ -36,8 +36,8 @@ def follow_progress(title: str, callback: Callback | None, *, shown: bool) -> It
             yield bar
 
 
-class _Steps:
-    """The callback of a solver that moves a bar, and names the tile of a step that takes long."""
+class _BarCallback:
+    """A solver's callback that advances a bar, and counts the tiles of a long step."""
 
     def __init__(self, bar: tqdm[Any]) -> None:
         self.bar, self.started = bar, time.monotonic()
@@ -48,6 +48,6 @@ class _Steps:
         self.bar.update(step - self.bar.n)
 
     def tile(self, done: int, count: int) -> None:
-        """`done` of `count` tiles of a network's evaluation are restored."""
-        if time.monotonic() - self.started > SOON:
+        """Show how many tiles of a network evaluation are done."""
+        if time.monotonic() - self.started > DELAY:
             self.bar.set_postfix_str(f"tile {done}/{count}")

@@ -406,7 +406,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_bar_in_a_terminal_where_nobody_else_follows(monkeypatch):
-    monkeypatch.setattr(rgmkit.runtime.progress, "SOON", 0.0)
+    monkeypatch.setattr(rgmkit.runtime.progress, "DELAY", 0.0)
     monkeypatch.setattr(sys, "stderr", Terminal())
     y = torch.rand(1, 8, 9, generator=seeded(0))
     for options in ({"progress": False}, {"callback": lambda *step: None}):

@@ -1,6 +1,6 @@
-"""Errors that a user can act on: the message names the thing, the value and the fix.
+"""Errors that a user can act on: each message names the thing, the value and the fix.
 
-The command line prints them as one line and exits with code 2; anything else is a bug and
+The command line prints them as one line and exits with code 2. Any other exception is a bug and
 keeps its traceback.
 """
 
@@ -19,19 +19,19 @@ class RgmkitError(Exception):
 
 
 class ConfigError(RgmkitError):
-    """A configuration, an option or an argument that is unknown, missing or ill-typed."""
+    """An option or argument is unknown, missing or ill-typed."""
 
 
 class IncompatibleError(RgmkitError):
-    """Two things that don't fit: a solver and a prior, an operator and an image size."""
+    """Two things do not fit together: a solver and a prior, an operator and an image size."""
 
 
 class PluginError(RgmkitError):
-    """A plugin that could not be loaded, or a component that nobody gives."""
+    """A plugin could not be loaded, or no plugin gives a component."""
 
 
 class CheckpointError(RgmkitError):
-    """A model folder or checkpoint that is missing, cut, or of another configuration."""
+    """A model folder or checkpoint is missing, cut off, or of another configuration."""
 
 
 class DataError(RgmkitError):
@@ -39,15 +39,15 @@ class DataError(RgmkitError):
 
 
 class TrainingError(RgmkitError):
-    """A training run that had to stop: a loss that is not finite, a full disk. Earlier checkpoints are whole."""
+    """A training run had to stop: a loss is not finite, the disk is full. Earlier checkpoints are intact."""
 
 
 class AccuracyWarning(UserWarning):
-    """An iterative method stopped before it reached the accuracy that was asked for."""
+    """An iterative method stopped before it reached the requested accuracy."""
 
 
 def suggest(name: object, known: Iterable[str]) -> str:
-    """End an error message with the nearest known name and all of them.
+    """List the known names and suggest the nearest, as the end of an error message.
 
     >>> suggest("psrn", ["psnr", "ssim"])
     "did you mean 'psnr'? (there are psnr, ssim)"

@@ -1,7 +1,6 @@
-"""Turn what a user gave into objects, once: an object, a name, a spec, a mapping, a folder or an object of deepinv.
+"""Turn what a user gave into a degradation, a prior or a solver: a name, a spec, a mapping, a folder or an object.
 
-Python, the command line and experiments all come through here, and nowhere else does a name become a
-degradation, a prior or a solver.
+Python, the command line and experiments all use these functions, and nothing else turns names into objects.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ def resolve_degradation(
 ) -> Degradation:
     """Build a degradation from its name, spec or mapping, take over an operator of deepinv, or pass an object.
 
-    Given by name without `noise=`, its noise is unknown: `None`, estimated from each measurement. An object
-    means what its `noise` says.
+    If it is given by name without `noise=`, its noise is unknown: `None`, to be estimated from each measurement.
+    An object keeps its `noise`.
 
     Args:
         given: what the user gave.
-        simulate: whether measurements are to be made with it: then the constructor's default noise holds.
+        simulate: whether it will simulate measurements, with the constructor's default noise.
         path: where it stands in a configuration, for error messages.
-        folder: what relative file paths in the options are relative to.
+        folder: the folder that relative file paths in the options start from.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong, or `given` is something else.
@@ -58,16 +57,16 @@ def resolve_degradation(
         return passed
     made: Degradation = build("degradation", spec, path=path, folder=folder)
     if not simulate and "noise" in options_of(type(made)) and "noise" not in spec.options:
-        made.noise = None  # nobody else holds this object yet
+        made.noise = None  # no one else holds this object yet
     return made
 
 
 def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None) -> Prior:
-    """Load the model or build the prior that is given; `None` gives `NoPrior`, and an object is passed.
+    """Load a model, build a prior, or pass an object; `None` gives `NoPrior`.
 
-    A name is a model if it is a folder, if a shipped model has it, or if it holds a path separator; any other
-    name is a component. A model takes the options of `rgmkit.load`: "digits:dtype=bf16". Of a `Denoiser`, `PnP` or
-    explicit `Prior` of deepinv a copy is used.
+    A name is a model if it is a folder, the name of a shipped model, or has a path separator; any other name is a
+    component. A model takes the options of `rgmkit.load`, as in "digits:dtype=bf16". A `Denoiser`, `PnP` or
+    explicit `Prior` of deepinv is copied.
 
     Raises:
         ConfigError, PluginError, CheckpointError: if a name, an option or a model folder is wrong.
@@ -85,7 +84,7 @@ def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None
 
 
 def _check_network(spec: Spec) -> None:
-    """Raise a ConfigError for a network prior that is given without its network, by its name alone."""
+    """Raise a ConfigError if a network prior is given by its name alone, without its network."""
     network = options_of(plugins.load_class("prior", spec.name)).get("network")
     if network and network.required and "network" not in spec.options:
         known = ", ".join(models.shipped()) or "none"
@@ -99,8 +98,8 @@ def resolve_solver(
 ) -> Solver:
     """Build the solver that is given, pass an object, or choose the default for `None`.
 
-    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` where the degradation is
-    not linear; with any other prior `admm`, or `pgd` where the prox of the degradation takes iterations.
+    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is
+    not linear; with any other prior `admm`, or `pgd` if the prox of the degradation is iterative.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong.
@@ -121,7 +120,7 @@ def resolve_solver(
 def resolve_noise(degradation: Degradation, y: Tensor, solver: Solver) -> tuple[Degradation, tuple[str, ...]]:
     """Estimate unknown noise from the measurement `y`; return the degradation with it, and a note for the user.
 
-    A degradation whose noise is known stays as it is, and so does one whose solver does without.
+    A degradation of known noise is returned as it is, and so is any if the solver does not need the noise.
 
     Raises:
         DataError: if the noise of such a measurement cannot be estimated.
@@ -137,7 +136,7 @@ def resolve_noise(degradation: Degradation, y: Tensor, solver: Solver) -> tuple[
 
 
 def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of the largest part of an image (…, H, W) that the degradation can take.
+    """Return the height and width of the largest part of an image (…, H, W) that the degradation can take.
 
     >>> usable_size(resolve_degradation("downsample:factor=2"), (1, 3, 15, 8))
     (14, 8)
@@ -148,7 +147,7 @@ def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The options of a model: how its network is evaluated, see `rgmkit.load`."""
+    """The options of a model, which say how its network is evaluated; see `rgmkit.load`."""
 
     dtype: Precision = "float32"
     compile: bool = False

@@ -1,4 +1,4 @@
-"""Configuration: YAML and spec strings to specs, specs to objects checked against constructor signatures."""
+"""Configuration: read YAML and specs, and build objects whose options are checked against constructor signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Specs to objects: the constructor's signature is the schema of the configuration."""
+"""Build objects from specs: the signature of a constructor is the schema of its configuration."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ T = TypeVar("T")
 
 
 def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None = None, **injected: Any) -> Any:
-    """The component that `spec` asks for.
+    """Build the component that `spec` names.
 
     Args:
         kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
-        spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object that is
-            built already and is passed through.
-        path: where the spec stands in the configuration, for errors. Default: the kind.
-        folder: what relative file paths in the options are relative to. Default: the working directory.
-        injected: arguments of the caller that are no options of the user; each is passed to the
-            constructors, nested ones too, that have a parameter of that name.
+        spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object of that
+            kind, which is returned as it is.
+        path: where the spec stands in the configuration, for error messages. Default: the kind.
+        folder: the folder that relative file paths in the options start from. Default: the working directory.
+        injected: arguments that the caller supplies and users cannot set; each is passed to every
+            constructor, nested ones too, that has a parameter of that name.
 
     Raises:
-        ConfigError: for an unknown, missing or ill-typed option, with its path and the nearest valid name.
+        ConfigError: for an unknown, missing or ill-typed option; the message has its path and the nearest valid name.
         PluginError: if no plugin gives a component of that name.
 
     >>> build("solver", {"use": "cascade"}).generates
@@ -40,9 +40,9 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
     if isinstance(spec, str):
         spec = parse_spec(spec)
     elif isinstance(spec, Mapping):
-        spec = _from_mapping(kind, spec, path)
+        spec = _read_mapping(kind, spec, path)
     elif not isinstance(spec, Spec):
-        return _passed(kind, spec, path)
+        return _check_object(kind, spec, path)
     spec = _split_name(kind, spec)
     cls = plugins.load_class(kind, spec.name)
     return make(cls, spec.options, path=path, what=f"{kind} {spec.name!r}", folder=folder, **injected)
@@ -57,7 +57,7 @@ def make(
     folder: Path | None = None,
     **injected: Any,
 ) -> T:
-    """`cls(**options)`, each option checked against the signature of the constructor; see `build`.
+    """Call `cls(**options)`, with each option checked against the signature of the constructor; see `build`.
 
     >>> from dataclasses import dataclass
     >>> @dataclass
@@ -73,14 +73,14 @@ def make(
     valid = [name for name in known if name not in given]
     for name in options:
         if name not in valid:
-            raise ConfigError(_unknown(_join(path, name), name, valid, what))
+            raise ConfigError(_describe_unknown(_join(path, name), name, valid, what))
     missing = [known[name] for name in valid if known[name].required and name not in options]
     if missing:
         names = " and ".join(f"{_join(path, option.name)} ({describe(option.type)})" for option in missing)
         raise ConfigError(f"{what} needs {names}: give {'it' if len(missing) == 1 else 'them'}")
 
     def nested(base: type, value: Any, path: str) -> Any:
-        kind = _kind_of(base)
+        kind = _find_kind(base)
         if kind is None or not isinstance(value, (str, Spec, Mapping)):
             return NotImplemented
         made = build(kind, value, path=path, folder=folder, **injected)
@@ -97,51 +97,51 @@ def make(
 
 
 def degradation(name: str, /, **options: Any) -> Any:
-    """The degradation of that name: `y = A x + noise`.
+    """Build the degradation of that name: `y = A x + noise`.
 
     Raises:
         ConfigError: for an unknown, missing or ill-typed option.
-        PluginError: if nobody gives a degradation of that name.
+        PluginError: if no plugin gives a degradation of that name.
 
     >>> import rgmkit
     >>> rgmkit.degradation("gaussian-noise", noise=0.1).noise
     0.1
     """
-    return _named("degradation", name, options)
+    return _build_named("degradation", name, options)
 
 
 def prior(name: str, /, **options: Any) -> Any:
-    """The prior of that name: what is believed of clean images. For a trained model use `rgmkit.load`.
+    """Build the prior of that name. For a trained model use `rgmkit.load`.
 
     Raises:
         ConfigError, PluginError: as `degradation`.
     """
     try:
-        return _named("prior", name, options)
+        return _build_named("prior", name, options)
     except PluginError as error:
         raise PluginError(f"{error}; a trained model is loaded with rgmkit.load") from error
 
 
 def solver(name: str, /, **options: Any) -> Any:
-    """The solver of that name: from a problem to a solution.
+    """Build the solver of that name.
 
     Raises:
         ConfigError, PluginError: as `degradation`.
     """
-    return _named("solver", name, options)
+    return _build_named("solver", name, options)
 
 
 def process(name: str, /, **options: Any) -> Any:
-    """The forward process of that name: a ladder of degradations.
+    """Build the forward process of that name.
 
     Raises:
         ConfigError, PluginError: as `degradation`.
     """
-    return _named("process", name, options)
+    return _build_named("process", name, options)
 
 
 def metric(name: str, /, **options: Any) -> Any:
-    """Build the metric of that name; it is called with images and the true ones, in [0, 1].
+    """Build the metric of that name; call it with estimates and the true images, in [0, 1].
 
     Raises:
         ConfigError, PluginError: as `degradation`; or if a package or weights are missing.
@@ -150,11 +150,11 @@ def metric(name: str, /, **options: Any) -> Any:
     >>> rgmkit.metric("psnr").unit
     'dB'
     """
-    return _named("metric", name, options)
+    return _build_named("metric", name, options)
 
 
 def _split_name(kind: str, spec: Spec) -> Spec:
-    """Ask for `metric torchmetrics.NAME` as the component `torchmetrics` with the option `name`."""
+    """Read the metric `torchmetrics.NAME` as the component `torchmetrics` with the option `name`."""
     package, dot, name = spec.name.partition(".")
     known = {component.name for component in plugins.list_components(kind)}
     if kind != "metric" or not dot or spec.name in known or package not in known:
@@ -162,12 +162,12 @@ def _split_name(kind: str, spec: Spec) -> Spec:
     return Spec(package, {"name": name, "options": dict(spec.options)} if spec.options else {"name": name})
 
 
-def _named(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+def _build_named(kind: str, name: str, options: Mapping[str, Any]) -> Any:
     spec = parse_spec(name)
     return build(kind, Spec(spec.name, {**spec.options, **options}))
 
 
-def _from_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
+def _read_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
     options = dict(spec)
     name = options.pop("use", None)
     if not isinstance(name, str):
@@ -176,28 +176,28 @@ def _from_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
     return Spec(name, options)
 
 
-def _passed(kind: str, value: Any, path: str) -> Any:
-    if isinstance(value, _base(kind)):
+def _check_object(kind: str, value: Any, path: str) -> Any:
+    if isinstance(value, _import_base(kind)):
         return value
     plain = value is None or isinstance(value, (bool, int, float, list, tuple))
     words = repr(value) if plain else f"an object of class {type(value).__name__}"  # whose repr may have many lines
     raise ConfigError(f"{path} is {words}: give a {kind}, its name, or a mapping with 'use: name'")
 
 
-def _base(kind: str) -> type:
+def _import_base(kind: str) -> type:
     module, _, name = BASES[kind].partition(":")
     found: type = getattr(importlib.import_module(module), name)
     return found
 
 
-def _kind_of(base: type) -> str | None:
-    """The kind whose components an annotation asks for: of the classes above it the most special one."""
+def _find_kind(base: type) -> str | None:
+    """Find the kind of component that an annotation asks for, by the most derived of its base classes."""
     above = [f"{cls.__module__}:{cls.__name__}" for cls in base.__mro__]
     homes = {home: kind for kind, home in BASES.items()} | {"torch.nn.modules.module:Module": "network"}
     return next((homes[name] for name in above if name in homes), None)
 
 
-def _unknown(where: str, name: str, valid: list[str], what: str) -> str:
+def _describe_unknown(where: str, name: str, valid: list[str], what: str) -> str:
     near = difflib.get_close_matches(name, valid, 1)
     if not valid:
         return f"{where} is not an option of {what}, which has none"

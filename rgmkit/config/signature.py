@@ -1,4 +1,4 @@
-"""A constructor's signature as a schema: its options, and values checked against their annotations."""
+"""Read the options of a constructor from its signature, and check values against their annotations."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ _LISTS = (list, Sequence, Collection, Iterable)
 _UNCHECKED = (Any, object, REQUIRED)
 
 Nested = Callable[[type, Any, str], Any]
-"""`nested(cls, value, path)`: the object of an abstract class that a nested spec stands for, or `NotImplemented`."""
+"""`nested(cls, value, path)` builds the object of class `cls` that a nested spec names, or returns `NotImplemented`."""
+
+Recurse = Callable[[Any, Any, str], Any]
+"""`recurse(value, hint, path)` checks a part of a value."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One parameter of a constructor: its name, its type and its default (`REQUIRED` if it has none)."""
+    """A parameter of a constructor: its name, its type and its default (`REQUIRED` if it has none)."""
 
     name: str
     type: Any
@@ -36,9 +39,9 @@ class Option:
 
 
 def options_of(cls: type) -> dict[str, Option]:
-    """The options of a class, by name: the parameters of its constructor.
+    """Return the options of a class by name: the parameters of its constructor.
 
-    A constructor that passes `**kwargs` on takes the options of the next constructor, too.
+    A constructor with `**kwargs` also takes the options of the next constructor in the method resolution order.
 
     >>> class Blur:
     ...     def __init__(self, *, std: float, steps: int = 3): ...
@@ -51,7 +54,7 @@ def options_of(cls: type) -> dict[str, Option]:
         if not inspect.isfunction(constructor):
             continue
         parameters = list(inspect.signature(constructor).parameters.values())[1:]
-        hints = _hints(constructor)
+        hints = _resolve_hints(constructor)
         for p in parameters:
             if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in options:
                 options[p.name] = Option(p.name, hints.get(p.name, REQUIRED), p.default)
@@ -60,8 +63,8 @@ def options_of(cls: type) -> dict[str, Option]:
     return options
 
 
-def _hints(function: Any) -> dict[str, Any]:
-    """Annotations as types; one that cannot be resolved at run time is left unchecked."""
+def _resolve_hints(function: Any) -> dict[str, Any]:
+    """Resolve annotations to types; one that cannot be resolved at run time is left unchecked."""
     try:
         return typing.get_type_hints(function)
     except Exception:  # a name that is imported for type checkers only
@@ -76,18 +79,17 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 class Mismatch(Exception):
-    """A value that has not the type; caught where the path is known."""
+    """A value of the wrong type; caught where its path is known."""
 
 
 def check(value: Any, hint: Any, path: str, *, folder: Path | None, nested: Nested) -> Any:
-    """`value` as the type that the annotation `hint` says.
+    """Check `value` against the annotation `hint`, and convert it.
 
-    A whole number is taken for a float, a boolean is never taken for a number, a string becomes a
-    `Path` (relative to `folder`, if given), a list becomes a tuple where one is asked for, and a class that
-    `nested` knows is built.
+    A float accepts a whole number, but no number accepts a boolean. A string becomes a `Path` (in `folder`, if given)
+    and a list a tuple if the annotation says so; `nested` builds objects.
 
     Raises:
-        ConfigError: naming the path, the value and the type that is expected.
+        ConfigError: for a value of another type; the message has the path, the value and the expected type.
     """
     try:
         return _check(value, hint, path, folder, nested)
@@ -98,69 +100,69 @@ def check(value: Any, hint: Any, path: str, *, folder: Path | None, nested: Nest
 def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
 
-    def again(value: Any, hint: Any, path: str) -> Any:
+    def recurse(value: Any, hint: Any, path: str) -> Any:
         return _check(value, hint, path, folder, nested)
 
     if hint in _UNCHECKED or isinstance(hint, (typing.TypeVar, str)):
         return value
     if origin is typing.Annotated:
-        return again(value, args[0], path)
+        return recurse(value, args[0], path)
     if origin in (typing.Union, types.UnionType):
-        return _check_union(value, args, path, again)
+        return _check_union(value, args, path, recurse)
     if origin is typing.Literal:
-        return _only(value, any(value == arg and type(value) is type(arg) for arg in args))
+        return _require(value, any(value == arg and type(value) is type(arg) for arg in args))
     if hint is None or hint is type(None):
-        return _only(value, value is None)
+        return _require(value, value is None)
     kind = origin or hint
     if not isinstance(kind, type):
         return value
     if kind in (bool, str):
-        return _only(value, isinstance(value, kind))
+        return _require(value, isinstance(value, kind))
     if kind in (int, float):
-        _only(value, isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool))
+        _require(value, isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool))
         return kind(value)
     if issubclass(kind, Path):
-        _only(value, isinstance(value, (str, Path)))
+        _require(value, isinstance(value, (str, Path)))
         file = Path(value).expanduser()
         return folder / file if folder else file
     if kind in _LISTS or kind is tuple:
-        return _check_list(value, kind, args, path, again)
+        return _check_list(value, kind, args, path, recurse)
     if issubclass(kind, Mapping):
-        _only(value, isinstance(value, Mapping))
+        _require(value, isinstance(value, Mapping))
         key_hint, value_hint = args or (Any, Any)
-        return {again(k, key_hint, path): again(v, value_hint, f"{path}.{k}") for k, v in value.items()}
+        return {recurse(k, key_hint, path): recurse(v, value_hint, f"{path}.{k}") for k, v in value.items()}
     if kind is Callable:
-        return _only(value, callable(value))
+        return _require(value, callable(value))
     if isinstance(value, kind):
         return value
     made = nested(kind, value, path)
-    return _only(made, made is not NotImplemented)
+    return _require(made, made is not NotImplemented)
 
 
-def _check_union(value: Any, args: tuple[Any, ...], path: str, again: Callable[[Any, Any, str], Any]) -> Any:
-    """The first alternative that fits; an exact type before one that converts, a file before any text."""
+def _check_union(value: Any, args: tuple[Any, ...], path: str, recurse: Recurse) -> Any:
+    """Take the first alternative that fits: an exact type before a conversion, a file path before text."""
     if type(value) in args and not (isinstance(value, str) and Path in args):
         return value
     for alternative in sorted(args, key=lambda arg: arg is str):
         try:
-            return again(value, alternative, path)
+            return recurse(value, alternative, path)
         except Mismatch:
             continue
     raise Mismatch
 
 
-def _check_list(value: Any, kind: type, args: tuple[Any, ...], path: str, again: Callable[[Any, Any, str], Any]) -> Any:
-    _only(value, isinstance(value, (list, tuple)))
+def _check_list(value: Any, kind: type, args: tuple[Any, ...], path: str, recurse: Recurse) -> Any:
+    _require(value, isinstance(value, (list, tuple)))
     if kind is tuple and args and args[-1] is not Ellipsis:
-        _only(value, len(value) == len(args))
+        _require(value, len(value) == len(args))
         hints: Sequence[Any] = args
     else:
         hints = [args[0] if args else Any] * len(value)
-    made = [again(item, hint, f"{path}[{i}]") for i, (item, hint) in enumerate(zip(value, hints, strict=True))]
+    made = [recurse(item, hint, f"{path}[{i}]") for i, (item, hint) in enumerate(zip(value, hints, strict=True))]
     return tuple(made) if kind is tuple else made
 
 
-def _only(value: Any, fits: bool) -> Any:
+def _require(value: Any, fits: bool) -> Any:
     if not fits:
         raise Mismatch
     return value
@@ -170,7 +172,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def describe(hint: Any) -> str:
-    """An annotation in words.
+    """Describe an annotation in words.
 
     >>> describe(float), describe(tuple[int, int]), describe(typing.Literal["box", "gaussian"] | None)
     ('a number', 'a list of a whole number, a whole number', "'box', 'gaussian' or null")
@@ -181,10 +183,10 @@ def describe(hint: Any) -> str:
     if hint in _WORDS:
         return _WORDS[hint]
     if origin is typing.Literal:
-        return _or([repr(arg) for arg in args])
+        return _join_or([repr(arg) for arg in args])
     if origin in (typing.Union, types.UnionType):
         words = [w for arg in args for w in (map(repr, typing.get_args(arg)) if _literal(arg) else [describe(arg)])]
-        return _or(words)
+        return _join_or(words)
     kind = origin or hint
     if kind in _LISTS or kind is tuple:
         items = [describe(arg) for arg in args if arg is not Ellipsis]
@@ -204,5 +206,5 @@ def _literal(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Literal
 
 
-def _or(words: list[str]) -> str:
+def _join_or(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

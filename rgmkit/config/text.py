@@ -1,4 +1,4 @@
-"""Text to plain values: YAML files, spec strings, and `path=value` overrides."""
+"""Read YAML files, spec strings, and `path=value` overrides."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rgmkit.errors import ConfigError
 
 @dataclass(frozen=True)
 class Spec:
-    """A component that is asked for: its name and the options that are given."""
+    """The name of a component and the options that are given with it."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_value(text: str, where: str = "value") -> Any:
-    """A YAML value.
+    """Read a YAML value.
 
     >>> parse_value("1e-3"), parse_value("[1, two]"), parse_value("on")
     (0.001, [1, 'two'], 'on')
@@ -28,11 +28,11 @@ def parse_value(text: str, where: str = "value") -> Any:
     try:
         return load_yaml(text)
     except YAMLError as error:
-        raise ConfigError(f"{where} {text!r} is not valid YAML: {_problem(error)}") from error
+        raise ConfigError(f"{where} {text!r} is not valid YAML: {_describe_problem(error)}") from error
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Read the mapping in a YAML file.
 
     Raises:
         ConfigError: if the file is missing, is not YAML, gives a key twice or is not a mapping.
@@ -43,7 +43,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {_problem(error)}") from error
+        raise ConfigError(f"{path} is not valid YAML: {_describe_problem(error)}") from error
     if content is None:
         content = {}
     if not isinstance(content, dict):
@@ -55,7 +55,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def take_plugins(options: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`options` without its `plugins` list, whose files, relative to `folder`, are loaded.
+    """Load the files in the `plugins` list of `options`, relative to `folder`; return the other options.
 
     Raises:
         ConfigError: if it is not a list of files.
@@ -73,20 +73,20 @@ def take_plugins(options: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """A copy of `options` with `path=value` assignments made; values are YAML.
+    """Copy `options` and apply `path=value` assignments; values are YAML.
 
-    A component given by its name alone, `process: gaussian`, becomes `{use: gaussian}` on the way; a whole
-    number leads into a list.
+    A component given by its name alone, `process: gaussian`, becomes `{use: gaussian}` if the path leads into it.
+    A whole number in a path is an index of a list.
 
     Raises:
-        ConfigError: if an assignment is not of this form, or leads through something else than a mapping.
+        ConfigError: if an assignment is not of this form, or its path leads into a plain value.
 
     >>> override({"process": "gaussian"}, ["process.levels=4", "train.rate=1e-3"])
     {'process': {'use': 'gaussian', 'levels': 4}, 'train': {'rate': 0.001}}
     >>> override({"method": [{"prior": "tv"}]}, ["method.0.prior.weight=2"])
     {'method': [{'prior': {'use': 'tv', 'weight': 2}}]}
     """
-    result: dict[str, Any] = _copied(options)
+    result: dict[str, Any] = _copy(options)
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         keys = path.strip().split(".")
@@ -94,18 +94,18 @@ def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str
             raise ConfigError(f"{assignment!r} is not of the form path=value, such as process.levels=4")
         section: Any = result
         for depth, key in enumerate(keys[:-1]):
-            place = _place(section, key, assignment)
-            inner = _opened(section[place] if isinstance(section, list) else section.get(place))
+            place = _find_key(section, key, assignment)
+            inner = _open(section[place] if isinstance(section, list) else section.get(place))
             if not isinstance(inner, (dict, list)):
                 raise ConfigError(f"{assignment!r}: {'.'.join(keys[: depth + 1])} is {inner!r} and has no options")
             section[place] = inner
             section = inner
-        section[_place(section, keys[-1], assignment)] = parse_value(value, path)
+        section[_find_key(section, keys[-1], assignment)] = parse_value(value, path)
     return result
 
 
-def _place(section: dict[str, Any] | list[Any], key: str, assignment: str) -> Any:
-    """`key` as it leads into a mapping, or into a list, whose items have the numbers 0, 1, …"""
+def _find_key(section: dict[str, Any] | list[Any], key: str, assignment: str) -> Any:
+    """Read a part of a path as the key of a mapping or the index of a list."""
     if isinstance(section, dict):
         return key
     if not key.isdecimal() or int(key) >= len(section):
@@ -113,23 +113,23 @@ def _place(section: dict[str, Any] | list[Any], key: str, assignment: str) -> An
     return int(key)
 
 
-def _opened(value: Any) -> Any:
-    """A mapping of options for a component that was given by its name, or by nothing."""
+def _open(value: Any) -> Any:
+    """Turn the name of a component, or nothing, into a mapping that options can be added to."""
     if not isinstance(value, str):
         return {} if value is None else value
     spec = parse_spec(value)
     return {"use": spec.name, **spec.options}
 
 
-def _copied(value: Any) -> Any:
-    """A copy of mappings and lists; the objects in them stay the same objects."""
+def _copy(value: Any) -> Any:
+    """Copy mappings and lists, but not the objects in them."""
     if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
 def parse_spec(text: str) -> Spec:
-    """`name:key=value,key=value`; values are YAML, and commas inside brackets or quotes are kept.
+    """Read a spec `name:key=value,key=value`; values are YAML, and may hold commas inside brackets or quotes.
 
     Raises:
         ConfigError: if the text is not of this form.
@@ -168,7 +168,7 @@ def read_spec(given: Any) -> Spec | None:
 
 
 def spec_text(content: Mapping[str, Any]) -> str:
-    """A component, `{use: name, option: value}` in plain values, as `parse_spec` reads it.
+    """Write a component, `{use: name, option: value}` in plain values, as a spec that `parse_spec` reads.
 
     >>> spec_text({"use": "folder", "path": "pictures", "size": 64, "flip": True})
     'folder:path=pictures,size=64,flip=true'
@@ -178,7 +178,7 @@ def spec_text(content: Mapping[str, Any]) -> str:
 
 
 def _split(text: str, whole: str) -> Iterator[str]:
-    """Parts between the commas that are outside brackets and quotes."""
+    """Split at the commas that are outside brackets and quotes."""
     depth, quote, start, escaped = 0, "", 0, False
     for i, char in enumerate(text):
         if escaped:
@@ -200,7 +200,7 @@ def _split(text: str, whole: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _problem(error: Exception) -> str:
+def _describe_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     text = " ".join(str(getattr(error, "problem", None) or error).split())
     return f"{text} (line {mark.line + 1}, column {mark.column + 1})" if mark else text

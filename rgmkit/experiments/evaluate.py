@@ -35,7 +35,7 @@ from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import to_device
 from rgmkit.runtime.processes import ProcessGroup
 
-POINTS = 60  # of a record's path, about
+POINTS = 60  # about so many iterations of a solver are recorded
 log = logging.getLogger(__name__)
 
 
@@ -154,14 +154,14 @@ class Evaluator:
 
 
 class PathRecorder:
-    """A solver's callback that records a metric after some `POINTS` iterations, and the time that this takes."""
+    """A solver's callback that records a metric at about `POINTS` iterations, and the time that recording takes."""
 
     def __init__(self, truth: Tensor, metric: Metric) -> None:
         self.truth, self.metric, self.spent = truth, metric, 0.0
         self._points: list[tuple[float, float]] = []
 
     def __call__(self, step: int, steps: int, x: Tensor) -> None:
-        """Record the metric, if this iteration is one of those."""
+        """Record the metric at every so-many-th iteration and at the last."""
         if x.shape != self.truth.shape or (step % math.ceil(steps / POINTS) and step != steps):
             return
         synchronize(x.device)  # work that is queued is the solver's time
@@ -225,7 +225,7 @@ def one_line(error: Exception) -> str:
 
 
 def _report(cell: Cell, record: Record, noted: set[str]) -> None:
-    """Log a failed cell, and notes that differ in more than numbers from those of the method so far."""
+    """Log a failed cell, and its notes, unless the method had the same note, numbers aside, in an earlier cell."""
     if record.error is not None:
         log.warning(f"{cell.name} failed: {record.error}")
     for note in record.notes:

@@ -30,13 +30,13 @@ class PnPDRS(Solver):
     The estimate is `u`; the paper returns `x`, which has more of the noise of the measurement.
 
     By default the first line is the denoiser `v = D(x, std)` of `RestoringPrior.denoise`, which adds no noise, with
-    std^2 = noise^2 + lost lost_std^2 and the weight `2 (std / noise)^2`. Here lost is 1 less the mean squared singular
-    value of A, at least 0, and lost_std the noise std of level 1 on [0, 1] images, at least .1: lost information is
-    modelled as additional Gaussian noise. Alpha, the factor 2 and the tolerance were chosen on training digits and
-    training photographs, each with its network.
+    std^2 = noise^2 + lost lost_std^2 and the weight `2 (std / noise)^2`. Lost information is modelled as additional
+    Gaussian noise: lost = max(0, 1 - gain), where gain is the mean squared singular value of A, and lost_std is the
+    noise std of level 1 for images in [0, 1], at least .1. Alpha, the factor 2 and the tolerance were
+    chosen on training digits and training photographs, each with its network.
 
     An image has converged when the root mean square of `A u - y` is at most the noise and u changes by no more than
-    `tolerance |u|`; it is frozen then, whatever the others of the batch need. One iteration suffices if A loses
+    `tolerance |u|`; it is then frozen while the rest of its batch goes on. One iteration suffices if A loses
     nothing; more would over-smooth.
 
     Args:

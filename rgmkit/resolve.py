@@ -87,7 +87,7 @@ def _check_network(spec: Spec) -> None:
     """Raise a ConfigError if a network prior is given by its name alone, without its network."""
     network = options_of(plugins.load_class("prior", spec.name)).get("network")
     if network and network.required and "network" not in spec.options:
-        known = ", ".join(models.shipped()) or "none"
+        known = ", ".join(models.list_shipped()) or "none"
         raise ConfigError(
             f"prior {spec.name!r} is a network: give a trained one, a shipped model ({known}) or a model folder"
         )

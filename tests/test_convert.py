@@ -142,7 +142,7 @@ def test_forms_of_a_checkpoint_on_the_command_line(tmp_path, capsys):
         printed = capsys.readouterr()
         assert printed.out == f"{out}\n" and "as they are in the file" in printed.err
         assert same(rgmkit.load(out), original), name
-        facts = rgmkit.models.folder.info(out)["facts"]
+        facts = rgmkit.models.folder.describe(out)["facts"]
         assert facts["converted from"] == file.name and facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
         card = (out / "README.md").read_text()
         assert "Nothing was measured" in card and "trained with rgmkit" not in card
@@ -167,7 +167,8 @@ def test_the_options_of_the_training_tell_the_rest(tmp_path, capsys):
     assert same(prior, original) and prior.image_shape == (3, 16, 16)
     assert (type(prior.process).__name__, prior.process.levels) == ("GaussianProcess", 4)
     assert (
-        rgmkit.models.folder.info(tmp_path / "m")["facts"]["process"] == "gaussian:levels=4, by the options in the file"
+        rgmkit.models.folder.describe(tmp_path / "m")["facts"]["process"]
+        == "gaussian:levels=4, by the options in the file"
     )
     multiscale = saved(tmp_path / "sr.pth", content(original, run={**RUN, "forward_name": "sr", "num_timesteps": 7}))
     convert(multiscale, tmp_path / "sr")
@@ -284,5 +285,5 @@ def test_files_that_are_no_restorer(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "missing.pth does not exist" in said and "is a folder" in said
     run("convert", tmp_path / "whole.pth", "-o", "model", *GIVEN, "--network", "unet", code=2)
-    assert "take ncsnpp" in capsys.readouterr().err
+    assert "use ncsnpp" in capsys.readouterr().err
     assert not (tmp_path / "was_executed").exists() and not (tmp_path / "model").exists()

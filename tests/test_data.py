@@ -228,7 +228,7 @@ def test_trained_on_by_a_path_relative_to_the_yaml(tmp_path, data):
     config.write_text(f"data: {data}\n{TINY}")
     out = rgmkit.train(config, out=tmp_path / "out", progress=False)
     assert rgmkit.generate(rgmkit.load(out), 2).shape == (2, 3, 16, 16)
-    assert rgmkit.models.folder.info(out)["facts"]["images seen"] == 8
+    assert rgmkit.models.folder.describe(out)["facts"]["images seen"] == 8
 
 
 def test_the_template_trains_when_its_path_is_set(tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 import rgmkit
 from rgmkit.cli.demo.tasks import TASKS
-from rgmkit.models.folder import info, locate
+from rgmkit.models.folder import describe, locate
 from rgmkit.training.data.digits import Digits
 
 psnr = rgmkit.metric("psnr")
@@ -40,7 +40,7 @@ def test_restores_better_than_total_variation(prior, task, solver):
 def test_generates_new_digits_of_every_class(prior):
     digits = rgmkit.generate(prior, 1000, seed=5)  # as many as recorded: a Fréchet distance grows as samples get fewer
     score = Digits().score(digits)
-    recorded = info("digits")["facts"]["metrics"]["noise"]
+    recorded = describe("digits")["facts"]["metrics"]["noise"]
     assert score["frechet"] < 1.5 * recorded["frechet"]
     assert score["confident"] > recorded["confident"] - 0.1  # 7 standard errors of 1,000 samples
     assert score["least class"] > 0.02 and score["nearest_neighbour_ratio"] > 1

@@ -225,7 +225,7 @@ def test_a_run_that_diverges_ends_at_its_last_good_checkpoint(tmp_path, monkeypa
     out = tmp_path / "run"
     code, _, err = run("train", yaml_file(tmp_path / "a.yaml", config), "-o", out, "--device", "cpu")
     assert code == 2 and re.search(words, one_line(err)) and f"last good checkpoint, of step {last}" in err, err
-    assert load_last(out)["step"] == last and rgmkit.models.folder.info(out)["facts"]["steps"] == last
+    assert load_last(out)["step"] == last and rgmkit.models.folder.describe(out)["facts"]["steps"] == last
     assert all(value.isfinite().all() for value in weights(out).values())
 
 
@@ -381,7 +381,7 @@ def test_a_run_introduces_itself_where_its_progress_is_shown(tmp_path, capsys):
     out = rgmkit.train(DIGITS, out=tmp_path / "run", overrides=small)
     line = capsys.readouterr().err.splitlines()[0]
     assert re.fullmatch(rf"digits:split=held-out: 297 examples of 1x16x16; parameters: .*; 2 steps, into {out}", line)
-    assert f"network {rgmkit.models.folder.info(out)['parameters']:,}, critic" in line
+    assert f"network {rgmkit.models.folder.describe(out)['parameters']:,}, critic" in line
     train(POINTS, tmp_path / "quiet", overrides=["training.steps=2"])
     assert capsys.readouterr().err == ""
 

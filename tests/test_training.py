@@ -137,11 +137,14 @@ def test_model_folder_round_trip(tmp_path):
     prior = rgmkit.load(out)
     digits = rgmkit.generate(prior, 3, seed=1)
     assert digits.shape == (3, 1, 16, 16) and digits.equal(rgmkit.generate(rgmkit.load(str(out)), 3, seed=1))
-    facts = rgmkit.models.folder.info(out)["facts"]
+    facts = rgmkit.models.folder.describe(out)["facts"]
     assert facts["steps"] == 2 and facts["seed"] == 0 and "noise" in facts["metrics"]
     assert facts["data"] == "digits:split=train" and facts["training images"] == 1500 and facts["images seen"] == 16
-    assert facts["parameters"] == rgmkit.models.folder.info(out)["parameters"] and facts["rgmkit"] == rgmkit.__version__
-    assert rgmkit.models.folder.info("digits")["facts"]["images"] == 1_216_000  # a card of before
+    assert (
+        facts["parameters"] == rgmkit.models.folder.describe(out)["parameters"]
+        and facts["rgmkit"] == rgmkit.__version__
+    )
+    assert rgmkit.models.folder.describe("digits")["facts"]["images"] == 1_216_000  # a card of before
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "other network", "no config", "unknown network"])

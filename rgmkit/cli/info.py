@@ -27,7 +27,7 @@ def command(model: str, as_json: bool) -> None:
     from rgmkit import models
 
     models.check_model(model)
-    facts = models.info(model)
+    facts = models.describe(model)
     if as_json:
         print_json(facts)
         return

@@ -9,7 +9,7 @@ import lazy_loader
 
 from rgmkit.deprecation import warn_renamed
 
-_import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_find, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
     if name == "grid":
         warn_renamed("rgmkit.images.grid", "rgmkit.images.make_sheet")
         name = "make_sheet"
-    return _import(name)
+    return _find(name)

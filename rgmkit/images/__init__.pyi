@@ -1,4 +1,3 @@
-from .formats import check_source as check_source
 from .formats import check_target as check_target
 from .measurements import check_storable as check_storable
 from .measurements import is_picture as is_picture

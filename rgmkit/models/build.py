@@ -1,4 +1,4 @@
-"""From the configuration of a model to its prior."""
+"""Build the prior of a model from its configuration."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def build_prior(
 
     Args:
         config: of a model folder, or of a training.
-        process, network, images: what exists already. Default: built as `config` describes them, the network with
-            random weights.
+        process, network, images: objects that exist already. Default: built from `config`, the network with random
+            weights.
         folder: what relative file paths in the options are relative to.
 
     Raises:

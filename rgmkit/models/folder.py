@@ -33,21 +33,20 @@ def load(
     dtype: str | torch.dtype = "float32",
     compile: bool = False,
 ) -> RestoringPrior:
-    """The trained prior in a model folder, or a model that comes with rgmkit (`digits`).
-
-    In `bf16` the network computes in bfloat16 where that is safe, with its channels last in memory: up to twice as
-    fast on processors that multiply in it, and within 1e-2 of float32. Images, levels and noise stay in float32.
+    """Load the trained prior of a model folder, or of a model that comes with rgmkit (`digits`).
 
     Args:
-        model: a folder, or the name of a shipped model; a text with a separator is always a folder.
-        device: where it runs.
+        model: a folder, or the name of a shipped model; a text with a path separator is always a folder.
+        device: of the prior.
         network: for a model that was trained with a module of your own: a module of the same kind.
-        dtype: "float32" or "bf16", or PyTorch's types of these, in which the network computes.
-        compile: compile the network when it is first used, with `torch.compile`: a few per cent faster on a CPU,
-            after minutes of compiling, and again for images of another size.
+        dtype: precision of the network, "float32" or "bf16", or the PyTorch dtype. With "bf16" the network computes in
+            bfloat16 where that is safe, up to twice as fast on processors that support it and within 1e-2 of float32;
+            images, levels and noise stay in float32.
+        compile: compile the network with `torch.compile` when it is first used, and again for images of another size:
+            a few per cent faster on a CPU, after minutes of compiling.
 
     Raises:
-        CheckpointError: if a file is missing, cut, or does not fit the configuration.
+        CheckpointError: if a file is missing, cut off, or does not fit the configuration.
         ConfigError: if there is no such `dtype` or device.
 
     >>> import rgmkit
@@ -62,7 +61,7 @@ def load(
     except (ConfigError, PluginError) as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     assert isinstance(prior.network, nn.Module)
-    differing = differences(weights, prior.network.state_dict())
+    differing = find_mismatches(weights, prior.network.state_dict())
     if differing:
         raise CheckpointError(
             f"{folder / WEIGHTS} holds the weights of another network than {folder / CONFIG} names: "
@@ -77,7 +76,7 @@ def read_weights(model: str | Path) -> dict[str, Tensor]:
     """Read the weights in a model folder, or of a shipped model; nothing is built.
 
     Raises:
-        CheckpointError: if there is no such model, or its weights are missing, cut or damaged.
+        CheckpointError: if there is no such model, or its weights are missing, cut off or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -97,13 +96,13 @@ def save(
     *,
     about: str | None = None,
 ) -> None:
-    """Write a model folder; each of the three files is whole or not there.
+    """Write a model folder; each of its three files appears only when it is complete.
 
     Args:
         prior: its `network` holds the weights to save.
         config: the training configuration; objects in it are written as the names of their classes.
         facts: for the model card: data, steps, seed, seconds, figures.
-        about: the first sentence of the model card. Default: what the objective makes the network.
+        about: the first sentence of the model card. Default: by the objective.
     """
     from safetensors.torch import save as serialise
 
@@ -111,7 +110,7 @@ def save(
     assert isinstance(network, nn.Module)
     images = asdict(Images(prior.image_shape, prior.center, prior.scale))
     content = {**config, "images": images}
-    content = {key: writable(value) for key, value in content.items() if key != "plugins"}
+    content = {key: serialize_config(value) for key, value in content.items() if key != "plugins"}
     with write_aside(folder / WEIGHTS) as part:
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         part.write_bytes(serialise(weights))  # with the user's usual permissions, unlike `save_file`
@@ -122,8 +121,8 @@ def save(
         part.write_text(card, encoding="utf-8")
 
 
-def info(model: str | Path) -> dict[str, Any]:
-    """What a model folder says of itself: where it is, its size, its configuration, and the facts of its card.
+def describe(model: str | Path) -> dict[str, Any]:
+    """Describe a model: its folder, number of parameters, configuration, and the facts of its model card.
 
     Raises:
         CheckpointError: if there is no such model, or a file of it is missing or damaged.
@@ -139,8 +138,8 @@ def info(model: str | Path) -> dict[str, Any]:
     return {"folder": str(folder), "parameters": parameters, "facts": facts, "config": config}
 
 
-def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """The weights that two networks do not share by name and shape, in words."""
+def find_mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """List the weights that two networks do not share by name and shape, in words."""
 
     def shape(tensor: Tensor | None) -> str:
         return "missing" if tensor is None else str(tuple(tensor.shape))
@@ -149,12 +148,12 @@ def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
     return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
 
 
-def writable(value: Any) -> Any:
-    """Plain values as they are; an object by the name of its class, which no plugin answers to."""
+def serialize_config(value: Any) -> Any:
+    """Convert a configuration to plain values; objects become `python.` and the name of their class."""
     if isinstance(value, Mapping):
-        return {str(key): writable(inner) for key, inner in value.items()}
+        return {str(key): serialize_config(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [writable(inner) for inner in value]
+        return [serialize_config(inner) for inner in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value) if isinstance(value, Path) else f"python.{type(value).__qualname__}"

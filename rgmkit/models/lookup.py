@@ -27,7 +27,7 @@ class ModelSpec:
 def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     """Find the model that is meant: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
 
-    Return None if it is a component, or something else. A model is a folder that exists, the name of a shipped
+    Return None for a component or any other object. A model is a folder that exists, the name of a shipped
     model, or any name with a path separator before its options.
 
     Args:
@@ -48,11 +48,11 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in CHECKPOINTS
     if is_path or (base / spec.name).is_dir():
         return ModelSpec(spec.name if folder is None else folder / spec.name, spec.options)
-    return ModelSpec(spec.name, spec.options) if spec.name in shipped() else None
+    return ModelSpec(spec.name, spec.options) if spec.name in list_shipped() else None
 
 
 def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
-    """Find the model or the component that is meant; return None for an object.
+    """Find the model or the component that a name means; return None for an object.
 
     Raises:
         PluginError: if the name is neither.
@@ -65,11 +65,11 @@ def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | Non
         try:
             plugins.lookup("prior", found.name)
         except PluginError as error:
-            raise PluginError(f"{error}; models: {', '.join(shipped()) or 'none'}, or a folder ./NAME") from error
+            raise PluginError(f"{error}; models: {', '.join(list_shipped()) or 'none'}, or a folder ./NAME") from error
     return found
 
 
-def shipped() -> list[str]:
+def list_shipped() -> list[str]:
     """List the models that come with rgmkit."""
     return sorted(config.parent.name for config in SHIPPED.glob(f"*/{CONFIG}"))
 
@@ -87,9 +87,9 @@ def locate(model: str | Path) -> Path:
         raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
     if isinstance(model, Path) or "/" in model or "\\" in model:
         raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
-    if model in shipped():
+    if model in list_shipped():
         return SHIPPED / model
-    raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(shipped())})")
+    raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(list_shipped())})")
 
 
 def read_config(model: str | Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
 def is_written(run: Run, out: Path) -> bool:
     """Whether `out` holds the whole model of this run at its present step."""
     try:
-        return bool(models.info(out)["facts"].get("steps") == run.step)
+        return bool(models.describe(out)["facts"].get("steps") == run.step)
     except RgmkitError:
         return False
 

@@ -35,7 +35,7 @@ def describe_data(run: Run) -> str:
     """Return the data as a spec string; an object by the name of its class."""
     data = run.config["data"]
     if isinstance(data, Mapping):
-        return spec_text(models.writable(data))
+        return spec_text(models.serialize_config(data))
     return data if isinstance(data, str) else type(data).__name__
 
 

@@ -31,7 +31,7 @@ def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
         ConfigError: if there is no such model, or its weights are those of another network.
     """
     weights = _read(models.read_weights, start, folder)
-    differing = models.differences(weights, network.state_dict())
+    differing = models.find_mismatches(weights, network.state_dict())
     if differing:
         raise ConfigError(
             f"start is {start!r}, whose weights are those of another network: {len(differing)} differ, the first is "
@@ -43,7 +43,7 @@ def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
 def _read(reader: Callable[[str | Path], dict[str, T]], start: Any, folder: Path) -> dict[str, T]:
     model = models.find_model(start, folder)
     if model is None or model.options:
-        shipped = ", ".join(models.shipped())
+        shipped = ", ".join(models.list_shipped())
         raise ConfigError(f"start is {start!r}: give a model folder, or a shipped model ({shipped})")
     try:
         return reader(model.where)

@@ -1,4 +1,4 @@
-"""Published weights to model folders."""
+"""Convert published weights to model folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights in PyTorch and safetensors files of others. Nothing in a file is executed."""
+"""Read the weights in PyTorch and safetensors files; nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BARE = ""  # the entry of a file that is a state dict itself
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """One network's weights in a file, under their names without the prefixes of wrappers.
+    """The weights of one network in a file, by their names without the prefixes of wrappers.
 
     Attributes:
         weights: by name.
-        averaged: their moving averages, where the state of an optimiser beside them holds these.
-        options: of the training, where an `argparse.Namespace` beside them holds these.
+        averaged: their moving averages, if the state of an optimiser in the file has them.
+        options: of the training, if the file has an `argparse.Namespace`.
     """
 
     weights: dict[str, Tensor]
@@ -36,10 +36,10 @@ class Stored:
 
 
 def read_checkpoint(path: Path) -> dict[str, Stored]:
-    """The state dicts in a file, by entry; a file that is a state dict itself has the one entry `BARE`.
+    """Read the state dicts in a file, by entry; a file that is a state dict itself has the one entry `BARE`.
 
     Raises:
-        CheckpointError: for a file that is missing, cut, something else, or holds objects other than weights and
+        CheckpointError: for a file that is missing, cut off, something else, or holds objects other than weights and
             plain values.
 
     >>> import tempfile
@@ -48,20 +48,22 @@ def read_checkpoint(path: Path) -> dict[str, Stored]:
     >>> read_checkpoint(file)["netG_dict"].weights
     {'conv.bias': tensor([0., 0.])}
     """
-    content = _load(path)
+    content = _read(path)
     if _is_state(content):
-        return {BARE: Stored(_bare_names(content))}
+        return {BARE: Stored(_strip_prefixes(content))}
     found = (
         {str(key): value for key, value in content.items() if _is_state(value)} if isinstance(content, Mapping) else {}
     )
     if not found:
         raise CheckpointError(f"{path} holds no state dict: give a file of torch.save(network.state_dict(), FILE)")
     options = next((vars(value) for value in content.values() if isinstance(value, argparse.Namespace)), {})
-    return {entry: Stored(_bare_names(state), _averages(content, state), options) for entry, state in found.items()}
+    return {
+        entry: Stored(_strip_prefixes(state), _find_averages(content, state), options) for entry, state in found.items()
+    }
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -69,23 +71,23 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _load(path: Path) -> Any:
+def _read(path: Path) -> Any:
     from safetensors.torch import load_file
 
     if not path.is_file():
         problem = "is a folder: give a checkpoint file in it" if path.is_dir() else "does not exist"
         raise CheckpointError(f"{path} {problem}")
-    with path.open("rb") as file, _namespaces(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old formats; what is wrong is said below
+    with path.open("rb") as file, _allow_namespaces(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about old formats; errors are raised below
         try:
             if path.suffix == ".safetensors":
                 return load_file(path)
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file may raise anything
-            raise _unreadable(path, error) from error
+            raise _explain(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
+def _explain(path: Path, error: Exception) -> CheckpointError:
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
         return CheckpointError(
@@ -97,24 +99,24 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} cannot be read as a {kind}: it is cut off, or something else; copy it again")
 
 
-def _namespaces() -> contextlib.AbstractContextManager[Any]:
-    """Published training content holds the options of the run as an `argparse.Namespace`, which is mere data."""
-    allowing = getattr(torch.serialization, "safe_globals", None)  # from PyTorch 2.5 on
-    return allowing([argparse.Namespace]) if allowing else contextlib.nullcontext()
+def _allow_namespaces() -> contextlib.AbstractContextManager[Any]:
+    """Allow `argparse.Namespace`, plain data in which published checkpoints hold the options of the training."""
+    allow = getattr(torch.serialization, "safe_globals", None)  # from PyTorch 2.5 on
+    return allow([argparse.Namespace]) if allow else contextlib.nullcontext()
 
 
 def _is_state(value: Any) -> bool:
     return isinstance(value, Mapping) and len(value) > 0 and all(isinstance(item, Tensor) for item in value.values())
 
 
-def _bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without the `module.` of `DataParallel` and the `_orig_mod.` of `torch.compile` before each name."""
+def _strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes `module.` of `DataParallel` and `_orig_mod.` of `torch.compile` from the names."""
     return {re.sub(r"^((module|_orig_mod)\.)+", "", str(name)): weight for name, weight in state.items()}
 
 
-def _averages(content: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Moving averages `ema` of the weights in the state of an optimiser, which counts them in the same order."""
-    names, weights = list(_bare_names(state)), list(state.values())
+def _find_averages(content: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Return the moving averages `ema` in the state of an optimiser, whose parameters have the order of the weights."""
+    names, weights = list(_strip_prefixes(state)), list(state.values())
     for optimizer in content.values():
         kept = optimizer.get("state") if isinstance(optimizer, Mapping) else None
         if not isinstance(kept, Mapping) or len(kept) != len(weights):

@@ -1,4 +1,4 @@
-"""A published checkpoint becomes a model folder."""
+"""Convert a published checkpoint to a model folder."""
 
 from __future__ import annotations
 
@@ -31,30 +31,28 @@ def convert(
     network: str = "ncsnpp",
     entry: str | None = None,
 ) -> dict[str, Any]:
-    """Write the model folder `out` of published weights; returns the facts on its card.
+    """Convert published weights to the model folder `out`; return the facts of its model card.
 
     Args:
-        checkpoint: a file of `torch.save`: a state dict, or a mapping with state dicts in it. Where the state of
-            an optimiser in it holds moving averages of the weights (`ema`), these are taken. Or a state dict as
-            `.safetensors`.
+        checkpoint: a file of `torch.save`, with a state dict or a mapping that has state dicts, or a `.safetensors`
+            file. Moving averages of the weights (`ema`) in the state of an optimiser take the place of the weights.
         out: the model folder; files of a model in it are replaced.
-        process: the forward process of its training, as `name:option=value`. Default: what the options of the
-            training say, where they are in the file.
+        process: the forward process of the training, as `name:option=value`. Default: by the options of the training
+            in the file.
         image_size: side of the training images in pixels. Default: as for `process`.
-        network: the network, and options that are not to be read off the weights. Its class reads them, with a
-            class method `read_weights(weights, side) -> (options, image_shape)`; with `side` None it tells the
-            likely shape.
-        entry: which state dict of several.
+        network: the network, and options that override those inferred from the weights. Its class infers them with a
+            class method `read_weights(weights, side) -> (options, image_shape)`; with `side` None the shape is a guess.
+        entry: the state dict to convert, if there are several.
 
     Raises:
         CheckpointError: for a file that cannot be read, or holds another network.
-        ConfigError: for what is missing, with its likely value.
+        ConfigError: if an argument is missing; the message has its likely value.
     """
     checkpoint, out, spec = Path(checkpoint), Path(out), parse_spec(network)
     cls = plugins.load_class("network", spec.name)
     if not hasattr(cls, "read_weights"):
-        raise ConfigError(f"network is {spec.name!r}, whose options cannot be read off weights: take ncsnpp")
-    name, stored = _chosen(checkpoint, cls, entry)
+        raise ConfigError(f"network is {spec.name!r}, whose options cannot be inferred from weights: use ncsnpp")
+    name, stored = _choose_entry(checkpoint, cls, entry)
     weights = stored.averaged or stored.weights
     if spec.name == "ncsnpp":
         check_network(checkpoint, stored.options)
@@ -63,25 +61,25 @@ def convert(
     side = side_of(stored.options) if image_size is None else image_size
     if process is None or side is None:
         likely = cls.read_weights(weights, None)[1][-1]
-        raise ConfigError(f"{checkpoint} does not tell how it was trained: give {_missing(process, side, likely)}")
+        raise ConfigError(f"{checkpoint} has no options of its training: give {_missing(process, side, likely)}")
     if side < 1:
         raise ConfigError(f"image_size is {side}: give the side of the training images in pixels")
     options, shape = cls.read_weights(weights, side)
-    spec, ladder = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
-    made = build("process", ladder)
-    made.terminal((1, *shape), generator=seeded(0))  # a process that does not take such images says so
-    _compare(checkpoint, stored.options, made, side)
-    restorer = _with_weights(checkpoint, spec, weights, process=made, image_shape=shape)
+    spec, process_spec = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
+    made = build("process", process_spec)
+    made.terminal((1, *shape), generator=seeded(0))  # raises for images that the process cannot take
+    _warn_of_contradictions(checkpoint, stored.options, made, side)
+    restorer = _build_network(checkpoint, spec, weights, process=made, image_shape=shape)
     prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
-    config = {"process": _mapping(ladder), "network": _mapping(spec), "prior": "network"}
+    config = {"process": _mapping(process_spec), "network": _mapping(spec), "prior": "network"}
     source = f"{told}, by the options in the file" if told else process
     facts = {**_facts(checkpoint, name, stored), "process": source}
     models.save(out, prior, config, facts, about=ABOUT)
     return facts
 
 
-def _compare(checkpoint: Path, options: Mapping[str, Any], process: ForwardProcess, side: int) -> None:
-    """Warn where the options of the training say something else than what was asked for."""
+def _warn_of_contradictions(checkpoint: Path, options: Mapping[str, Any], process: ForwardProcess, side: int) -> None:
+    """Warn if the options of the training contradict the arguments."""
     told, told_side = process_of(options), side_of(options)
     if told is not None:
         trained = build("process", parse_spec(told))
@@ -92,7 +90,7 @@ def _compare(checkpoint: Path, options: Mapping[str, Any], process: ForwardProce
 
 
 def _facts(checkpoint: Path, entry: str, stored: Stored) -> dict[str, Any]:
-    """Where the weights come from."""
+    """Return the facts about the source of the weights."""
     return {
         "converted from": checkpoint.name,
         "sha256": sha256(checkpoint),
@@ -101,8 +99,8 @@ def _facts(checkpoint: Path, entry: str, stored: Stored) -> dict[str, Any]:
     }
 
 
-def _chosen(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:
-    """The one entry of the file that has the weights of such a network."""
+def _choose_entry(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:
+    """Choose the entry of the file that has the weights of such a network."""
     found = read_checkpoint(checkpoint)
     if entry is not None:
         if BARE in found:
@@ -126,7 +124,7 @@ def _chosen(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]
 
 
 def _missing(process: str | None, image_size: int | None, likely: int) -> str:
-    """The options that are missing, with their likely values."""
+    """List the missing options with their likely values."""
     lines = []
     if process is None:
         lines.append(f"--process with the forward process of its training ({PROCESSES})")
@@ -135,7 +133,7 @@ def _missing(process: str | None, image_size: int | None, likely: int) -> str:
     return ", and ".join(lines)
 
 
-def _with_weights(
+def _build_network(
     checkpoint: Path,
     spec: Spec,
     weights: Mapping[str, Tensor],
@@ -145,7 +143,7 @@ def _with_weights(
 ) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = build("network", spec, process=process, image_shape=image_shape)
-    differing = models.differences(weights, network.state_dict())
+    differing = models.find_mismatches(weights, network.state_dict())
     if differing:
         raise CheckpointError(
             f"{checkpoint} fits no {spec.name}, in {len(differing)} of its weights: the first is {differing[0]}"

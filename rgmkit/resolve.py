@@ -33,7 +33,7 @@ Given: TypeAlias = str | Spec | Mapping[str, Any]
 def resolve_degradation(
     given: Any, *, simulate: bool = False, path: str = "degradation", folder: Path | None = None
 ) -> Degradation:
-    """Build a degradation from its name, spec or mapping, take over an operator of deepinv, or pass an object.
+    """Build a degradation from its name, spec or mapping, wrap an operator of deepinv, or return an object.
 
     If it is given by name without `noise=`, its noise is unknown: `None`, to be estimated from each measurement.
     An object keeps its `noise`.
@@ -62,7 +62,7 @@ def resolve_degradation(
 
 
 def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None) -> Prior:
-    """Load a model, build a prior, or pass an object; `None` gives `NoPrior`.
+    """Load a model, build a prior, or return an object; `None` gives `NoPrior`.
 
     A name is a model if it is a folder, the name of a shipped model, or has a path separator; any other name is a
     component. A model takes the options of `rgmkit.load`, as in "digits:dtype=bf16". A `Denoiser`, `PnP` or
@@ -96,7 +96,7 @@ def _check_network(spec: Spec) -> None:
 def resolve_solver(
     given: Any, prior: Prior, degradation: Degradation, *, path: str = "solver", folder: Path | None = None
 ) -> Solver:
-    """Build the solver that is given, pass an object, or choose the default for `None`.
+    """Build the solver that is given, return an object, or choose the default for `None`.
 
     The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is
     not linear; with any other prior `admm`, or `pgd` if the prox of the degradation is iterative.

@@ -1,16 +1,9 @@
-"""Plugins are loaded one by one, each on its own: one that fails is recorded and takes nothing with it."""
+"""Load plugins one by one: one that fails is unregistered and reported, and takes nothing else down."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import importlib.util
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint
-from pathlib import Path
-from types import ModuleType
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pluggy
@@ -18,75 +11,21 @@ import pluggy
 from rgmkit.errors import PluginError
 from rgmkit.plugins import hookspec
 from rgmkit.plugins.component import Component
+from rgmkit.plugins.source import CAUGHT, Failure, Source
 
-CAUGHT = (Exception, SystemExit)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a plugin comes from: an entry point of a distribution, or a file."""
-
-    entry: str
-    distribution: str
-    version: str
-    load: Callable[[], Any]
-
-    @staticmethod
-    def of_entry(entry: EntryPoint) -> Source:
-        """An entry point, with the name and version of its distribution."""
-        try:
-            name, version = entry.dist.metadata["Name"], entry.dist.version  # type: ignore[union-attr]
-        except CAUGHT:  # metadata may be damaged or missing
-            name, version = None, None
-        return Source(entry.name, name or "unknown", version or "", entry.load)
-
-    @staticmethod
-    def of_file(path: Path) -> Source:
-        """A Python file, which stands for a distribution of its own name."""
-        return Source(str(path), path.name, "", lambda: _import_file(path))  # two folders may both have an ops.py
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A plugin that could not be loaded: at which stage, and why."""
-
-    entry: str
-    distribution: str
-    stage: str
-    cause: BaseException
-
-    @property
-    def reason(self) -> str:
-        """The cause in one line."""
-        return reason(self.cause)
-
-    def __str__(self) -> str:
-        return f"plugin {self.entry} of {self.distribution} failed at {self.stage}: {self.reason}"
-
-
-def reason(cause: BaseException) -> str:
-    """An exception in one line.
-
-    >>> reason(KeyError("a"))
-    "KeyError: 'a'"
-    """
-    text = " ".join(str(cause).split())
-    if isinstance(cause, PluginError):
-        return text
-    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+HOOKS = tuple(name for name in vars(hookspec) if name.startswith("rgmkit_"))
 
 
 class Loader:
-    """Loads plugins into one pluggy manager and returns what each gives."""
+    """Load plugins into one pluggy manager."""
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(hookspec.GROUP)
         self.manager.add_hookspecs(hookspec)
 
     def load(self, source: Source) -> list[Component] | Failure:
-        """The components of one plugin, or why there are none; a failed plugin is not registered."""
-        stage, plugin = "import", None
-        others = list(self.manager.get_plugins())
+        """Return the components of a plugin, or at which stage it failed and why."""
+        stage, plugin, others = "import", None, self.manager.get_plugins()
         try:
             plugin = source.load()
             stage = "registration"
@@ -94,55 +33,33 @@ class Loader:
             stage = "the check of its hooks"
             self._check_hooks(plugin)
             stage = "the call of its hook"
-            given = self.manager.subset_hook_caller("rgmkit_components", others)()
-            return [replace(c, distribution=source.distribution, version=source.version) for c in _checked(given)]
+            components = _check_components(self.manager.subset_hook_caller("rgmkit_components", others)())
+            return [replace(c, distribution=source.distribution, version=source.version) for c in components]
         except CAUGHT as cause:
             if plugin is not None and plugin not in others and self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)
             return Failure(source.entry, source.distribution, stage, cause)
 
     def _check_hooks(self, plugin: Any) -> None:
-        callers = self.manager.get_hookcallers(plugin) or []
-        known = [name for name in vars(hookspec) if name.startswith("rgmkit_")]
-        for caller in callers:
-            if not caller.has_spec():
-                near = difflib.get_close_matches(caller.name, known, 1, 0) or known
-                raise PluginError(f"unknown hook {caller.name!r}: the hook is named {near[0]!r}")
+        callers = self.manager.get_hookcallers(plugin)
         if not callers:
             raise PluginError("it implements no hook: define rgmkit_components() and decorate it with @rgmkit.hookimpl")
+        for caller in callers:
+            if not caller.has_spec():
+                raise PluginError(f"unknown hook {caller.name!r}: the hook is named {HOOKS[0]!r}")
 
 
-def _checked(given: list[Any]) -> list[Component]:
-    components = [component for part in given for component in _list(part)]
-    if not given:
+def _check_components(returned: list[Any]) -> list[Component]:
+    """Check what the hook of one plugin returned; pluggy puts it into a list, and leaves None out."""
+    if not returned:
         raise PluginError("rgmkit_components returned None: return a list of rgmkit.Component")
-    seen: set[tuple[str, str]] = set()
+    (components,) = returned
+    if not isinstance(components, (list, tuple)):
+        raise PluginError(f"rgmkit_components returned {components!r}: return a list of rgmkit.Component")
     for component in components:
         if not isinstance(component, Component):
             raise PluginError(f"rgmkit_components returned {component!r} in its list: put rgmkit.Component there")
-        if (component.kind, component.name) in seen:
-            raise PluginError(f"it gives the {component.kind} {component.name!r} twice")
-        seen.add((component.kind, component.name))
-    return components
-
-
-def _list(part: Any) -> list[Any]:
-    if not isinstance(part, (list, tuple)):
-        raise PluginError(f"rgmkit_components returned {part!r}: return a list of rgmkit.Component")
-    return list(part)
-
-
-def _import_file(path: Path) -> ModuleType:
-    """The file as a module of its own; its folder is not put on the import path."""
-    name = f"rgmkit_file_{path.stem}_{hashlib.sha1(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is not a Python file: give a .py file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # classes that are pickled for data workers are looked up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    for (kind, name), count in Counter((c.kind, c.name) for c in components).items():
+        if count > 1:
+            raise PluginError(f"it gives the {kind} {name!r} twice")
+    return list(components)

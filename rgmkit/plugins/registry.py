@@ -15,7 +15,8 @@ from rgmkit.deprecation import COMPONENTS
 from rgmkit.errors import PluginError
 from rgmkit.plugins.component import BASES, KINDS, Component
 from rgmkit.plugins.hookspec import GROUP
-from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, reason
+from rgmkit.plugins.loader import Loader
+from rgmkit.plugins.source import CAUGHT, Failure, Source, describe_cause
 
 BUILT_IN = "rgmkit"
 DISABLE = "RGMKIT_PLUGINS_DISABLE"
@@ -74,7 +75,9 @@ class Registry:
             raise PluginError(f"no plugin file {path}: give the path of a Python file")
         given = self._loader.load(Source.of_file(path))
         if isinstance(given, Failure):
-            raise PluginError(f"plugin file {path} failed at {given.stage}: {reason(given.cause)}") from given.cause
+            raise PluginError(
+                f"plugin file {path} failed at {given.stage}: {describe_cause(given.cause)}"
+            ) from given.cause
         self._files.add(path)
         self._add(given, Source.of_file(path))
 
@@ -187,7 +190,7 @@ def _resolve(target: str, what: str) -> type:
     try:
         found: type = getattr(importlib.import_module(module), name)
     except CAUGHT as cause:
-        raise PluginError(f"{what} cannot be imported from {target!r}: {reason(cause)}") from cause
+        raise PluginError(f"{what} cannot be imported from {target!r}: {describe_cause(cause)}") from cause
     return found
 
 

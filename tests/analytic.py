@@ -1,4 +1,4 @@
-"""A prior whose restorer is known in closed form: data are Gaussian, pixel by pixel."""
+"""Known in closed form: a restorer of Gaussian data, pixel by pixel, and the matrix of an operator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from rgmkit_noise.process import GaussianProcess
 from torch import Tensor
 
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
 from rgmkit.core.prior import RestoringPrior
 
@@ -43,3 +44,9 @@ class Trainable(GaussianRestorer):
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         return self.dropout(super()._restore(y, level, z)) + self.offset
+
+
+def matrix(degradation: Degradation, *shape: int) -> torch.Tensor:
+    """A as a matrix, made column by column."""
+    basis = torch.eye(math.prod(shape), dtype=torch.float64).reshape(-1, *shape)
+    return degradation.A(basis).flatten(1).T

@@ -1,42 +1,24 @@
-"""deepinv's optimisers and priors as rgmkit's, and the bridge between the two."""
+"""Proximal solvers and posterior sampling by deepinv: minima, steps, traces."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-import deepinv
 import pytest
 import torch
-from rgmkit_deepinv import pixelwise, requirements, scale, total_variation, wavelet
-from rgmkit_deepinv.objects import from_deepinv
-from rgmkit_deepinv.physics import Physics
+from pictures import uniform
+from rgmkit_deepinv import pixelwise, posterior_sampling
 from skimage.data import camera
 from torch.nn.functional import avg_pool2d
 
 import rgmkit
-from rgmkit.core.linear import per_image
 from rgmkit.core.random import Streams, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit.testing import checks, toys
+from rgmkit.training.data.digits import Digits
 
 psnr = rgmkit.metric("psnr")
-
 SHAPE = (2, 8, 12)
 SOLVERS = ["pgd", "fista", "admm", "drs", "hqs"]
-PRIORS = {
-    "tv": lambda: total_variation.TV(weight=3),
-    "tv-alone": lambda: total_variation.TV(steps=150),
-    "tikhonov": lambda: pixelwise.Tikhonov(weight=2),
-    "haar": lambda: wavelet.Wavelet(weight=2, wavelet="haar", levels=2),
-    "l1-of-deepinv": lambda: from_deepinv(deepinv.optim.L1Prior(), weight=2),
-    "haar-of-deepinv": lambda: from_deepinv(deepinv.optim.WaveletPrior(level=2, wv="haar")),
-}
-
-
-def images(*shape, seed=0):
-    return torch.rand(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
@@ -52,41 +34,16 @@ def restored(photo, spec, prior, **options):
     return float(psnr(before, photo).mean()), float(psnr(solution.x, photo).mean())
 
 
-@pytest.mark.parametrize("check", checks("prior"), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", PRIORS)
-def test_priors_conform(name, check):
-    check(PRIORS[name](), SHAPE)
-
-
 @pytest.mark.parametrize("check", checks("solver"), ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solvers_conform(name, check):
     check(rgmkit.solver(name))
 
 
-def test_prox_of_tv_is_accurate_and_forgets_what_came_before():
-    x, gamma = images(2, 2, 24, 20), torch.tensor([0.02, 0.2], dtype=torch.float64)
-    tv = total_variation.TV(weight=2)
-    first = tv.prox(x, gamma)
-    exact = total_variation.TV(weight=2, steps=2000).prox(x, gamma)
-    error = (first - exact).square().flatten(1).mean(1).sqrt()
-    assert bool((error < 0.01 * 2 * gamma).all()), error
-    tv.prox(1 - x, 0.1)
-    assert torch.equal(first, tv.prox(x, gamma))
-
-
-@pytest.mark.parametrize("size", [(16, 16), (15, 17), (33, 20), (3, 5), (1, 1)])
-def test_wavelets_take_any_size(size):
-    x = images(2, 1, *size)
-    prior = rgmkit.prior("wavelet", weight=1)
-    torch.testing.assert_close(prior.prox(x, 0), x)
-    assert bool((prior.value(prior.prox(x, 0.1)) <= prior.value(x) + 1e-9).all())
-
-
-def test_wavelets_without_ptwt_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the package ptwt.*pip install 'rgmkit\[wavelet\]'"):
-        rgmkit.prior("wavelet")
+@pytest.mark.parametrize("check", checks("solver"), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("spec", ["deepinv.DPIR", "deepinv.DiffPIR:iterations=15", "deepinv.DPS:iterations=30"])
+def test_solvers_by_name_conform(spec, check):
+    check(rgmkit.solver(spec))
 
 
 def test_wrong_options_are_named():
@@ -102,11 +59,17 @@ def test_wrong_options_are_named():
         rgmkit.prior("tv").value(torch.zeros(3, 2))
 
 
+def test_options_of_the_methods_are_checked():
+    for cls, options in [(posterior_sampling.DiffPIR, {"zeta": 2.0}), (posterior_sampling.DPS, {"iterations": 1})]:
+        with pytest.raises(ConfigError, match="give"):
+            cls(**options)
+
+
 @pytest.mark.parametrize("name", ["pgd", "fista", "admm", "drs"])
 @pytest.mark.parametrize("spec", ["blur:std=1,noise=0.1", "downsample:factor=2,noise=0.05"])
 def test_solvers_reach_the_minimum(name, spec):
     degradation, prior = rgmkit.degradation(spec), pixelwise.Tikhonov(weight=20, center=0.4)
-    y = degradation(images(3, *SHAPE), generator=seeded(1))
+    y = degradation(uniform(3, *SHAPE, dtype=torch.float64), generator=seeded(1))
     exact = degradation.prox(torch.full((3, *SHAPE), 0.4, dtype=y.dtype), y, 1 / (20 * degradation.noise**2))
     solver = rgmkit.solver(name, iterations=3000, tolerance=1e-10)
     solution = solver.solve(Problem.from_measurement(y, degradation, prior))
@@ -116,11 +79,12 @@ def test_solvers_reach_the_minimum(name, spec):
 
 def test_hqs_with_a_fixed_step_ends_at_its_fixed_point():
     degradation, prior, step = rgmkit.degradation("blur:std=1,noise=0.1"), pixelwise.Tikhonov(weight=20), 0.02
-    y = degradation(images(3, *SHAPE), generator=seeded(1))
+    y = degradation(uniform(3, *SHAPE, dtype=torch.float64), generator=seeded(1))
     x = rgmkit.solver("hqs", step=step, tolerance=1e-12).solve(Problem.from_measurement(y, degradation, prior)).x
     torch.testing.assert_close(x, prior.prox(degradation.prox(x, y, step / 0.1**2), step), rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_tv_is_minimised_alike(photo):
     degradation, prior = rgmkit.degradation("blur:std=1,noise=0.05"), rgmkit.prior("tv:weight=5")
     y = degradation(photo, generator=seeded(1))
@@ -137,24 +101,6 @@ def test_tv_is_minimised_alike(photo):
 def test_a_photograph_is_restored_without_tuning(photo, name, spec):
     before, after = restored(photo, spec, "tv", solver=name)
     assert after > before + (2 if "blur" in spec else 0.25)
-
-
-@pytest.mark.parametrize("prior", ["tv", "wavelet"])
-@pytest.mark.parametrize("noise", [0.02, 0.2])
-@pytest.mark.parametrize("operator", ["gaussian-noise:", "blur:std=1,"])
-def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
-    spec = f"{operator}noise={noise}"
-    degradation = rgmkit.degradation(spec)
-    problem = Problem.from_measurement(photo, degradation, rgmkit.prior(prior))
-    found = scale.ProblemScale(degradation, problem.shape, photo)
-    weight = problem.prior.with_default_weight(found.noise, found.mean_gain).weight
-    after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}
-    assert after[1] == restored(photo, spec, prior, solver="admm")[1]
-    assert after[1] > max(after.values()) - 0.3, after
-
-
-def test_a_weight_of_zero_and_no_noise_leave_the_image(photo):
-    assert restored(photo, "gaussian-noise:noise=0", "tv:weight=0")[1] > 100
 
 
 def test_the_trace_of_pgd_has_the_residual_of_each_iterate(photo):
@@ -216,57 +162,29 @@ def test_it_stops_when_the_steps_get_small(photo):
     assert trace[-1]["residual"] == pytest.approx(float((solution.x - y).square().mean().sqrt()), rel=1e-5)
 
 
-@pytest.mark.parametrize("spec", ["downsample:factor=2,noise=0.1", "blur:std=1,noise=0.1,boundary=reflect"])
-def test_a_degradation_as_an_operator_of_deepinv(spec):
-    degradation = rgmkit.degradation(spec)
-    physics = degradation.to_deepinv(SHAPE)
-    x, z, gamma = images(3, *SHAPE), images(3, *SHAPE, seed=1), torch.tensor([0.1, 1, 20], dtype=torch.float64)
-    y = degradation(x, generator=seeded(2))
-    with torch.random.fork_rng():
-        assert float(physics.adjointness_test(x)) < 1e-12
-        torch.manual_seed(0)
-        spread = float((physics(x.repeat(50, 1, 1, 1)) - physics.A(x).repeat(50, 1, 1, 1)).std())
-    assert spread == pytest.approx(0.1, rel=0.05)
-    expected = deepinv.physics.LinearPhysics.prox_l2(physics, z, y, per_image(gamma, z), max_iter=200, tol=1e-9)
-    torch.testing.assert_close(physics.prox_l2(z, y, per_image(gamma, z)), expected, rtol=0, atol=1e-4)
-    torch.testing.assert_close(physics.prox_l2(None, y, 2.0), degradation.prox(0 * z, y, 2.0))
-    assert physics.degradation is not degradation
+@pytest.fixture(scope="module")
+def digits():
+    return Digits(split="held-out").images[:24]
 
 
-def operators():
-    taps = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])[None, None] / 16
-    mask = (images(1, 8, 12) > 0.4).double()
-    noise = deepinv.physics.GaussianNoise(0.1)
-    yield deepinv.physics.Inpainting(img_size=(1, 8, 12), mask=mask, noise_model=noise), None
-    yield deepinv.physics.Blur(filter=taps, padding="valid"), (1, 10, 14)
+@pytest.fixture(scope="module")
+def model():
+    return rgmkit.load("digits")
 
 
-@pytest.mark.parametrize("check", checks("degradation"), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("case", list(operators()), ids=lambda case: type(case[0]).__name__)
-@pytest.mark.filterwarnings("ignore::rgmkit.errors.AccuracyWarning")
-def test_an_operator_of_deepinv_as_a_degradation(case, check):
-    if check.__name__ == "dtypes":
-        pytest.skip("an operator of deepinv works in its own precision")
-    degradation = Physics(physics=case[0], image_shape=case[1]).double()
-    check(degradation, case[1] or (1, 8, 12))
+def quality(x, truth):
+    return float(psnr(x.detach().clamp(0, 1).float(), truth).mean())
 
 
-def test_what_deepinv_gives_is_copied_and_used(photo):
-    angles = deepinv.physics.Tomography(angles=40, img_width=64, normalize=True)
-    options = dict(vars(angles))
-    tomography = from_deepinv(angles, image_shape=(1, 64, 64), noise=0.01)
-    y = tomography(photo, generator=seeded(0))
-    x = rgmkit.restore(y, tomography, "tv", solver="pgd").x
-    assert psnr(x, photo) > psnr(tomography.embed(y), photo) + 3
-    assert {name: vars(angles)[name] for name in options} == options
-    denoiser = from_deepinv(deepinv.optim.PnP(deepinv.models.MedianFilter()))
-    assert denoiser.provides == {"prox"} and denoiser.prox(photo, 0.01).shape == photo.shape
-    with pytest.raises(ConfigError, match="PoissonNoise"):
-        from_deepinv(deepinv.physics.Denoising(deepinv.physics.PoissonNoise(0.1)))
-    with pytest.raises(IncompatibleError, match="PhaseRetrieval"):
-        from_deepinv(deepinv.physics.PhaseRetrieval(deepinv.physics.Denoising()))
-
-
-def test_the_list_of_components_imports_nothing_heavy():
-    code = "import sys, rgmkit_deepinv as p; p.rgmkit_components(); print({'torch', 'deepinv'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+@pytest.mark.parametrize("solver", ["deepinv.DPIR", "deepinv.DiffPIR", "deepinv.DPS:iterations=20"])
+@pytest.mark.slow
+def test_a_model_restores_by_deepinvs_methods(digits, model, solver):
+    degradation, seen = rgmkit.degradation("blur:std=1,noise=0.05"), []
+    y, truth = degradation(digits[:2], generator=seeded(1)), digits[:2]
+    solution = rgmkit.restore(y, degradation, model, solver=solver, callback=lambda *call: seen.append(call[:2]))
+    assert quality(solution.x, truth) > quality(y, truth) + 3
+    assert seen == [(k + 1, seen[0][1]) for k in range(seen[0][1])] and solution.nfe >= len(seen)
+    again = rgmkit.restore(y, degradation, model, solver=solver)
+    other = rgmkit.restore(y[:1], degradation, model, solver=solver, seed=1)
+    assert torch.equal(solution.x, again.x) and not torch.equal(solution.x[:1], other.x)
+    assert solution.trace[-1]["residual"] < 0.1 and solution.trace[0]["sigma"] > solution.trace[-1]["sigma"]

@@ -1,0 +1,113 @@
+"""Inpainting: masks, filled holes, and noise estimated from known pixels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pictures import COLOUR, GREY, normal
+
+import rgmkit
+from rgmkit.core.random import seeded
+from rgmkit.errors import DataError, IncompatibleError
+from rgmkit.images import read, write
+from rgmkit.images.picture import Picture
+
+psnr = rgmkit.metric("psnr")
+
+
+def lost(spec: str, *size: int) -> torch.Tensor:
+    return rgmkit.degradation(spec).A(torch.ones(1, 1, *size))[0, 0] == 0
+
+
+def test_random_pixels():
+    half = lost("inpaint:keep=0.5,seed=7", 60, 80)
+    assert torch.equal(half, lost("inpaint:keep=0.5,seed=7", 60, 80))
+    assert not torch.equal(half, lost("inpaint:keep=0.5,seed=8", 60, 80))
+    assert not torch.equal(half[:, :79], lost("inpaint:keep=0.5,seed=7", 60, 79))
+    assert float(half.float().mean()) == pytest.approx(0.5, abs=0.03)
+    some = rgmkit.degradation("inpaint:keep=0.5,seed=7,noise=0.2").at(0.4)
+    fewer = some.A(torch.ones(1, 1, 60, 80))[0, 0] == 0
+    assert some.noise == pytest.approx(0.08) and bool((half | ~fewer).all())  # nested
+    assert float(fewer.float().mean()) == pytest.approx(0.2, abs=0.03)
+    several = rgmkit.degradation("inpaint:keep=0.5,seed=7").A(torch.ones(3, 2, 60, 80)) == 0
+    assert bool((several == half).all())
+
+
+def test_boxes():
+    whole, part = lost("inpaint:box=[2, 3, 4, 6]", 12, 15), rgmkit.degradation("inpaint:box=[2, 3, 4, 6]").at(0.5)
+    expected = torch.zeros(12, 15, dtype=torch.bool)
+    expected[2:6, 3:9] = True
+    assert torch.equal(whole, expected)
+    smaller = part.A(torch.ones(1, 1, 12, 15))[0, 0] == 0
+    assert int(smaller.sum()) == 2 * 3 and bool((whole | ~smaller).all())
+    assert torch.equal(lost("inpaint:box=[4, 5]", 12, 15), lost("inpaint:box=[4, 5, 4, 5]", 12, 15))
+    assert torch.equal(lost("inpaint", 12, 15), lost("inpaint:box=[3, 4, 6, 7]", 12, 15))
+
+
+def test_mask_of_an_image(tmp_path):
+    values = torch.rand(1, 1, 9, 14, generator=seeded(1))
+    alpha = (torch.rand(1, 1, 9, 14, generator=seeded(2)) < 0.8).float()
+    write(tmp_path / "mask.png", Picture(values, alpha))
+    stored = read(tmp_path / "mask.png")
+    hole = rgmkit.degradation("inpaint", mask=str(tmp_path / "mask.png"))
+    known = (stored.x >= 0.5) & (alpha == 1)
+    x = normal(2, 3, 9, 14)
+    assert torch.equal(hole.A(x), x * known)
+    for mask in (known[0, 0], known, known[0, 0].float().numpy()):
+        assert torch.equal(rgmkit.degradation("inpaint", mask=mask).A(x), x * known)
+    half = hole.at(0.5)
+    assert torch.allclose(half.A(x), (x + hole.embed(x * known)) / 2)
+    with pytest.raises(IncompatibleError, match=r"mask\.png has 9 x 14 pixels and the image 14 x 9 .* give a mask"):
+        hole.A(x.mT)
+    write(tmp_path / "black.png", torch.zeros(1, 9, 14))
+    with pytest.raises(DataError, match=r"black\.png is nowhere white"):
+        rgmkit.degradation("inpaint", mask=tmp_path / "black.png")
+    with pytest.raises(DataError, match=r"nosuch\.png"):
+        rgmkit.degradation("inpaint:mask=nosuch.png")
+    with pytest.raises(DataError, match=r"shape \(2, 9, 14\)"):
+        rgmkit.degradation("inpaint", mask=torch.ones(2, 9, 14))
+
+
+@pytest.mark.parametrize("spec", ["inpaint:keep=0.1", "inpaint:keep=0.5", "inpaint", "inpaint:box=[0, 0, 151, 150]"])
+def test_holes_are_filled_from_what_is_around_them(spec):
+    hole = rgmkit.degradation(spec)
+    y = hole.A(COLOUR)
+    filled, known = hole.embed(y), hole.A(torch.ones_like(COLOUR)) == 1
+    assert torch.equal(filled[known], COLOUR[known])
+    assert torch.equal(hole.embed(y + torch.where(known, 0, 5.0)), filled)  # what the holes hold counts nowhere
+    low, high = (f(COLOUR.where(known, edge).flatten(2), -1)[:, :, None, None] for f, edge in
+                 ((torch.amin, 2.0), (torch.amax, -1.0)))  # fmt: skip
+    assert bool(((filled >= low - 1e-6) & (filled <= high + 1e-6)).all())
+    even = hole.embed(hole.A(torch.full_like(COLOUR, 0.3)))
+    assert torch.allclose(even, torch.full_like(even, 0.3))
+    mean = COLOUR.where(known, 0).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
+    gain = psnr(filled, COLOUR) - psnr(COLOUR.where(known, mean), COLOUR)
+    assert float(gain) > (10 if "keep" in spec else 1)
+
+
+@pytest.mark.parametrize("spec", ["inpaint:keep=0.4", "inpaint", "inpaint:keep=1"])
+@pytest.mark.parametrize("noise", [0.03, 0.1])
+def test_noise_is_estimated_from_known_pixels(spec, noise):
+    name, _, options = spec.partition(":")
+    hole = rgmkit.degradation(f"{name}:{','.join(filter(None, [options, f'noise={noise}']))}")
+    y = hole(GREY, generator=seeded(3))
+    assert hole.estimate_noise(y) == pytest.approx(noise, rel=0.15)
+    known = hole.A(torch.ones_like(y)) == 1
+    assert hole.estimate_noise(y.where(known, -7)) == hole.estimate_noise(y)
+    clipped = (255 * y.clamp(0, 1)).round() / 255
+    assert hole.estimate_noise(clipped) == pytest.approx(noise, rel=0.2)
+
+
+def test_too_little_to_estimate_noise_from():
+    sparse = rgmkit.degradation("inpaint:keep=0.05")
+    with pytest.raises(DataError, match=r"only \d+ blocks of 2 x 2 pixels .* give noise="):
+        sparse.estimate_noise(sparse.A(GREY))
+    with pytest.raises(DataError, match="give noise="):
+        rgmkit.degradation("inpaint:keep=0.5").estimate_noise(torch.zeros(1, 1, 64, 64))
+
+
+def test_holes_that_do_not_fit():
+    with pytest.raises(IncompatibleError, match="pixels 2 to 9 of a side of 8 pixels"):
+        rgmkit.degradation("inpaint:box=[2, 0, 8, 3]").A(torch.zeros(1, 1, 8, 20))
+    with pytest.raises(IncompatibleError, match="leaves nothing of an image of 8 x 9"):
+        rgmkit.degradation("inpaint:box=[8, 9]").A(torch.zeros(1, 1, 8, 9))

@@ -135,3 +135,14 @@ def test_functions_by_their_old_names():
     assert home(prior) == (prior.device, prior.dtype) == (torch.device("cpu"), torch.float32)
     with pytest.warns(DeprecationWarning, match=r"rgmkit.images.grid is deprecated: use rgmkit.images.make_sheet"):
         assert importlib.import_module("rgmkit.images").grid is importlib.import_module("rgmkit.images").make_sheet
+
+
+def test_attributes_of_problems_and_networks_by_their_old_names():
+    prior = rgmkit.load("digits")
+    with pytest.warns(DeprecationWarning, match=r"RestoringPrior.noise is deprecated: use level_std"):
+        assert prior.noise(1) == prior.level_std(1)
+    with pytest.warns(DeprecationWarning, match=r"RestoringPrior.noises is deprecated: use level_stds"):
+        assert torch.equal(prior.noises, prior.level_stds)
+    with pytest.warns(DeprecationWarning, match=r"Problem.measured is deprecated: use Problem.from_measurement"):
+        problem = rgmkit.Problem.measured(CLEAN, rgmkit.degradation("blur", std=1), prior)
+    assert problem.shape == tuple(CLEAN.shape) and problem.y is CLEAN and problem.prior is prior

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     Decoded = tuple[np.ndarray, tuple[str, ...]]
-    """An array (H, W) or (H, W, C), and what reading left out, in words."""
+    """An array (H, W) or (H, W, C), and notes on what reading left out."""
 
 
 class Codec(Protocol):

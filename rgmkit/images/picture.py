@@ -15,7 +15,7 @@ class Picture:
         x: colours, float32 (1, C, H, W), in [0, 1] unless the file held other floats.
         alpha: transparency (1, 1, H, W) in [0, 1], set aside and written back; None without.
         bits: depth of a stored value: 8, 16, or 32 for floats.
-        notes: what reading left out, in words for the user.
+        notes: for the user, what reading left out.
     """
 
     x: Tensor

@@ -1,4 +1,4 @@
-"""Files in."""
+"""Read pictures from files."""
 
 from __future__ import annotations
 

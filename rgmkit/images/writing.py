@@ -1,4 +1,4 @@
-"""Files out, whole or not at all."""
+"""Write pictures to files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Written:
         values: number of values of the image.
         clipped: how many of them lay outside [0, 1] and were clipped.
         quantised: whether any was rounded to a step of the depth.
-        notes: in words for the user, what was left out.
+        notes: for the user, what was left out.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Written:
 
     @property
     def loss(self) -> str:
-        """What the values lost, in words; empty where it is no more than the rounding of 16 bits.
+        """Describe what the values lost; empty if that is no more than the rounding of 16 bits.
 
         >>> Written(Path("y.png"), bits=8, values=4, clipped=2, quantised=True).loss
         '2 of 4 values are clipped to [0, 1], all are rounded to 8 bits'

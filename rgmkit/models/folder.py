@@ -101,7 +101,7 @@ def save(
     Args:
         prior: its `network` holds the weights to save.
         config: the training configuration; objects in it are written as the names of their classes.
-        facts: for the model card: data, steps, seed, seconds, figures.
+        facts: for the model card: data, steps, seed, seconds, metrics.
         about: the first sentence of the model card. Default: by the objective.
     """
     from safetensors.torch import save as serialise
@@ -139,7 +139,7 @@ def describe(model: str | Path) -> dict[str, Any]:
 
 
 def find_mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """List the weights that two networks do not share by name and shape, in words."""
+    """List the weights that two networks do not share by name and shape."""
 
     def shape(tensor: Tensor | None) -> str:
         return "missing" if tensor is None else str(tuple(tensor.shape))

@@ -1,4 +1,4 @@
-"""Least squares: what the measurement alone says."""
+"""Least squares without a prior."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rgmkit.solvers.measurement import residual
 
 @final
 class PseudoInverse(Solver):
-    """`x = A^+ y`, the image of least norm among those nearest to the measurement; needs no prior.
+    """Compute the least-squares solution of least norm, `x = A^+ y`; needs no prior.
 
-    What the operator loses stays 0, and noise is amplified where it nearly does: a baseline, and the answer
-    where there is little noise and little loss.
+    It is 0 in the null space of A, and amplifies noise where A has small singular values: a baseline, and enough where
+    A is well conditioned and the noise is low.
     """
 
     needs_noise: ClassVar[bool] = False
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
-        assert problem.y is not None and problem.degradation is not None  # `check` has seen to it
+        assert problem.y is not None and problem.degradation is not None  # a restoration, see `check`
         x = problem.degradation.pinv(problem.y)
         callback(1, 1, x)
         return Solution(x, trace=[residual(x, problem)])

@@ -34,7 +34,7 @@ def refusals(solver: Solver) -> None:
 
 
 def answer(solver: Solver) -> None:
-    """The answer has the shape and type of the image and is nearer to the truth than the measurement."""
+    """The estimate has the shape and type of the image and is nearer to the truth than the measurement."""
     problem = toys.make_problem(_choose_prior(solver))
     assert problem.y is not None
     solution = solver.solve(problem, generator=seeded(0))
@@ -46,7 +46,7 @@ def answer(solver: Solver) -> None:
         assert numbers, f"the trace holds {row}: put plain numbers there"
     truth = toys.draw_truth()
     before, after = float((problem.y - truth).norm()), float((solution.x - truth).norm())
-    assert after < before, f"the answer is {after:.3f} from the truth, the measurement was {before:.3f} from it"
+    assert after < before, f"the estimate is {after:.3f} from the truth, the measurement was {before:.3f} from it"
 
 
 def generation(solver: Solver) -> None:
@@ -103,10 +103,10 @@ def callbacks(solver: Solver) -> None:
 
 
 def _check_image(x: Tensor, problem: Problem) -> None:
-    assert tuple(x.shape) == problem.shape, f"the answer has shape {tuple(x.shape)}, expected {problem.shape}"
-    assert torch.isfinite(x).all(), "the answer has values that are not finite"
+    assert tuple(x.shape) == problem.shape, f"the estimate has shape {tuple(x.shape)}, expected {problem.shape}"
+    assert torch.isfinite(x).all(), "the estimate has values that are not finite"
     expected = torch.float32 if problem.y is None else problem.y.dtype
-    assert x.dtype == expected, f"the answer is {x.dtype}, expected {expected}"
+    assert x.dtype == expected, f"the estimate is {x.dtype}, expected {expected}"
 
 
 def _choose_prior(solver: Solver) -> Prior:

@@ -110,6 +110,7 @@ def close(found, expected):
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=2e-6, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "grouped"])
 def test_two_processes_train_as_one(together, name):
     (first, second), _ = together
@@ -123,6 +124,7 @@ def test_accumulated_parts_train_as_the_whole(name):
     close(steps(alone, name, accumulate=4), steps(alone, name))
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_run(together, tmp_path):
     (first, second), folder = together
     out = rgmkit.train(DIGITS, out=tmp_path / "one", progress=False)
@@ -135,6 +137,7 @@ def test_two_processes_write_one_run(together, tmp_path):
     rgmkit.train(DIGITS, out=folder / "run", progress=False, resume=True)  # in one process
 
 
+@pytest.mark.slow
 def test_two_processes_generate_what_one_does(together, tmp_path):
     (first, second), folder = together
     assert first["code"] == second["code"] == 0

@@ -52,6 +52,13 @@ def newest(out):
     return max((int(path.stem[5:]) for path in (out / "checkpoints").glob("step-*.pt")), default=-1)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights of an uninterrupted training on points."""
+    return weights(train(POINTS, tmp_path_factory.mktemp("points") / "whole"))
+
+
+@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     whole = weights(train(DIGITS, tmp_path / "whole"))
     context = multiprocessing.get_context("forkserver")  # a fresh process each time, without its imports
@@ -104,7 +111,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_for_the_step_and_leaves_a_checkpoint(tmp_path, monkeypatch, number):
+def test_a_signal_waits_for_the_step_and_leaves_a_checkpoint(tmp_path, monkeypatch, number, whole):
     step, came = loop.train_step, []
 
     def signalled(run, batch):
@@ -113,7 +120,6 @@ def test_a_signal_waits_for_the_step_and_leaves_a_checkpoint(tmp_path, monkeypat
             time.sleep(0.001)  # the handler runs here, within the step
         return step(run, batch)
 
-    whole = weights(train(POINTS, tmp_path / "whole"))
     monkeypatch.setattr(loop, "train_step", signalled)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # in place of the end of the tests
     try:
@@ -333,8 +339,7 @@ def test_another_network_of_the_same_class(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_resuming_what_has_not_begun_starts_it(tmp_path, capsys):
-    whole = weights(train(POINTS, tmp_path / "whole"))
+def test_resuming_what_has_not_begun_starts_it(tmp_path, capsys, whole):
     (tmp_path / "empty").mkdir()
     for out in (tmp_path / "empty", tmp_path / "new"):
         rgmkit.train(POINTS, out=out, resume=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -64,6 +66,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, config):
     assert all(whole[name].equal(resumed[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_without_a_critic_the_answer_is_the_mean_of_the_posterior(tmp_path):
     """`E[x | y]` of eight Gaussians: their own posterior means, weighed by how well each explains `y`."""
     training = {"steps": 400, "batch": 256, "lr": 5e-3, "ema": 0.98, "accumulate": 2, "preview_every": 0, "threads": 1}
@@ -125,14 +128,21 @@ def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):
         train(POINTS, tmp_path / "other", resume=True)
 
 
+@pytest.mark.slow
 def test_learns_the_circle(tmp_path):
     prior = rgmkit.load(train(POINTS, tmp_path / "gmm", overrides=["training.steps=250", "training.threads=1"]))
     score = GMM().score(rgmkit.generate(prior, 2000, seed=1))
     assert score["modes"] == 8 and score["inside"] > 0.7
 
 
-def test_model_folder_round_trip(tmp_path):
-    out = train({**IMAGES, "data": {"use": "digits", "split": "train"}}, tmp_path / "tiny")
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The model folder of a network for digits after two steps."""
+    return train({**IMAGES, "data": {"use": "digits", "split": "train"}}, tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_model_folder_round_trip(tiny):
+    out = tiny
     assert (out / "samples" / "step-00000002.png").is_file()
     prior = rgmkit.load(out)
     digits = rgmkit.generate(prior, 3, seed=1)
@@ -148,8 +158,8 @@ def test_model_folder_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "other network", "no config", "unknown network"])
-def test_damaged_model_folders(tmp_path, damage):
-    out = train(IMAGES, tmp_path / "tiny", overrides=["training.preview_every=0"])
+def test_damaged_model_folders(tmp_path, tiny, damage):
+    out = shutil.copytree(tiny, tmp_path / "tiny")
     file, config = out / "model.safetensors", out / "config.yaml"
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-100])

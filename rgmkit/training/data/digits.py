@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from rgmkit.deprecation import warn_renamed
 from rgmkit.training.data.base import FiniteData
-from rgmkit.training.data.scores import classify, nearest_distance, relative_frechet
+from rgmkit.training.data.scores import RealImages, nearest_distance
 
 TRAIN = 1500  # of 1,797; the others are held out
 SPLIT_SEED = 20230305
@@ -59,19 +59,23 @@ class Digits(FiniteData):
         """Compare generated digits with real ones.
 
         `frechet`: Fréchet distance in 40 principal components, divided by that between two random halves of the real
-        digits; `confident`, `least class`: see `scores.classify` (held-out digits: about 0.9);
+        digits; `confident`, `least class`: see `RealImages.classify` (held-out digits: about 0.9);
         `nearest_neighbour_ratio`: distance to the nearest training digit, divided by that of held-out digits (below 1:
         copies).
         """
-        train, held_out = Digits(split="train"), Digits(split="held-out")
-        real, labels = torch.cat([train.images, held_out.images]), torch.cat([train.labels, held_out.labels])
-        samples = samples.clamp(0, 1)
+        samples, train, held_out = samples.clamp(0, 1), Digits(split="train").images, Digits(split="held-out").images
+        real = _real_images()
         return {
-            "frechet": relative_frechet(samples, real),
-            **classify(samples, real, labels),
-            "nearest_neighbour_ratio": nearest_distance(samples, train.images)
-            / nearest_distance(held_out.images, train.images),
+            "frechet": real.relative_frechet(samples),
+            **real.classify(samples),
+            "nearest_neighbour_ratio": nearest_distance(samples, train) / nearest_distance(held_out, train),
         }
+
+
+@lru_cache(maxsize=1)
+def _real_images() -> RealImages:
+    train, held_out = Digits(split="train"), Digits(split="held-out")
+    return RealImages(torch.cat([train.images, held_out.images]), torch.cat([train.labels, held_out.labels]))
 
 
 @lru_cache(maxsize=1)

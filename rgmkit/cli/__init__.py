@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run: `rgmkit --help` is light."""
+"""The command line. Each command imports what it needs when it runs, so that `rgmkit --help` is quick."""
 
 from rgmkit.cli.app import main
 

@@ -1,4 +1,4 @@
-"""`rgmkit`: its commands, and what becomes of an error."""
+"""`rgmkit`: its commands, and how errors and warnings are shown."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ for _module in (demo, train, generate, degrade, restore, run, report, plugins, i
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0, 2 after an error in one line, 130 after Ctrl-C."""
+    """Run the command line and exit: with 0, with 2 after an error, or with 130 after Ctrl-C."""
     settings = Settings()
-    with _reports(settings):
+    with _show_warnings(settings):
         code = _run(args, settings)
     sys.exit(code)
 
@@ -70,14 +70,14 @@ def _run(args: Sequence[str] | None, settings: Settings) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: the last flush is quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # silence the last flush, too
         return 1
     except (RgmkitError, OSError) as error:
-        return _fail(error, _reason(error), settings)
+        return _fail(error, _describe(error), settings)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
-        return _fail(error, f"out of memory: take a smaller image or batch ({_reason(error)[:120]})", settings)
+        return _fail(error, f"out of memory: take a smaller image or batch ({_describe(error)[:120]})", settings)
 
 
 def _fail(error: Exception, message: str, settings: Settings) -> int:
@@ -87,20 +87,22 @@ def _fail(error: Exception, message: str, settings: Settings) -> int:
     return FAILED
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
 class _OneLine(logging.Handler):
+    """Print each record as one line."""
+
     def emit(self, record: logging.LogRecord) -> None:
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 @contextlib.contextmanager
-def _reports(settings: Settings) -> Iterator[None]:
-    """Log records of rgmkit and Python's warnings become one line each on stderr."""
+def _show_warnings(settings: Settings) -> Iterator[None]:
+    """Print each log record of rgmkit and each Python warning as one line on stderr."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if settings.debug or not issubclass(category, (DeprecationWarning, FutureWarning)):

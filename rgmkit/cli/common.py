@@ -1,4 +1,4 @@
-"""What commands share: options and messages."""
+"""Options and messages that commands share."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path, readable=False)  # commands say more of what is wrong with a file
+PATH = click.Path(path_type=Path, readable=False)  # the commands' own messages say more about a file
 
 
 @dataclass
 class Settings:
-    """What holds for the whole run."""
+    """Settings of the whole run."""
 
     debug: bool = False
 
 
 class Commands(click.Group):
-    """A group that names the nearest command when one is not known."""
+    """A group of commands that suggests the nearest one for an unknown name."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """The command that `args` start with."""
+        """Find the command that `args` start with."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], self.commands, 1)
             known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.commands)}"
@@ -34,17 +34,17 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order that a newcomer needs them."""
+        """List the commands in the order that a newcomer needs them."""
         return list(self.commands)
 
 
 def say(message: str) -> None:
-    """One line for the user, on stderr: stdout carries results only."""
+    """Print one line to stderr; stdout carries results only."""
     click.echo(" ".join(message.split()), err=True)
 
 
 def examples(*lines: str) -> str:
-    """The examples at the end of a help text."""
+    """Format the examples at the end of a help text."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
@@ -91,5 +91,5 @@ solver_option = click.option(
 
 
 def common_options(command: F) -> F:
-    """`--plugin` and `--debug`, which every command takes."""
+    """Add `--plugin` and `--debug`, which every command takes."""
     return plugin_option(debug_option(command))

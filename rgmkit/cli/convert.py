@@ -38,7 +38,7 @@ from rgmkit.cli.names import check_names
     metavar="SPEC",
     default="ncsnpp",
     show_default=True,
-    help="The network, with options that are not to be read off the weights, such as ncsnpp:dropout=0.1.",
+    help="The network, with options that the weights do not show, such as ncsnpp:dropout=0.1.",
 )
 @click.option("--entry", metavar="NAME", help="Which state dict, where the file holds several restorers.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in a folder that is not empty.")
@@ -54,9 +54,9 @@ def command(
 ) -> None:
     """Make a model folder of a published checkpoint; prints the folder.
 
-    CHECKPOINT is a file of torch.save, or .safetensors: the state dict of the restorer, or the content of a training
-    with the state dict in it. Nothing in it is executed. The options of the network are read off the names and shapes
-    of the weights; the forward process and the size of the images are in the content of a training only.
+    CHECKPOINT is a file of torch.save, or .safetensors: the state dict of the restorer, or a training checkpoint that
+    contains it. Nothing in it is executed. The options of the network are inferred from the names and shapes of the
+    weights; the forward process and the size of the images are stored in training checkpoints only.
     """
     check_new_folder(out, overwrite=overwrite)
     check_names(network=network, process=process)

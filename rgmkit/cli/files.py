@@ -1,4 +1,4 @@
-"""The files of commands: checked before torch is imported, and read."""
+"""Check the files of a command before torch is imported, and read true images."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def check_pictures(image: Path, outputs: Sequence[Path], *, truth: Path | None = None) -> None:
-    """Check that the pictures to read exist, and that the outputs can be written and are other files.
+    """Check that the inputs exist, and that the outputs can be written and would replace none of them.
 
     Raises:
-        DataError, ConfigError: if one does not.
+        DataError, ConfigError: if a check fails.
     """
     for out in outputs:
         check_target(out)

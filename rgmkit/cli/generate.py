@@ -59,18 +59,20 @@ DEFAULT = Path("samples.png")
 )
 @seed_option
 @solver_option
-@click.option("--batch", metavar="B", type=click.IntRange(min=1), help="Images at a time. [default: as memory allows]")
+@click.option(
+    "--batch", metavar="B", type=click.IntRange(min=1), help="Images at a time. [default: by the free memory]"
+)
 @device_option
 @common_options
 def command(
     model: str, count: int, asked: Path | None, seed: int, solver: str | None, batch: int | None, device: str | None
 ) -> None:
-    """Generate N images, or points, with the trained network MODEL: a shipped model or a model folder, which may be
-    followed by options of its evaluation, :dtype=bf16 or :compile=true.
+    """Generate N images, or points, with the trained network MODEL.
 
-    The images depend on the seed only, not on how many are made at a time. Points of a toy model are drawn
-    as a scatter plot, or stored as `points`, float32 (N, 2), in an .npz file, which is written as they are made.
-    Several processes, started by `accelerate launch` or `torchrun`, share the work: see docs/distributed.md.
+    MODEL is a shipped model or a model folder, optionally followed by :dtype=bf16 or :compile=true. The images depend
+    on the seed only, not on the batch size. The points of a toy model are drawn as a scatter plot, or stored as
+    `points`, float32 (N, 2), in an .npz file. Several processes, started by `accelerate launch` or `torchrun`, share
+    the work: see docs/distributed.md.
     """
     if asked is None and DEFAULT.exists():
         raise ConfigError(f"{DEFAULT} is there already: name a file with -o")
@@ -85,17 +87,17 @@ def command(
     prior = resolve_prior(model).to(processes.device)
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
     with show_progress("generating") as callback:
-        parts = _parts(prior, count, processes, batch, callback, solver=solver, seed=seed)
-        arrays = (_stored(part, points=points) for part in parts)
-        (_store if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, processes=processes)
+        parts = _generate_parts(prior, count, processes, batch, callback, solver=solver, seed=seed)
+        arrays = (_to_rows(part, points=points) for part in parts)
+        (_write_npz if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, processes=processes)
     if asked is None and processes.is_main:
         say(f"written: {out}")
 
 
-def _parts(
+def _generate_parts(
     prior: Prior, count: int, processes: ProcessGroup, batch: int | None, callback: Callback, **options: Any
 ) -> Iterator[Tensor]:
-    """All images in their order, batch by batch; of several processes, each makes every so-many-th one for the lead."""
+    """Generate all images in order, batch by batch; several processes take turns, and the main one gets all."""
     from rgmkit.inference import generate_batches
     from rgmkit.solvers.sampling import choose_batch_size
 
@@ -112,8 +114,8 @@ def _parts(
                 callback(min(count, first + size * processes.size), count, part)
 
 
-def _stored(part: Tensor, *, points: bool) -> np.ndarray:
-    """Images as uint8 (n, H, W, C), points as float32 (n, 2)."""
+def _to_rows(part: Tensor, *, points: bool) -> np.ndarray:
+    """Convert images to uint8 (n, H, W, C), points to float32 (n, 2)."""
     import torch
 
     from rgmkit.images.array_layout import quantise
@@ -122,10 +124,10 @@ def _stored(part: Tensor, *, points: bool) -> np.ndarray:
     return rows.cpu().contiguous().numpy()
 
 
-def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
-    """An .npz file, written as the parts come: the memory does not grow with their number."""
+def _write_npz(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
+    """Write an .npz file part by part, so that the memory does not grow with the number of images."""
     if not processes.is_main:
-        deque(parts, maxlen=0)  # they go to the lead
+        deque(parts, maxlen=0)  # the main process writes them
         return
     with npz_stream(out, "points" if points else "images", count) as stream:
         for part in parts:
@@ -133,7 +135,7 @@ def _store(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, 
 
 
 def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
-    """One picture of all of them."""
+    """Draw one picture of all of them."""
     import numpy as np
 
     whole = list(parts)

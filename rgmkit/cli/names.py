@@ -1,4 +1,4 @@
-"""Check the names that a command is given, before torch is imported: nothing that they name is imported, either."""
+"""Check the names of components and models before torch is imported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rgmkit.errors import naming
 def check_names(*, folder: Path | None = None, **given: Any) -> None:
     """Check that each component or model exists, by kind: `check_names(prior="tv", solver="pgd")`.
 
-    What is not given by its name is passed over.
+    Anything that is not given by its name is left unchecked. Nothing is imported.
 
     Raises:
-        PluginError, CheckpointError, ConfigError: if a spec is malformed, or its name is that of nothing.
+        PluginError, CheckpointError, ConfigError: if a spec is malformed, or there is nothing of that name.
     """
     for kind, spec in given.items():
         named = models.find_prior(spec, folder) if kind == "prior" else read_spec(spec)
@@ -28,7 +28,7 @@ def check_names(*, folder: Path | None = None, **given: Any) -> None:
 
 
 def check_grid(grid: Path, overrides: Iterable[str]) -> None:
-    """Check the names in an experiment."""
+    """Check the names in the grid of an experiment."""
     content = _read(grid, overrides)
     for i, degradation in enumerate(_items(content.get("degradation"))):
         with naming(f"degradation[{i}]"):

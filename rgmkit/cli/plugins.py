@@ -1,4 +1,4 @@
-"""`rgmkit plugins`: what there is, and the options of each component."""
+"""`rgmkit plugins`: list the components, and show the options of each."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from rgmkit.plugins import Component
 
 GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", "image_shape", "center", "scale")}
-"""Arguments of constructors that a training run gives, by kind: no options of the user."""
+"""Arguments of constructors that a training run supplies, by kind; users cannot set them."""
 
 
 @click.group(
     "plugins",
     cls=Commands,
-    short_help="List what can be used by name, and its options.",
+    short_help="List the components and their options.",
     invoke_without_command=True,
     epilog=examples("rgmkit plugins", "rgmkit plugins show blur", "rgmkit plugins --plugin ops.py list --json"),
 )
@@ -39,30 +39,32 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @common_options
 def list_command(as_json: bool) -> None:
-    """List the components: name, kind, summary, and who gives them. Nothing of theirs is imported."""
+    """List the components: name, kind, summary, and the distribution that gives them. Nothing is imported for it."""
     _list(as_json)
 
 
 def _list(as_json: bool) -> None:
     from rgmkit import plugins
 
-    found = plugins.list_components()
+    components = plugins.list_components()
     if as_json:
         failures = [
             {"entry": f.entry, "distribution": f.distribution, "stage": f.stage, "cause": f.reason}
             for f in plugins.list_failures()
         ]
-        print_json({"components": [_facts(c) for c in found], "failures": failures, "clashes": plugins.list_clashes()})
+        print_json(
+            {"components": [_summarize(c) for c in components], "failures": failures, "clashes": plugins.list_clashes()}
+        )
         return
-    rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in found]
-    _table([("name", "kind", "what it is", "given by"), *rows])
+    rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in components]
+    _print_table([("name", "kind", "what it is", "given by"), *rows])
     failed = [(f.entry, f.stage, f.reason, f.distribution) for f in plugins.list_failures()]
     if failed:
         click.echo()
-        _table([("failed", "at", "why", "given by"), *failed])
+        _print_table([("failed", "at", "why", "given by"), *failed])
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
+def _print_table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -79,7 +81,7 @@ def show_command(name: str, as_json: bool) -> None:
     """Show the options of the component NAME, their types and defaults, and what it does."""
     from rgmkit import plugins
 
-    shown = [_described(component) for component in plugins.find(name)]
+    shown = [_describe(component) for component in plugins.find(name)]
     if as_json:
         print_json({"components": shown})
         return
@@ -95,7 +97,7 @@ def show_command(name: str, as_json: bool) -> None:
             click.echo("  It has no options.")
 
 
-def _facts(component: Component) -> dict[str, Any]:
+def _summarize(component: Component) -> dict[str, Any]:
     from rgmkit import plugins
 
     target = component.target
@@ -109,7 +111,7 @@ def _facts(component: Component) -> dict[str, Any]:
     }
 
 
-def _described(component: Component) -> dict[str, Any]:
+def _describe(component: Component) -> dict[str, Any]:
     from rgmkit import plugins
     from rgmkit.config import describe, options_of
 
@@ -122,13 +124,13 @@ def _described(component: Component) -> dict[str, Any]:
             "type": describe(option.type),
             "given": option.name in given,
             "required": option.required,
-            "default": None if option.required else _plain(option.default),
+            "default": None if option.required else _format_default(option.default),
         }
         for option in known.values()
     ]
     text = inspect.getdoc(cls) or component.summary
-    return {**_facts(component), "description": text.split(">>>")[0].rstrip(), "options": options}
+    return {**_summarize(component), "description": text.split(">>>")[0].rstrip(), "options": options}
 
 
-def _plain(default: Any) -> str:
+def _format_default(default: Any) -> str:
     return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)

@@ -1,4 +1,4 @@
-"""The reference of the command line, written from the commands: `python -m rgmkit.cli.reference FILE.md`."""
+"""Write the reference of the command line from the commands: `python -m rgmkit.cli.reference FILE.md`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ HEAD = """# Command line
 
 Written by `python -m rgmkit.cli.reference docs/command-line.md`; a test keeps it current.
 
-Results go to stdout, everything else to stderr. Exit code 0 is success, 1 a run some cells of which failed, 2 an
-error, which is one line on stderr (`--debug` adds the traceback), and 130 an interruption.
+Results go to stdout, everything else to stderr. The exit code is 0 after success, 1 if some
+cells of a run failed, 2 after an error, which is one line on stderr (`--debug` adds the traceback), and 130 after an
+interruption.
 """
 
 
 def reference() -> str:
-    """All commands with their arguments, options and examples, as Markdown."""
+    """Describe all commands with their arguments, options and examples, in Markdown."""
     return HEAD + "".join(_command(command, path) for path, command in _walk(cli, "rgmkit"))
 
 

@@ -17,9 +17,9 @@ from rgmkit.cli.common import PATH, common_options, examples
 @click.argument("folder", metavar="DIR", type=PATH)
 @common_options
 def command(folder: Path) -> None:
-    """Write the tables and the page of the run in DIR again, from the cells that are done.
+    """Write the tables and the page of the run in DIR again, from the finished cells.
 
-    Nothing is computed: this shows a run that is still going on, or one that was stopped.
+    Nothing is computed. Use it to look at a run that is unfinished or was stopped.
     """
     from rgmkit.errors import DataError
     from rgmkit.experiments.pipeline import write

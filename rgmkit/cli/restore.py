@@ -45,12 +45,12 @@ from rgmkit.images.formats import USUAL_ENDINGS
 )
 @solver_option
 @click.option("-o", "--out", metavar="OUT", type=PATH, required=True, help=f"The restored image: {USUAL_ENDINGS}.")
-@click.option("--truth", metavar="IMAGE", type=PATH, help="The true image: PSNR and SSIM before and after are printed.")
+@click.option("--truth", metavar="IMAGE", type=PATH, help="The true image, to print PSNR and SSIM before and after.")
 @click.option(
     "--tile",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Side in pixels of the tiles that a network restores. [default: what the memory asks for]",
+    help="Side in pixels of the tiles that a network restores. [default: chosen by the free memory]",
 )
 @click.option(
     "--samples",
@@ -58,7 +58,7 @@ from rgmkit.images.formats import USUAL_ENDINGS
     type=click.IntRange(min=1),
     help="Draw N restorations: OUT is their mean, and OUT with -std before the ending their standard deviation.",
 )
-@click.option("--trace", is_flag=True, help="Print residual, change, level … of each step of the solver.")
+@click.option("--trace", is_flag=True, help="Print the residual, the change and the level of each step of the solver.")
 @seed_option
 @json_option
 @device_option

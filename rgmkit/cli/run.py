@@ -37,7 +37,7 @@ SOME_FAILED = 1
     multiple=True,
     help="Change an option of the grid, such as data.limit=2 or method.0.prior.weight=5. May be repeated.",
 )
-@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds a run.")
+@click.option("--overwrite", is_flag=True, help="Start again if the folder holds a run.")
 @click.option("--dry-run", is_flag=True, help="Check the grid, list its cells and what would be tuned, and stop.")
 @device_option
 @common_options
@@ -47,10 +47,9 @@ def command(
     """Restore images under degradations by methods, and compare.
 
     The grid names data, degradations, methods (a prior and a solver) and seeds; each combination is a cell.
-    Each finished cell is on the disk at once: the same command goes on where it was stopped, and
-    tries failed cells again. Prints a table for each degradation; the folder has them as results.csv and
-    results.md, and the pictures in report.html. Exit code 1 means that cells failed, which the tables
-    count; the others are done.
+    Finished cells are saved at once: the same command continues where it was stopped, and tries failed cells
+    again. It prints a table for each degradation, and writes results.csv, results.md, and report.html with the
+    pictures. Exit code 1 means that some cells failed; the tables count them.
     """
     check_grid(grid, overrides)
     from rgmkit.runtime.device import choose_device
@@ -59,7 +58,7 @@ def command(
     if dry_run:
         from rgmkit.experiments.plan import make_plan
 
-        _list(make_plan(grid, out=out, overrides=overrides, overwrite=overwrite))
+        _print_plan(make_plan(grid, out=out, overrides=overrides, overwrite=overwrite))
         return 0
     from rgmkit.experiments import run
     from rgmkit.experiments.tables import format_tables
@@ -78,8 +77,8 @@ def command(
     return SOME_FAILED if results.failed and results.main else 0
 
 
-def _list(plan: Plan) -> None:
-    """The cells, and what would be tuned."""
+def _print_plan(plan: Plan) -> None:
+    """Print the cells, and what would be tuned."""
     from rgmkit.experiments.run_folder import read_record
 
     for cell in plan.cells:

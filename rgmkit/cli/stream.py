@@ -1,4 +1,4 @@
-"""Arrays that reach their file part by part: what is written is not held."""
+"""Write arrays to a file part by part, without holding all of them in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def npz_stream(path: Path, name: str, count: int) -> Iterator[NpzStream]:
-    """Write the array `name` of an .npz file, `count` rows in parts; the file is whole or not there.
+    """Write the array `name` of an .npz file in parts, `count` rows in all; the file appears when it is complete.
 
     Raises:
         DataError: if it cannot be written.
@@ -41,13 +41,13 @@ def npz_stream(path: Path, name: str, count: int) -> Iterator[NpzStream]:
 
 
 class NpzStream:
-    """The rows of one array on their way into a file."""
+    """Write the rows of one array into an open file."""
 
     def __init__(self, file: IO[bytes], count: int) -> None:
         self._file, self._count, self._begun = file, count, False
 
     def write(self, rows: np.ndarray) -> None:
-        """The next rows; the first ones say what the others are."""
+        """Write the next rows; the first ones set the type and shape of all."""
         import numpy as np
 
         if not self._begun:

@@ -23,7 +23,7 @@ from rgmkit.cli.common import PATH, common_options, device_option, examples
 @click.option(
     "-o", "--out", metavar="DIR", type=PATH, help="The model folder. [default: runs/ and the name of the file]"
 )
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the folder, if there is one.")
+@click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the folder, if there is one.")
 @click.option(
     "--set",
     "overrides",
@@ -36,8 +36,9 @@ from rgmkit.cli.common import PATH, common_options, device_option, examples
 def command(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], device: str | None) -> None:
     """Train the model of a configuration file; prints the model folder.
 
-    A run that is interrupted (Ctrl-C, SIGTERM) writes a checkpoint first; after a crash, --resume goes on from the last
-    one. Several processes, started by `accelerate launch` or `torchrun`, train as one: see docs/distributed.md.
+    An interrupted run (Ctrl-C, SIGTERM) writes a checkpoint before it ends, and --resume continues from the last
+    checkpoint. Several processes, started by `accelerate launch` or `torchrun`, train together: see
+    docs/distributed.md.
     """
     from rgmkit.training import train
 

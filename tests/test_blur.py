@@ -93,20 +93,20 @@ def test_trajectories(seed, shake):
     assert taps.min() >= 0 and taps.sum() == pytest.approx(1) and all(n % 2 for n in taps.shape)
     mean, covariance = moments(taps)
     assert np.abs(mean).max() < 1e-9
-    places = trajectory.places(40000)
-    assert np.ptp(places, axis=0).max() == pytest.approx(19.3, rel=0.01)
+    positions = trajectory.positions(40000)
+    assert np.ptp(positions, axis=0).max() == pytest.approx(19.3, rel=0.01)
     # a share among pixels adds the variance of a fraction, at most 1/4, and keeps the rest
-    assert np.abs(covariance - np.cov(places.T)).max() < 0.26
+    assert np.abs(covariance - np.cov(positions.T)).max() < 0.26
     assert np.array_equal(taps, Trajectory(size=19.3, shake=shake, seed=seed).kernel().taps)
     assert not np.array_equal(taps, Trajectory(size=19.3, shake=shake, seed=seed + 1).kernel().taps)
     # the same way at any size
-    assert np.allclose(trajectory.at(0.5).places(100), trajectory.places(100) / 2)
+    assert np.allclose(trajectory.at(0.5).positions(100), trajectory.positions(100) / 2)
     assert np.array_equal(trajectory.at(0).kernel().taps, np.ones((1, 1))) or trajectory.at(0).kernel().taps.max() == 1
 
 
 def test_without_a_shake_the_motion_is_straight():
     shaken = Trajectory(size=20, shake=0, seed=2)
-    way = shaken.places(2000)[-1] - shaken.places(2000)[0]
+    way = shaken.positions(2000)[-1] - shaken.positions(2000)[0]
     straight = Motion(length=float(np.linalg.norm(way)), angle=float(np.degrees(np.arctan2(-way[0], way[1]))))
     for ours, theirs in zip(moments(shaken.kernel().taps), moments(straight.kernel().taps), strict=True):
         assert np.abs(ours - theirs).max() < 0.3

@@ -113,7 +113,7 @@ def test_the_prior_of_old_model_folders_is_read_without_a_warning(recwarn):
         ("rgmkit.arguments", "moved", "rgmkit.runtime.modules:to_device"),
         ("rgmkit.arguments", "as_prior", "rgmkit.resolve:resolve_prior"),
         ("rgmkit.experiment", "run", "rgmkit.experiments:run"),
-        ("rgmkit.experiment.runner", "run", "rgmkit.experiments.runner:run"),
+        ("rgmkit.convert.conversion", "convert", "rgmkit.models.published.conversion:convert"),
         ("rgmkit_deepinv.solvers", "ADMM", "rgmkit_deepinv.splitting:ADMM"),
         ("rgmkit_deepinv.optimisers", "DPS", "rgmkit_deepinv.posterior_sampling:DPS"),
         ("rgmkit_deepinv.priors", "TV", "rgmkit_deepinv.total_variation:TV"),

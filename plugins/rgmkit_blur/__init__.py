@@ -1,4 +1,4 @@
-"""Blur: Gaussian, motion, a kernel from a file, or a camera that shakes."""
+"""Blur: Gaussian, straight motion, a kernel from a file, or camera shake."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from rgmkit.plugins import Component, hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it is imported here."""
+    """List the components of this plugin; their modules are imported when one is used."""
     return [
-        Component("degradation", "blur", "rgmkit_blur.blur:Blur", "Gaussian or motion blur, or a kernel's file"),
-        Component("degradation", "motion-blur", "rgmkit_blur.motion:MotionBlur", "The random path of a shaken camera"),
+        Component("degradation", "blur", "rgmkit_blur.blur:Blur", "Gaussian or motion blur, or a kernel from a file"),
+        Component("degradation", "motion-blur", "rgmkit_blur.motion:MotionBlur", "Blur by camera shake"),
     ]

@@ -16,21 +16,21 @@ SHAPES = {"gaussian": Gaussian, "motion": Motion}
 
 @final
 class Blur(Convolution):
-    """`y = k * x + noise * e` with a Gaussian, a straight motion, or a kernel from a file.
+    """Convolution `y = k * x + noise * e` with a Gaussian, a straight motion, or a kernel from a file.
 
-    Adjoint, prox and pinv are those of `Convolution`. Severity s has a Gaussian of std `s * std` or a motion
-    of `s * length`; a kernel from a file is blended with the image.
+    Adjoint, prox and pinv are those of `Convolution`. At severity s the Gaussian has the std `s * std`, the motion
+    the length `s * length`; with a kernel from a file the blurred image is blended with the image.
 
     Args:
         kernel: gaussian, motion, or the path of an image whose grey values are the kernel.
         std: of the Gaussian, in pixels, truncated at 4 std. Default: 2.
         length: of the motion, in pixels. Default: 9.
         angle: of the motion, in degrees counter-clockwise from the horizontal. Default: 0.
-        boundary: what lies beyond the border: circular, reflect or replicate.
-        noise: standard deviation, in units of the [0, 1] image.
+        boundary: how the image is extended beyond its border: circular, reflect or replicate.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     Raises:
-        ConfigError: for an option that the kernel has not, such as `angle` with a Gaussian.
+        ConfigError: for an option of another kernel, such as `angle` with a Gaussian.
         DataError: if the kernel's file cannot be used.
 
     >>> import torch
@@ -52,20 +52,20 @@ class Blur(Convolution):
         noise: float | None = 0.0,
     ) -> None:
         given = {"std": std, "length": length, "angle": angle}
-        shape = _shape(str(kernel), {name: value for name, value in given.items() if value is not None})
+        shape = _build_shape(str(kernel), {name: value for name, value in given.items() if value is not None})
         super().__init__(taps=shape.kernel() if shape else read_kernel(Path(kernel)), boundary=boundary, noise=noise)
         self.kernel, self.shape = kernel, shape
         self.std, self.length, self.angle = (getattr(shape, name, None) for name in ("std", "length", "angle"))
 
     def at(self, severity: float) -> Degradation:
-        """A narrower Gaussian or a shorter motion; for a kernel from a file the blend with the image."""
+        """Return a narrower Gaussian or a shorter motion; with a kernel from a file, the blend with the image."""
         if self.shape is None:
             return super().at(severity)
         return self.with_options(**asdict(self.shape.at(severity)), noise=self.noise_at(severity))
 
 
-def _shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:
-    """The named kernel with its options, or None for a file."""
+def _build_shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:
+    """Build the named kernel with its options; return None for a file."""
     cls = SHAPES.get(kernel)
     own = [field.name for field in fields(cls)] if cls else []
     for name in options:

@@ -1,8 +1,7 @@
-"""Convolution with a kernel, whatever shape the kernel has."""
+"""Convolution with a kernel."""
 
 from __future__ import annotations
 
-import functools
 from abc import ABC
 from typing import Literal, get_args
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from rgmkit.core.constants import cached_constant
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import reciprocal, widen
 from rgmkit.core.linear import per_image
@@ -24,16 +24,16 @@ class Convolution(Degradation, ABC):
     """`y = k * x + noise * e`: convolution of each channel with a kernel k that sums to 1.
 
     With a circular boundary the operator is diagonal in the Fourier domain, and so are its prox and
-    pseudo-inverse. The pseudo-inverse leaves out the frequencies with `|K| <= sqrt(eps)` (3.5e-4 in
+    pseudo-inverse. The pseudo-inverse is 0 at the frequencies with `|K| <= sqrt(eps)` (3.5e-4 in
     float32, 1.5e-8 in float64). With `reflect` (about the centre of the outermost pixel) and `replicate`
-    the adjoint is exact, and prox and pinv are those of conjugate gradients.
+    the adjoint is exact, and prox and pinv are computed by conjugate gradients.
 
-    A subclass chooses the kernel.
+    Subclasses choose the kernel.
 
     Args:
         taps: the kernel k.
-        boundary: what lies beyond the border: circular, reflect or replicate.
-        noise: standard deviation, in units of the [0, 1] image.
+        boundary: how the image is extended beyond its border: circular, reflect or replicate.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
     """
 
     def __init__(self, *, taps: Kernel, boundary: Boundary, noise: float | None) -> None:
@@ -43,10 +43,10 @@ class Convolution(Degradation, ABC):
         self.taps, self.boundary = taps, boundary
 
     def A(self, x: Tensor) -> Tensor:
-        """`k * x`, each channel on its own.
+        """Return `k * x`, each channel on its own.
 
         Raises:
-            IncompatibleError: if half the kernel is wider than an image that is to be reflected.
+            IncompatibleError: if the boundary is reflect and half the kernel is wider than the image.
         """
         if self.boundary == "circular":
             return self._multiply(x, self._transfer(x))
@@ -58,19 +58,19 @@ class Convolution(Degradation, ABC):
                 f"pixels over the border, more than reflection gives of an image of {height} x {width}: take a "
                 f"smaller kernel, or boundary=replicate or circular"
             )
-        # what the wrap-around of the Fourier transform spoils is the margin, which is cut off
+        # the Fourier transform wraps around: only the margin is affected, and it is cut off
         padded = pad(widen(x), (columns, columns, rows, rows), mode=self.boundary)
         blurred = self._multiply(padded, self._transfer(padded))
         return blurred[..., rows : rows + height, columns : columns + width].to(x.dtype)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`A^T y`: with a circular boundary the convolution with the kernel turned by 180 degrees."""
+        """Return `A^T y`: with a circular boundary the convolution with the kernel turned by 180 degrees."""
         if self.boundary != "circular":
             return super().adjoint(y)
         return self._multiply(y, self._transfer(y).conj())
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`A^+ y`, of least norm: circular, `F^-1 (F y / K)` where `|K| > sqrt(eps)`, else 0."""
+        """Return `A^+ y`: with a circular boundary `F^-1 (F y / K)` where `|K| > sqrt(eps)`, else 0."""
         if self.boundary != "circular":
             return super().pinv(widen(y)).to(y.dtype)
         K = self._transfer(y)
@@ -78,11 +78,11 @@ class Convolution(Degradation, ABC):
 
     @property
     def has_closed_form_prox(self) -> bool:
-        """With a circular boundary."""
+        """Whether the boundary is circular."""
         return self.boundary == "circular"
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`F^-1 [(F z + gamma conj(K) F y) / (1 + gamma |K|^2)]` with a circular boundary."""
+        """Return `F^-1 [(F z + gamma conj(K) F y) / (1 + gamma |K|^2)]` with a circular boundary."""
         if self.boundary != "circular":
             return super().prox(widen(z), widen(y), gamma).to(z.dtype)
         K, g = self._transfer(z), per_image(gamma, widen(z))
@@ -101,11 +101,9 @@ def _rfft(x: Tensor) -> Tensor:
     return torch.fft.rfft2(widen(x))
 
 
-# Keyed by value, so that operators stay free of state; 8 entries hold the levels of a ladder, or 8 large images.
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
+@cached_constant(maxsize=8)  # the levels of a process, or 8 large images
 def transfer(kernel: Kernel, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`K`, the half spectrum of a kernel wrapped onto an image, (height, width // 2 + 1) complex."""
+    """Return `K`, the half spectrum of a kernel on an image of a size: (height, width // 2 + 1) complex."""
     wrapped = np.zeros((height, width))
     rows, columns = (np.arange(n) - n // 2 for n in kernel.shape)
     np.add.at(wrapped, np.ix_(rows % height, columns % width), kernel.taps)

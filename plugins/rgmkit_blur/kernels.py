@@ -1,4 +1,4 @@
-"""Kernels: small arrays of odd size whose values are at least 0 and sum to 1, in float64."""
+"""Kernels: float64 arrays with odd sides whose values are non-negative and sum to 1."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ LARGEST_STD, LARGEST_LENGTH = 250, 2000  # a kernel of 2001 x 2001 float64 value
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel as a value: equal taps are one key of a cache, and nothing can change them."""
+    """An immutable kernel; equal kernels are the same key of a cache."""
 
     shape: tuple[int, int]
     data: bytes
 
     @staticmethod
     def of(taps: np.ndarray) -> Kernel:
-        """`taps` divided by their sum; an even side gets a row of zeros at its end, so that its centre stays n // 2."""
+        """Normalise `taps` to sum 1; an even side gets a row of zeros at its end, so that its centre stays n // 2."""
         taps = np.pad(np.asarray(taps, dtype=np.float64), [(0, 1 - n % 2) for n in taps.shape])
         rows, columns = taps.shape
         return Kernel((rows, columns), (taps / taps.sum()).tobytes())
 
     @property
     def taps(self) -> np.ndarray:
-        """The values, float64 of odd shape."""
+        """The values, float64."""
         return np.frombuffer(self.data).reshape(self.shape)
 
     @property
     def radius(self) -> tuple[int, int]:
-        """Rows above and columns left of the centre."""
+        """The number of rows above, and of columns left of, the centre."""
         return self.shape[0] // 2, self.shape[1] // 2
 
 
@@ -54,20 +54,20 @@ class Gaussian:
             raise ConfigError(f"std is {self.std}: give the width of the Gaussian, 0 to {LARGEST_STD} pixels")
 
     def kernel(self) -> Kernel:
-        """The taps."""
+        """Return the kernel."""
         radius = int(TRUNCATE * self.std + 0.5)
         u = np.arange(-radius, radius + 1)
         line = np.exp(-0.5 * np.square(u / self.std)) if radius else np.ones(1)
         return Kernel.of(np.outer(line, line))
 
     def at(self, severity: float) -> Gaussian:
-        """A narrower Gaussian of std `severity * std`."""
+        """Return a Gaussian of std `severity * std`."""
         return Gaussian(severity * self.std)
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A straight motion at constant speed: each tap is the share of the exposure spent in that pixel.
+    """A straight motion at constant speed: each tap is the fraction of the exposure spent in that pixel.
 
     The point moves along a segment of `length` pixels, centred, at `angle` degrees counter-clockwise
     from the horizontal.
@@ -86,25 +86,25 @@ class Motion:
             raise ConfigError(f"angle is {self.angle}: give the direction of the motion, in degrees")
 
     def kernel(self) -> Kernel:
-        """The taps, from the places where the segment crosses the borders of pixels."""
+        """Return the kernel, from the points at which the segment crosses borders of pixels."""
         turn = math.radians(self.angle)
-        way = np.array([-math.sin(turn), math.cos(turn)])  # row and column; rows count downwards
+        direction = np.array([-math.sin(turn), math.cos(turn)])  # row and column; rows count downwards
         half = self.length / 2
-        radius = np.ceil(np.maximum(half * np.abs(way) - 0.5 - 1e-9, 0)).astype(int)
+        radius = np.ceil(np.maximum(half * np.abs(direction) - 0.5 - 1e-9, 0)).astype(int)
         taps = np.zeros(2 * radius + 1)
-        cuts = [np.arange(0.5 - r, r) / speed for r, speed in zip(radius, way, strict=True) if r]
+        cuts = [np.arange(0.5 - r, r) / speed for r, speed in zip(radius, direction, strict=True) if r]
         times = np.sort(np.clip(np.concatenate([[-half, half], *cuts]), -half, half))
-        cells = np.rint(np.outer(way, (times[1:] + times[:-1]) / 2)).astype(int) + radius[:, None]
+        cells = np.rint(np.outer(direction, (times[1:] + times[:-1]) / 2)).astype(int) + radius[:, None]
         np.add.at(taps, tuple(cells), np.diff(times) if half else 1.0)
         return Kernel.of((taps + taps[::-1, ::-1]) / 2)
 
     def at(self, severity: float) -> Motion:
-        """A shorter motion in the same direction."""
+        """Return a motion of length `severity * length` in the same direction."""
         return Motion(severity * self.length, self.angle)
 
 
 def read_kernel(path: Path) -> Kernel:
-    """The kernel in an image file: grey values, the mean of the colours, divided by their sum.
+    """Read a kernel from an image file: the mean of the colours, normalised to sum 1.
 
     Raises:
         DataError: if the file is missing or no image, or its values are negative or all 0.

@@ -1,4 +1,4 @@
-"""Blur by a camera that shakes."""
+"""Blur by camera shake."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rgmkit_blur.trajectory import Trajectory
 
 @final
 class MotionBlur(Convolution):
-    """`y = k * x + noise * e`, with k the random trajectory of a camera in the hand; see `Trajectory`.
+    """Convolution `y = k * x + noise * e` with the random trajectory k of a hand-held camera; see `Trajectory`.
 
-    Adjoint, prox and pinv are those of `Convolution`. The kernel is a function of the options alone, and the
-    same for every image. Severity s has the same trajectory at `s * size`.
+    Adjoint, prox and pinv are those of `Convolution`. The kernel depends only on the options and is the
+    same for every image. At severity s the same trajectory has the size `s * size`.
 
     Args:
         size: the longer side of the box around the trajectory, in pixels.
-        shake: swing over drift: 0 is a straight motion at constant speed, 1 a hand, more a knot.
+        shake: ratio of swing to drift: 0 is a straight motion at constant speed, 1 a hand, more a tangle.
         seed: of the trajectory.
-        boundary: what lies beyond the border: circular, reflect or replicate.
-        noise: standard deviation, in units of the [0, 1] image.
+        boundary: how the image is extended beyond its border: circular, reflect or replicate.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> import torch
     >>> shaken = MotionBlur(size=7, seed=3)

@@ -1,4 +1,4 @@
-"""The kernel of a camera that shakes during the exposure."""
+"""The kernel of camera shake."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError
 from rgmkit_blur.kernels import LARGEST_LENGTH, Kernel
 
-MODES = 6  # of the swing: a hand trembles a few times during an exposure, and inertia keeps it smooth
+MODES = 6  # of the swing: a hand trembles a few times during an exposure, and its inertia keeps the path smooth
 DECAY = 1.5  # amplitude of mode k is k^-DECAY
-SAMPLES = 16  # of the exposure for each pixel of the way
+SAMPLES = 16  # of the exposure for each pixel of the path
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A random smooth way of the image over the sensor; each tap is the share of the exposure spent there.
+    """A smooth random path of the image over the sensor; each tap is the fraction of the exposure spent there.
 
-    The place at time t of the exposure, 0 to 1, is that of a straight drift with a random swing,
+    The position at time t of the exposure, 0 to 1, is a straight drift plus a random swing,
 
         p(t) = t d + shake * sum_k k^(-3/2) (a_k cos(2 pi k t) + b_k sin(2 pi k t)),    k = 1 … 6,
 
     with a unit vector d and normal vectors a_k, b_k (variance 1/12) from the seed. It is scaled until the
-    longer side of its box is `size`, and shifted until its mean is the middle of the central pixel, so that
-    the blur moves nothing. Every sample of it is shared bilinearly among its four pixels.
+    longer side of its bounding box is `size`, and shifted until its mean is the centre of the central pixel, so that
+    the blur does not shift the image. Each sample is distributed bilinearly over its four pixels.
 
     >>> taps = Trajectory(size=9.0, seed=1).kernel().taps
     >>> round(float(taps.sum()), 12), bool((taps >= 0).all())
@@ -44,28 +44,28 @@ class Trajectory:
         if not 0 <= self.shake < math.inf:
             raise ConfigError(f"shake is {self.shake}: give 0 (a straight motion), 1 (a hand) or more")
 
-    def places(self, samples: int) -> np.ndarray:
-        """`p(t)` in pixels (rows down, columns right) at the middles of `samples` equal times, (samples, 2)."""
+    def positions(self, samples: int) -> np.ndarray:
+        """Return `p(t)` in pixels (down, right) at the centres of `samples` equal intervals, (samples, 2)."""
         draws = randn((2 * MODES + 1, 2), generator=seeded(self.seed), dtype=torch.float64).numpy()
         t, k = (np.arange(samples) + 0.5) / samples, np.arange(1, MODES + 1)
         waves = np.outer(t, 2 * math.pi * k)
         swing = np.hstack([np.cos(waves), np.sin(waves)]) @ (draws[1:] / np.tile(k**DECAY, 2)[:, None])
-        way = np.outer(t, draws[0] / np.linalg.norm(draws[0])) + self.shake * swing / math.sqrt(12)
-        return self.size * (way - way.mean(0)) / np.ptp(way, axis=0).max()
+        path = np.outer(t, draws[0] / np.linalg.norm(draws[0])) + self.shake * swing / math.sqrt(12)
+        return self.size * (path - path.mean(0)) / np.ptp(path, axis=0).max()
 
     def kernel(self) -> Kernel:
-        """The taps."""
-        way = np.linalg.norm(np.diff(self.places(1024), axis=0), axis=1).sum()
-        places = self.places(1024 + math.ceil(SAMPLES * way))
-        places -= places.mean(0)  # once more, so that rounding leaves nothing
-        corner = np.floor(places).astype(int)
+        """Return the kernel."""
+        length = np.linalg.norm(np.diff(self.positions(1024), axis=0), axis=1).sum()
+        positions = self.positions(1024 + math.ceil(SAMPLES * length))
+        positions -= positions.mean(0)  # the rest that the sampling leaves
+        corner = np.floor(positions).astype(int)
         radius = np.maximum(-corner.min(0), corner.max(0) + 1)
         taps = np.zeros(2 * radius + 1)
         for step in np.ndindex(2, 2):
-            share = np.prod(1 - np.abs(places - corner - step), axis=1)
+            share = np.prod(1 - np.abs(positions - corner - step), axis=1)
             np.add.at(taps, tuple((corner + step + radius).T), share)
         return Kernel.of(taps)
 
     def at(self, severity: float) -> Trajectory:
-        """The same trajectory, `severity * size` long."""
+        """Return the same trajectory with the size `severity * size`."""
         return replace(self, size=severity * self.size)

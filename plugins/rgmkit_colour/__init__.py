@@ -1,4 +1,4 @@
-"""Colour: what is lost of it."""
+"""Loss of colour."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from rgmkit.plugins import Component, hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it is imported here."""
+    """List the components of this plugin; their modules are imported when one is used."""
     return [Component("degradation", "grayscale", "rgmkit_colour.grayscale:Grayscale", "One channel of several")]

@@ -1,4 +1,4 @@
-"""One channel of several: colourisation is its inverse problem."""
+"""Grayscale; its inverse problem is colourisation."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ NAMED = {"luma": (0.299, 0.587, 0.114), "mean": (1 / 3, 1 / 3, 1 / 3)}
 
 @final
 class Grayscale(Degradation):
-    """`y = sum_c w_c x_c + noise * e`: (B, C, H, W) to (B, 1, H, W), with a weight w for each channel.
+    """`y = sum_c w_c x_c + noise * e`: (B, C, H, W) to (B, 1, H, W), with one weight for each channel.
 
-    All singular values are `|w|`, so that adjoint, prox and pinv are closed forms. The weights are taken as
-    they are given, and not made to sum to 1.
+    All singular values are `|w|`, so that adjoint, prox and pinv are closed forms. The weights are not normalised
+    to sum 1.
 
-    Severity s blends the image with its grey one.
+    Severity s blends the image with its grey version.
 
     Args:
-        weights: luma (.299, .587, .114 of Rec. ITU-R BT.601: what Pillow, OpenCV and JPEG make grey with, and
-            so most likely any grey picture at hand), mean (a third of each of three channels), or a number for
-            each channel.
-        noise: standard deviation, in units of the [0, 1] image.
+        weights: luma (.299, .587, .114 of Rec. ITU-R BT.601, used by Pillow, OpenCV and JPEG, and so by most grey
+            pictures), mean (a third for each of three channels), or a number for each channel.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     Raises:
         ConfigError: if the weights are all 0, or not finite.
@@ -53,7 +52,7 @@ class Grayscale(Degradation):
             raise ConfigError(f"weights is {list(self.weights)}: give a finite number for each channel, not all 0")
 
     def A(self, x: Tensor) -> Tensor:
-        """`sum_c w_c x_c`.
+        """Return `sum_c w_c x_c`.
 
         Raises:
             IncompatibleError: if the image has another number of channels than there are weights.
@@ -66,25 +65,25 @@ class Grayscale(Degradation):
         return (self._w(x) * widen(x)).sum(1, keepdim=True).to(x.dtype)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As many channels as there are weights."""
+        """Return the shape with one channel for each weight."""
         return y_shape[0], len(self.weights), *y_shape[2:]
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`w_c y`."""
+        """Return `w_c y`."""
         return (self._w(y) * y).to(y.dtype)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`w_c y / |w|^2`."""
+        """Return `w_c y / |w|^2`."""
         return (self._w(y) * y / self._power).to(y.dtype)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`z + gamma / (1 + gamma |w|^2) w (y - A z)`."""
+        """Return `z + gamma / (1 + gamma |w|^2) w (y - A z)`."""
         g = per_image(gamma, widen(z))
         missing = widen(y) - self.A(widen(z))
         return (z + g / (1 + g * self._power) * self._w(z) * missing).to(z.dtype)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The grey image that measures as `y`: `y / sum(w)` in each channel; `pinv` where the weights sum to 0."""
+        """Return the grey image that measures as `y`, `y / sum(w)`; `pinv` if the weights sum to 0."""
         total = math.fsum(self.weights)
         if abs(total) <= 1e-6 * math.sqrt(self._power):
             return self.pinv(y)

@@ -1,4 +1,4 @@
-"""Lower resolution: the degradation, and the forward process of noise and resolution in turn."""
+"""Downsampling, and the forward process that lowers resolution and adds noise in turn."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from rgmkit.plugins import Component, hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it is imported here."""
+    """List the components of this plugin; their modules are imported when one is used."""
     return [
         Component("degradation", "downsample", "rgmkit_downsample.downsample:Downsample", "Fewer pixels by a factor"),
         Component(
             "process",
             "multiscale",
             "rgmkit_downsample.process:MultiscaleProcess",
-            "Noise and resolution in turn (RGM-SR)",
+            "Noise and lower resolution in turn (RGM-SR)",
         ),
     ]

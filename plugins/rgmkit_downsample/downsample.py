@@ -1,4 +1,4 @@
-"""Fewer pixels: super-resolution is its inverse problem."""
+"""Downsampling; its inverse problem is super-resolution."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Downsample(Degradation):
 
     `box` averages factor x factor pixels: all singular values are `1 / factor`, and the pseudo-inverse
     repeats each pixel. `gaussian` (std `sqrt(factor^2 - 1) / 2` pixels) and `bicubic` (Keys' cubic
-    stretched by the factor) filter with a circular boundary. All are centred: a coarse pixel lies in the
-    middle of its factor x factor fine ones. Prox and pinv are closed forms; pinv leaves out singular
+    stretched by the factor) filter with a circular boundary. All are centred: a coarse pixel lies at the
+    centre of its factor x factor fine ones. Prox and pinv are closed forms; pinv ignores singular
     values below `sqrt(eps)` of the largest.
 
     Severity s blends the image with its enlarged measurement.
@@ -27,7 +27,7 @@ class Downsample(Degradation):
     Args:
         factor: of each side, a whole number of 1 or more.
         filter: box, gaussian or bicubic.
-        noise: standard deviation, in units of the [0, 1] image.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> import torch
     >>> half = Downsample(factor=2)
@@ -47,7 +47,7 @@ class Downsample(Degradation):
         self.sampling: Sampling = Box(self.factor) if filter == "box" else Filtered(self.factor, filter)
 
     def A(self, x: Tensor) -> Tensor:
-        """The filtered image at every factor-th pixel.
+        """Return the filtered image at every factor-th pixel.
 
         Raises:
             IncompatibleError: if the factor does not divide the size; `usable_shape` says what to crop to.
@@ -61,11 +61,11 @@ class Downsample(Degradation):
         return self.sampling.A(x)
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """`factor` times as many rows and columns."""
+        """Return the shape with `factor` times as many rows and columns."""
         return *y_shape[:-2], y_shape[-2] * self.factor, y_shape[-1] * self.factor
 
     def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The largest shape within `image_shape` (…, H, W) that the factor divides.
+        """Return the largest shape within `image_shape` (…, H, W) that the factor divides.
 
         Raises:
             IncompatibleError: if a side is smaller than the factor.
@@ -79,19 +79,19 @@ class Downsample(Degradation):
         return usable
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`A^T y`."""
+        """Return `A^T y`."""
         return self.sampling.adjoint(y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`A^T (A A^T)^+ y`; for box each pixel repeated."""
+        """Return `A^T (A A^T)^+ y`; for box, each pixel repeated."""
         return self.sampling.pinv(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`z + gamma A^T (I + gamma A A^T)^-1 (y - A z)`."""
+        """Return `z + gamma A^T (I + gamma A A^T)^-1 (y - A z)`."""
         return self.sampling.prox(z, y, gamma)
 
     def embed(self, y: Tensor) -> Tensor:
-        """`y` enlarged: each pixel repeated for box, bicubic interpolation for the others."""
+        """Enlarge `y`: repeat each pixel for box, interpolate bicubically otherwise."""
         return self.sampling.embed(y)
 
 

@@ -1,4 +1,4 @@
-"""RGM-SR: noise and resolution step down in turn."""
+"""RGM-SR: noise and lower resolution in turn."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rgmkit.errors import IncompatibleError
 class MultiscaleProcess(ForwardProcess):
     """`y_s = U_k P_k (a_n x + 2^n sigma_n e)` with `n = floor((s + 1)/2)` and `k = floor(s/2)`.
 
-    `P_k` averages over blocks of 2^k x 2^k pixels, `U_k` repeats each average to come back to the size of
+    `P_k` averages over blocks of 2^k x 2^k pixels, `U_k` repeats each average, which restores the size of
     the image. The noise of a pixel after averaging has std `2 sigma_n` for odd s and `sigma_n` for even s.
     Terminal law: white noise at the lowest resolution, repeated. Images only, of any size: where
-    2^floor(levels/2) does not divide it, the last blocks of a row or column are those of its rest; they
-    average the m pixels that exist, and their noise has the factor `sqrt(m) / 2^k`, for the same std.
+    2^floor(levels/2) does not divide it, the last blocks of a row or column are smaller; they
+    average the m pixels that exist, and their noise is scaled by `sqrt(m) / 2^k`, which gives it the same std.
 
     Source: Choi, Park and Kang, ICML 2023, "RGM-SR".
 
     Args:
         levels: number of levels T, odd (the paper: 7) or even.
-        schedule, r_first, r_last: of the noise ladder, which has `floor((T + 1)/2)` steps.
+        schedule, r_first, r_last: of the noise schedule, which has `floor((T + 1)/2)` steps.
 
     >>> process = MultiscaleProcess(levels=7)
     >>> y = process.degrade(torch.rand(2, 3, 32, 32), torch.tensor([2, 7]))
@@ -53,15 +53,15 @@ class MultiscaleProcess(ForwardProcess):
     full_size_sigma: Tensor
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
-        """`U_k P_k a_n x`."""
+        """Return `U_k P_k a_n x`."""
         return self._by_level(_averages, per_image(self.a(level), x) * x, level)
 
     def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
-        """`U_k P_k 2^n sigma_n e`, of the same std in blocks that the border cuts."""
+        """Return `U_k P_k 2^n sigma_n e`, with the same std in blocks that the border cuts."""
         return self._by_level(_averaged_noise, per_image(self.full_size_sigma[level], e) * e, level)
 
     def _by_level(self, average: Callable[[Tensor, int], Tensor], x: Tensor, level: Tensor) -> Tensor:
-        """`average(x, 2^k)` with the k of each image."""
+        """Apply `average(x, 2^k)` with the k of each image."""
         if x.ndim != 4:
             raise IncompatibleError(
                 f"the multiscale process works on images (B, C, H, W), and got a batch of shape {tuple(x.shape)}"
@@ -73,18 +73,18 @@ class MultiscaleProcess(ForwardProcess):
 
 
 def _averages(x: Tensor, side: int) -> Tensor:
-    """The average of each block of `side` x `side` pixels, or of those that exist, at each of its pixels."""
+    """Replace each pixel by the average of its block of `side` x `side` pixels, as far as they exist."""
     blocks = avg_pool2d(x, side, ceil_mode=True)
     return interpolate(blocks, scale_factor=float(side), mode="nearest")[..., : x.shape[-2], : x.shape[-1]]
 
 
 def _averaged_noise(e: Tensor, side: int) -> Tensor:
-    """Averages of white noise, with the std of a whole block in all of them."""
-    rows, columns = (_share(length, side, like=e) for length in e.shape[-2:])
+    """Average white noise over blocks, with the std of a whole block in all of them."""
+    rows, columns = (_fraction_inside(length, side, like=e) for length in e.shape[-2:])
     return (rows[:, None] * columns).sqrt() * _averages(e, side)
 
 
-def _share(length: int, side: int, *, like: Tensor) -> Tensor:
-    """Along an axis, how much of each pixel's block lies within it: 1 but for the last block."""
+def _fraction_inside(length: int, side: int, *, like: Tensor) -> Tensor:
+    """Return, for each position along an axis, the fraction of its block within the image: 1 except in the last."""
     start = torch.arange(length, device=like.device) // side * side
     return ((start + side).clamp(max=length) - start).to(like) / side

@@ -1,8 +1,7 @@
-"""Two ways to take every factor-th pixel after a filter, each with its closed forms."""
+"""Filtering and subsampling, with closed forms for adjoint, pseudo-inverse and prox."""
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from rgmkit.core.constants import cached_constant
 from rgmkit.core.fourier import reciprocal, widen
 from rgmkit.core.linear import per_image
 from rgmkit_downsample.filters import FILTERS
@@ -25,23 +25,23 @@ class Sampling(ABC):
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
-        """Fewer pixels."""
+        """Return the coarse image."""
 
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
-        """`A^T y`."""
+        """Return `A^T y`."""
 
     @abstractmethod
     def pinv(self, y: Tensor) -> Tensor:
-        """`A^+ y`."""
+        """Return `A^+ y`."""
 
     @abstractmethod
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`."""
+        """Return `argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`."""
 
     @abstractmethod
     def embed(self, y: Tensor) -> Tensor:
-        """`y` enlarged, its content where it was."""
+        """Enlarge `y` without shifting its content."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,24 @@ class Box(Sampling):
     """Averages of factor x factor pixels: `A A^T = I / factor^2`, so that A^+ repeats each pixel."""
 
     def A(self, x: Tensor) -> Tensor:
-        """The averages."""
+        """Return the averages."""
         return avg_pool2d(widen(x), self.factor).to(x.dtype)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Each pixel repeated, divided by factor^2."""
+        """Return each pixel repeated, divided by factor^2."""
         return self.embed(y) / self.factor**2
 
     def pinv(self, y: Tensor) -> Tensor:
-        """Each pixel repeated."""
+        """Return each pixel repeated."""
         return self.embed(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`z + gamma / (factor^2 + gamma) A^+ (y - A z)`."""
+        """Return `z + gamma / (factor^2 + gamma) A^+ (y - A z)`."""
         g = per_image(gamma, z)
         return z + self.embed(g / (self.factor**2 + g) * (y - self.A(z)))
 
     def embed(self, y: Tensor) -> Tensor:
-        """Each pixel repeated."""
+        """Return each pixel repeated."""
         return y.repeat_interleave(self.factor, -2).repeat_interleave(self.factor, -1)
 
 
@@ -83,27 +83,27 @@ class Filtered(Sampling):
     filter: str
 
     def A(self, x: Tensor) -> Tensor:
-        """The samples of the filtered image."""
+        """Return the samples of the filtered image."""
         W = self._response(x.shape[-2], x.shape[-1], x).filter
         return _real(self._fold(W * _fft(x)), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Zeros between the samples, then the mirrored filter."""
+        """Insert zeros between the samples, then apply the mirrored filter."""
         return self._spread(_fft(y), y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`A^T (A A^T)^+ y`."""
+        """Return `A^T (A A^T)^+ y`."""
         power = self._coarse(y).power
         return self._spread(reciprocal(power) * _fft(y), y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`z + gamma A^T (I + gamma A A^T)^-1 (y - A z)`."""
+        """Return `z + gamma A^T (I + gamma A A^T)^-1 (y - A z)`."""
         response, g = self._coarse(y), per_image(gamma, widen(z))
-        missing = _fft(y) - self._fold(response.filter * _fft(z))
-        return (widen(z) + self._spread(g * missing / (1 + g * response.power), widen(y))).to(z.dtype)
+        residual = _fft(y) - self._fold(response.filter * _fft(z))
+        return (widen(z) + self._spread(g * residual / (1 + g * response.power), widen(y))).to(z.dtype)
 
     def embed(self, y: Tensor) -> Tensor:
-        """Bicubic interpolation about the centres of the pixels."""
+        """Interpolate bicubically about the centres of the pixels."""
         return interpolate(widen(y), scale_factor=float(self.factor), mode="bicubic").to(y.dtype)
 
     def _fold(self, spectrum: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class Filtered(Sampling):
         return spectrum.unflatten(-1, (self.factor, width)).unflatten(-3, (self.factor, height)).mean((-4, -2))
 
     def _spread(self, spectrum: Tensor, y: Tensor) -> Tensor:
-        """`A^T` of the coarse image that has this spectrum."""
+        """Return `A^T` of the coarse image with this spectrum."""
         tiled = spectrum.tile(self.factor, self.factor)
         return _real(self._coarse(y).filter.conj() * tiled, y)
 
@@ -130,10 +130,9 @@ class Response(NamedTuple):
     power: Tensor
 
 
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
+@cached_constant(maxsize=8)
 def response(name: str, factor: int, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Response:
-    """The response of a filter on images of a size, computed in float64."""
+    """Return the response of a filter on images of a size, computed in float64."""
     lines = [_line(name, factor, size) for size in (height, width)]
     powers = [np.square(np.abs(line)).reshape(factor, -1).mean(0) for line in lines]
     spectrum, power = np.multiply.outer(*lines), np.multiply.outer(*powers)
@@ -144,7 +143,7 @@ def response(name: str, factor: int, height: int, width: int, dtype: torch.dtype
 
 
 def _line(name: str, factor: int, size: int) -> np.ndarray:
-    """The spectrum along one axis, of the filter as a correlation."""
+    """Return the spectrum of the filter, as a correlation, along one axis."""
     first, taps = FILTERS[name](factor)
     wrapped = np.zeros(size)
     np.add.at(wrapped, np.arange(first, first + len(taps)) % size, taps)

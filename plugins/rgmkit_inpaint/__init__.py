@@ -1,4 +1,4 @@
-"""Inpainting: pixels that are lost."""
+"""Missing pixels."""
 
 from __future__ import annotations
 
@@ -7,5 +7,7 @@ from rgmkit.plugins import Component, hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it is imported here."""
-    return [Component("degradation", "inpaint", "rgmkit_inpaint.inpaint:Inpaint", "Lost pixels: a mask, random, a box")]
+    """List the components of this plugin; their modules are imported when one is used."""
+    return [
+        Component("degradation", "inpaint", "rgmkit_inpaint.inpaint:Inpaint", "Missing pixels: a mask, random, box")
+    ]

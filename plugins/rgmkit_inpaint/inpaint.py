@@ -1,8 +1,7 @@
-"""Lost pixels: inpainting is the inverse problem."""
+"""Missing pixels; the inverse problem is inpainting."""
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import final
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.constants import cached_constant
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.core.holes import fill_holes
@@ -21,22 +21,23 @@ from rgmkit_inpaint.noise import haar_std
 
 @final
 class Inpaint(Degradation):
-    """`y = m * x + noise * e`: the pixels where the mask m is 1 are known, 0 stands for the others.
+    """`y = m * x + noise * e`: pixels are known where the mask m is 1, and 0 elsewhere.
 
-    The mask is the same for every channel and image. It comes from an image, is random, or leaves out a
-    box; without any of these options the box in the middle, half as high and wide as the image. A, prox
-    and pinv (`m * y`) are closed forms, and what a measurement holds where m is 0 counts nowhere.
+    The mask is the same for every channel and image. It comes from an image, is random, or omits a
+    box; by default a box in the middle, half as high and wide as the image. Prox
+    and pinv (`m * y`) are closed forms, and values of a measurement where m is 0 are ignored.
 
-    Severity s loses a share `s` of the random pixels (each level keeps what the next one keeps), or a box
-    of `s` times the sides; with a mask from an image it blends the image with its filled measurement.
+    At severity s the fraction `s` of the random missing pixels is missing (pixels known at one severity are known at
+    all lower ones), or a box with `s` times the sides; with a mask from an image, the image is blended with its filled
+    measurement.
 
     Args:
-        mask: path of an image: known where it is white (the mean of the colours, times alpha, is at least 1/2);
+        mask: path of an image: known where it is white (the mean of the colours times alpha is at least 1/2);
             in Python also an array (H, W), known where it is at least 1/2, or a `Mask`.
-        keep: share of the pixels that are known, at random.
-        seed: of the random pixels, which are a function of (seed, height, width). Default: 0.
-        box: the lost box, (top, left, height, width) in pixels, or (height, width) of one in the middle.
-        noise: standard deviation, in units of the [0, 1] image.
+        keep: fraction of the pixels that are known, at random.
+        seed: of the random pixels, which depend only on (seed, height, width). Default: 0.
+        box: the missing box, (top, left, height, width) in pixels, or (height, width) of one in the middle.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     Raises:
         ConfigError: if more than one of mask, keep and box is given, or `seed` without `keep`.
@@ -73,40 +74,40 @@ class Inpaint(Degradation):
             self.mask = Box() if box is None else Box.of(box)
 
     def A(self, x: Tensor) -> Tensor:
-        """`m * x`.
+        """Return `m * x`.
 
         Raises:
-            IncompatibleError: if the mask's image has another size, or the box is not within the image.
+            IncompatibleError: if the mask has another size than the image, or the box is not within the image.
         """
         return x.where(self._known(x), 0)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`m * y`."""
+        """Return `m * y`."""
         return self.A(y)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`m * y`."""
+        """Return `m * y`."""
         return self.A(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`(z + gamma y) / (1 + gamma)` where m is 1, `z` where it is 0."""
+        """Return `(z + gamma y) / (1 + gamma)` where m is 1, and `z` elsewhere."""
         g = per_image(gamma, z)
         return ((z + g * y) / (1 + g)).where(self._known(z), z)
 
     def embed(self, y: Tensor) -> Tensor:
-        """The known pixels, and smooth averages of them in the holes; see `fill_holes`."""
+        """Return the known pixels, with the holes filled by smooth averages; see `fill_holes`."""
         return fill_holes(widen(y), self._known(y)).to(y.dtype)
 
     def estimate_noise(self, y: Tensor) -> float:
-        """The standard deviation of the noise, from the known pixels of `y`; see `haar_std`.
+        """Estimate the noise std from the known pixels of `y`; see `haar_std`.
 
         Raises:
-            DataError: if too few known pixels lie together.
+            DataError: if too few known pixels are neighbours.
         """
         return haar_std(y, self._known(y))
 
     def at(self, severity: float) -> Degradation:
-        """Fewer random pixels lost, or a smaller box; with a mask from an image the blend."""
+        """Return a mask with fewer missing pixels or a smaller box; with a mask from an image, the blend."""
         mask = self.mask.at(severity)
         if mask is None:
             return super().at(severity)
@@ -116,11 +117,9 @@ class Inpaint(Degradation):
         return known(self.mask, x.shape[-2], x.shape[-1], x.device)
 
 
-# Keyed by value, so that operators stay free of state; 8 entries hold the levels of a ladder.
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(mode=False)  # a constant made in inference mode could never be differentiated through
+@cached_constant(maxsize=8)  # the levels of a process
 def known(mask: Mask, height: int, width: int, device: torch.device) -> Tensor:
-    """The known pixels as booleans (1, 1, height, width).
+    """Return the known pixels as booleans (1, 1, height, width).
 
     Raises:
         IncompatibleError: if the mask does not fit the size, or nothing is known.

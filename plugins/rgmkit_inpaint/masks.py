@@ -1,4 +1,4 @@
-"""Masks as values: which pixels of an image of some size are known."""
+"""Masks: which pixels of an image are known."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 @dataclass(frozen=True)
 class Mask(ABC):
-    """The known pixels of an image, the same in every channel and image; equal masks are one key of a cache."""
+    """The known pixels, the same in every channel and image; equal masks are the same key of a cache."""
 
     @abstractmethod
     def known(self, height: int, width: int) -> np.ndarray:
-        """Booleans (height, width), true where a pixel is known."""
+        """Return booleans (height, width), true where a pixel is known."""
 
     def at(self, severity: float) -> Mask | None:
-        """The same kind of mask with fewer lost pixels, or None where there is no such mask."""
+        """Return the same kind of mask with fewer missing pixels, or None if there is none."""
         return None
 
 
 @dataclass(frozen=True)
 class Pixels(Mask):
-    """Each pixel is known with probability `keep`: where a uniform number, from (seed, height, width), is below it.
+    """Each pixel is known with probability `keep`, where a uniform number drawn from (seed, height, width) is below it.
 
-    A larger `keep` knows all that a smaller one does.
+    Pixels known with one `keep` are known with every larger one.
 
     >>> int(Pixels(keep=0.25).known(100, 100).sum())
     2553
@@ -46,18 +46,18 @@ class Pixels(Mask):
             raise ConfigError(f"keep is {self.keep}: give the share of known pixels, above 0, at most 1")
 
     def known(self, height: int, width: int) -> np.ndarray:
-        """The draw."""
+        """Draw the known pixels."""
         drawn = torch.rand(height, width, generator=seeded(self.seed, height, width), dtype=torch.float64)
         return (drawn < self.keep).numpy()
 
     def at(self, severity: float) -> Pixels:
-        """`1 - severity (1 - keep)` known, nested."""
+        """Return the mask with the fraction `1 - severity (1 - keep)` of known pixels."""
         return replace(self, keep=1 - severity * (1 - self.keep))
 
 
 @dataclass(frozen=True)
 class Box(Mask):
-    """All is known but a box; what is None is half the side of the image, or puts the box in the middle.
+    """All pixels outside of a box are known; None stands for half the side of the image, or for a box in the middle.
 
     >>> Box(height=1).known(3, 4).astype(int)
     array([[1, 1, 1, 1],
@@ -73,7 +73,7 @@ class Box(Mask):
 
     @staticmethod
     def of(numbers: tuple[int, ...]) -> Box:
-        """From (top, left, height, width), or from (height, width) for one in the middle."""
+        """Make a box from (top, left, height, width), or from (height, width) for one in the middle."""
         box = Box(*numbers) if len(numbers) == 4 else Box(None, None, *numbers)
         if len(numbers) not in (2, 4) or min(numbers) < 0 or 0 in numbers[-2:]:
             raise ConfigError(
@@ -83,20 +83,20 @@ class Box(Mask):
         return box
 
     def known(self, height: int, width: int) -> np.ndarray:
-        """False in the box.
+        """Return booleans that are false in the box.
 
         Raises:
             IncompatibleError: if the box is not within the image.
         """
         known = np.ones((height, width), dtype=bool)
-        known[np.ix_(*map(self._lost, (self.top, self.left), (self.height, self.width), (height, width)))] = False
+        known[np.ix_(*map(self._missing, (self.top, self.left), (self.height, self.width), (height, width)))] = False
         return known
 
     def at(self, severity: float) -> Box:
-        """A smaller box with the same middle."""
+        """Return a smaller box with the same centre."""
         return replace(self, scale=severity * self.scale)
 
-    def _lost(self, start: int | None, length: int | None, side: int) -> range:
+    def _missing(self, start: int | None, length: int | None, side: int) -> range:
         length = side // 2 if length is None else length
         start = (side - length) // 2 if start is None else start
         if start < 0 or start + length > side:
@@ -104,9 +104,9 @@ class Box(Mask):
                 f"inpaint: the box covers the pixels {start} to {start + length - 1} of a side of {side} pixels: "
                 f"give a box [top, left, height, width] within the image"
             )
-        kept = round(self.scale * length)
-        start += (length - kept) // 2
-        return range(start, start + kept)
+        scaled = round(self.scale * length)
+        start += (length - scaled) // 2
+        return range(start, start + scaled)
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ class Fixed(Mask):
 
     @staticmethod
     def of(values: np.ndarray, name: str) -> Fixed:
-        """Known where the values (H, W) are at least 1/2.
+        """Make a mask that is known where the values (H, W) are at least 1/2.
 
         Raises:
-            DataError: if there is no such value, or another number of axes.
+            DataError: if there is no such value, or the array has another number of axes.
         """
         if values.ndim != 2:
             raise DataError(f"{name} has shape {values.shape}: give an array (H, W), 1 where pixels are known")
@@ -136,7 +136,7 @@ class Fixed(Mask):
         return Fixed(name, (white.shape[0], white.shape[1]), white.tobytes())
 
     def known(self, height: int, width: int) -> np.ndarray:
-        """The mask.
+        """Return the mask.
 
         Raises:
             IncompatibleError: for an image of another size.
@@ -150,12 +150,12 @@ class Fixed(Mask):
 
 
 def as_mask(mask: Path | Tensor | np.ndarray | Mask) -> Mask:
-    """A mask from the path of an image, an array (H, W), or a mask.
+    """Convert the path of an image or an array (H, W) to a mask; a mask is returned as it is.
 
-    In an image, white is known: the mean of the colours, times alpha, is at least 1/2.
+    White pixels of an image are known: the mean of the colours times alpha is at least 1/2.
 
     Raises:
-        DataError: if a file is missing or no image, or a mask is nowhere white.
+        DataError: if a file is missing or not an image, or the mask is nowhere white.
     """
     if isinstance(mask, Mask):
         return mask
@@ -163,10 +163,10 @@ def as_mask(mask: Path | Tensor | np.ndarray | Mask) -> Mask:
         mask = mask.detach().cpu().numpy()
     if isinstance(mask, np.ndarray):
         return Fixed.of(mask.reshape(mask.shape[-2:]) if mask.size == math.prod(mask.shape[-2:]) else mask, "the mask")
-    return Fixed.of(_white(Path(mask)), f"the mask {mask}")
+    return Fixed.of(_read_white(Path(mask)), f"the mask {mask}")
 
 
-def _white(path: Path) -> np.ndarray:
+def _read_white(path: Path) -> np.ndarray:
     from rgmkit.images import read
 
     if not path.exists():

@@ -7,5 +7,5 @@ from rgmkit.plugins import Component, hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it is imported here."""
+    """List the components of this plugin; their modules are imported when one is used."""
     return [Component("degradation", "jpeg", "rgmkit_jpeg.jpeg:Jpeg", "JPEG compression (not linear)")]

@@ -1,4 +1,4 @@
-"""The constants of JPEG: quantisation, the transform of a block, and the change of colours."""
+"""The constants of JPEG: quantisation tables, the transform of a block, and the conversion of colours."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5
 """RGB to Y, Cb - 1/2, Cr - 1/2 (JFIF 1.02)."""
 
 
-def scaled(table: np.ndarray, quality: float) -> np.ndarray:
-    """A table at a quality of 1 to 100 by the rule of libjpeg, `jpeg_set_quality`: 50 leaves it as it is.
+def scale_table(table: np.ndarray, quality: float) -> np.ndarray:
+    """Scale a table to a quality of 1 to 100 by the rule of libjpeg, `jpeg_set_quality`: 50 leaves it as it is.
 
-    >>> scaled(LUMINANCE, 75)[0], scaled(LUMINANCE, 100)[0]
+    >>> scale_table(LUMINANCE, 75)[0], scale_table(LUMINANCE, 100)[0]
     (array([ 8,  6,  5,  8, 12, 20, 26, 31]), array([1, 1, 1, 1, 1, 1, 1, 1]))
     """
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
@@ -37,7 +37,7 @@ def scaled(table: np.ndarray, quality: float) -> np.ndarray:
 
 
 def cosines() -> np.ndarray:
-    """The orthonormal DCT-II of 8 values, rows are frequencies; a block X has the coefficients `D X D^T`."""
+    """Return the orthonormal DCT-II of 8 values, rows are frequencies; a block X has the coefficients `D X D^T`."""
     k, n = np.ogrid[:8, :8]
     rows = np.cos(np.pi * (2 * n + 1) * k / 16) / 2
     rows[0] /= np.sqrt(2)

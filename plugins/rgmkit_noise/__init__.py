@@ -1,4 +1,4 @@
-"""White Gaussian noise: the degradation, and the forward process made of it."""
+"""White Gaussian noise: the degradation and the forward process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from rgmkit.plugins import Component, hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """What this plugin gives; nothing of it is imported here."""
+    """List the components of this plugin; their modules are imported when one is used."""
     return [
         Component("degradation", "gaussian-noise", "rgmkit_noise.noise:GaussianNoise", "White Gaussian noise"),
-        Component("process", "gaussian", "rgmkit_noise.process:GaussianProcess", "Noise, level by level (RGM-D)"),
+        Component("process", "gaussian", "rgmkit_noise.process:GaussianProcess", "White noise, level by level (RGM-D)"),
     ]

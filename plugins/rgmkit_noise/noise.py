@@ -9,12 +9,12 @@ from rgmkit.core.linear import per_image
 
 
 class GaussianNoise(Degradation):
-    """`y = x + noise * e`, `e ~ N(0, I)`: denoising.
+    """`y = x + noise * e`, `e ~ N(0, I)`; the inverse problem is denoising.
 
-    Severity s has the noise `s * noise`.
+    At severity s the noise is `s * noise`.
 
     Args:
-        noise: standard deviation, in units of the [0, 1] image.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> import torch
     >>> noisy = GaussianNoise(noise=0.2)(torch.zeros(1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
@@ -26,22 +26,22 @@ class GaussianNoise(Degradation):
         super().__init__(noise=noise)
 
     def A(self, x: Tensor) -> Tensor:
-        """`x` itself."""
+        """Return `x`."""
         return x
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """`y` itself."""
+        """Return `y`."""
         return y
 
     def pinv(self, y: Tensor) -> Tensor:
-        """`y` itself."""
+        """Return `y`."""
         return y
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """`(z + gamma y) / (1 + gamma)`."""
+        """Return `(z + gamma y) / (1 + gamma)`."""
         g = per_image(gamma, z)
         return (z + g * y) / (1 + g)
 
     def at(self, severity: float) -> GaussianNoise:
-        """Noise of std `severity * noise`."""
+        """Return noise of std `severity * noise`."""
         return self.with_noise(self.noise_at(severity))

@@ -19,9 +19,9 @@ class GaussianProcess(ForwardProcess):
 
     Args:
         levels: number of levels T.
-        schedule: "vp", the variance preserving schedule of the paper, or "geometric", equal steps of
-            the ratio `sigma/a`.
-        r_first, r_last: ratio `sigma/a` of levels 1 and T-1 of a geometric ladder.
+        schedule: "vp", the variance preserving schedule of the paper, or "geometric", a geometric sequence of
+            the ratios `sigma/a`.
+        r_first, r_last: ratio `sigma/a` of levels 1 and T-1 of the geometric schedule.
 
     >>> import torch
     >>> process = GaussianProcess(levels=4)
@@ -43,29 +43,29 @@ class GaussianProcess(ForwardProcess):
         super().__init__(*noise_schedule(schedule, levels, r_first=r_first, r_last=r_last))
 
     def a(self, level: Tensor) -> Tensor:
-        """Gain of the clean image, (B,); the level may lie between two of the levels 1 … T."""
+        """Return the gain of the clean image, (B,); the level may lie between two of the levels 1 … T."""
         if level.is_floating_point():
             return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[0]
         return super().a(level)
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
-        """`a_s x`."""
+        """Return `a_s x`."""
         return per_image(self.a(level), x) * x
 
     @renamed_keyword("noise", "standard_normal")
     def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, standard_normal: Tensor) -> Tensor:
-        """`y_t = a_t x_hat + sqrt(sigma_t^2 - v) u + sqrt(v) e` for `t = s - 1`, with `u = (y - a_s x_hat) / sigma_s`.
+        """Draw `y_t = a_t x_hat + sqrt(sigma_t^2 - v) u + sqrt(v) e` for `t = s - 1`, `u = (y - a_s x_hat) / sigma_s`.
 
             v = eta^2 (sigma_t^2 / sigma_s^2) (sigma_s^2 - (a_s / a_t)^2 sigma_t^2)
 
-        eta = 1 is a draw of `q(y_t | x_hat, y_s)`: the rule of denoising diffusion GANs, and of DDPM where the answers
-        are means. eta = 0 draws nothing: DDIM.
+        With eta = 1 it is a draw from `q(y_t | x_hat, y_s)`: the rule of denoising diffusion GANs, and of DDPM if
+        `x_hat` is a mean. With eta = 0 nothing is drawn: DDIM.
 
         Source: Song, Meng and Ermon, "Denoising diffusion implicit models", ICLR 2021, equation 12.
         """
         a, sigma, a_t, sigma_t = self.a(level), self.sigma(level), self.a(level - 1), self.sigma(level - 1)
         fresh = sigma.square() - (a / a_t).square() * sigma_t.square()
         variance = eta**2 * (sigma_t / sigma).square() * fresh
-        kept = (sigma_t.square() - variance).clamp(min=0).sqrt() / sigma
-        mean = per_image(a_t - kept * a, y) * x_hat + per_image(kept, y) * y
+        ratio = (sigma_t.square() - variance).clamp(min=0).sqrt() / sigma
+        mean = per_image(a_t - ratio * a, y) * x_hat + per_image(ratio, y) * y
         return mean + per_image(variance.sqrt(), y) * standard_normal

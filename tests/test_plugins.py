@@ -9,7 +9,7 @@ import pytest
 from conftest import plugin_source
 
 from rgmkit.errors import PluginError
-from rgmkit.plugins import hookspec, load_class
+from rgmkit.plugins import KINDS, hookspec, load_class
 from rgmkit.plugins.registry import Registry, _entry_points, load_target
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -213,12 +213,14 @@ def test_built_in_constructors_are_schemas(component):
         assert parameter.annotation is not parameter.empty, f"{cls.__name__}: {parameter} has no type"
 
 
-def test_every_hook_is_documented():
+def test_every_hook_and_kind_is_documented():
     text = (DOCS / "plugins.md").read_text()
     hooks = {name: hook for name, hook in vars(hookspec).items() if name.startswith("rgmkit_")}
     assert hooks
     for name, hook in hooks.items():
         assert f"def {name}{inspect.signature(hook)}:".replace("'", "") in text
+    for kind in KINDS:
+        assert f"`{kind}`" in text, kind
 
 
 def test_files_of_the_same_name_in_two_folders(tmp_path):

@@ -21,22 +21,24 @@ def prior() -> rgmkit.RestoringPrior:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=["denoise", "deblur", "superresolve"])
-@pytest.mark.parametrize("solver", ["cascade", "pnp-drs"])
-def test_restores_better_than_total_variation(prior, task, solver):
+def test_restores_better_than_total_variation(prior, task):
     truth = Digits(split="held-out").images[:COUNT]
     degradation = rgmkit.degradation(task.degradation)
     y = degradation(truth, generator=rgmkit.Streams(3, range(COUNT)))
-    before, variation, learned = (
+    before, variation, cascade, pnp_drs = (
         float(psnr(x.clamp(0, 1), truth).mean())
         for x in (
             degradation.embed(y),
             rgmkit.restore(y, degradation, task.tv).x,
-            rgmkit.restore(y, degradation, prior, solver=solver, seed=3).x,
+            rgmkit.restore(y, degradation, prior, solver="cascade", seed=3).x,
+            rgmkit.restore(y, degradation, prior, solver="pnp-drs", seed=3).x,
         )
     )
-    assert learned > variation + 1 > before + 1
+    assert cascade > variation + 1 > before + 1
+    assert pnp_drs > variation + 1
 
 
+@pytest.mark.slow
 def test_generates_new_digits_of_every_class(prior):
     digits = rgmkit.generate(prior, 1000, seed=5)  # as many as recorded: a Fréchet distance grows as samples get fewer
     score = Digits().score(digits)

@@ -73,6 +73,7 @@ def test_first_weights_are_drawn_as_published():
         assert layer.weight.abs().max() <= (3 * variance) ** 0.5
 
 
+@pytest.mark.slow
 @recipes
 def test_a_narrow_copy_trains(name, tmp_path):
     side, data = RECIPES[name][2], tmp_path / "data"

@@ -1,0 +1,33 @@
+"""Small networks with random weights, and random images for them."""
+
+from __future__ import annotations
+
+import torch
+from rgmkit_gan.networks.unet import UNet
+from rgmkit_noise.process import GaussianProcess
+
+from rgmkit.core.network_prior import NetworkPrior
+from rgmkit.core.random import seeded
+
+NETWORKS = {
+    "as shipped": {"blocks": 2},
+    "three scales": {"multipliers": (1, 2, 2), "blocks": 1},
+    "one scale": {"multipliers": (1,), "patch": 1},
+    "wide patches": {"multipliers": (1, 1), "blocks": 1, "patch": 4},
+}
+
+
+def draw(*shape, dtype=torch.float32):
+    return torch.randn(shape, generator=seeded(*shape), dtype=dtype)
+
+
+def unet(channels=1, *, process=None, **options):
+    process = process or GaussianProcess(levels=4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = UNet(process=process, image_shape=(channels, 16, 16), **{"width": 8, "latent": 3, **options})
+    for part in network.modules():  # the last convolutions start small: let what is far away count
+        if isinstance(part, torch.nn.Conv2d):
+            part.weight.data *= 3
+    prior = NetworkPrior(process=process, network=network.eval(), image_shape=(channels, 16, 16))
+    return prior.requires_grad_(False)

@@ -1,0 +1,71 @@
+"""Grey models on colour images, and colour models on grey images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from analytic import GaussianRestorer
+from networks import draw, unet
+from rgmkit_downsample.process import MultiscaleProcess
+from rgmkit_noise.process import GaussianProcess
+
+import rgmkit
+from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
+from rgmkit.core.network_prior import NetworkPrior
+from rgmkit.core.random import Streams, seeded
+from rgmkit.errors import IncompatibleError
+
+
+def test_a_grey_model_restores_each_channel():
+    prior = unet()
+    y, level, z = draw(2, 3, 11, 7), torch.tensor([1, 4]), draw(2, 3)
+    answer = ChannelByChannel(prior, channels=3).restore(y, level, z=z)
+    for c in range(3):
+        torch.testing.assert_close(answer[:, c : c + 1], prior.restore(y[:, c : c + 1], level, z=z))
+    for degradation, shape in [
+        ("grayscale", (1, 3, 24, 17)),
+        ("downsample", (1, 3, 24, 18)),
+        ("inpaint", (1, 5, 9, 9)),
+    ]:
+        operator = rgmkit.degradation(degradation, noise=0.1)
+        y = operator(draw(*shape).sigmoid(), generator=Streams(0, [0]))
+        solution = rgmkit.restore(y, operator, prior)
+        assert solution.x.shape == shape and f"each of the {shape[1]} channels" in solution.notes[0]
+    with pytest.raises(IncompatibleError, match="colour"):
+        rgmkit.generate(prior, 1, shape=(3, 16, 16))
+
+
+@pytest.mark.parametrize("process", [GaussianProcess(levels=4), MultiscaleProcess(levels=5)], ids=["gaussian", "multi"])
+def test_a_colour_model_on_a_grey_image_sees_what_it_was_trained_on(process):
+    """The channels that the network is shown have independent noise of the level, and the mean is the grey image."""
+    seen = []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, y, t, z):
+            seen.append(y)
+            return y
+
+    inner = NetworkPrior(process=process, network=Recorder(), image_shape=(3, 16, 16))
+    prior = MeanOfChannels(inner, size=(16, 24))
+    x = torch.full((400, 1, 16, 24), 0.75)
+    for s in (1, process.levels):
+        y = prior.degrade(x, s, generator=seeded(s))
+        answer = prior.restore(y, s, generator=seeded(s, 1))
+        torch.testing.assert_close(answer, 0.5 + 0.5 * y)  # the mean is kept
+        noise = (seen[-1] - float(process.a_by_level[s]) * 0.5).transpose(0, 1)[..., ::4, ::4].flatten(1)
+        sigma, slack = float(process.sigma_by_level[s]), 5 / noise.shape[1] ** 0.5
+        torch.testing.assert_close(noise.cov() / sigma**2, torch.eye(3), atol=1.5 * slack, rtol=0)
+        assert prior.level_std(s) == pytest.approx(inner.level_std(s) / 3**0.5)
+
+
+def test_a_colour_model_restores_a_grey_photograph():
+    """With the exact restorer of white data the answer is the exact one, whatever is drawn for the colours."""
+    colour = GaussianRestorer((3, 4, 6), mean=0.2, std=0.3, sample=False)
+    grey = GaussianRestorer((1, 4, 6), mean=0.2, std=0.3, sample=False)
+    prior = MeanOfChannels(colour, size=(4, 6))
+    y = prior.degrade(torch.rand(2, 1, 4, 6, generator=seeded(0)), 2, generator=seeded(1))
+    torch.testing.assert_close(prior.restore(y, 2, generator=seeded(2)), grey.restore(y, 2))
+    solution = rgmkit.restore(torch.rand(1, 4, 6, generator=seeded(0)), "gaussian-noise:noise=0.1", colour, seed=1)
+    assert solution.x.shape == (1, 4, 6) and "three equal channels" in solution.notes[0]
+    tiled = rgmkit.restore(torch.rand(1, 130, 9, generator=seeded(0)), "gaussian-noise:noise=0.1", unet(3), tile=20)
+    assert len(tiled.notes) == 2

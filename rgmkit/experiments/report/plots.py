@@ -64,8 +64,6 @@ def _draw(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo,
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(5.4, 3.1), layout="constrained")
         axes = figure.add_subplot(xscale="log", xlabel="seconds", ylabel=info.heading)
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.minorticks_off()
         if measured is not None:
             axes.axhline(measured, color=INK, linewidth=1, linestyle=(0, (2, 4)))
             axes.annotate("measurement", (0, measured), (4, 4), xycoords=("axes fraction", "data"),
@@ -75,9 +73,22 @@ def _draw(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo,
             axes.plot(curve.seconds, curve.values, line, color=colour)
             axes.plot(curve.seconds[-1], curve.values[-1], MARKERS[i % len(MARKERS)], color=colour, markersize=8,
                       markeredgecolor=PAGE, clip_on=False, gid=f"end-{i}")  # fmt: skip
+        axes.xaxis.set_major_locator(_choose_ticks(*axes.get_xlim()))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.minorticks_off()
         axes.set_ylim(*_limits(curves, measured, info))
         figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
     return file.getvalue()
+
+
+def _choose_ticks(low: float, high: float) -> Any:
+    """Choose ticks of a logarithmic axis, so that an axis of any length has a few."""
+    from matplotlib.ticker import AutoLocator, LogLocator
+
+    decades = math.log10(high / low)
+    if decades < 0.7:
+        return AutoLocator()
+    return LogLocator(subs=(1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,))
 
 
 def _limits(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo) -> tuple[float, float]:

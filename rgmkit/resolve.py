@@ -5,7 +5,7 @@ Python, the command line and experiments all use these functions, and nothing el
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from rgmkit import models, plugins
 from rgmkit.config import Spec, build, make, options_of, read_spec
 from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.metric import Metric
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError
@@ -115,6 +116,20 @@ def resolve_solver(
         name = "admm" if degradation.linear and degradation.has_closed_form_prox else "pgd"
     default: Solver = build("solver", name)
     return default
+
+
+def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metric]:
+    """Build the metrics that are given, by their labels; by default `DEFAULT_METRICS` where there is a true image.
+
+    Raises:
+        ConfigError, PluginError: if a name or an option is wrong, or a metric needs a truth and there is none.
+    """
+    specs = list(given) or (list(DEFAULT_METRICS) if has_truth else [])
+    metrics: dict[str, Metric] = {str(spec): build("metric", spec) for spec in specs}
+    for label, metric in metrics.items():
+        if metric.needs_truth and not has_truth:
+            raise ConfigError(f"metric {label!r} compares with the true image: give it, too")
+    return metrics
 
 
 def resolve_noise(degradation: Degradation, y: Tensor, solver: Solver) -> tuple[Degradation, tuple[str, ...]]:

@@ -331,6 +331,21 @@ def test_restore_reports_before_and_after(prior, run, photo, models, tmp_path):
     assert out.read_bytes() == first
 
 
+def test_restore_prints_the_metrics_that_are_asked_for(run, photo, tmp_path):
+    measured, out = tmp_path / "y.png", tmp_path / "x.png"
+    run("degrade", photo, "-d", "gaussian-noise:noise=0.1", "-o", measured)
+    args = ("restore", measured, "-d", "gaussian-noise", "-o", out, "--solver", "pinv")
+    ran = run(*args, "--truth", photo, "--metric", "deepinv.MAE", "--metric", "psnr-y")
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["MAE", "PSNR-Y", "NFE", "seconds"]
+    assert ran.out.splitlines()[1].endswith(" dB")
+    assert set(json.loads(run(*args, "--metric", "torchmetrics.TotalVariation", "--json").out)) >= {
+        "torchmetrics.TotalVariation"
+    }
+    ran = run(*args, "--metric", "psnr")
+    assert ran.code == 2 and "metric 'psnr' compares with the true image: give it, too" in ran.err
+    assert "no metric is named 'psrn', the nearest is 'psnr'" in run(*args, "--metric", "psrn").err
+
+
 def test_measurement_that_is_no_picture(run, photo, tmp_path):
     ops = tmp_path / "stack.py"
     ops.write_text(

@@ -85,6 +85,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 degradation_option = click.option(
     "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
 )
+metric_option = click.option(
+    "--metric",
+    "metrics",
+    metavar="SPEC",
+    multiple=True,
+    help="A metric, such as psnr-y or torchmetrics.LPIPS. May be repeated. [default: psnr and ssim, with --truth]",
+)
 solver_option = click.option(
     "--solver", metavar="SPEC", help="The solver, such as cascade. [default: what suits the prior]"
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import models, plugins
-from rgmkit.config import override, read_spec, read_yaml, take_plugins
+from rgmkit.config import override, read_spec, read_yaml, split_name, take_plugins
 from rgmkit.errors import naming
 
 
@@ -24,7 +24,7 @@ def check_names(*, folder: Path | None = None, **given: Any) -> None:
         if isinstance(named, models.ModelSpec):
             models.check_model(named.where)
         elif named is not None:
-            plugins.lookup(kind, named.name)
+            plugins.lookup(kind, split_name(kind, named).name)
 
 
 def check_grid(grid: Path, overrides: Iterable[str]) -> None:
@@ -37,6 +37,10 @@ def check_grid(grid: Path, overrides: Iterable[str]) -> None:
         if isinstance(method, Mapping):
             with naming(f"method[{i}]"):
                 check_names(prior=method.get("prior"), solver=method.get("solver"), folder=grid.parent)
+    for i, metric in enumerate(_items(content.get("metrics"))):
+        if metric != "all":
+            with naming(f"metrics[{i}]"):
+                check_names(metric=metric)
 
 
 def _read(path: Path, overrides: Iterable[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from rgmkit.cli.common import say
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rgmkit.core.metric import Metric
     from rgmkit.core.solver import Solution
     from rgmkit.images import Picture
 
@@ -32,13 +34,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def compare(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, Any]:
-    """Compute PSNR and SSIM before and after."""
-    from rgmkit.config import metric
-
+def compare(before: Tensor, after: Tensor, truth: Tensor | None, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """Apply the metrics before and after."""
     pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
     return {
-        name: {when: round(float(metric(name)(x, truth)), 4) for when, x in pair.items()} for name in ("psnr", "ssim")
+        label: {when: round(float(metric(x, truth)), 4) for when, x in pair.items()}
+        for label, metric in metrics.items()
     }
 
 
@@ -74,16 +75,14 @@ def _write_std(path: Path, std: Tensor, like: Picture) -> dict[str, Any]:
     return {"file": path, "mean": float(std.mean()), "largest": largest}
 
 
-def print_restoration(facts: dict[str, Any], as_json: bool) -> None:
+def print_restoration(facts: dict[str, Any], metrics: Mapping[str, Metric], *, as_json: bool) -> None:
     """Print the facts of a restoration: one JSON object, or a line for each number and a table of the trace."""
     if as_json:
         print_json(facts)
         return
-    for name, digits in (("psnr", 2), ("ssim", 3)):
-        if name in facts:
-            before, after = (f"{facts[name][when]:.{digits}f}" for when in ("before", "after"))
-            unit = " dB" if name == "psnr" else ""
-            click.echo(f"{name.upper():8} {before} -> {after}{unit}")
+    for label, metric in metrics.items():
+        before, after = (metric.info.format(facts[label][when]) for when in ("before", "after"))
+        click.echo(f"{metric.name:8} {before} -> {after} {metric.unit}".rstrip())
     if "std" in facts:
         click.echo(f"{'std':8} {facts['std']['mean']:.4f} on average, {facts['std']['largest']:.4f} at most")
     click.echo(f"{'NFE':8} {facts['nfe']}")

@@ -15,6 +15,7 @@ from rgmkit.cli.common import (
     device_option,
     examples,
     json_option,
+    metric_option,
     say,
     seed_option,
     solver_option,
@@ -45,7 +46,8 @@ from rgmkit.images.formats import USUAL_ENDINGS
 )
 @solver_option
 @click.option("-o", "--out", metavar="OUT", type=PATH, required=True, help=f"The restored image: {USUAL_ENDINGS}.")
-@click.option("--truth", metavar="IMAGE", type=PATH, help="The true image, to print PSNR and SSIM before and after.")
+@click.option("--truth", metavar="IMAGE", type=PATH, help="The true image, to print metrics before and after.")
+@metric_option
 @click.option(
     "--tile",
     metavar="N",
@@ -70,6 +72,7 @@ def command(
     solver: str | None,
     out: Path,
     truth: Path | None,
+    metrics: tuple[str, ...],
     tile: int | None,
     samples: int | None,
     trace: bool,
@@ -84,14 +87,17 @@ def command(
     """
     check_pictures(image, [out] if samples is None else [out, std_path(out)], truth=truth)
     check_names(degradation=degradation, prior=prior, solver=solver)
+    for metric in metrics:
+        check_names(metric=metric)
     from rgmkit import images
     from rgmkit.inference import restore_batch
-    from rgmkit.resolve import resolve_degradation, resolve_prior, resolve_solver
+    from rgmkit.resolve import resolve_degradation, resolve_metrics, resolve_prior, resolve_solver
     from rgmkit.runtime.device import choose_device
 
     place = choose_device(device)
     operator, network = resolve_degradation(degradation).to(place), resolve_prior(prior).to(place)
     method = resolve_solver(solver, network, operator)
+    measures = resolve_metrics(metrics, has_truth=truth is not None)
 
     measured = images.read_measurement(image)
     y = measured.x.to(place)
@@ -112,9 +118,9 @@ def command(
         "nfe": solution.nfe, "seconds": round(solution.seconds, 3), "noise": solution.noise,
         "notes": list(solution.notes),
     }  # fmt: skip
-    if true is not None:
-        facts |= compare(operator.embed(y).cpu(), solution.x.cpu(), true.x)
+    if measures:
+        facts |= compare(operator.embed(y).cpu(), solution.x.cpu(), true.x if true else None, measures)
     facts |= write_restoration(out, solution, like=measured)
     if trace:
         facts["trace"] = solution.trace
-    print_restoration(facts, as_json)
+    print_restoration(facts, measures, as_json=as_json)

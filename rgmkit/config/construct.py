@@ -43,7 +43,7 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
         spec = _read_mapping(kind, spec, path)
     elif not isinstance(spec, Spec):
         return _check_object(kind, spec, path)
-    spec = _split_name(kind, spec)
+    spec = split_name(kind, spec)
     cls = plugins.load_class(kind, spec.name)
     return make(cls, spec.options, path=path, what=f"{kind} {spec.name!r}", folder=folder, **injected)
 
@@ -153,7 +153,7 @@ def metric(name: str, /, **options: Any) -> Any:
     return _build_named("metric", name, options)
 
 
-def _split_name(kind: str, spec: Spec) -> Spec:
+def split_name(kind: str, spec: Spec) -> Spec:
     """Read the metric `torchmetrics.NAME` as the component `torchmetrics` with the option `name`."""
     package, dot, name = spec.name.partition(".")
     known = {component.name for component in plugins.list_components(kind)}

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,9 +52,19 @@ class Fragile(rgmkit.Solver):
             callback(step + 1, 3, x)
         return rgmkit.Solution(x, nfe=2)
 
+class Distance(rgmkit.Metric):
+    "The largest error of a pixel, in levels of 8 bits."
+    name, unit, decimals, higher_is_better = "Distance", "levels", 1, False
+
+    def measure(self, x, truth):
+        return (x - truth).abs().flatten(1).amax(1) * 255
+
 @rgmkit.hookimpl
 def rgmkit_components():
-    return [rgmkit.Component("solver", "fragile", Fragile, "A test")]
+    return [
+        rgmkit.Component("solver", "fragile", Fragile, "A test"),
+        rgmkit.Component("metric", "distance", Distance, "A test"),
+    ]
 """
 GRID = {
     "data": {"path": "photos"},
@@ -197,7 +208,7 @@ def kept(place: Path, ops: Path | None = None) -> Path:
     return write(place, grid if ops is None else {**grid, "plugins": [str(ops)]})
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", pytest.param("SIGKILL", marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_where_it_was(place, ops, how, run, monkeypatch):
     arguments = ["run", str(kept(place, ops)), "-o", str(place / "out")]
     if how == "SIGKILL":
@@ -370,6 +381,34 @@ def test_a_best_value_at_the_end_of_its_range_is_said(place, run):
     assert "solver.gain at an end of the range" in (place / "out" / "results.md").read_text()
 
 
+def test_a_metric_of_a_plugin_file_that_is_better_when_lower_is_tuned_for_and_shown(place, ops, run):
+    grid = tuned(place, {"solver.gain": [0.3, 5]}, metric="distance")
+    content = yaml.safe_load(grid.read_text())
+    methods = [*content["method"], {"name": "dark", "solver": "fragile:gain=0.3"}]
+    write(place, {**content, "plugins": [str(ops)], "metrics": ["distance", "psnr"], "method": methods})
+    ran = run("run", grid, "-o", place / "out")
+    assert ran.code == 0, ran.err
+    trials = evaluations(place / "out")
+    best = min(trials, key=lambda row: float(row["figure"]))
+    gain = json.loads(best["values"])["solver.gain"]
+    assert gain == pytest.approx(1, abs=0.1) and {row["metric"] for row in trials} == {"distance"}
+    page = (place / "out" / "results.md").read_text()
+    assert f"| kept | solver.gain = {gain:g} | {float(best['figure']):.1f} | 16 |  |" in page
+    assert "Distance (levels) on training images" in page and "| method | Distance (levels) | PSNR (dB) |" in page
+    rows = {
+        line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith(("| kept", "| dark"))
+    }
+    assert rows["kept"].split(" | ")[1].startswith("**") and not rows["dark"].split(" | ")[1].startswith("**")
+    record = records(place / "out")[0]
+    assert record.path_metric == "distance" and record.path[-1][1] == record.after["distance"]
+    report = (place / "out" / "report.html").read_text()
+    assert "Distance against time" in report and f"<b>solver.gain = {gain:g}" in report
+    (place / "out" / "results.md").unlink()
+    facts = json.loads((place / "out" / "run.json").read_text())
+    assert facts["metrics"]["distance"]["higher_is_better"] is False
+    assert run("report", place / "out").code == 0 and (place / "out" / "results.md").read_text() == page
+
+
 def test_values_that_fail_are_logged_and_a_method_that_cannot_be_tuned_fails_alone(place, run, monkeypatch):
     grid = yaml.safe_load(tuned(place, {"solver.gain": [0.5, 2]}, evaluations=4).read_text())
     write(place, {**grid, "method": [*grid["method"], {"solver": "pinv"}]})
@@ -470,6 +509,26 @@ def test_warnings_become_notes_of_the_cell_and_are_said_once(place, run):
     assert ran.err.count("window of 9 pixels") == 1
 
 
+def test_a_run_of_version_0_1_continues_and_is_reported(tmp_path, run):
+    shutil.copytree(Path(__file__).parent / "old_run", tmp_path / "old")
+    folder = tmp_path / "old" / "run"
+    before = records(folder)
+    missing = next(record for record in before if record.method == "tv")
+    (folder / "cells" / f"{missing.key}.json").unlink()
+    trials = (folder / "tuning.csv").read_bytes()
+    ran = run("run", tmp_path / "old" / "grid.yaml", "-o", folder)
+    assert ran.code == 0, ran.err
+    assert (folder / "tuning.csv").read_bytes() == trials
+    after = records(folder)
+    assert [r.key for r in after] == [r.key for r in before] and len(after) == 4
+    for old, new in zip(before, after, strict=True):
+        assert new.after == pytest.approx(old.after, abs=1e-4) and new.before == pytest.approx(old.before, abs=1e-4)
+    assert sum(new != old for old, new in zip(before, after, strict=True)) == 1, "the others are left alone"
+    page = (folder / "report.html").read_text()
+    assert "PSNR against time" in page and "Tuned on training images" in page and "PSNR (dB)" in page
+
+
+@pytest.mark.slow
 def test_two_processes_share_the_cells(place, ops):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]

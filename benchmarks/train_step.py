@@ -22,7 +22,7 @@ from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.base import Data
 from rgmkit.training.draws import draw_batch
-from rgmkit.training.loop import compiled_restorer, train_step
+from rgmkit.training.loop import compile_restorer, train_step
 from rgmkit.training.setup import Run, set_up
 
 FIDELITY, EMA = 1e-3, 0.9999
@@ -122,7 +122,7 @@ def main() -> None:
         train_step(run, draw_batch(run, 1))
 
     count = flops(ours)
-    with torch.random.fork_rng(devices=[]), compiled_restorer(run):
+    with torch.random.fork_rng(devices=[]), compile_restorer(run):
         seconds = alternately(theirs, ours, given.times)
     report(f"train step, {given.network}, {given.size}x{given.size}", given, seconds, images=given.batch, flops=count)
 

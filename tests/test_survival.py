@@ -415,7 +415,7 @@ def test_a_process_that_is_gone(monkeypatch):
     monkeypatch.setattr("rgmkit.runtime.processes.dist.all_reduce", gone)
     words = r"another process .* \(Connection closed by peer \[127.0.0.1\]:5510\)"
     with pytest.raises(rgmkit.TrainingError, match=words):
-        ProcessGroup(torch.device("cpu"), 2, 0).maximum(1)
+        ProcessGroup(torch.device("cpu"), 2, 0).reduce_max(1)
 
 
 def pictures(folder, sizes):

@@ -77,13 +77,13 @@ class Evaluated(nn.Module):
         """Restore images `y` of level t + 1."""
         with autocast_bf16(y.device, self.precision == "bf16"):
             if self.compiles:
-                with compiling():
+                with explain_compile_errors():
                     return self.inner(y, t, z).to(y.dtype)
             return self.inner(y, t, z).to(y.dtype)
 
 
 @contextmanager
-def compiling() -> Iterator[None]:
+def explain_compile_errors() -> Iterator[None]:
     """Raise an IncompatibleError if a network cannot be compiled at its first call."""
     from torch._dynamo.exc import TorchDynamoException  # slow to import
 

@@ -107,7 +107,7 @@ class ProcessGroup:
         for tensor, mean in zip(tensors, (flat / self.size).split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
 
-    def maximum(self, *numbers: int) -> list[int]:
+    def reduce_max(self, *numbers: int) -> list[int]:
         """Return the maximum of each number over the processes, so that all decide alike."""
         if self.size == 1:
             return list(numbers)
@@ -146,7 +146,7 @@ class ProcessGroup:
         return returned
 
     @contextmanager
-    def entered_by_main(self, context: AbstractContextManager[Any]) -> Iterator[None]:
+    def enter_on_main(self, context: AbstractContextManager[Any]) -> Iterator[None]:
         """Enter `context` in the main process only; an error on entering is raised in every process."""
         with ExitStack() as stack:
 

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from rgmkit.errors import TrainingError
-from rgmkit.runtime.precision import compiling
+from rgmkit.runtime.precision import explain_compile_errors
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.runtime.signals import DeferredSignals, end_by, unwind_on_sigterm
 from rgmkit.training.checkpoint import hold_folder, load_last, restore_run, save_checkpoint
@@ -42,7 +42,7 @@ def run_training(
         try:
             run = set_up(configuration, processes)
             rehearse(run)
-            with processes.entered_by_main(hold_folder(out, resume=resume)):
+            with processes.enter_on_main(hold_folder(out, resume=resume)):
                 torch.set_num_threads(run.settings.threads or threads)
                 _train(run, out, resume=resume, progress=progress and processes.is_main)
         except KeyboardInterrupt:
@@ -67,7 +67,7 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
         if progress:
             _say(describe_run(run, out))
         try:
-            with compiled_restorer(run):
+            with compile_restorer(run):
                 _do_steps(run, out, progress=progress)
         except Diverged as error:
             kept = run.processes.on_main(lambda: fall_back(run, out))
@@ -100,7 +100,7 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
                 # All processes agree on whether to stop, and whether a checkpoint is due.
                 late = 0 < 60 * settings.checkpoint_minutes < time.monotonic() - saved
                 due: int = late or run.step % settings.checkpoint_every == 0 or run.step == settings.steps
-                received, due = run.processes.maximum(signals.received, due or signals.received > 0)
+                received, due = run.processes.reduce_max(signals.received, due or signals.received > 0)
 
                 # Check the losses and show them.
                 if due or run.step % LOG_EVERY == 0:
@@ -128,7 +128,7 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
 
 
 @contextmanager
-def compiled_restorer(run: Run) -> Iterator[None]:
+def compile_restorer(run: Run) -> Iterator[None]:
     """Compile the restorer at its first call in the block, if the settings say so.
 
     The critic is not compiled: its penalty needs a second derivative, which compiled code lacks. Nor is the network
@@ -139,7 +139,7 @@ def compiled_restorer(run: Run) -> Iterator[None]:
         return
     logger.warning("the network is compiled in the first step, which takes minutes on a CPU")
     run.network.compile()
-    with compiling():
+    with explain_compile_errors():
         yield
 
 

@@ -100,6 +100,43 @@ def renamed_keyword(old: str, new: str) -> Callable[[F], F]:
     return decorate
 
 
+class RenamedAttribute:
+    """An attribute or a method of a class by its old name; `new` is its name now.
+
+    >>> class Prior:
+    ...     level_std = 0.1
+    ...     noise = RenamedAttribute("level_std")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     Prior().noise
+    0.1
+    """
+
+    def __init__(self, new: str) -> None:
+        self.old, self.new = "", new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.old = f"{owner.__name__}.{name}"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        warn_renamed(self.old, self.new)
+        return getattr(owner if instance is None else instance, self.new)
+
+
+def accept_old_property(cls: type, old: str, new: str) -> None:
+    """Let `cls`, which overrides a property under its `old` name, be asked under its new one."""
+    override = vars(cls).get(old)
+    if not isinstance(override, property) or override.fget is None:
+        return
+    get = override.fget
+
+    def read(self: Any) -> Any:
+        warn_renamed(f"{cls.__qualname__}.{old}", new)
+        return get(self)
+
+    setattr(cls, new, property(read))
+
+
 def accept_old_keyword(cls: type, method: str, old: str, new: str) -> None:
     """Let `cls`, which overrides `method` with the keyword `old`, be called with its new name."""
     function = vars(cls).get(method)

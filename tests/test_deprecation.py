@@ -143,6 +143,6 @@ def test_attributes_of_problems_and_networks_by_their_old_names():
         assert prior.noise(1) == prior.level_std(1)
     with pytest.warns(DeprecationWarning, match=r"RestoringPrior.noises is deprecated: use level_stds"):
         assert torch.equal(prior.noises, prior.level_stds)
-    with pytest.warns(DeprecationWarning, match=r"Problem.measured is deprecated: use Problem.from_measurement"):
+    with pytest.warns(DeprecationWarning, match=r"Problem.measured is deprecated: use from_measurement"):
         problem = rgmkit.Problem.measured(CLEAN, rgmkit.degradation("blur", std=1), prior)
     assert problem.shape == tuple(CLEAN.shape) and problem.y is CLEAN and problem.prior is prior

@@ -18,7 +18,7 @@ from rgmkit.core.bridge import find_bridge
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import wavelet_std
 from rgmkit.core.random import Randomness, randn
-from rgmkit.deprecation import warn_renamed
+from rgmkit.deprecation import RenamedAttribute, accept_old_property
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Degradation(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        accept_old_property(cls, "closed_prox", "has_closed_form_prox")
         if "at" in vars(cls):
             cls.at = _within_range(cls.at)  # type: ignore[method-assign, assignment]
 
@@ -117,16 +118,9 @@ class Degradation(nn.Module, ABC):
     @property
     def has_closed_form_prox(self) -> bool:
         """Whether `prox` takes no iterations. Default: whether it is overridden."""
-        if type(self).closed_prox is not Degradation.closed_prox:  # a subclass written for version 0.1
-            warn_renamed(f"{type(self).__name__}.closed_prox", "has_closed_form_prox")
-            return bool(self.closed_prox)
         return type(self).prox is not Degradation.prox
 
-    @property
-    def closed_prox(self) -> bool:
-        """The old name of `has_closed_form_prox`."""
-        warn_renamed("closed_prox", "has_closed_form_prox")
-        return self.has_closed_form_prox
+    closed_prox = RenamedAttribute("has_closed_form_prox")
 
     def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the largest shape within `image_shape` (…, H, W) that `A` can take. Default: all of it."""

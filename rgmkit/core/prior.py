@@ -15,7 +15,7 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import Randomness, randn
-from rgmkit.deprecation import renamed_keyword, warn_renamed
+from rgmkit.deprecation import RenamedAttribute, renamed_keyword
 from rgmkit.errors import DataError, IncompatibleError
 
 if TYPE_CHECKING:
@@ -234,16 +234,8 @@ class RestoringPrior(Prior):
         """`level_std` of the levels 1 … T, (T,)."""
         return self.scale * (self.process.sigma_by_level / self.process.a_by_level)[1:]
 
-    def noise(self, level: int) -> float:
-        """Return `level_std`, under its old name."""
-        warn_renamed("RestoringPrior.noise", "level_std")
-        return self.level_std(level)
-
-    @property
-    def noises(self) -> Tensor:
-        """`level_stds`, under its old name."""
-        warn_renamed("RestoringPrior.noises", "level_stds")
-        return self.level_stds
+    noise = RenamedAttribute("level_std")
+    noises = RenamedAttribute("level_stds")
 
     def _level(self, level: int | Tensor, like: Tensor) -> Tensor:
         return level if isinstance(level, Tensor) else self.process.full_level(level, like)

@@ -16,7 +16,7 @@ from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
-from rgmkit.deprecation import warn_renamed
+from rgmkit.deprecation import RenamedAttribute
 from rgmkit.errors import AccuracyWarning, IncompatibleError
 
 Callback = Callable[[int, int, Tensor], None]
@@ -65,11 +65,7 @@ class Problem:
             )
         return Problem(prior, shape, y, degradation)
 
-    @staticmethod
-    def measured(y: Tensor, degradation: Degradation, prior: Prior) -> Problem:
-        """Return `from_measurement`, under its old name."""
-        warn_renamed("Problem.measured", "Problem.from_measurement")
-        return Problem.from_measurement(y, degradation, prior)
+    measured = RenamedAttribute("from_measurement")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rgmkit_gan.networks.ncsnpp.discriminator import LargeDiscriminator, SmallDiscriminator, with_minibatch_std
+from rgmkit_gan.networks.ncsnpp.discriminator import LargeDiscriminator, SmallDiscriminator, append_minibatch_std
 from rgmkit_gan.networks.ncsnpp.layers import Attention, Block
 from rgmkit_gan.networks.ncsnpp.resampling import FIR, Plain
 from rgmkit_gan.networks.ncsnpp.restorer import NCSNpp
@@ -100,7 +100,7 @@ def test_published_sizes():
         ).shape == (2,)
 
 
-def filtered(h: torch.Tensor, gain: float, before: int, after: int) -> torch.Tensor:
+def apply_filter(h: torch.Tensor, gain: float, before: int, after: int) -> torch.Tensor:
     row = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=h.dtype) / 8
     kernel = gain * torch.outer(row, row)
     padded = pad(h, (before, after, before, after))
@@ -112,9 +112,9 @@ def test_fir_is_its_definition():
     h, fir = draw(2, 3, 6, 8), FIR().double()
     between = torch.zeros(2, 3, 12, 16, dtype=h.dtype)
     between[..., ::2, ::2] = h
-    torch.testing.assert_close(fir.up(h), filtered(between, 4, 2, 1))
-    torch.testing.assert_close(fir.down(h), filtered(h, 1, 1, 1)[..., ::2, ::2])
-    torch.testing.assert_close(fir.before_stride(h), filtered(h, 1, 2, 2))
+    torch.testing.assert_close(fir.up(h), apply_filter(between, 4, 2, 1))
+    torch.testing.assert_close(fir.down(h), apply_filter(h, 1, 1, 1)[..., ::2, ::2])
+    torch.testing.assert_close(fir.before_stride(h), apply_filter(h, 1, 2, 2))
 
 
 def test_fir_interpolates_inside_the_image_and_plain_does_not():
@@ -188,7 +188,7 @@ def test_minibatch_std_of_any_batch(batch):
     """Group i mod ceil(B/4), by a loop."""
     h = draw(batch, 3, 4, 5)
     groups = math.ceil(batch / 4)
-    made = with_minibatch_std(h)
+    made = append_minibatch_std(h)
     for i in range(batch):
         group = h[i % groups :: groups]
         std = (group.var(0, unbiased=False) + 1e-8).sqrt().mean()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from rgmkit_gan.networks.ncsnpp.discriminator import SmallDiscriminator
-from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulated, normalised
+from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulate, normalise_groups
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
-from rgmkit_gan.networks.pixel_norm import activated
+from rgmkit_gan.networks.pixel_norm import normalise_pixels
 from rgmkit_gan.objectives import gradient_penalty, judge, penalise_both
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d, group_norm, silu
@@ -77,11 +77,11 @@ def plainly(h, gamma, beta):
 
 def test_modulation_is_its_definition():
     h, gamma, beta = draw(3, 8, 4, 5), 1 + draw(3, 8, seed=1), draw(3, 8, seed=2)
-    torch.testing.assert_close(modulated(h, 2, gamma, beta), plainly(h, gamma, beta))
+    torch.testing.assert_close(modulate(h, 2, gamma, beta), plainly(h, gamma, beta))
     parts = [part.requires_grad_() for part in (h, gamma, beta)]
-    assert gradcheck(lambda *p: modulated(p[0], 2, *p[1:]), parts)
+    assert gradcheck(lambda *p: modulate(p[0], 2, *p[1:]), parts)
     torch.testing.assert_close(
-        normalised(h, 2, gamma[0], beta[0]), group_norm(h, 2, gamma[0], beta[0], EPS), rtol=1e-10, atol=1e-10
+        normalise_groups(h, 2, gamma[0], beta[0]), group_norm(h, 2, gamma[0], beta[0], EPS), rtol=1e-10, atol=1e-10
     )
 
 
@@ -93,7 +93,7 @@ def test_modulation_in_every_precision(dtype, tolerance, layout):
     parts[0] = parts[0].contiguous(memory_format=layout)
     exact = [part.double().requires_grad_() for part in parts]
     parts = [part.requires_grad_() for part in parts]
-    made, wanted, g = modulated(parts[0], 2, *parts[1:]), plainly(*exact), draw(3, 8, 6, 6, seed=3).to(dtype)
+    made, wanted, g = modulate(parts[0], 2, *parts[1:]), plainly(*exact), draw(3, 8, 6, 6, seed=3).to(dtype)
     near(made.double(), wanted, 3 * tolerance)
     slopes, rights = torch.autograd.grad(made, parts, g), torch.autograd.grad(wanted, exact, g.double())
     for got, right in zip(slopes, rights, strict=True):
@@ -104,14 +104,14 @@ def test_modulation_in_every_precision(dtype, tolerance, layout):
 def test_pixel_norm_is_its_definition():
     h, gamma, beta = draw(3, 8, 4, 5), 1 + draw(3, 8, seed=1), draw(3, 8, seed=2)
     norm = h * (h.square().mean(1, keepdim=True) + 1e-4).rsqrt()
-    torch.testing.assert_close(activated(h), silu(norm))
+    torch.testing.assert_close(normalise_pixels(h), silu(norm))
     wanted = silu(gamma[..., None, None] * norm + beta[..., None, None])
-    torch.testing.assert_close(activated(h, gamma, beta), wanted)
-    half = activated(*(part.bfloat16() for part in (h, gamma, beta)))
+    torch.testing.assert_close(normalise_pixels(h, gamma, beta), wanted)
+    half = normalise_pixels(*(part.bfloat16() for part in (h, gamma, beta)))
     assert half.dtype == torch.bfloat16
     near(half.double(), wanted, 1e-2)
     parts = [part.requires_grad_() for part in (h, gamma, beta)]
-    assert gradcheck(activated, parts) and gradcheck(activated, h)
+    assert gradcheck(normalise_pixels, parts) and gradcheck(normalise_pixels, h)
 
 
 @pytest.mark.parametrize("batch", [4, 6, 8, 12])

@@ -1,4 +1,4 @@
-"""Networks and adversarial objectives."""
+"""Networks and training objectives."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _NCSNPP = "rgmkit_gan.networks.ncsnpp"
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """The networks with their discriminators, and the objectives."""
+    """List the networks, their discriminators and the objectives; modules are imported when one is used."""
     return [
         Component("network", "unet", "rgmkit_gan.networks.unet:UNet", "Small convolutional restorer, any image size"),
         Component(
             "network", "unet-discriminator", "rgmkit_gan.networks.unet:UNetDiscriminator", "Discriminator for unet"
         ),
-        Component("network", "mlp", "rgmkit_gan.networks.mlp:MLP", "Restorer of 2-D points"),
+        Component("network", "mlp", "rgmkit_gan.networks.mlp:MLP", "Restorer of points"),
         Component("network", "mlp-discriminator", "rgmkit_gan.networks.mlp:MLPDiscriminator", "Discriminator for mlp"),
         Component("network", "ncsnpp", f"{_NCSNPP}.restorer:NCSNpp", "The published restorer (NCSN++)"),
         Component(
@@ -33,5 +33,5 @@ def rgmkit_components() -> list[Component]:
         Component("objective", "kl", "rgmkit_gan.objectives:KL", "KL(fake || real), logistic critic, R1"),
         Component("objective", "js", "rgmkit_gan.objectives:JS", "Non-saturating logistic GAN, R1"),
         Component("objective", "relativistic", "rgmkit_gan.objectives:Relativistic", "Relativistic pairs, R1 and R2"),
-        Component("objective", "mmse", "rgmkit_gan.objectives:MMSE", "Mean squared error, no prior: a denoiser"),
+        Component("objective", "mmse", "rgmkit_gan.objectives:MMSE", "Mean squared error: trains a denoiser"),
     ]

@@ -1,1 +1,1 @@
-"""Restorers `G(y, t, z)` and discriminators `D(x, t)`. `t` is the level aimed at, 0 … T-1."""
+"""Restorers `G(y, t, z)` and discriminators `D(x, t)`. `t` is the target level, 0 … T-1."""

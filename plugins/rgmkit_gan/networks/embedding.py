@@ -1,4 +1,4 @@
-"""How a level and the auxiliary variable enter a network."""
+"""Inputs and outputs that networks share: the linear estimate, Fourier features, and the shape of the data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from rgmkit.errors import ConfigError
 
 
 class Correction(nn.Module):
-    """`x_hat = a_{t+1} y + sigma_{t+1} u`: the best linear guess for unit-variance data, plus a correction.
+    """`x_hat = a_{t+1} y + sigma_{t+1} u`: the best linear estimate for data of unit variance, plus a correction.
 
-    At `t = 0` of a fine ladder the guess is nearly the answer, at level T it is nothing, and the
-    network's output `u` has unit size throughout.
+    The linear estimate is close to the result at low levels and vanishes at level T, while the correction `u` has unit
+    size at all levels.
+
+    Args:
+        a_by_level, sigma_by_level: gain and noise std of the levels 0 … T.
     """
 
     a: Tensor
@@ -25,14 +28,18 @@ class Correction(nn.Module):
         self.register_buffer("sigma", sigma_by_level[1:].clone(), persistent=False)
 
     def forward(self, y: Tensor, u: Tensor, t: Tensor) -> Tensor:
-        """The answer from the input `y` and the correction `u`; t may lie between two levels."""
+        """Return `x_hat` for the input `y` and the correction `u`; t may lie between two levels."""
         shape = (-1, *[1] * (y.ndim - 1))
         a, sigma = interpolate_levels(self.a, self.sigma, t) if t.is_floating_point() else (self.a[t], self.sigma[t])
         return a.view(shape) * y + sigma.view(shape) * u
 
 
 def first_axis(image_shape: tuple[int, ...], *, axes: int, network: str) -> int:
-    """The channels of images (C, H, W), or the dimension of points (d,); a ConfigError if it is the other kind."""
+    """Return the channels of images (C, H, W), or the dimension of points (d,).
+
+    Raises:
+        ConfigError: if the shape has another number of axes.
+    """
     if len(image_shape) != axes:
         kinds = {1: "points (d,)", 3: "images (C, H, W)"}
         raise ConfigError(f"{network} is a network for {kinds[axes]}, and the data has shape {tuple(image_shape)}")
@@ -40,7 +47,7 @@ def first_axis(image_shape: tuple[int, ...], *, axes: int, network: str) -> int:
 
 
 def fourier_features(x: Tensor, octaves: int) -> Tensor:
-    """`x` beside `sin` and `cos` of `2^k pi x / 2`, k = 0 … octaves - 1, along dimension 1."""
+    """Append `sin` and `cos` of `2^k pi x / 2`, k = 0 … octaves - 1, to `x` along dimension 1."""
     if octaves == 0:
         return x
     frequencies = torch.pi / 2 * 2 ** torch.arange(octaves, dtype=x.dtype, device=x.device)

@@ -1,4 +1,4 @@
-"""Networks for points: the quickest way to try an objective."""
+"""Networks for points, quick enough to try an objective in a minute."""
 
 from __future__ import annotations
 
@@ -35,11 +35,16 @@ class MLP(nn.Module):
     """A restorer of points: `G(y, t, z) = a_{t+1} y + sigma_{t+1} u(y, t, z)`.
 
     Args:
-        process: gives the levels and their `a`, `sigma`.
+        process: the forward process, whose levels and their gain `a` and noise std `sigma` are used.
         image_shape: of one point, (d,).
         width, depth: of the residual layers.
         octaves: of the Fourier features of y; 0 for none (25 modes then merge into a few).
         latent: number of values of z.
+
+    >>> from rgmkit_noise.process import GaussianProcess
+    >>> network = MLP(process=GaussianProcess(levels=4), image_shape=(2,))
+    >>> network(torch.zeros(5, 2), torch.tensor([0, 1, 2, 3, 3]), torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
     """
 
     def __init__(
@@ -59,14 +64,21 @@ class MLP(nn.Module):
         self.correct = Correction(process.a_by_level, process.sigma_by_level)
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Clean points from points `y` (B, d) of level t + 1."""
+        """Restore points (B, d) from points `y` of level t + 1; `z` is (B, latent)."""
         features = torch.cat([fourier_features(y, self.octaves), z.to(y)], dim=1)
         return self.correct(y, self.body(features, t), t)
 
 
 @final
 class MLPDiscriminator(nn.Module):
-    """`D(x, t)` for points: one number each, (B,)."""
+    """A discriminator of points, `D(x, t)`, (B,).
+
+    Args:
+        process: the forward process, whose number of levels is used.
+        image_shape: of one point, (d,).
+        width, depth: of the residual layers.
+        octaves: of the Fourier features of x.
+    """
 
     def __init__(
         self,
@@ -83,5 +95,5 @@ class MLPDiscriminator(nn.Module):
         self.body = _ResidualMLP(d * (1 + 2 * octaves), 1, process.levels, width, depth)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """One number per point, higher for what looks real."""
+        """Return one number for each point, higher for points that look real."""
         return self.body(fourier_features(x, self.octaves), t)[:, 0]

@@ -1,4 +1,4 @@
-"""A normalisation of each pixel on its own, with what follows it, in as few passes over the features as can be."""
+"""Normalisation of each pixel, modulation and activation, in as few passes over the features as possible."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from rgmkit_gan.networks.rounding import precise
+from rgmkit_gan.networks.rounding import promote_half
 
 EPS = 1e-4
 
 
-def activated(h: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None) -> Tensor:
-    """`silu(gamma n + beta)`, `n = h / sqrt(mean_c h^2 + 1e-4)`: pixels over their root mean square, a local norm.
+def normalise_pixels(h: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None) -> Tensor:
+    """Return `silu(gamma n + beta)`, where `n = h / sqrt(mean_c h^2 + 1e-4)` normalises each pixel on its own.
 
-    Features `h` (B, C, H, W); gamma and beta (B, C), both or neither. Differentiable once.
+    Features `h` are (B, C, H, W), gamma and beta (B, C), both or neither. Differentiable once.
     """
     out: Tensor = _Activated.apply(h, gamma, beta)
     return out
@@ -26,25 +26,25 @@ def activated(h: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None
 
 @final
 class _Activated(Function):
-    """With `r = n / h`, `u = gamma n + beta` and `g_u = silu'(u) g`, the derivative by h is
+    """With `r = n / h`, `u = gamma n + beta` and `g_u = silu'(u) g`, the derivative with respect to h is
 
-    `r (gamma g_u - n mean_c(gamma g_u n))`, and those by gamma and beta the sums of `g_u n` and `g_u` over the pixels.
+    `r (gamma g_u - n mean_c(gamma g_u n))`; those for gamma and beta are the sums of `g_u n` and `g_u` over the pixels.
     """
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
-        exact = precise(h.dtype)
+        exact = promote_half(h.dtype)
         r = torch.linalg.vector_norm(h, dim=1, keepdim=True, dtype=exact).square_().div_(h.shape[1]).add_(EPS).rsqrt_()
         if gamma is not None and beta is not None:
             gamma, beta = (each.to(r)[:, :, None, None] for each in (gamma, beta))
         ctx.save_for_backward(h, r, gamma, beta)
-        return silu(_modulated(_scaled(h, r), gamma, beta), inplace=True).to(h.dtype)
+        return silu(_modulate(_scale(h, r), gamma, beta), inplace=True).to(h.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         h, r, gamma, beta = ctx.saved_tensors
-        n = _scaled(h, r)
+        n = _scale(h, r)
         g_u = torch.ops.aten.silu_backward(g.to(r.dtype), n if gamma is None else torch.addcmul(beta, n, gamma))
         product, d_gamma, d_beta = g_u * n, None, None
         if gamma is not None:
@@ -54,14 +54,14 @@ class _Activated(Function):
         return d_h.to(h.dtype), d_gamma, d_beta
 
 
-def _scaled(h: Tensor, r: Tensor) -> Tensor:
-    """`h r`, in memory of its own."""
+def _scale(h: Tensor, r: Tensor) -> Tensor:
+    """Return `h r` in new memory."""
     exact = h.to(r.dtype)
     return h * r if exact is h else exact.mul_(r)
 
 
-def _modulated(n: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
-    """`gamma n + beta` in the memory of n."""
+def _modulate(n: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
+    """Return `gamma n + beta` in the memory of n."""
     if gamma is None or beta is None:
         return n
     return torch.addcmul(beta, n, gamma, out=n)

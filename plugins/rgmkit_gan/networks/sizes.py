@@ -1,4 +1,4 @@
-"""Images of any size, for networks that halve the resolution a few times."""
+"""Padding of images for networks that halve the resolution."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn.functional import pad
 
 
 def pad_to_multiple(y: Tensor, multiple: int) -> Tensor:
-    """`y` padded on the right and below to multiples, by reflection (by repetition if too small).
+    """Pad `y` on the right and below to multiples, by reflection, or by repetition if it is too small.
 
     >>> import torch
     >>> pad_to_multiple(torch.zeros(1, 1, 5, 8), 4).shape

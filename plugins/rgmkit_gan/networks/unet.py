@@ -1,7 +1,7 @@
 """A small convolutional restorer and its discriminator, for images of any size.
 
-Everything in the restorer is local: features are normalised pixel by pixel, and there is no attention,
-so that a large image may be restored in tiles.
+The restorer is local: features are normalised pixel by pixel, and there is no attention,
+so that large images can be restored in tiles.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuff
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit_gan.networks.embedding import Correction, first_axis
-from rgmkit_gan.networks.pixel_norm import activated
+from rgmkit_gan.networks.pixel_norm import normalise_pixels
 from rgmkit_gan.networks.sizes import pad_to_multiple
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution that keeps the size; weights N(0, gain^2 / fan_in), no bias at the start."""
+    """Make a convolution that keeps the size, with weights N(0, gain^2 / fan_in) and bias 0."""
     conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
     nn.init.normal_(conv.weight, std=gain / (inputs * size * size) ** 0.5)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def _conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.
 
 
 class _Style(nn.Module):
-    """Level and z become one vector: `silu(dense(silu(embed(t) + dense(z / rms z))))`."""
+    """Level and z as one vector: `silu(dense(silu(embed(t) + dense(z / rms z))))`."""
 
     def __init__(self, levels: int, latent: int, width: int) -> None:
         super().__init__()
@@ -36,13 +36,13 @@ class _Style(nn.Module):
         self.mix = nn.Linear(width, width)
 
     def forward(self, t: Tensor, z: Tensor) -> Tensor:
-        h = self._between(t) if t.is_floating_point() else self.level(t)
+        h = self._interpolate(t) if t.is_floating_point() else self.level(t)
         if self.z is not None:
             h = h + self.z(z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt())
         return silu(self.mix(silu(h)))
 
-    def _between(self, t: Tensor) -> Tensor:
-        """The embedding of a level between two: a mixture of theirs."""
+    def _interpolate(self, t: Tensor) -> Tensor:
+        """Interpolate the embeddings of the two nearest levels."""
         low = t.floor().long()
         return self.level(low).lerp(self.level(t.ceil().long()), (t - low)[:, None])
 
@@ -59,7 +59,7 @@ class _Block(nn.Module):
 
     def forward(self, h: Tensor, style: Tensor) -> Tensor:
         scale, shift = self.modulate(style).chunk(2, 1)
-        inner = activated(self.first(activated(h)), 1 + scale, shift)
+        inner = normalise_pixels(self.first(normalise_pixels(h)), 1 + scale, shift)
         return self.second(inner).add_(self.skip(h))
 
 
@@ -67,20 +67,25 @@ class _Block(nn.Module):
 class UNet(nn.Module):
     """A restorer of images: `G(y, t, z) = a_{t+1} y + sigma_{t+1} u(y, t, z)`.
 
-    `patch x patch` pixels become channels at the entrance. Images of any size are padded inside to the
-    next size that the scales divide, by reflection of the edge.
+    Blocks of `patch x patch` pixels become channels at the input. Images of any size are padded internally to the
+    next size that the scales divide, by reflection.
 
     Args:
-        process: gives the levels and their `a`, `sigma`.
-        image_shape: of one training image, (C, H, W); only C is fixed by it.
+        process: the forward process, whose levels and their gain `a` and noise std `sigma` are used.
+        image_shape: of one training image, (C, H, W); only C matters.
         width: channels at the finest scale.
-        multipliers: channels of each scale over `width`; each scale halves the resolution.
-        blocks: residual blocks per scale, down and up.
-        patch: side of the pixel blocks that become channels at the entrance.
-        latent: number of values of z; 0 for a network whose answers are means, see the objective `mmse`.
-        continuous: answer levels between two, as floats t, by a mixture of their embeddings, in place of a mixture of
-            two answers. For levels near to each other: photographs at noises of .02, .04, .08 … gain up to 1 dB, digits
-            at .2, .63, 2 lose 2 dB.
+        multipliers: channels of each scale divided by `width`; each scale halves the resolution.
+        blocks: residual blocks per scale, on the way down and up.
+        patch: side of the blocks of pixels that become channels at the input.
+        latent: number of values of z; 0 for a network that estimates means, see the objective `mmse`.
+        continuous: restore from a level between two, given as a float t, by interpolating their embeddings rather than
+            two results. It suits closely spaced levels: photographs at noise levels of .02, .04, .08 … gain up to 1 dB,
+            digits at .2, .63, 2 lose 2 dB.
+
+    >>> from rgmkit_noise.process import GaussianProcess
+    >>> network = UNet(process=GaussianProcess(levels=4), image_shape=(1, 16, 16), width=8)
+    >>> network(torch.zeros(2, 1, 13, 20), torch.tensor([0, 3]), torch.zeros(2, 16)).shape
+    torch.Size([2, 1, 13, 20])
     """
 
     def __init__(
@@ -115,7 +120,7 @@ class UNet(nn.Module):
         self.locality = _locality(channels, widths, blocks, patch)
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Clean images from images `y` (B, C, H, W) of level t + 1."""
+        """Restore images (B, C, H, W) from images `y` of level t + 1; `z` is (B, latent)."""
         return self.correct(y, self._correction(y, t, z), t)
 
     def _correction(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
@@ -130,21 +135,22 @@ class UNet(nn.Module):
             h = scale(h, style)
         for scale in self.up:
             h = scale(torch.cat([interpolate(h, scale_factor=2.0), skips.pop()], 1), style)
-        u = pixel_shuffle(self.leave(activated(h)), self.patch)
+        u = pixel_shuffle(self.leave(normalise_pixels(h)), self.patch)
         return u[..., :height, :width].to(y.dtype)
 
 
 def _locality(channels: int, widths: list[int], blocks: int, patch: int) -> Locality:
-    """Of the convolutions: two at the ends, `2 blocks` down and up at each scale, down only at the coarsest.
+    """Return the receptive field, tile alignment and memory of the network.
 
-    A convolution reaches as far as a cell of its scale is wide, and the cells of the coarsest one, which a
-    pixel may lie at either end of, are what tiles must respect. The peak is the entrance of a block on the
-    way up, where what comes up and what was skipped meet: 4 to 6 times these channels were measured.
+    There is one convolution at either end, and `2 blocks` at each scale on the way down and, except at the coarsest,
+    up. A convolution reaches as far as one cell of its scale. Tiles are aligned with the cells of the coarsest scale.
+    Memory peaks at the input of a block on the way up, where features and skipped features are concatenated: 4 to 6
+    times these channels were measured.
     """
     multiple = patch * 2 ** (len(widths) - 1)
     margin = 2 * patch + 4 * blocks * (multiple - patch) + 2 * blocks * multiple + multiple - 1
-    meeting = [(w + below) / 4**i for i, (w, below) in enumerate(zip(widths, [*widths[1:], 0], strict=True))]
-    return Locality(2 * margin + 1, multiple, floats_per_pixel=6 * max(meeting) / patch**2 + 8 * channels)
+    concatenated = [(w + below) / 4**i for i, (w, below) in enumerate(zip(widths, [*widths[1:], 0], strict=True))]
+    return Locality(2 * margin + 1, multiple, floats_per_pixel=6 * max(concatenated) / patch**2 + 8 * channels)
 
 
 class _Scale(nn.Module):
@@ -160,8 +166,8 @@ class _Scale(nn.Module):
         return h
 
 
-class _Judge(nn.Module):
-    """`skip(h) + W2 act(W1 act(h) + level)`, the resolution halved first where asked."""
+class _DiscriminatorBlock(nn.Module):
+    """`skip(h) + W2 act(W1 act(h) + level)`, a residual block of the discriminator."""
 
     def __init__(self, inputs: int, outputs: int, style: int) -> None:
         super().__init__()
@@ -177,15 +183,15 @@ class _Judge(nn.Module):
 
 @final
 class UNetDiscriminator(nn.Module):
-    """`D(x, t)` for images: residual blocks, the resolution halved between scales, a sum over pixels.
+    """A discriminator of images, `D(x, t)`, (B,): residual blocks, halved resolution between scales, a sum over pixels.
 
     Args:
-        process: gives the number of levels.
-        image_shape: of one image, (C, H, W); only C is fixed by it.
+        process: the forward process, whose number of levels is used.
+        image_shape: of one image, (C, H, W); only C matters.
         width: channels at the finest scale.
-        multipliers: channels of each scale over `width`; each scale halves the resolution.
+        multipliers: channels of each scale divided by `width`; each scale halves the resolution.
         blocks: residual blocks per scale.
-        patch: side of the pixel blocks that become channels at the entrance.
+        patch: side of the blocks of pixels that become channels at the input.
     """
 
     def __init__(
@@ -207,13 +213,13 @@ class UNetDiscriminator(nn.Module):
         self.scales = nn.ModuleList()
         inputs = widths[0]
         for w in widths:
-            self.scales.append(nn.ModuleList(_Judge(w if i else inputs, w, style) for i in range(blocks)))
+            self.scales.append(nn.ModuleList(_DiscriminatorBlock(w if i else inputs, w, style) for i in range(blocks)))
             inputs = w
         self.last = _conv(inputs, inputs)
         self.leave = nn.Linear(inputs, 1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """One number per image, higher for what looks real."""
+        """Return one number for each image, higher for images that look real."""
         style = self.level(t)
         h = self.enter(pixel_unshuffle(pad_to_multiple(x, self.multiple), self.patch))
         for i, blocks in enumerate(self.scales):

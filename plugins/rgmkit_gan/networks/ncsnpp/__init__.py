@@ -1,6 +1,6 @@
 """The published network, NCSN++ with an auxiliary variable, and its discriminators.
 
-The names of parameters are the published ones, so that published weights load as they are.
+Parameters have the published names, so that published weights can be loaded.
 
 Sources: Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations", ICLR 2021
 (NCSN++); Xiao, Kreis and Vahdat, "Tackling the Generative Learning Trilemma with Denoising Diffusion GANs",

@@ -1,4 +1,4 @@
-"""The discriminators that belong to `ncsnpp`."""
+"""The published discriminators for `ncsnpp`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from torch.nn.functional import leaky_relu, pad
 
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_gan.networks.embedding import first_axis
-from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, joined, sinusoidal, started_by_outputs
+from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, embed_level, initialise_by_outputs, join
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
-from rgmkit_gan.networks.rounding import precise
+from rgmkit_gan.networks.rounding import promote_half
 
-GROUP = 4  # images that are compared with each other
+GROUP = 4  # number of images that are compared with each other
 
 
 def act(h: Tensor) -> Tensor:
-    """The activation of the discriminators."""
+    """Apply the activation of the discriminators."""
     return leaky_relu(h, 0.2)
 
 
 def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
-    """A convolution that keeps the size."""
-    return started_by_outputs(nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias), gain=gain)
+    """Make a convolution that keeps the size."""
+    return initialise_by_outputs(nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias), gain=gain)
 
 
 def dense(inputs: int, outputs: int) -> nn.Linear:
-    """A dense layer."""
-    return started_by_outputs(nn.Linear(inputs, outputs))
+    """Make a dense layer."""
+    return initialise_by_outputs(nn.Linear(inputs, outputs))
 
 
 class _Level(nn.Module):
-    """`dense(act(dense(sinusoidal(t))))`, all of one width."""
+    """`dense(act(dense(embed_level(t))))`, all of one width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class _Level(nn.Module):
         self.main = nn.Sequential(dense(width, width), nn.LeakyReLU(0.2), dense(width, width))
 
     def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.main(sinusoidal(t, self.width, dtype))
+        return self.main(embed_level(t, self.width, dtype))
 
 
-class _Judge(nn.Module):
+class _DiscriminatorBlock(nn.Module):
     """`(skip(h) + W2 act(W1 act(h) + level)) / sqrt 2`, both branches halved before their last convolution."""
 
     def __init__(self, inputs: int, outputs: int, *, level: int, fir: FIR | None) -> None:
@@ -63,38 +63,38 @@ class _Judge(nn.Module):
         inner = act(inner)
         if self.fir is not None:
             h, inner = self.fir.down(h), self.fir.down(inner)
-        return joined(self.skip(h), self.conv2(inner))
+        return join(self.skip(h), self.conv2(inner))
 
 
-def with_minibatch_std(h: Tensor) -> Tensor:
-    """`h` (B, C, H, W) with one more channel: how much the images of a group of four differ (Karras et al. 2018).
+def append_minibatch_std(h: Tensor) -> Tensor:
+    """Append a channel to `h` (B, C, H, W): how much the images of a group of four differ (Karras et al. 2018).
 
-    Image i is in group `i mod ceil(B/4)`; where 4 does not divide B, some groups have three images or two. The
+    Image i is in group `i mod ceil(B/4)`; if 4 does not divide B, some groups have three or two images. The
     channel is `sqrt(biased variance + 1e-8)` over the group, averaged over channels and pixels.
     """
     number = math.ceil(len(h) / GROUP)
-    exact = h.to(precise(h.dtype)).flatten(1)
-    there = pad(exact.new_ones(len(h), 1), (0, 0, 0, GROUP * number - len(h))).view(GROUP, number, 1)
+    exact = h.to(promote_half(h.dtype)).flatten(1)
+    present = pad(exact.new_ones(len(h), 1), (0, 0, 0, GROUP * number - len(h))).view(GROUP, number, 1)
     rows = pad(exact, (0, 0, 0, GROUP * number - len(h))).view(GROUP, number, -1)
-    size = there.sum(0)
-    variance = ((rows - rows.sum(0) / size) * there).square().sum(0) / size
+    size = present.sum(0)
+    variance = ((rows - rows.sum(0) / size) * present).square().sum(0) / size
     std = (variance + 1e-8).sqrt().mean(1).repeat(GROUP)[: len(h)]
     return torch.cat([h, std.to(h.dtype).view(-1, 1, 1, 1).expand(-1, 1, *h.shape[2:])], dim=1)
 
 
 class _Discriminator(nn.Module, ABC):
-    """`D(x, t)` for images, (B,): residual blocks, the minibatch standard deviation, a sum over pixels.
+    """A discriminator of images, `D(x, t)`, (B,): residual blocks, minibatch standard deviation, a sum over pixels.
 
     Args:
-        image_shape: of one image, (C, H, W); only C is fixed by it.
-        width: channels of the blocks are 2 to 8 times as many.
+        image_shape: of one image, (C, H, W); only C matters.
+        width: the blocks have 2 to 8 times as many channels.
         embedding: width of the embedding of the level, an even number.
     """
 
-    compares_batch = True  # real and fake images are judged apart
-    group = GROUP  # which several processes, and accumulated parts, keep whole
-    blocks: ClassVar[tuple[tuple[int, bool], ...]]  # channels over `width`, and whether the resolution is halved
-    last_gain: ClassVar[float] = 1.0  # of the last convolution at the start
+    compares_batch = True  # so real and fake images are judged in different groups
+    group = GROUP  # kept whole by several processes and by accumulated parts of a batch
+    blocks: ClassVar[tuple[tuple[int, bool], ...]]  # channels divided by `width`, and whether the resolution is halved
+    last_gain: ClassVar[float] = 1.0  # initial gain of the last convolution
 
     def __init__(self, *, image_shape: tuple[int, ...], width: int = 64, embedding: int = 256) -> None:
         super().__init__()
@@ -105,17 +105,19 @@ class _Discriminator(nn.Module, ABC):
         self.start_conv = conv(channels, 2 * width, 1)
         inputs = 2
         for i, (multiplier, halves) in enumerate(self.blocks, start=1):
-            block = _Judge(inputs * width, multiplier * width, level=embedding, fir=FIR() if halves else None)
+            block = _DiscriminatorBlock(
+                inputs * width, multiplier * width, level=embedding, fir=FIR() if halves else None
+            )
             self.add_module(f"conv{i}", block)
             inputs = multiplier
         self.final_conv = conv(inputs * width + 1, inputs * width, gain=self.last_gain)
         self.end_linear = dense(inputs * width, 1)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
-        """What the blocks make of images `x` at the levels `t`, before images are compared: (B, 8 width, h, w).
+        """Compute the features of images `x` at the levels `t`, before images are compared: (B, 8 width, h, w).
 
         Raises:
-            IncompatibleError: for images that are too small to be halved so often.
+            IncompatibleError: if the images are too small to be halved so often.
         """
         smallest = 2 ** sum(halves for _, halves in self.blocks)
         if min(x.shape[-2:]) < smallest:
@@ -130,10 +132,10 @@ class _Discriminator(nn.Module, ABC):
         return h
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """One number per image, higher for what looks real."""
-        h = act(self.final_conv(with_minibatch_std(self.features(x, t))))
+        """Return one number for each image, higher for images that look real."""
+        h = act(self.final_conv(append_minibatch_std(self.features(x, t))))
         judged = self.end_linear(h.sum((2, 3)))[:, 0]
-        return judged.to(precise(judged.dtype))
+        return judged.to(promote_half(judged.dtype))
 
 
 @final

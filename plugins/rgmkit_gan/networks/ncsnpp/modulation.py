@@ -1,4 +1,4 @@
-"""`silu(gamma * norm(h) + beta)` in as few passes over the features as elementwise operations allow."""
+"""Group normalisation, modulation and activation, in as few passes over the features as possible."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import group_norm, silu
 
-from rgmkit_gan.networks.rounding import precise
+from rgmkit_gan.networks.rounding import promote_half
 
 EPS = 1e-6  # of group normalisation
 
 
-def normalised(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
-    """`gamma * norm(h) + beta`, gamma and beta (C,); computed in float32 at the least.
+def normalise_groups(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Return `gamma * norm(h) + beta`, gamma and beta (C,), computed at least in float32.
 
-    In half precision, with channels last, PyTorch is several times slower on small maps.
+    PyTorch is several times slower in half precision with channels last on small maps.
     """
-    exact = precise(h.dtype)
+    exact = promote_half(h.dtype)
     return group_norm(h.to(exact), groups, gamma.to(exact), beta.to(exact), EPS).to(h.dtype)
 
 
-def modulated(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
-    """`silu(gamma * norm(h) + beta)` of features (B, C, H, W); gamma and beta (B, C). Differentiable once."""
+def modulate(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Return `silu(gamma * norm(h) + beta)` of features (B, C, H, W), gamma and beta (B, C). Differentiable once."""
     out: Tensor = _Modulated.apply(h, groups, gamma, beta)
     return out
 
@@ -34,8 +34,8 @@ def modulated(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
 class _Modulated(Function):
     """With `u = s h + o`, `s = gamma / std`, `o = beta - mean s` for each image and channel, and `g` of `silu(u)`:
 
-    the derivative by h is `s g_u + k h + l`, where `g_u = silu'(u) g` and, with sums over the n values of a
-    group and `d_gamma = sum_hw g_u norm(h)`,
+    the derivative with respect to h is `s g_u + k h + l`, where `g_u = silu'(u) g` and, with sums over the n values of
+    a group and `d_gamma = sum_hw g_u norm(h)`,
 
         k = -sum(gamma d_gamma) / (n std^2),  l = -sum(gamma sum_hw g_u) / (n std) - k mean.
     """
@@ -43,7 +43,7 @@ class _Modulated(Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
         images, channels, height, width = h.shape
-        exact = h.to(precise(h.dtype))
+        exact = h.to(promote_half(h.dtype))
         _, mean, inverse = torch.native_group_norm(exact, None, None, images, channels, height * width, groups, EPS)
         mean, inverse = (each.repeat_interleave(channels // groups, 1) for each in (mean, inverse))
         gamma = gamma.to(mean)
@@ -51,7 +51,7 @@ class _Modulated(Function):
         s, o = scale[:, :, None, None], (beta.to(mean) - mean * scale)[:, :, None, None]
         ctx.groups = groups
         ctx.save_for_backward(h, s.to(h.dtype), o.to(h.dtype), gamma, mean, inverse)
-        u = torch.empty_like(h) if exact is h else exact  # memory that is new is slow at its first touch
+        u = torch.empty_like(h) if exact is h else exact  # new memory is slow at first access
         return silu(torch.addcmul(o, exact, s, out=u), inplace=True).to(h.dtype)
 
     @staticmethod

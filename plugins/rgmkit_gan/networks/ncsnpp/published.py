@@ -1,4 +1,4 @@
-"""The options of `ncsnpp`, read off the names and shapes of its weights."""
+"""Infer the options of `ncsnpp` from the names and shapes of its weights."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 from rgmkit.errors import CheckpointError
 from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS
 
-ATTENDED = 16  # pixels of the resolution at which published networks attend
-COARSEST = 4  # pixels of their coarsest resolution, where nothing else is known
+ATTENDED = 16  # resolution at which published networks attend, in pixels
+COARSEST = 4  # their coarsest resolution, in pixels, if they do not attend
 FIRST = 3  # layers before the first block: two for the level, the input convolution
 
 
 def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """The options of the network that `weights` belong to, and the shape of its images.
+    """Infer the options of the network that `weights` belong to, and the shape of its images.
 
-    Everything is in the names and shapes, but for the side of the images: without `side`, it is taken for the one
-    that puts attention at 16x16 pixels. Dropout leaves no trace.
+    Names and shapes determine all options except dropout, but not the side of the images: without `side` it is
+    assumed to be the one for which attention is at 16x16 pixels.
 
     Raises:
         CheckpointError: if these are not the weights of an `ncsnpp` restorer.
     """
-    kinds = list(_kinds(weights))
+    kinds = list(_layer_kinds(weights))
     scales = sum(kind in _pyramids() for kind in kinds) + 1
     blocks, rest = divmod(kinds.count("block") - 3 * scales, 2 * scales)
     if rest or blocks < 1:
@@ -51,18 +51,19 @@ def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[
 
 
 def _pyramids() -> dict[str, str]:
-    """The name that the resampling gives to a layer of the input pyramid, and the resampling."""
+    """Map the name of a layer of the input pyramid to the resampling that uses it."""
     return {resampler.strided: name for name, resampler in RESAMPLERS.items()}
 
 
-def _sound(enter: Tensor, z: Tensor) -> bool:
+def _are_valid(enter: Tensor, z: Tensor) -> bool:
+    """Whether the weights of the input convolution and of the mapping of z have the axes that they should have."""
     return enter.ndim == 4 and z.ndim == 2 and 0 not in (*enter.shape, *z.shape)
 
 
-def _kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
-    """What each layer from the first block on is, in order."""
+def _layer_kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield the kind of each layer from the first block on."""
     names = {"all_modules.0.weight", "all_modules.1.weight", "all_modules.2.weight", "z_transform.1.weight"}
-    if not names <= weights.keys() or not _sound(weights["all_modules.2.weight"], weights["z_transform.1.weight"]):
+    if not names <= weights.keys() or not _are_valid(weights["all_modules.2.weight"], weights["z_transform.1.weight"]):
         found = "start_conv.weight" in weights
         other = f"another network than ncsnpp, the first is {next(iter(weights), None)}"
         what = "a discriminator: give the file of the generator" if found else other
@@ -76,7 +77,7 @@ def _kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
 def _scales(
     weights: Mapping[str, Tensor], kinds: list[str], blocks: int, scales: int, width: int
 ) -> tuple[list[int], list[int]]:
-    """The multipliers of the scales on the way down, and the scales that attend."""
+    """Return the multipliers of the scales on the way down, and the scales that attend."""
     multipliers, attended, at = [], [], 0
     for scale in range(scales):
         multipliers.append(_multiplier(weights, FIRST + at, width))

@@ -1,4 +1,4 @@
-"""Resampling by two: with the filter [1, 3, 3, 1], or plainly by repetition and means."""
+"""Resampling by two: with the filter [1, 3, 3, 1], or by repetition and averages."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from rgmkit_gan.networks.ncsnpp.filtering import Taps, doubled, filtered, halved
+from rgmkit_gan.networks.ncsnpp.filtering import Taps, apply_filter, double, halve
 
 Resampling = Literal["fir", "plain"]
 
 
 class Resampler(nn.Module, ABC):
-    """Doubles or halves the resolution of `(B, C, H, W)`; an odd last row or column is dropped by `down`."""
+    """Double or halve the resolution of `(B, C, H, W)`; an odd last row or column is dropped by `down`."""
 
     strided: str  # name of the 3x3 convolution of stride 2, where a network has one
 
     @abstractmethod
     def up(self, h: Tensor) -> Tensor:
-        """Twice the resolution."""
+        """Double the resolution."""
 
     @abstractmethod
     def down(self, h: Tensor) -> Tensor:
-        """Half the resolution."""
+        """Halve the resolution."""
 
     @abstractmethod
     def before_stride(self, h: Tensor) -> Tensor:
-        """What an unpadded 3x3 convolution of stride 2 is to be applied to."""
+        """Prepare `h` for an unpadded 3x3 convolution of stride 2."""
 
 
 @final
@@ -45,7 +45,7 @@ class FIR(Resampler):
 
     strided = "Conv2d_0"
     w: Tensor
-    v: Tensor  # [1, 2, 1]: on repeated pixels, what `w` is on those with zeros between
+    v: Tensor  # [1, 2, 1]: on repeated pixels it gives what `w` gives with zeros between
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,22 +54,22 @@ class FIR(Resampler):
             self.register_buffer(name, torch.outer(taps, taps)[None, None], persistent=False)
 
     def up(self, h: Tensor) -> Tensor:
-        """Twice the resolution: padding (2, 1) after the zeros are put between."""
+        """Double the resolution, with padding (2, 1) after the zeros are inserted."""
         height, width = h.shape[-2:]
-        return doubled(h, Taps(4 * self.w, 4 * self.v), (2 * height, 2 * width))
+        return double(h, Taps(4 * self.w, 4 * self.v), (2 * height, 2 * width))
 
     def down(self, h: Tensor) -> Tensor:
-        """Half the resolution: padding (1, 1)."""
-        return halved(h, Taps(self.w, self.v))
+        """Halve the resolution, with padding (1, 1)."""
+        return halve(h, Taps(self.w, self.v))
 
     def before_stride(self, h: Tensor) -> Tensor:
-        """`w * h` with padding (2, 2): one more row and column than `h`."""
-        return filtered(h, self.w, padding=2)
+        """Return `w * h` with padding (2, 2), one more row and column than `h`."""
+        return apply_filter(h, self.w, padding=2)
 
 
 @final
 class Plain(Resampler):
-    """Each pixel repeated, and means of 2x2 pixels.
+    """Repetition of pixels, and averages of 2x2 pixels.
 
     >>> Plain().down(torch.arange(4.0).view(1, 1, 2, 2))
     tensor([[[[1.5000]]]])
@@ -78,15 +78,15 @@ class Plain(Resampler):
     strided = "Conv_0"
 
     def up(self, h: Tensor) -> Tensor:
-        """Twice the resolution, by repetition."""
+        """Double the resolution by repetition."""
         return interpolate(h, scale_factor=2.0, mode="nearest")
 
     def down(self, h: Tensor) -> Tensor:
-        """Half the resolution, by means."""
+        """Halve the resolution by averages."""
         return avg_pool2d(h, 2)
 
     def before_stride(self, h: Tensor) -> Tensor:
-        """`h` with a row and a column of zeros below and on the right."""
+        """Append a row of zeros below and a column of zeros on the right."""
         return pad(h, (0, 1, 0, 1))
 
 

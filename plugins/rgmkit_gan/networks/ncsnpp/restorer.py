@@ -21,11 +21,11 @@ from rgmkit_gan.networks.ncsnpp.layers import (
     PyramidStep,
     UpBlock,
     conv,
+    count_groups,
     dense,
-    groups,
-    joined,
-    sinusoidal,
-    started_by_outputs,
+    embed_level,
+    initialise_by_outputs,
+    join,
 )
 from rgmkit_gan.networks.ncsnpp.modulation import EPS
 from rgmkit_gan.networks.ncsnpp.published import read_weights
@@ -35,29 +35,29 @@ from rgmkit_gan.networks.sizes import pad_to_multiple
 
 @final
 class NCSNpp(nn.Module):
-    """The published restorer: `G(y, t, z)` in [-1, 1], the end of a tanh.
+    """The published restorer: `G(y, t, z)` in [-1, 1], by a final tanh.
 
     A U-net of residual blocks. The level is added in each block; z, as a style, sets the scale and the shift of
-    each normalisation. The degraded image enters again at every scale (input pyramid), and branches are summed over
-    `sqrt 2`. The defaults are the published configuration for 32x32 images, of 48.4 M parameters. Images of any
-    size are padded inside to multiples of `2^(scales - 1)`.
+    each normalisation. The degraded image is an input at every scale (input pyramid), and sums of branches are divided
+    by `sqrt 2`. The defaults are the published configuration for 32x32 images, of 48.4 M parameters. Images of any
+    size are padded internally to multiples of `2^(scales - 1)`.
 
-    Source: Choi, Park and Kang, ICML 2023; names and values of the parameters as published.
+    Source: Choi, Park and Kang, ICML 2023; names and initial values of the parameters as published.
 
     Args:
         image_shape: of one training image, (C, H, W).
         width: channels at the finest scale, a multiple of 4.
-        multipliers: channels of each scale over `width`; each scale halves the resolution.
+        multipliers: channels of each scale divided by `width`; each scale halves the resolution.
         blocks: residual blocks per scale on the way down; one more on the way up.
-        attention: resolutions, in pixels of the shorter side of a training image, whose blocks attend.
+        attention: resolutions, in pixels of the shorter side of a training image, whose blocks have attention.
         latent: number of values of z.
         style: width of the style that z becomes.
         style_layers: dense layers of the style after the first.
-        dropout: share of the features that each block drops while training.
-        resampling: "fir" with the filter [1, 3, 3, 1], as published, or "plain".
+        dropout: fraction of the features that each block drops in training.
+        resampling: "fir", the filter [1, 3, 3, 1] as published, or "plain".
 
     Raises:
-        ConfigError: for data that are no images, or widths that cannot be normalised in groups.
+        ConfigError: if the data are not images, or the widths cannot be normalised in groups.
 
     >>> tiny = NCSNpp(image_shape=(1, 16, 16), width=8, multipliers=(1, 2), blocks=1, attention=(8,), latent=3)
     >>> tiny(torch.zeros(2, 1, 16, 16), torch.tensor([0, 3]), torch.zeros(2, 3)).shape
@@ -91,13 +91,13 @@ class NCSNpp(nn.Module):
         block = {"level": 4 * width, "style": style, "dropout": dropout, "resampler": RESAMPLERS[resampling]()}
         widths = [width * m for m in multipliers]
         self.all_modules = nn.ModuleList(self._layers(channels, widths, block))
-        mapping: list[nn.Module] = [PixelNorm(), started_by_outputs(nn.Linear(latent, style)), nn.SiLU()]
+        mapping: list[nn.Module] = [PixelNorm(), initialise_by_outputs(nn.Linear(latent, style)), nn.SiLU()]
         for _ in range(style_layers):
-            mapping += [started_by_outputs(nn.Linear(style, style)), nn.SiLU()]
+            mapping += [initialise_by_outputs(nn.Linear(style, style)), nn.SiLU()]
         self.z_transform = nn.Sequential(*mapping)
 
     def _layers(self, channels: int, widths: list[int], options: dict[str, Any]) -> Iterator[nn.Module]:
-        """The layers in the order of `forward`, which is that of the published names."""
+        """Yield the layers in the order of `forward`, which is the order of the published names."""
 
         def block(inputs: int, outputs: int) -> Block:
             return Block(inputs, outputs, **options)
@@ -125,18 +125,18 @@ class NCSNpp(nn.Module):
                 yield Attention(h)
             if i:
                 yield UpBlock(h, h, **options)
-        yield from (nn.GroupNorm(groups(h), h, eps=EPS), conv(h, channels, gain=NEARLY_ZERO))
+        yield from (nn.GroupNorm(count_groups(h), h, eps=EPS), conv(h, channels, gain=NEARLY_ZERO))
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Clean images from images `y` (B, C, H, W) of level t + 1; `z` is (B, latent)."""
+        """Restore images (B, C, H, W) from images `y` of level t + 1; `z` is (B, latent)."""
         height, width = y.shape[-2:]
         style = self.z_transform(z.to(y))
         return self._restore(pad_to_multiple(y, self.multiple), t, style)[..., :height, :width]
 
     def _restore(self, y: Tensor, t: Tensor, style: Tensor) -> Tensor:
         layers = iter(self.all_modules)
-        level = silu(next(layers)(sinusoidal(t, self.width, y.dtype)))
-        level = silu(next(layers)(level))  # as every block takes it
+        level = silu(next(layers)(embed_level(t, self.width, y.dtype)))
+        level = silu(next(layers)(level))  # in the form that every block takes
         h, pyramid = next(layers)(y), y
         skips = [h]
         for i, attends in enumerate(self.attends):
@@ -146,7 +146,7 @@ class NCSNpp(nn.Module):
                 skips.append(h)
             if i < len(self.attends) - 1:
                 h = next(layers)(h, level, style)
-                h = pyramid = joined(next(layers)(pyramid), h)
+                h = pyramid = join(next(layers)(pyramid), h)
                 skips.append(h)
         h = next(layers)(h, level, style)
         h = next(layers)(h)
@@ -163,5 +163,5 @@ class NCSNpp(nn.Module):
     def read_weights(
         cls, weights: Mapping[str, Tensor], side: int | None = None
     ) -> tuple[dict[str, Any], tuple[int, ...]]:
-        """The options and the image shape of the network that `weights` belong to: what `rgmkit convert` asks for."""
+        """Infer options and image shape from `weights`, for `rgmkit convert`; see `published.read_weights`."""
         return read_weights(weights, side)

@@ -29,7 +29,7 @@ from rgmkit.experiments.plan import Plan
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.run_folder import CELLS, read_record
 from rgmkit.images.array_layout import check_finite
-from rgmkit.inference import restore
+from rgmkit.inference import restore_batch
 from rgmkit.runtime.device import empty_cache, synchronize
 from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import to_device
@@ -116,13 +116,12 @@ class Evaluator:
         self, measurement: Measurement, method: Method, values: Values, seed: int, callback: Callback | None = None
     ) -> Solution:
         """Restore a measurement by a method with these values of its tuned parameters."""
-        prior, solver = method.build(values)
-        prior = None if prior is None else prior.to(self.device)
-        return restore(
+        prior, solver = method.build(values, measurement.degradation)
+        return restore_batch(
             measurement.y,
             measurement.degradation,
-            prior,
-            solver=solver,
+            prior.to(self.device),
+            solver,
             seed=seed,
             tile=method.tile,
             callback=callback,

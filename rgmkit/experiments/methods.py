@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rgmkit import plugins
-from rgmkit.config import Spec, build, make, options_of, override, parse_spec
-from rgmkit.core.prior import Prior
+from rgmkit.config import build, make, options_of, override, parse_spec
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, naming, suggest
 from rgmkit.experiments.line_search import Parameter, Values, read_range
 from rgmkit.experiments.serialize import label_of
 from rgmkit.models import find_model
-from rgmkit.resolve import resolve_prior
+from rgmkit.resolve import resolve_prior, resolve_solver
 
 PARTS = ("prior", "solver")
 
@@ -61,14 +63,15 @@ class Method:
     tile: int | None = None
     _built: dict[str, Any] = field(default_factory=dict)
 
-    def build(self, values: Values) -> tuple[Prior | None, Solver | None]:
-        """Build the prior and the solver with these values, once for the same values.
+    def build(self, values: Values, degradation: Degradation) -> tuple[Prior, Solver]:
+        """Build the prior and the solver with these values, or the default solver for a degradation.
 
         Raises:
             RgmkitError: if a name, an option or a model is wrong, with its path.
         """
         with naming(self.path):
-            return self._build_part("prior", values), self._build_part("solver", values)
+            prior, solver = (self._build_part(part, values) for part in PARTS)
+            return prior or NoPrior(), resolve_solver(solver, prior or NoPrior(), degradation)
 
     def check(self) -> None:
         """Build it with both ends of each tuned range, so that wrong values are found before anything runs."""
@@ -84,25 +87,13 @@ class Method:
                     self._build_part(p.name.partition(".")[0], {**firsts, p.name: value})
 
     def _build_part(self, part: str, values: Values) -> Any:
+        """Build the prior or the solver, once for the same values; None where there is none."""
         spec = _insert(self.specs, values)[part]
-        return self._build_once(part, spec, self._resolve_prior if part == "prior" else self._build_solver)
-
-    def _build_once(self, part: str, spec: Any, make_one: Any) -> Any:
-        if spec is None:
-            return None
-        if not isinstance(spec, (str, Path, Mapping, Spec)):
-            return make_one(spec)
-        key = f"{part} {json.dumps(spec, default=str, sort_keys=True)}"
-        if key not in self._built:
-            self._built[key] = make_one(spec)
-        return self._built[key]
-
-    def _resolve_prior(self, spec: Any) -> Prior:
-        return resolve_prior(spec, folder=self.folder)
-
-    def _build_solver(self, spec: Any) -> Solver:
-        solver: Solver = build("solver", spec, path="solver", folder=self.folder)
-        return solver
+        key = f"{part} {json.dumps(spec, default=id, sort_keys=True)}"
+        if spec is not None and key not in self._built:
+            resolve = resolve_prior if part == "prior" else partial(build, "solver")
+            self._built[key] = resolve(spec, path=part, folder=self.folder)
+        return self._built.get(key)
 
 
 def read_method(item: Any, path: str, folder: Path) -> Method:

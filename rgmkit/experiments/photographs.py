@@ -16,7 +16,6 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.images import read
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
-from rgmkit.resolve import usable_size
 
 NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
@@ -152,7 +151,7 @@ class Photographs:
 
 def crop_to_fit(x: Tensor, degradation: Degradation) -> Tensor:
     """Crop a picture to its top left part that the degradation can take: downsampling by 2 takes even sides."""
-    height, width = usable_size(degradation, tuple(x.shape))
+    height, width = degradation.usable_shape(tuple(x.shape))[-2:]
     return x[..., :height, :width].contiguous()
 
 

@@ -21,7 +21,6 @@ from rgmkit.experiments.config import Grid, read_grid
 from rgmkit.experiments.methods import Method
 from rgmkit.experiments.photographs import BUNDLED, Photograph, crop_to_fit
 from rgmkit.experiments.run_folder import RunFacts, check_pictures, find_run
-from rgmkit.resolve import resolve_solver
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +153,6 @@ def _make_problem(degradation: Degradation, shape: tuple[int, int, int]) -> Prob
 
 def _check_method(method: Method, problem: Problem) -> None:
     assert problem.y is not None and problem.degradation is not None
-    prior, solver = method.build({p.name: p.coarse(2)[0] for p in method.parameters})
-    if prior is None:
-        prior = NoPrior()
-    solver = resolve_solver(solver, prior, problem.degradation)
+    prior, solver = method.build({p.name: p.coarse(2)[0] for p in method.parameters}, problem.degradation)
     prior, _ = fit_prior(prior, problem.shape, like=problem.y, tile=method.tile)
     solver.check(Problem(prior, problem.shape, problem.y, problem.degradation))

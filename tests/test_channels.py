@@ -7,6 +7,7 @@ import torch
 from analytic import GaussianRestorer
 from networks import draw, unet
 from rgmkit_downsample.process import MultiscaleProcess
+from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
@@ -69,3 +70,21 @@ def test_a_colour_model_restores_a_grey_photograph():
     assert solution.x.shape == (1, 4, 6) and "three equal channels" in solution.notes[0]
     tiled = rgmkit.restore(torch.rand(1, 130, 9, generator=seeded(0)), "gaussian-noise:noise=0.1", unet(3), tile=20)
     assert len(tiled.notes) == 2
+
+
+def test_a_network_for_grey_and_colour_takes_both_as_they_are():
+    prior = unet(3, network=ResidualUNet, channels=(1, 3), widths=(8,), down=(1,), up=())
+    degradation = rgmkit.degradation("gaussian-noise:noise=0.1")
+    for channels in (1, 3):
+        y = torch.rand(1, channels, 130, 31, generator=seeded(channels))
+        solution = rgmkit.restore(y, degradation, prior)
+        assert solution.notes == ()
+        tiled = rgmkit.restore(y, degradation, prior, tile=24)
+        assert len(tiled.notes) == 1
+        torch.testing.assert_close(tiled.x, solution.x, atol=1e-5, rtol=0)
+    y = torch.rand(1, 2, 9, 11, generator=seeded(2))
+    solution = rgmkit.restore(y, degradation, prior)
+    assert "each of the 2 channels" in solution.notes[0]
+    torch.testing.assert_close(solution.x[:, :1], rgmkit.restore(y[:, :1], degradation, prior).x)
+    with pytest.raises(IncompatibleError, match="trained on colour"):
+        prior.check_shape((2, 9, 11))

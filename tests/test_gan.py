@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rgmkit_gan.networks.mlp import MLP, MLPDiscriminator
+from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_gan.networks.unet import UNet, UNetDiscriminator
 from rgmkit_gan.objectives import JS, KL, MMSE, Relativistic, gradient_penalty
 from rgmkit_noise.process import GaussianProcess
@@ -13,6 +14,7 @@ from torch.nn.functional import softplus
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.core.random import seeded
+from rgmkit.errors import ConfigError
 
 PROCESS = GaussianProcess(levels=4, schedule="geometric")
 
@@ -50,6 +52,45 @@ def test_unet_sees_level_and_z_and_keeps_images_apart(unet):
         torch.testing.assert_close(x[:1], unet(y[:1], t[:1], z[:1]))
         assert (x[:1] - unet(y[:1], t[1:], z[:1])).abs().max() > 1e-3
         assert (x[:1] - unet(y[:1], t[:1], z[1:])).abs().max() > 1e-4
+
+
+@pytest.fixture
+def residual_unet() -> ResidualUNet:
+    torch.manual_seed(0)
+    options = {"channels": (1, 3), "widths": (8, 16), "down": (1, 2), "up": (1,)}
+    return ResidualUNet(process=PROCESS, image_shape=(3, 16, 16), **options).eval()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (5, 7), (1, 33)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_residual_unet_takes_grey_and_colour_of_any_size(residual_unet, channels, size):
+    x = residual_unet(draw(3, channels, *size), torch.tensor([0, 1, 3]), draw(3, 0))
+    assert x.shape == (3, channels, *size) and x.isfinite().all()
+
+
+def test_residual_unet_sees_levels_between_two_and_keeps_images_apart(residual_unet):
+    y, t, z = draw(2, 3, 16, 16), torch.tensor([1.0, 2.0]), draw(2, 0)
+    with torch.no_grad():
+        x = residual_unet(y, t, z)
+        torch.testing.assert_close(x, residual_unet(y, t.long(), z))
+        torch.testing.assert_close(x[:1], residual_unet(y[:1], t[:1], z[:1]))
+        halfway = residual_unet(y[:1], torch.tensor([1.5]), z[:1])
+        assert (halfway - x[:1]).abs().max() > 1e-3
+
+
+def test_residual_unet_changes_nothing_as_the_noise_vanishes():
+    process = GaussianProcess(levels=3, schedule="geometric", r_first=1e-5, r_last=0.1)
+    network = ResidualUNet(process=process, image_shape=(1, 16, 16), widths=(8,), down=(1,), up=())
+    y = draw(1, 1, 16, 16)
+    with torch.no_grad():
+        assert (network(y, torch.tensor([0]), draw(1, 0)) - y).abs().max() < 1e-3
+
+
+def test_residual_unet_refuses_scales_that_do_not_match():
+    with pytest.raises(ConfigError, match="give down for each scale"):
+        ResidualUNet(process=PROCESS, image_shape=(3, 16, 16), widths=(8, 16), down=(1,), up=(1,))
+    with pytest.raises(ConfigError, match="add it"):
+        ResidualUNet(process=PROCESS, image_shape=(3, 16, 16), channels=(1,))
 
 
 def test_correction_starts_near_the_linear_guess(unet):

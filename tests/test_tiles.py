@@ -41,7 +41,7 @@ def test_the_declared_receptive_field_is_the_true_one(options):
     prior = unet(**options).double()
     margin, multiple = prior.locality.margin, prior.locality.multiple
     y = draw(1, 1, multiple, 2 * margin + 4 * multiple - (2 * margin) % multiple, dtype=torch.float64).requires_grad_()
-    x = prior._restore(y, torch.tensor([2]), draw(1, 3, dtype=torch.float64))
+    x = prior._restore(y, torch.tensor([2]), draw(1, prior.latent, dtype=torch.float64))
     middle = y.shape[-1] // 2 // multiple * multiple
     reach = 0
     for column in range(middle, middle + multiple):
@@ -143,12 +143,12 @@ def test_tiles_come_when_memory_asks(digits, camera, monkeypatch):
 def test_the_memory_of_a_network_is_not_underestimated(options):
     """The peak of what one evaluation allocates, as torch's profiler counts it."""
     prior = unet(**options)
-    y, level, z = draw(1, 1, 128, 128), torch.tensor([2]), draw(1, 3)
+    y, level, z = draw(1, max(prior.channels), 128, 128), torch.tensor([2]), draw(1, 3)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         prior._restore(y, level, z)
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
     held = list(itertools.accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
-    assert 0.5 < max(held) / y.numel() / 4 / prior.locality.floats_per_pixel < 1
+    assert 0.5 < max(held) / y[0, 0].numel() / 4 / prior.locality.floats_per_pixel < 1
 
 
 def test_the_memory_of_many_samples_counts(camera, digits, monkeypatch):

@@ -15,6 +15,12 @@ def rgmkit_components() -> list[Component]:
         Component(
             "network", "unet-discriminator", "rgmkit_gan.networks.unet:UNetDiscriminator", "Discriminator for unet"
         ),
+        Component(
+            "network",
+            "residual-unet",
+            "rgmkit_gan.networks.residual_unet:ResidualUNet",
+            "Denoiser of grey and colour images, any size",
+        ),
         Component("network", "mlp", "rgmkit_gan.networks.mlp:MLP", "Restorer of points"),
         Component("network", "mlp-discriminator", "rgmkit_gan.networks.mlp:MLPDiscriminator", "Discriminator for mlp"),
         Component("network", "ncsnpp", f"{_NCSNPP}.restorer:NCSNpp", "The published restorer (NCSN++)"),

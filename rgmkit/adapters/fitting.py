@@ -24,9 +24,9 @@ def fit_prior(
 ) -> tuple[Prior, Notes]:
     """Adapt `prior` to a batch of images of `shape` (B, C, H, W); return it with notes for the user.
 
-    A grey model is applied to each channel of a colour image, a colour model to a grey image by the mean of its
-    channels. A network with a `Locality` is evaluated in tiles if the features of an image would not fit in memory,
-    and image by image if those of the batch would not.
+    A model that takes the image's number of channels is applied as it is; else a grey model to each channel, and a
+    colour model to a grey image by the mean of its channels. A network with a `Locality` is evaluated in tiles if the
+    features of an image would not fit in memory, and image by image if those of the batch would not.
 
     Args:
         like: a tensor with the device and the dtype of the computation.
@@ -43,20 +43,21 @@ def fit_prior(
             raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is not a network: leave it out")
         prior.check_shape(shape[1:])
         return prior, ()
-    trained = prior.image_shape[0] if prior.image_shape is not None and len(prior.image_shape) == 3 else shape[1]
-    images = shape[0] * (shape[1] if trained == 1 else 1)
-    prior, tiles = _tile(prior, (images, *shape[2:]), like, tile, progress)
-    prior, channels = _adapt_channels(prior, trained, shape)
+    each = 1 in prior.channels and shape[1] not in prior.channels
+    prior, tiles = _tile(prior, (shape[0] * (shape[1] if each else 1), *shape[2:]), like, tile, progress)
+    prior, channels = _adapt_channels(prior, shape)
     prior.check_shape(shape[1:])
     return prior, channels + tiles
 
 
-def _adapt_channels(prior: RestoringPrior, trained: int, shape: tuple[int, ...]) -> tuple[RestoringPrior, Notes]:
+def _adapt_channels(prior: RestoringPrior, shape: tuple[int, ...]) -> tuple[RestoringPrior, Notes]:
     channels, height, width = shape[1:]
-    if trained == 1 and channels > 1:
+    if channels in prior.channels:
+        return prior, ()
+    if 1 in prior.channels:
         note = f"the model was trained on grey images: each of the {channels} channels is restored on its own"
         return ChannelByChannel(prior, channels=channels), (note,)
-    if trained == 3 and channels == 1:
+    if 3 in prior.channels and channels == 1:
         note = "the model was trained on colour images: it gets the grey image as three equal channels"
         return MeanOfChannels(prior, size=(height, width)), (note,)
     return prior, ()

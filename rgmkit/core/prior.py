@@ -69,7 +69,7 @@ class Prior(nn.Module, ABC):
             if len(shape) == 1:
                 raise DataError(f"y of shape (B, {shape[0]}) holds vectors: give an image as (1, H, W)")
             return
-        if len(shape) != len(trained) or shape[0] != trained[0]:
+        if len(shape) != len(trained) or shape[0] not in (getattr(self, "channels", ()) or trained[:1]):
             raise IncompatibleError(
                 f"the model was trained on {_describe(trained)}, and the image is {_describe(shape)}: use another model"
             )
@@ -108,6 +108,7 @@ class RestoringPrior(Prior):
     latent: int = 0  # number of values of the auxiliary variable z
     continuous: bool = False  # whether the network restores from levels between two as well
     generative: bool = True  # False for a denoiser, whose estimates are means
+    channels: tuple[int, ...] = ()  # numbers of channels of the images that the network takes; () if unknown
     locality: Locality | None = None  # None: an output pixel may depend on the whole image
 
     def __init__(
@@ -121,6 +122,7 @@ class RestoringPrior(Prior):
         super().__init__()
         self.process = process
         self.image_shape = None if image_shape is None else tuple(image_shape)
+        self.channels = self.image_shape[:1] if self.image_shape is not None and len(self.image_shape) == 3 else ()
         self.center, self.scale = float(center), float(scale)
 
     @abstractmethod

@@ -68,7 +68,7 @@ class Evaluated(nn.Module):
         super().__init__()
         self.inner, self.precision = network, precision
         self.latent, self.locality = getattr(network, "latent", 0), getattr(network, "locality", None)
-        self.continuous = getattr(network, "continuous", False)
+        self.continuous, self.channels = getattr(network, "continuous", False), getattr(network, "channels", ())
         self.compiles = compile
         if compile:
             network.compile()

@@ -30,8 +30,12 @@ class Correction(nn.Module):
     def forward(self, y: Tensor, u: Tensor, t: Tensor) -> Tensor:
         """Return `x_hat` for the input `y` and the correction `u`; t may lie between two levels."""
         shape = (-1, *[1] * (y.ndim - 1))
-        a, sigma = interpolate_levels(self.a, self.sigma, t) if t.is_floating_point() else (self.a[t], self.sigma[t])
+        a, sigma = self.at(t)
         return a.view(shape) * y + sigma.view(shape) * u
+
+    def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `a` and `sigma` of level t + 1, (B,); t may lie between two levels."""
+        return interpolate_levels(self.a, self.sigma, t) if t.is_floating_point() else (self.a[t], self.sigma[t])
 
 
 def first_axis(image_shape: tuple[int, ...], *, axes: int, network: str) -> int:

@@ -1,0 +1,166 @@
+"""A convolutional denoiser without normalisation, for grey and colour images of any size.
+
+Most of its work is done at low resolution. Its only operations are convolutions, ReLUs and additions, which is what a
+CPU computes fastest; everything is local, so that a large image may be restored in tiles.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, pixel_shuffle, pixel_unshuffle, relu_
+
+from rgmkit.core.locality import Locality
+from rgmkit.core.process import ForwardProcess
+from rgmkit.errors import ConfigError
+from rgmkit_gan.networks.embedding import Correction, first_axis
+from rgmkit_gan.networks.sizes import pad_to_multiple
+
+WINDOW = 5  # side of the square whose mean is subtracted from a pixel
+MOST_RATIO = 2.5  # noise over signal from which on all levels look alike to the network
+DETAIL = 0.7  # scale of the compressed detail, to unit size at high noise
+
+
+def _conv(inputs: int, outputs: int, *, gain: float = 1.0) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size; weights N(0, gain^2 / fan_in), biases 0."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.normal_(conv.weight, std=gain / (9 * inputs) ** 0.5)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+def _resample(kind: type[nn.Conv2d] | type[nn.ConvTranspose2d], inputs: int, outputs: int) -> nn.Module:
+    """Return a 2x2 convolution of stride 2, or its transpose."""
+    conv = kind(inputs, outputs, 2, 2)
+    nn.init.normal_(conv.weight, std=((4 if kind is nn.Conv2d else 1) * inputs) ** -0.5)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+class _Block(nn.Module):
+    """`h + W2 relu(W1 h)`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(width, width, gain=2**0.5), _conv(width, width, gain=0.3)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.second(relu_(self.first(h))).add_(h)
+
+
+def _blocks(width: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(_Block(width) for _ in range(count))
+
+
+@final
+class ResidualUNet(nn.Module):
+    """A denoiser of images: `G(y, t) = a_{t+1} y + sigma_{t+1} u(y, t)`; it has no z.
+
+    The input of `u` is the image `y`, its detail in units of the noise, `asinh((y - mean of 5x5) / sigma)`, which keeps
+    weak noise visible beside strong edges, and the logarithm of the noise level as a constant channel. `patch x patch`
+    pixels become channels at the input. The scales are joined by 2x2 convolutions of stride 2 and by additions. Images
+    of any size are padded to the next size that the scales divide, by reflection.
+
+    Images of each number of channels have an input and an output layer of their own; all else is shared. Levels may
+    lie between two.
+
+    Source: the blocks and scales are those of DRUNet (Zhang et al., "Plug-and-play image restoration with deep denoiser
+    prior", 2021), with fewer of them.
+
+    Args:
+        process: gives the levels and their `a`, `sigma`.
+        image_shape: of one training image, (C, H, W).
+        channels: the numbers of channels of the images that the network takes. Default: C.
+        widths: channels of the features at each scale; each scale halves the resolution.
+        down: residual blocks of each scale on the way down.
+        up: residual blocks of each scale but the coarsest on the way up.
+        patch: side of the pixel blocks that become channels at the input.
+    """
+
+    continuous = True
+    latent = 0
+
+    def __init__(
+        self,
+        *,
+        process: ForwardProcess,
+        image_shape: tuple[int, ...],
+        channels: tuple[int, ...] = (),
+        widths: tuple[int, ...] = (48, 96, 192),
+        down: tuple[int, ...] = (2, 2, 2),
+        up: tuple[int, ...] = (2, 2),
+        patch: int = 2,
+    ) -> None:
+        super().__init__()
+        if len(down) != len(widths) or len(up) != len(widths) - 1:
+            raise ConfigError(
+                f"residual-unet has {len(widths)} widths, down for {len(down)} scales and up for {len(up)}: give down "
+                f"for each scale and up for each but the last"
+            )
+        own = first_axis(image_shape, axes=3, network="residual-unet")
+        self.channels = tuple(channels) or (own,)
+        if own not in self.channels:
+            raise ConfigError(f"channels is {self.channels}, and the data has {own}: add it")
+        self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
+        self.enter = nn.ModuleDict({str(c): _conv(2 * c * patch**2 + 2, widths[0]) for c in self.channels})
+        self.down = nn.ModuleList(map(_blocks, widths, down))
+        self.shrink = nn.ModuleList(_resample(nn.Conv2d, *pair) for pair in pairwise(widths))
+        self.grow = nn.ModuleList(_resample(nn.ConvTranspose2d, b, a) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(map(_blocks, widths[:-1], up))
+        self.leave = nn.ModuleDict({str(c): _conv(widths[0], c * patch**2, gain=0.5) for c in self.channels})
+        self.correct = Correction(process.a_by_level, process.sigma_by_level)
+        self.locality = _locality(max(self.channels), widths, down, up, patch)
+
+    def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Return clean images from images `y` (B, C, H, W) of level t + 1."""
+        height, width = y.shape[-2:]
+        h = self._trunk(self._enter(y, t))
+        u = pixel_shuffle(self.leave[str(y.shape[1])](h), self.patch)
+        return self.correct(y, u[..., :height, :width].to(y.dtype), t)
+
+    def _enter(self, y: Tensor, t: Tensor) -> Tensor:
+        """Return the first features, not in half precision: that would round weak noise away."""
+        a, sigma = (value.view(-1, 1, 1, 1).to(y.dtype) for value in self.correct.at(t))
+        level = ((sigma / a).clamp(max=MOST_RATIO) / 2 + 1e-3).log() / 3 + 0.8  # about 1 to -1
+        layer = cast(nn.Conv2d, self.enter[str(y.shape[1])])
+        with torch.autocast(y.device.type, enabled=False):
+            y = pad_to_multiple(y, self.multiple)
+            mean = avg_pool2d(y, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)
+            detail = DETAIL * ((y - mean) / sigma).asinh()
+            v = pixel_unshuffle(torch.cat([detail, y], 1), self.patch)
+            one = torch.ones_like(v[:, :1])
+            v = torch.cat([v, one, level * one], 1).contiguous(memory_format=torch.channels_last)
+            return conv2d(v, layer.weight.to(v), cast(Tensor, layer.bias).to(v), padding=1)
+
+    def _trunk(self, h: Tensor) -> Tensor:
+        skips: list[Tensor] = []
+        for i, blocks in enumerate(self.down):
+            if i:
+                skips.append(h)
+                h = self.shrink[i - 1](h)
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h)
+        for grow, blocks in zip(reversed(self.grow), reversed(self.up), strict=True):
+            h = grow(h).add_(skips.pop())
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h)
+        return h
+
+
+def _locality(
+    channels: int, widths: tuple[int, ...], down: tuple[int, ...], up: tuple[int, ...], patch: int
+) -> Locality:
+    """Return the locality: two convolutions at the ends, two in a block, and the mean that is subtracted.
+
+    A convolution reaches as far as a cell of its scale is wide, and the cells of the coarsest one, which a pixel may
+    lie at either end of, are what tiles must respect. Peak memory is that of a block at the finest scale, or of the
+    input.
+    """
+    cells = [patch * 2**i for i in range(len(widths))]
+    blocks = [n + m for n, m in zip(down, (*up, 0), strict=True)]
+    margin = WINDOW // 2 + 2 * patch + sum(2 * n * cell for n, cell in zip(blocks, cells, strict=True)) + cells[-1] - 1
+    features = max(width / cell**2 for width, cell in zip(widths, cells, strict=True))
+    return Locality(2 * margin + 1, cells[-1], floats_per_pixel=max(5 * features, 9 * channels))

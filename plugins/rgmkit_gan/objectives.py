@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from rgmkit.core.objective import Critic, Objective, Pair
+
+LEAST_ERROR = 1e-3  # of the noise variance, added to a squared error of which the root or the log is taken
 
 
 def gradient_penalty(critic: Critic, x: Tensor, level: Tensor, weight: float | Tensor) -> Tensor:
@@ -159,15 +161,22 @@ class MMSE(Objective):
 
     Args:
         power: of the weight `sigma_s^(-2 power)` of level s.
+        scale: of the error of an image before the mean over the batch: "linear", its square "root", or its "log", which
+            is the PSNR. With the last two an image with little texture counts as much as one with much; with "log"
+            a level counts alike whatever its power.
     """
 
     needs_critic: ClassVar[bool] = False
     generative: ClassVar[bool] = False
 
-    def __init__(self, *, power: float = 1.0) -> None:
-        self.power = power
+    def __init__(self, *, power: float = 1.0, scale: Literal["linear", "root", "log"] = "linear") -> None:
+        self.power, self.scale = power, scale
 
     def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
-        """Return the weighted mean squared error."""
+        """Return the weighted mean squared error, on its scale."""
         error = (pair.fake - pair.real).square().flatten(1).mean(1)
-        return (error / pair.degraded**self.power).mean()
+        if self.scale == "linear":
+            return (error / pair.degraded**self.power).mean()
+        error = error + LEAST_ERROR * pair.degraded  # an even patch can be restored almost exactly
+        weighted = error / pair.degraded**self.power
+        return weighted.sqrt().mean() if self.scale == "root" else weighted.log().mean() / 2

@@ -48,6 +48,12 @@ class GaussianProcess(ForwardProcess):
             return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[0]
         return super().a(level)
 
+    def sigma(self, level: Tensor) -> Tensor:
+        """Return the noise std of one pixel, (B,); the level may lie between two of the levels 1 … T."""
+        if level.is_floating_point():
+            return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[1]
+        return super().sigma(level)
+
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """Return `a_s x`."""
         return per_image(self.a(level), x) * x

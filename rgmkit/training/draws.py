@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from rgmkit.core.random import randn, seeded
 from rgmkit.runtime.device import copies_in_background
@@ -19,7 +20,7 @@ class Batch:
 
     Attributes:
         x: examples, (n, *shape).
-        level: the level that each image is restored from, int64 (n,), 1 … T.
+        level: the level that each image is restored from, (n,), 1 … T: int64, or floats between two levels.
         noise: standard normal, for the degraded images, (n, *shape).
         z: auxiliary variable of the restorer, (n, latent).
         target: level at which the critic judges the estimate, int64 (n,), 0 … T-1; 0 without a critic.
@@ -40,6 +41,22 @@ class Batch:
         """Split the rows into parts of equal length."""
         fields = [getattr(self, name).chunk(parts) for name in self.__dataclass_fields__]
         return [Batch(*part) for part in zip(*fields, strict=True)]
+
+    def split_grey(self, fraction: float) -> list[Batch]:
+        """Split the last `fraction` of the rows, rounded, from the others, and make its images grey."""
+        grey = round(fraction * len(self.x))
+        if not grey:
+            return [self]
+        colour, rest = (
+            Batch(*part)
+            for part in zip(
+                *(getattr(self, name).split([len(self.x) - grey, grey]) for name in self.__dataclass_fields__),
+                strict=True,
+            )
+        )
+        noises = {name: getattr(rest, name)[:, :1] for name in ("noise", "real", "fake")}
+        parts = [colour, replace(rest, x=rgb_to_grayscale(rest.x), **noises)]
+        return [part for part in parts if len(part.x)]
 
     def to(self, device: torch.device) -> Batch:
         """Copy the batch to a device, without the seeds: reading a number from there would wait for it."""
@@ -69,7 +86,7 @@ def draw_batch(run: Run, step: int) -> Batch:
     z = randn((settings.batch, getattr(run.network, "latent", 0)), generator=generator)
     spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
     needs_critic = run.objective.needs_critic
-    target = draw_target_levels(level - 1, spread, generator) if needs_critic else torch.zeros_like(level)
+    target = draw_target_levels(level - 1, spread, generator) if needs_critic else torch.zeros_like(level).long()
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))
@@ -77,13 +94,21 @@ def draw_batch(run: Run, step: int) -> Batch:
 
 
 def draw_levels(run: Run, generator: torch.Generator) -> Tensor:
-    """Draw a level 1 … T for each image of a batch, int64 (B,), stratified: each batch has them in proportion."""
+    """Draw a level 1 … T for each image of a batch, (B,), stratified: each batch has them in proportion.
+
+    They are int64, rising; with `between_levels` floats, in random order, and with `grey` in random order, too.
+    """
     weights = run.settings.level_weights or (1.0,) * run.process.levels
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)
     size = run.settings.batch
     points = (torch.arange(size) + torch.rand(1, generator=generator, dtype=torch.float64)) / size
     level = torch.searchsorted(bounds / bounds[-1], points, right=True)
-    return level.clamp(max=run.process.levels - 1) + 1
+    level = level.clamp(max=run.process.levels - 1) + 1
+    if run.settings.between_levels:
+        level = level + torch.rand(size, generator=generator) * (level < run.process.levels - 1)
+    elif not run.settings.grey:
+        return level
+    return level[torch.randperm(size, generator=generator)]
 
 
 def draw_target_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:

@@ -22,6 +22,7 @@ from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import Configuration
 from rgmkit.training.data.base import Data
+from rgmkit.training.muon import Muon
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import load_start_weights
 
@@ -110,9 +111,10 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     rows = _own_rows(settings, processes, critic)
 
     # Optimisers, their schedules, and the averaged weights.
-    optimizer = _make_adam(network, settings.lr, settings)
+    _check_levels_and_channels(settings, process, network, data, critic)
+    optimizer = _make_optimizer(network, settings.lr, settings)
     critic_lr = settings.lr if settings.critic_lr is None else settings.critic_lr
-    critic_optimizer = None if critic is None else _make_adam(critic, critic_lr, settings)
+    critic_optimizer = None if critic is None else _make_optimizer(critic, critic_lr, settings)
     schedules = [_make_schedule(each, settings) for each in (optimizer, critic_optimizer) if each is not None]
     average = AveragedModel(network, multi_avg_fn=_warm_average(settings.ema))
     average.update_parameters(network)
@@ -175,8 +177,27 @@ def _place(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
     return module.to(memory_format=torch.channels_last) if len(data.shape) == 3 else module
 
 
-def _make_adam(module: nn.Module, lr: float, settings: TrainingSettings) -> torch.optim.Optimizer:
+def _check_levels_and_channels(
+    settings: TrainingSettings, process: ForwardProcess, network: nn.Module, data: Data, critic: nn.Module | None
+) -> None:
+    continuous = process.continuous and getattr(network, "continuous", False)
+    if settings.between_levels and not (continuous and critic is None):
+        raise ConfigError(
+            "training.between_levels is true: the process and the network have to be continuous, and the objective "
+            "without a critic"
+        )
+    takes_grey = len(data.shape) == 3 and data.shape[0] == 3 and 1 in getattr(network, "channels", ())
+    if settings.grey and not (takes_grey and critic is None):
+        raise ConfigError(
+            f"training.grey is {settings.grey}: the data has to be in colour, the network has to take 1 channel as "
+            f"well, and the objective has to be without a critic"
+        )
+
+
+def _make_optimizer(module: nn.Module, lr: float, settings: TrainingSettings) -> torch.optim.Optimizer:
     trained = [weight for weight in module.parameters() if weight.requires_grad]
+    if settings.optimizer == "muon":
+        return Muon(trained, lr, betas=settings.betas)
     return torch.optim.Adam(trained, lr=lr, betas=settings.betas, fused=True)
 
 
@@ -186,6 +207,9 @@ def _make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings)
     end, restart = settings.lr_end / start, settings.final_lr / start
 
     def factor(step: int) -> float:
+        return min(1.0, (step + 1) / (settings.warmup + 1)) * cosine(step)
+
+    def cosine(step: int) -> float:
         if step < steps or not last:
             return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
         return restart * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2

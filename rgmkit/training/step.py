@@ -21,7 +21,8 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
     """
     # Clean images with what is drawn for them, in parts that are computed one after the other.
     batch, count = batch.to(run.device), run.settings.accumulate
-    parts = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale)).split(count)
+    whole = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale))
+    parts = [each for part in whole.split(count) for each in part.split_grey(run.settings.grey)]
     names = ("prior", "fidelity") if run.critic is None else ("critic", "prior", "fidelity")
     losses = {name: torch.zeros((), device=run.device) for name in names}
     estimate = None
@@ -41,8 +42,9 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
     # The restorer learns to look like data to the critic, and to agree with the degraded images.
     critic = no_critic if run.critic is None else run.critic
     for part in parts:
-        if estimate is None or count > 1:  # keeping the graphs of all parts would take the memory of the whole
+        if estimate is None or len(parts) > 1:  # keeping the graphs of all parts would take the memory of the whole
             estimate = estimate_images(run, part)
+        count = len(batch.x) / len(part.x)
         with _precision(run):
             prior_loss = run.objective.restorer_loss(critic, estimate.pair) / count
         fidelity = run.process.fidelity(estimate.x_hat, estimate.y, part.level).mean() / count

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError
+from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, PictureFiles
 from rgmkit.training.data.tar import Tar
 
@@ -37,7 +38,7 @@ class Archive(PictureFiles):
     """
 
     def __init__(
-        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: bool = False
+        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.tar = Tar(path)
@@ -84,7 +85,7 @@ class Shards(PictureFiles):
         size: int,
         channels: Channels = "rgb",
         crop: Crop = "centre",
-        flip: bool = False,
+        flip: Flip = False,
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         if window < 1:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from rgmkit.core.random import seeded
+
+Flip: TypeAlias = bool | Literal["all"]
 
 
 class Data(ABC):
@@ -53,12 +56,13 @@ class FiniteData(Data):
             of (seed, step, row), so that a row of a batch is the same in any number of processes.
 
     Args:
-        flip: mirror each image left to right with probability 1/2.
+        flip: mirror each image left to right with probability 1/2; "all": take one of the eight turned and mirrored
+            images, which have to be square.
     """
 
     draws: bool = True
 
-    def __init__(self, *, flip: bool = False) -> None:
+    def __init__(self, *, flip: Flip = False) -> None:
         self.flip = flip
         self._orders: dict[tuple[int, int], Tensor] = {}  # of the epochs that batches were last taken from
 
@@ -89,8 +93,13 @@ class FiniteData(Data):
             examples = self.take(places, torch.Generator())
         if not self.flip:
             return examples
-        mirrored = (torch.rand(size, generator=seeded(seed, step, _FLIP)) < 0.5)[list(rows)]
-        return torch.where(mirrored.view(-1, 1, 1, 1), examples.flip(-1), examples)
+        generator = seeded(seed, step, _FLIP)
+        mirrored = (torch.rand(size, generator=generator) < 0.5)[list(rows)]
+        examples = torch.where(mirrored.view(-1, 1, 1, 1), examples.flip(-1), examples)
+        if self.flip != "all":
+            return examples
+        turns = torch.randint(4, (size,), generator=generator)[list(rows)].tolist()
+        return torch.stack([example.rot90(turn, (-2, -1)) for example, turn in zip(examples, turns, strict=True)])
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """Return the places of all examples in the order of an epoch, int64 (len,). Default: a uniform permutation."""

@@ -17,7 +17,7 @@ from rgmkit.errors import DataError
 from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
-from rgmkit.training.data.base import FiniteData
+from rgmkit.training.data.base import FiniteData, Flip
 from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, describe_range
 
 
@@ -46,7 +46,7 @@ class Folder(PictureFiles):
     """
 
     def __init__(
-        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: bool = False
+        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.files = _pictures(path)

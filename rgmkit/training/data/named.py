@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
+from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, Pictures
 
 _DEEP = ("I", "F")  # modes of Pillow with more than 8 bits
@@ -90,7 +91,7 @@ class Torchvision(_Items):
         size: int,
         channels: Channels = "rgb",
         crop: Crop = "centre",
-        flip: bool = False,
+        flip: Flip = False,
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         from torchvision import datasets
@@ -143,7 +144,7 @@ class HuggingFace(_Items):
         size: int,
         channels: Channels = "rgb",
         crop: Crop = "centre",
-        flip: bool = False,
+        flip: Flip = False,
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         if not find_spec("datasets"):

@@ -15,7 +15,7 @@ from torchvision.transforms.functional import rgb_to_grayscale
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
 from rgmkit.images.array_layout import quantise
-from rgmkit.training.data.base import FiniteData
+from rgmkit.training.data.base import FiniteData, Flip
 
 MEMORY = 2**30  # bytes of decoded pictures that are cached
 MOST_BROKEN = 0.01  # of the pictures of a data set
@@ -34,7 +34,8 @@ class Pictures(FiniteData):
         size: side of a crop, in pixels. Pictures are cropped, never resized.
         channels: "rgb" or "grey"; pictures of the other kind are converted (luma of ITU-R BT.601).
         crop: "centre", or "random", a new place at each draw.
-        flip: mirror each image left to right with probability 1/2.
+        flip: mirror each image left to right with probability 1/2; "all": take one of the eight turned and mirrored
+            images.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Pictures(FiniteData):
         size: int,
         channels: Channels = "rgb",
         crop: Crop = "centre",
-        flip: bool = False,
+        flip: Flip = False,
     ) -> None:
         super().__init__(flip=flip)
         if size < 1:

@@ -44,10 +44,10 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
     for part in parts:
         if estimate is None or len(parts) > 1:  # keeping the graphs of all parts would take the memory of the whole
             estimate = estimate_images(run, part)
-        count = len(batch.x) / len(part.x)
+        ratio = len(batch.x) / len(part.x)
         with _precision(run):
-            prior_loss = run.objective.restorer_loss(critic, estimate.pair) / count
-        fidelity = run.process.fidelity(estimate.x_hat, estimate.y, part.level).mean() / count
+            prior_loss = run.objective.restorer_loss(critic, estimate.pair) / ratio
+        fidelity = run.process.fidelity(estimate.x_hat, estimate.y, part.level).mean() / ratio
         _backward(prior_loss + run.fidelity_weight * fidelity, run.optimizer)
         losses["prior"] += prior_loss.detach()
         losses["fidelity"] += fidelity.detach() / part.x[0].numel()

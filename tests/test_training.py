@@ -290,8 +290,9 @@ def test_scores_of_the_toys_themselves(toy, modes):
     assert one["modes"] == 1
 
 
-def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
-    """Its configuration has the prior's old name, and no `workers`."""
+@pytest.mark.parametrize("prior", [{}, {"prior": "gan"}], ids=["default", "named"])
+def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path, prior):
+    """It has the prior's old name, and so may the file of the user."""
     out = train(POINTS, tmp_path / "run")
     whole = weights(out)
     first, *later = sorted((out / "checkpoints").glob("step-*.pt"))
@@ -301,7 +302,7 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     assert state["step"] < 8 and "('prior', \"'network'\")" in state["config"]
     state["config"] = state["config"].replace("'network'\"", "'gan'\"")
     torch.save(state, first)
-    assert all(w.equal(whole[name]) for name, w in weights(train(POINTS, out, resume=True)).items())
+    assert all(w.equal(whole[name]) for name, w in weights(train({**POINTS, **prior}, out, resume=True)).items())
     with pytest.raises(rgmkit.CheckpointError, match=r"prior was 'network' and is another"):
         train({**POINTS, "prior": {"use": "network"}}, out, resume=True)
 

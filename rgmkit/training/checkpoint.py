@@ -105,7 +105,7 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
     Raises:
         CheckpointError: if it belongs to another configuration, or to data of another size.
     """
-    before, now = _rename_components(state["config"]), fingerprint(run.config)
+    before, now = (_rename_components(text) for text in (state["config"], fingerprint(run.config)))
     if before != now:
         raise CheckpointError(
             f"{out} was trained with another configuration ({'; '.join(_changes(before, now))}): resume with the one "
@@ -152,7 +152,7 @@ def fingerprint(config: dict[str, Any]) -> str:
 
 
 def _rename_components(text: str) -> str:
-    """Return a fingerprint of version 0.1 with the present names of components."""
+    """Return a fingerprint with the present names of components, which had others in version 0.1."""
     for (kind, old), new in COMPONENTS.items():
         text = text.replace(repr((kind, repr(old))), repr((kind, repr(new))))
     return text

@@ -15,6 +15,8 @@ from rgmkit.experiments.report import write_report
 from rgmkit.experiments.results import Results
 from rgmkit.images import read
 
+pytestmark = pytest.mark.browser
+
 
 def browser_files():
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -203,8 +205,11 @@ def test_a_narrow_screen_scrolls_down_only(page):
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     loaded(page)
     wide = page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    hint = page.find_element("css selector", ".narrow")
+    assert hint.is_displayed() and hint.text == "Wide tables scroll sideways."
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide[0] <= wide[1] == 390
+    assert not hint.is_displayed()
 
 
 def test_the_policy_of_the_page_keeps_it_off_the_network(browser, run):

@@ -24,7 +24,7 @@ class GridSchema:
     """What a grid may contain, as it is written.
 
     Attributes:
-        data: the pictures, see `Photographs`.
+        data: the images, see `Photographs`.
         degradation: one or a list of them.
         method: one or a list of them, see `MethodSchema`.
         metrics: the metrics; the first is also recorded after each iteration. Default: PSNR and SSIM.
@@ -214,7 +214,7 @@ def _list(given: Any) -> list[Any]:
 
 
 def _label(name: Any, default: str, path: str, labels: dict[str, str]) -> str:
-    """The label of an item, once it is known to be no other's: `labels` has the path of each."""
+    """Return the label of an item, and add its path to `labels`, where each may occur once."""
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise ConfigError(f"{path}.name is {name!r}: give text")
     label = name or default
@@ -225,7 +225,7 @@ def _label(name: Any, default: str, path: str, labels: dict[str, str]) -> str:
 
 
 def _with_labels(given: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The items as mappings with their labels."""
+    """Turn the items into mappings with their labels."""
     items = []
     for item, label in zip(_list(given), labels, strict=True):
         content = to_plain(parse_spec(item) if isinstance(item, str) else item)

@@ -185,17 +185,15 @@ def evaluate_cells(
     """
     evaluator, noted = Evaluator(processes.device, plan.grid.metrics), set[str]()
     mine = processes.share(plan.cells)
-    todo = [cell for cell in mine if cell.places not in plan.unfit and not _is_done(plan.folder, cell)]
+    todo = [cell for cell in mine if not is_done(plan.folder, cell)]
     shown = progress and processes.is_main
     with tqdm(total=len(mine), initial=len(mine) - len(todo), unit="cell", disable=not shown, mininterval=0.5) as bar:
         for cell in todo:
             bar.set_description_str(cell.name)
-            try:
-                record = evaluator.evaluate(cell, choose(cell.operator.label, cell.method), plan.folder)
-            except Exception as error:
-                log.debug("%s", cell.name, exc_info=True)
-                empty_cache(processes.device)
-                record = cell.make_record(error=one_line(error))
+            if cell.places in plan.unfit:
+                record = cell.make_record(error=plan.unfit[cell.places], fits=False)
+            else:
+                record = _try(evaluator, cell, choose, plan.folder)
             record.write(plan.folder / CELLS)
             with tqdm.external_write_mode():
                 _report(cell, record, noted)
@@ -203,14 +201,19 @@ def evaluate_cells(
         bar.set_description_str("cells")
 
 
-def record_unfit(plan: Plan) -> None:
-    """Record the cells of methods that do not fit a degradation, and log which these are."""
-    for cell in plan.cells:
-        if cell.places in plan.unfit:
-            cell.make_record(error=plan.unfit[cell.places], fits=False).write(plan.folder / CELLS)
-    for (i, j), reason in plan.unfit.items():
-        operator, method = plan.grid.operators[i], plan.grid.methods[j]
-        log.warning(f"{method.label} is left out under {operator.label}, it does not fit: {reason}")
+def is_done(folder: Path, cell: Cell) -> bool:
+    """Whether a cell has a record with an answer."""
+    record = read_record(folder, cell.key)
+    return record is not None and record.error is None
+
+
+def _try(evaluator: Evaluator, cell: Cell, choose: Callable[[str, Method], Values], folder: Path) -> Record:
+    try:
+        return evaluator.evaluate(cell, choose(cell.operator.label, cell.method), folder)
+    except Exception as error:
+        log.debug("%s", cell.name, exc_info=True)
+        empty_cache(evaluator.device)
+        return cell.make_record(error=one_line(error))
 
 
 def one_line(error: Exception) -> str:
@@ -225,15 +228,10 @@ def one_line(error: Exception) -> str:
 
 def _report(cell: Cell, record: Record, noted: set[str]) -> None:
     """Log a failed cell, and its notes, unless the method had the same note, numbers aside, in an earlier cell."""
-    if record.error is not None:
+    if record.failed:
         log.warning(f"{cell.name} failed: {record.error}")
     for note in record.notes:
         kind = f"{cell.method.label} {cell.operator.label} {''.join(c for c in note if c.isalpha())}"
         if kind not in noted:
             noted.add(kind)
             log.warning(f"{cell.name}: {note}")
-
-
-def _is_done(folder: Path, cell: Cell) -> bool:
-    record = read_record(folder, cell.key)
-    return record is not None and record.error is None

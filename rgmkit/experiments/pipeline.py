@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from rgmkit.experiments.evaluate import evaluate_cells, record_unfit
+from rgmkit.experiments.evaluate import evaluate_cells, is_done
 from rgmkit.experiments.plan import Plan, make_plan
 from rgmkit.experiments.results import Results, read_results
-from rgmkit.experiments.run_folder import begin_run, read_record, remove_unfinished
+from rgmkit.experiments.run_folder import begin_run, remove_unfinished
 from rgmkit.experiments.tables import write_tables
 from rgmkit.experiments.tune import tune
 from rgmkit.runtime.processes import ProcessGroup
@@ -70,8 +70,7 @@ def run(
             choose = tune(plan, processes, progress=progress)
             evaluate_cells(plan, processes, choose, progress=progress)
         except KeyboardInterrupt:
-            records = [read_record(plan.folder, cell.key) for cell in plan.cells]
-            done = sum(record is not None and record.error is None for record in records)
+            done = sum(is_done(plan.folder, cell) for cell in plan.cells)
             log.warning(f"stopped with {done} of {len(plan.cells)} cells done: the same command goes on from there")
             raise
         processes.wait()
@@ -90,8 +89,10 @@ def write(results: Results) -> None:
 
 
 def _prepare(plan: Plan) -> None:
-    """Make the folder of the run, or clean it of what a killed run left, and record the pairs that do not fit."""
+    """Make the folder of the run, or clean it of what a killed run left, and log the pairs that do not fit."""
     if not plan.continues:
         begin_run(plan.folder, plan.grid.content, plan.facts)
     remove_unfinished(plan.folder)
-    record_unfit(plan)
+    for (i, j), reason in plan.unfit.items():
+        operator, method = plan.grid.operators[i], plan.grid.methods[j]
+        log.warning(f"{method.label} is left out under {operator.label}, it does not fit: {reason}")

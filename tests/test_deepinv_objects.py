@@ -79,7 +79,7 @@ def test_what_an_operator_does_not_tell_is_asked_for():
             raise RuntimeError("no idea")
 
     y = uniform(1, 8)
-    with pytest.raises(IncompatibleError, match=r"Silent does not tell.*no idea.*image_shape=\(C, H, W\)"):
+    with pytest.raises(IncompatibleError, match=r"by Silent is unknown \(no idea\).*image_shape=\(C, H, W\)"):
         rgmkit.restore(y, Silent(), "tv")
     blur = from_deepinv(deepinv.physics.Blur(filter=torch.ones(1, 1, 3, 3) / 9, padding="valid"), noise=0.1)
     for one in (blur, copy.deepcopy(blur)):

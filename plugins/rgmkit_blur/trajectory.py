@@ -62,8 +62,8 @@ class Trajectory:
         radius = np.maximum(-corner.min(0), corner.max(0) + 1)
         taps = np.zeros(2 * radius + 1)
         for step in np.ndindex(2, 2):
-            share = np.prod(1 - np.abs(positions - corner - step), axis=1)
-            np.add.at(taps, tuple((corner + step + radius).T), share)
+            weights = np.prod(1 - np.abs(positions - corner - step), axis=1)
+            np.add.at(taps, tuple((corner + step + radius).T), weights)
         return Kernel.of(taps)
 
     def at(self, severity: float) -> Trajectory:

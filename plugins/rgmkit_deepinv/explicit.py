@@ -1,4 +1,4 @@
-"""What hand-crafted priors share: a weight with a default for each noise and operator."""
+"""The base class of hand-crafted priors, with a default weight for each noise and operator."""
 
 from __future__ import annotations
 

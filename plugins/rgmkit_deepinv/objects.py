@@ -39,6 +39,7 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     Raises:
         IncompatibleError: for anything else.
 
+    >>> import torch
     >>> from deepinv.optim import L1Prior
     >>> from_deepinv(L1Prior(), weight=2).value(torch.ones(1, 1, 2, 2))
     tensor([8.])

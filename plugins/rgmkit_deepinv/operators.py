@@ -124,7 +124,7 @@ class MRI(PhysicsDegradation):
     Args:
         shape: of the image, (H, W).
         acceleration: one column in `acceleration` is measured.
-        center: share of the columns in the complete band. Default: .08, or .04 from acceleration 8 on.
+        center: fraction of the columns in the complete band. Default: .08, or .04 from acceleration 8 on.
         seed: of the columns.
         noise: standard deviation of the noise of the real and of the imaginary part.
 
@@ -143,7 +143,7 @@ class MRI(PhysicsDegradation):
     ) -> None:
         _check((1, *shape), 1, 1)
         if acceleration < 1 or (center is not None and not 0 < center < 1):
-            raise ConfigError(f"acceleration is {acceleration} and center {center}: give 1 or more, and a share")
+            raise ConfigError(f"acceleration is {acceleration} and center {center}: give 1 or more, and a fraction")
         columns = GaussianMaskGenerator(shape, acceleration, center, rng=seeded(seed))
         super().__init__(operators.MRI(mask=columns.step()["mask"]), (1, *shape), noise)
 

@@ -157,7 +157,7 @@ class PhysicsDegradation(Degradation):
             if size is None or len(size) != 3:
                 name = type(self.physics).__name__
                 raise IncompatibleError(
-                    f"{name} does not tell the shape of the image that a measurement {y_shape} was made of ({error}): "
+                    f"the shape of the image behind a measurement {y_shape} by {name} is unknown ({error}): "
                     f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, image_shape=(C, H, W))"
                 ) from error
             return tuple(int(n) for n in size)

@@ -1,4 +1,4 @@
-"""What runs beneath deepinv's samplers: a denoiser that records its results, and seeded random numbers."""
+"""Adapters for deepinv's samplers: a denoiser that records its results, and seeded random numbers."""
 
 from __future__ import annotations
 

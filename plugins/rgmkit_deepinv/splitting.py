@@ -46,6 +46,16 @@ class ProximalSolver(Solver):
 
     The trace has for each iteration "residual", the root mean square of A x - y, and "change", the largest
     `|x_k - x_{k-1}| / |x_k|` in the batch.
+
+    Raises:
+        ConfigError: if an option is out of its range, or the iteration diverges.
+        IncompatibleError: if the operator is 0 or its noise is unknown.
+
+    >>> import rgmkit
+    >>> y = torch.tensor([[[[0.0, 1.0, 0.0, 1.0]]]])
+    >>> solution = rgmkit.restore(y, "gaussian-noise:noise=0.5", "tv:weight=9", solver=ADMM(iterations=30))
+    >>> solution.x.round(decimals=1)  # nearly constant
+    tensor([[[[0.5000, 0.5000, 0.5000, 0.5000]]]])
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"prox"})

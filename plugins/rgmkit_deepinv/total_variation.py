@@ -42,7 +42,7 @@ class IterativePrior(ExplicitPrior):
 
     @abstractmethod
     def _iterate(self, steps: int) -> Prox:
-        """Return a prox of so many steps that remembers its last result."""
+        """Return a prox of `steps` steps, each call of which starts from the result of the one before."""
 
 
 class TV(IterativePrior):

@@ -35,7 +35,7 @@ def load_weights(network: nn.Module, path: Path, name: str, fix: str) -> None:
     if missing or extra:
         what = f"lacks {missing[0]}" if missing else f"has {extra[0]}, which is not in the network"
         raise CheckpointError(
-            f"{path} is not of {name}: it {what} ({len(missing)} weights are missing, {len(extra)} too many): {fix}"
+            f"{path} is not of {name}: it {what} ({len(missing)} weights missing, {len(extra)} unexpected): {fix}"
         )
     for key, value in expected.items():
         if found[key].shape != value.shape:
@@ -54,7 +54,7 @@ def _read(path: Path, name: str) -> Any:
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(
             f"the weights {path} of {name} cannot be read: {str(error).splitlines()[0]}: give a file of tensors alone, "
-            f".safetensors or what torch.save makes of network.state_dict()"
+            f".safetensors or a file of torch.save(network.state_dict(), …)"
         ) from error
 
 

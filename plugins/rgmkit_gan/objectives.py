@@ -88,6 +88,11 @@ class KL(_LogisticGAN):
         interval: steps between two penalties.
 
     Source: Choi, Park and Kang, ICML 2023.
+
+    >>> x = torch.ones(3, 1, 2, 2)
+    >>> pair = Pair(real=x, fake=2 * x, level=torch.tensor([0, 1, 2]), variance=torch.ones(3), degraded=torch.ones(3))
+    >>> KL().restorer_loss(lambda x, level: x.mean((1, 2, 3)), pair)
+    tensor(-2.)
     """
 
     def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
@@ -162,8 +167,13 @@ class MMSE(Objective):
     Args:
         power: of the weight `sigma_s^(-2 power)` of level s.
         scale: of the error of an image before the mean over the batch: "linear", its square "root", or its "log", which
-            is the PSNR. With the last two an image with little texture counts as much as one with much; with "log"
-            a level counts alike whatever its power.
+            is the PSNR. With the last two, images with little and with much texture have more equal weight; with "log"
+            the weight of a level does not depend on the power.
+
+    >>> x = torch.ones(3, 1, 2, 2)
+    >>> pair = Pair(real=x, fake=2 * x, level=torch.tensor([0, 1, 2]), variance=torch.ones(3), degraded=torch.ones(3))
+    >>> MMSE().restorer_loss(critic=None, pair=pair)  # it needs none
+    tensor(1.)
     """
 
     needs_critic: ClassVar[bool] = False

@@ -43,7 +43,7 @@ class Pixels(Mask):
 
     def __post_init__(self) -> None:
         if not 0 < self.keep <= 1:
-            raise ConfigError(f"keep is {self.keep}: give the share of known pixels, above 0, at most 1")
+            raise ConfigError(f"keep is {self.keep}: give the fraction of known pixels, above 0 and at most 1")
 
     def known(self, height: int, width: int) -> np.ndarray:
         """Draw the known pixels."""

@@ -7,5 +7,5 @@ import rgmkit
 
 @rgmkit.hookimpl
 def rgmkit_components() -> list[rgmkit.Component]:
-    """What this plugin gives."""
+    """List the components of this plugin."""
     return [rgmkit.Component("degradation", "rain", "rgmkit_rain.rain:Rain", "Streaks of rain")]

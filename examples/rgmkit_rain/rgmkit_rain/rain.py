@@ -14,8 +14,8 @@ from rgmkit.core.linear import per_image
 class Rain(rgmkit.Degradation):
     """`y = m * x + noise * e`, pixel by pixel: `m = 1 - opacity` on a streak and 1 elsewhere.
 
-    The operator is diagonal: it is its own adjoint, and its pinv and prox are divisions. The streaks are a
-    function of the options and of the size of the image.
+    The operator is diagonal: it is its own adjoint, and pinv and prox are divisions. The streaks depend
+    only on the options and the size of the image.
 
     Args:
         opacity: fraction of the light that a streak absorbs, at least 0 and below 1.
@@ -23,7 +23,7 @@ class Rain(rgmkit.Degradation):
         length: length of a streak, in pixels.
         angle: angle of a streak, in degrees from the vertical.
         seed: of the positions of the streaks.
-        noise: standard deviation, in units of the [0, 1] image.
+        noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> rain = Rain(opacity=0.5, length=3, density=0.2)
     >>> sorted(set(rain.A(torch.ones(1, 1, 16, 16)).flatten().tolist()))
@@ -50,7 +50,7 @@ class Rain(rgmkit.Degradation):
 
     def A(self, x: Tensor) -> Tensor:
         """Multiply by the mask: `m * x`."""
-        return self._light(x) * x
+        return self._transmission(x) * x
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return `A y`: the operator is diagonal and real."""
@@ -58,18 +58,18 @@ class Rain(rgmkit.Degradation):
 
     def pinv(self, y: Tensor) -> Tensor:
         """Return `y / m`."""
-        return y / self._light(y)
+        return y / self._transmission(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """Return `(z + gamma m y) / (1 + gamma m^2)`."""
-        m, g = self._light(y), per_image(gamma, z)
+        m, g = self._transmission(y), per_image(gamma, z)
         return (z + g * m * y) / (1 + g * m**2)
 
     def at(self, severity: float) -> Rain:
         """Return the same streaks with less opacity."""
         return self.with_options(opacity=severity * self.opacity, noise=self.noise_at(severity))
 
-    def _light(self, x: Tensor) -> Tensor:
+    def _transmission(self, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         drops = torch.rand(x.shape[-2:], generator=generator) < self.density
         slope = math.tan(math.radians(self.angle))

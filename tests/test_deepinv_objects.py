@@ -91,6 +91,7 @@ def test_what_an_operator_does_not_tell_is_asked_for():
         rgmkit.restore(uniform(1, 1, 4, 4), physics, "tv")
 
 
+@pytest.mark.slow
 def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
     y = uniform(1, 1, 12, 12)
     for prior in [
@@ -170,6 +171,7 @@ def photo():
     return avg_pool2d(whole, 8)
 
 
+@pytest.mark.slow
 def test_what_deepinv_gives_is_copied_and_used(photo):
     angles = deepinv.physics.Tomography(angles=40, img_width=64, normalize=True)
     options = dict(vars(angles))
@@ -187,14 +189,19 @@ def test_what_deepinv_gives_is_copied_and_used(photo):
 
 
 @pytest.mark.slow
-def test_no_object_needs_deepinv_to_be_imported():
+def test_deepinv_is_not_imported_before_an_object_of_it_runs():
     code = (
         "import sys, torch, rgmkit\n"
-        "from rgmkit.resolve import resolve_degradation\n"
-        "resolve_degradation('gaussian-noise:noise=0.1'); resolve_degradation(rgmkit.degradation('blur'))\n"
-        "print('deepinv' in sys.modules)"
+        "from rgmkit.resolve import resolve_degradation, resolve_prior, resolve_solver\n"
+        "y, blur = torch.rand(1, 8, 8), resolve_degradation('blur:noise=0.1')\n"
+        "resolve_degradation(rgmkit.degradation('gaussian-noise'))\n"
+        "tv, dps = resolve_prior('tv'), resolve_solver('deepinv.DPS', resolve_prior('deepinv.L1'), blur)\n"
+        "admm = resolve_solver(None, tv, blur)\n"
+        "rgmkit.restore(y, blur); rgmkit.restore(y, blur, 'digits')\n"
+        "print(type(admm).__name__, 'deepinv' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.split() == ["ADMM", "False"], run.stderr
 
 
 def test_the_list_of_components_imports_nothing_heavy():

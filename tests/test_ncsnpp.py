@@ -88,6 +88,7 @@ def size(network: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
+@pytest.mark.slow
 def test_published_sizes():
     large = {"width": 64, "multipliers": (1, 1, 2, 2, 4, 4), "style_layers": 3}
     with torch.device("meta"):
@@ -229,6 +230,7 @@ def test_options_that_do_not_fit():
 
 
 @pytest.mark.parametrize("process", ["gaussian:levels=4", "multiscale:levels=5"])
+@pytest.mark.slow
 def test_trains_and_generates(process, tmp_path):
     np.savez(tmp_path / "images.npz", images=np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), np.uint8))
     config = {

@@ -201,6 +201,7 @@ def test_unknown_precisions(dtype):
         rgmkit.load("digits", dtype=dtype)
 
 
+@pytest.mark.slow
 def test_compiled_is_what_it_was(monkeypatch):
     """With a backend that runs what was traced as it is: which code is made of it is not rgmkit's."""
     plain = rgmkit.load("digits")
@@ -211,6 +212,7 @@ def test_compiled_is_what_it_was(monkeypatch):
     assert fast.network.inner.state_dict().keys() == plain.network.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compiled(monkeypatch, tmp_path):
     def broken(graph, inputs):
         raise OSError("there is no compiler")
@@ -230,6 +232,7 @@ def test_batches_that_a_cache_holds():
 
 
 @pytest.mark.parametrize("name", ["train_step", "generate", "restore"])
+@pytest.mark.slow
 def test_benchmarks_run(name, monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(BENCHMARKS)
     for module in ("timing", "generate", name):

@@ -455,12 +455,12 @@ def test_photographs_are_read_as_they_are_asked_for(tmp_path):
         images.write(tmp_path / name, torch.rand(3, 9, 12, generator=torch.Generator().manual_seed(1)))
     (tmp_path / "notes.txt").write_text("")
     data = Photographs(path=tmp_path, skimage="camera", crop=6, grey=True)
-    assert [p.label for p in data.taken()] == ["a/z.png", "b.png", "camera"]
-    whole = Photographs(path=tmp_path / "b.png").taken()[0].read()
-    crop = data.taken()[1].read()
+    assert [p.label for p in data.select()] == ["a/z.png", "b.png", "camera"]
+    whole = Photographs(path=tmp_path / "b.png").select()[0].read()
+    crop = data.select()[1].read()
     weights = torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)
     torch.testing.assert_close(crop, (whole * weights).sum(1, keepdim=True)[..., 1:7, 3:9], atol=1e-3, rtol=0)
-    assert all(p.shape() == tuple(p.read().shape[1:]) for p in data.taken())
+    assert all(p.shape() == tuple(p.read().shape[1:]) for p in data.select())
     turned = tmp_path / "turned.jpg"
     picture, exif = Image.new("RGB", (20, 10)), Image.Exif()
     exif[0x0112] = 6

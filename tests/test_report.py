@@ -138,7 +138,7 @@ def test_each_picture_is_in_once_and_all_within_the_budget(tmp_path):
     page = report(tmp_path, records, budget=few)
     left = [row for row in page.data["rows"].values() if "left out" in json.dumps(row)]
     assert 0 < len(left) < 4 and f"the first {4 - len(left)} of 4 rows" in page.shown
-    assert len(page.data["rows"]) == 4 and all(card["figures"] for row in left for card in row["cards"][1:])
+    assert len(page.data["rows"]) == 4 and all(card["values"] for row in left for card in row["cards"][1:])
     assert size(page) <= few
     assert report(tmp_path, records, budget=1).pictures == 7  # the first row is there in any case
 
@@ -152,7 +152,7 @@ def test_lost_pictures_and_failed_cells_say_why(tmp_path):
     rows = report(tmp_path, records).data["rows"]
     cards = rows["0/0/0"]["cards"]
     assert cards[2]["picture"].startswith("pictures/astronaut-0-0-0.png does not exist")
-    assert cards[3]["picture"] == "failed: out of memory" and cards[3]["figures"] is not None
+    assert cards[3]["picture"] == "failed: out of memory" and cards[3]["values"] is not None
     assert "pictures/camera-0-0.png cannot be decoded" in rows["0/1/0"]["cards"][1]["picture"]
     assert rows["1/1/0"]["cards"][2]["error"] == "no error map of pictures of 6x5 and 48x40 pixels"
     assert str(tmp_path) not in json.dumps(rows)

@@ -1,4 +1,4 @@
-"""Read a grid: from a YAML file, or a mapping, to everything that an experiment consists of."""
+"""Read the configuration of an experiment, a grid, and build everything that it names."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rgmkit.experiments.photographs import Photographs
 from rgmkit.experiments.serialize import label_of, to_plain
 from rgmkit.resolve import DEFAULT_METRICS, resolve_degradation
 
-FEWEST = 4  # evaluations of a search: both ends and two more
+FEWEST = 4  # evaluations of a search: both ends and two values between
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridSchema:
-    """What a grid may contain, as it is written.
+    """The keys of a grid.
 
     Attributes:
         data: the images, see `Photographs`.
         degradation: one or a list of them.
         method: one or a list of them, see `MethodSchema`.
         metrics: the metrics; the first is also recorded after each iteration. Default: PSNR and SSIM.
-        seeds: of the measurements and the solvers: a list, or how many, from 0 on.
-        tune: on what and how parameters are tuned, see `TuningSchema`.
+        seeds: of the measurements and the solvers: a list, or how many, starting at 0.
+        tune: how parameters are tuned, and on which images, see `TuningSchema`.
         title: of the tables and the report. Default: the name of the folder.
-        plugins: Python files with components, loaded before the rest is looked at.
+        plugins: Python files with components, loaded before anything else is read.
     """
 
     data: Mapping[str, Any]
@@ -46,12 +46,12 @@ class GridSchema:
 
 @dataclass(frozen=True, kw_only=True)
 class TuningSchema:
-    """What `tune:` may contain.
+    """The keys of `tune:`.
 
     Attributes:
         data: the training images; none of them may be a test image.
         seeds: of their measurements: a list, or how many.
-        evaluations: for each parameter of each method and degradation.
+        evaluations: the number for each parameter of each method and degradation.
         metric: whose mean is to be best.
     """
 
@@ -86,7 +86,7 @@ class Grid:
 
     Attributes:
         metrics: by their labels.
-        content: the grid as plain values, every label written out.
+        content: the grid as plain values, with all labels.
     """
 
     data: Photographs
@@ -107,8 +107,7 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
         overrides: `path=value` changes, such as `data.limit=2` or `method.0.solver.iterations=50`.
 
     Raises:
-        ConfigError, PluginError, CheckpointError: for what does not fit, with where it stands and the nearest
-            valid name.
+        ConfigError, PluginError, CheckpointError: for a wrong key, name or value, with its place in the grid.
     """
     folder = Path() if isinstance(grid, Mapping) else Path(grid).parent
     raw = dict(grid) if isinstance(grid, Mapping) else read_yaml(grid)

@@ -18,7 +18,7 @@ ScoreAlong: TypeAlias = Callable[[Any], float]
 """The score as a function of one parameter, the others held fixed."""
 
 SECTION = (3 - math.sqrt(5)) / 2  # .382: of the golden section, from the middle point into the longer part
-DIGITS = 4  # of a value that is tried: no score is known better than that
+DIGITS = 4  # of a value that is tried; more do not change a score
 
 
 class Parameter(ABC):
@@ -27,24 +27,24 @@ class Parameter(ABC):
     name: str
 
     @abstractmethod
-    def coarse(self, count: int) -> list[Any]:
-        """Values over the whole range, about `count` of them."""
+    def list_coarse(self, count: int) -> list[Any]:
+        """Return about `count` values over the whole range."""
 
     @abstractmethod
-    def refined(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """The best value near `best`, of a coarse grid of `coarse` values, with `count` more evaluations."""
+    def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
+        """Find the best value near `best`, the best of a coarse grid of `coarse` values, with `count` more evaluations."""
 
     @abstractmethod
     def ends(self) -> tuple[Any, ...]:
-        """The ends of the range: a best value there may be better beyond."""
+        """Return the ends of the range; if the best value is one of them, a better one may lie beyond."""
 
 
 @final
 @dataclass(frozen=True)
 class Range(Parameter):
-    """From `low` to `high`, on a logarithmic or a linear scale; whole numbers where the option takes no others.
+    """A range from `low` to `high`, on a logarithmic or a linear scale; of integers if the option is an integer.
 
-    >>> Range("prior.weight", 0.1, 1000.0).coarse(5)
+    >>> Range("prior.weight", 0.1, 1000.0).list_coarse(5)
     [0.1, 1.0, 10.0, 100.0, 1000.0]
     """
 
@@ -54,20 +54,20 @@ class Range(Parameter):
     scale: Literal["log", "linear"] = "log"
     whole: bool = False
 
-    def coarse(self, count: int) -> list[Any]:
-        """Evenly spaced on the scale, the ends included."""
+    def list_coarse(self, count: int) -> list[Any]:
+        """Space values evenly on the scale, including the ends."""
         values = [self._value(i / (count - 1)) for i in range(count)]
         return list(dict.fromkeys(values))
 
-    def refined(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """Golden-section search between the neighbours in the coarse grid (Kiefer 1953)."""
+    def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
+        """Search by golden sections between the neighbours in the coarse grid (Kiefer 1953)."""
         middle, step = self._place(best), 1 / (coarse - 1)
         left, right = max(0.0, middle - step), min(1.0, middle + step)
         for _ in range(count):
             up = right - middle >= middle - left
             new = middle + SECTION * ((right - middle) if up else (left - middle))
             value = self._value(new)
-            if value == best:  # of whole numbers, or to four digits, there is none between
+            if value == best:  # there is no other integer, or value of four digits, between
                 break
             if line(value) > line(best):
                 left, right = (middle, right) if up else (left, middle)
@@ -77,11 +77,11 @@ class Range(Parameter):
         return best
 
     def ends(self) -> tuple[Any, ...]:
-        """Both."""
+        """Return both ends."""
         return self._value(0.0), self._value(1.0)
 
     def _value(self, place: float) -> Any:
-        """The value at a place from 0 (low) to 1 (high)."""
+        """Return the value at a position from 0 (low) to 1 (high)."""
         if self.scale == "log":
             value = self.low * (self.high / self.low) ** place
         else:
@@ -102,16 +102,16 @@ class Choices(Parameter):
     name: str
     values: tuple[Any, ...]
 
-    def coarse(self, count: int) -> list[Any]:
-        """All, whatever the count."""
+    def list_coarse(self, count: int) -> list[Any]:
+        """Return all choices, whatever the count."""
         return list(self.values)
 
-    def refined(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """There is nothing between two choices."""
+    def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
+        """Return the best of the choices: there is nothing between two of them."""
         return best
 
     def ends(self) -> tuple[Any, ...]:
-        """The least and the largest of numbers; other choices have none."""
+        """Return the smallest and the largest of numbers; other choices have no ends."""
         numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.values)
         return (min(self.values), max(self.values)) if numbers else ()
 
@@ -183,11 +183,11 @@ def search(score: Score, parameters: Sequence[Parameter], evaluations: int) -> V
     True
     """
     coarse = math.ceil(evaluations / 2)
-    best: Values = {p.name: (values := p.coarse(coarse))[(len(values) - 1) // 2] for p in parameters}
+    best: Values = {p.name: (values := p.list_coarse(coarse))[(len(values) - 1) // 2] for p in parameters}
     for p in parameters:
-        best |= {p.name: max(p.coarse(coarse), key=_score_along(score, best, p.name))}
+        best |= {p.name: max(p.list_coarse(coarse), key=_score_along(score, best, p.name))}
     for p in parameters:
-        best |= {p.name: p.refined(_score_along(score, best, p.name), best[p.name], coarse, evaluations - coarse)}
+        best |= {p.name: p.refine(_score_along(score, best, p.name), best[p.name], coarse, evaluations - coarse)}
     return best
 
 

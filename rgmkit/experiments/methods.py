@@ -25,7 +25,7 @@ PARTS = ("prior", "solver")
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSchema:
-    """What an item of `method:` may contain.
+    """The keys of an item of `method:`.
 
     Attributes:
         name: its label. Default: made of the prior and the solver.
@@ -80,9 +80,9 @@ class Method:
             for part in PARTS:
                 if part not in tuned:
                     self._build_part(part, {})
-        firsts = {p.name: p.coarse(2)[0] for p in self.parameters}
+        firsts = {p.name: p.list_coarse(2)[0] for p in self.parameters}
         for p in self.parameters:
-            for value in p.coarse(2):
+            for value in p.list_coarse(2):
                 with naming(f"{self.path}.tune.{p.name}"):
                     self._build_part(p.name.partition(".")[0], {**firsts, p.name: value})
 

@@ -23,21 +23,21 @@ NAMES = (
 )  # fmt: skip
 """Photographs in scikit-image's own package: none is fetched from elsewhere."""
 
-BUNDLED = "skimage:"  # before the name of such a photograph, where files have their paths
+BUNDLED = "skimage:"  # prefix of the source of such a photograph
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}  # of Pillow's modes
-PLAIN = ("JPEG", "PNG")  # whose headers say enough
-ORIENTATION, SIDEWAYS = 0x0112, 5  # the EXIF tag, and the first of its values that turn a picture on its side
+PLAIN = ("JPEG", "PNG")  # formats whose headers suffice
+ORIENTATION, SIDEWAYS = 0x0112, 5  # the EXIF tag, and the first of its values that rotate a picture by 90 degrees
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """One picture: where it is, what it is called, and what is taken of it.
+    """One picture of a grid.
 
     Attributes:
         source: the path of a file, or "skimage:" and a name.
         label: as tables and reports show it.
-        crop: side of the centred square that is taken; None for all.
-        grey: whether it is made grey (luma of ITU-R BT.601).
+        crop: side of the centred square crop; None for the whole picture.
+        grey: whether colour is converted to grey (luma of ITU-R BT.601).
     """
 
     source: str
@@ -46,7 +46,7 @@ class Photograph:
     grey: bool = False
 
     def read(self) -> Tensor:
-        """The picture, (1, C, H, W) in [0, 1]; an alpha channel is left out.
+        """Read the picture, (1, C, H, W) in [0, 1], without an alpha channel.
 
         Raises:
             DataError: if it cannot be read, has values outside [0, 1] or is smaller than the crop.
@@ -56,24 +56,24 @@ class Photograph:
         if low < 0 or high > 1:
             raise DataError(f"{self.source} has values from {low:g} to {high:g}: bring them to [0, 1]")
         _, _, height, width = x.shape
-        shape = self._taken(x.shape[1], height, width)
+        shape = self._crop_shape(x.shape[1], height, width)
         if shape[0] != x.shape[1]:
             x = rgb_to_grayscale(x)
         top, left = (height - shape[1]) // 2, (width - shape[2]) // 2
         return x[..., top : top + shape[1], left : left + shape[2]].contiguous()
 
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what `read` gives, from the header of the file where that is enough.
+        """Find the shape (C, H, W) that `read` gives, from the header of the file where that is enough.
 
         Raises:
             DataError: as `read`.
         """
-        return self._taken(*(_header(self.source) or tuple(self._whole().shape[1:])))
+        return self._crop_shape(*(_header(self.source) or tuple(self._whole().shape[1:])))
 
     def _whole(self) -> Tensor:
         return Photograph(self.source, self.label).read()
 
-    def _taken(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
+    def _crop_shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         side = self.crop
         if side is not None and min(height, width) < side:
             raise DataError(
@@ -91,11 +91,11 @@ class Photographs:
         path: a picture, a folder (the PNG, JPEG and TIFF files below it, in the order of their paths), or a
             list of them.
         skimage: names of photographs that come with scikit-image.
-        limit: how many pictures are taken, the first ones. Default: all.
-        crop: side in pixels of the centred square that is taken. Default: the whole picture.
-        grey: make colour pictures grey.
+        limit: use only the first so many. Default: all.
+        crop: side in pixels of a centred square crop. Default: the whole picture.
+        grey: convert colour to grey.
 
-    >>> [photograph.label for photograph in Photographs(skimage=["astronaut", "camera"], limit=1).taken()]
+    >>> [photograph.label for photograph in Photographs(skimage=["astronaut", "camera"], limit=1).select()]
     ['astronaut']
     """
 
@@ -117,7 +117,7 @@ class Photographs:
                 raise ConfigError(f"{key} is {value}: give 1 or more")
 
     def sources(self) -> list[str]:
-        """All pictures, before the limit: paths in full, and names with "skimage:" before them.
+        """List all pictures, before the limit: absolute paths, and names after "skimage:".
 
         Raises:
             DataError: if a folder holds no picture.
@@ -129,10 +129,10 @@ class Photographs:
             raise ConfigError(f"{twice} is named twice: name each picture once")
         return found
 
-    def taken(self, sources: Sequence[str] | None = None) -> list[Photograph]:
-        """The photographs of these sources. Default: the first `limit` of all.
+    def select(self, sources: Sequence[str] | None = None) -> list[Photograph]:
+        """Make the photographs of these sources. Default: the first `limit` of all.
 
-        Files are called by their paths below the folder that holds all of them.
+        The label of a file is its path below the folder that contains all of them.
         """
         chosen = self.sources()[: self.limit] if sources is None else list(sources)
         files = [source for source in chosen if not source.startswith(BUNDLED)]
@@ -150,13 +150,13 @@ class Photographs:
 
 
 def crop_to_fit(x: Tensor, degradation: Degradation) -> Tensor:
-    """Crop a picture to its top left part that the degradation can take: downsampling by 2 takes even sides."""
+    """Crop a picture to the top left part that the degradation accepts; for downsampling by 2, even sides."""
     height, width = degradation.usable_shape(tuple(x.shape))[-2:]
     return x[..., :height, :width].contiguous()
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, whether it is there or not, or the pictures below a folder; paths in full."""
+    """Return the file itself, even if it is missing, or the pictures below a folder, as absolute paths."""
     whole = Path(os.path.abspath(path))
     if not whole.is_dir():
         return [whole]
@@ -176,7 +176,7 @@ def _bundled(source: str) -> Tensor:
 
 
 def _header(source: str) -> tuple[int, int, int] | None:
-    """(C, H, W) of a picture as its header says it; None where the whole has to be read for that."""
+    """Read (C, H, W) from the header of a picture; return None where the whole file has to be read."""
     try:
         with Image.open(source) as image:
             width, height = image.size
@@ -185,6 +185,6 @@ def _header(source: str) -> tuple[int, int, int] | None:
             if image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) >= SIDEWAYS:
                 width, height = height, width
             channels = CHANNELS.get(image.mode)
-    except Exception:  # whatever it stumbles over, `read` says in words
+    except Exception:  # `read` reports the problem
         return None
     return None if channels is None else (channels, height, width)

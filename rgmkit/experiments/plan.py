@@ -30,7 +30,7 @@ class Plan:
     Attributes:
         training: the images that parameters are tuned on.
         continues: whether the folder holds a part of this run already.
-        unfit: why a method cannot take what a degradation makes, by the places of the two in the grid.
+        unfit: why a method cannot be used with a degradation, by their positions in the grid.
     """
 
     grid: Grid
@@ -75,24 +75,24 @@ def make_plan(
         if tuning:
             check_pictures(folder, tuning.data, fixed.training, "tune.data")
     with naming("data"):
-        photographs = found.data.taken(fixed.pictures if fixed else None)
+        photographs = found.data.select(fixed.pictures if fixed else None)
     with naming("tune.data"):
-        training = tuning.data.taken(fixed.training if fixed else None) if tuning else []
+        training = tuning.data.select(fixed.training if fixed else None) if tuning else []
     _check_apart(photographs, training)
     pairs = list(itertools.product(range(len(found.operators)), range(len(found.methods))))
     unfit = _rehearse(found, pairs, photographs, "data", continues=fixed is not None)
-    for i, j in unfit:  # a method or a degradation that fits no other is a mistake
+    for i, j in unfit:  # a method that fits no degradation is a mistake, and vice versa
         if all((i, b) in unfit for a, b in pairs if a == i) or all((a, j) in unfit for a, b in pairs if b == j):
             raise unfit[i, j]
     tuned = [(i, j) for i, j in pairs if found.methods[j].parameters and (i, j) not in unfit]
     for error in _rehearse(found, tuned, training, "tune.data", continues=fixed is not None).values():
         raise error
-    reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without where it stands
+    reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without the place in the grid
     return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None, reasons)
 
 
 def _check_apart(photographs: Sequence[Photograph], training: Sequence[Photograph]) -> None:
-    """Raise a ConfigError if a training image is a test image, too, under another name even."""
+    """Raise a ConfigError if a training image is also a test image, by its path or its content."""
     for one in training:
         for other in photographs:
             if one.source == other.source or _same_content(one.source, other.source):
@@ -105,7 +105,7 @@ def _same_content(a: str, b: str) -> bool:
         return False
     try:
         return Path(a).stat().st_size == Path(b).stat().st_size and filecmp.cmp(a, b, shallow=False)
-    except OSError:  # one has vanished, which the cells will say
+    except OSError:  # one has vanished: its cells will fail and say so
         return False
 
 
@@ -134,7 +134,7 @@ def _rehearse(
                 except IncompatibleError as error:
                     unfit.setdefault((i, j), []).append(error)
     for errors in unfit.values():
-        if len(errors) < len(shapes):  # it fits some pictures: the others are the mistake
+        if len(errors) < len(shapes):  # a pair that fits only some pictures is a mistake
             raise errors[0]
     return {pair: errors[0] for pair, errors in unfit.items()}
 
@@ -153,6 +153,6 @@ def _make_problem(degradation: Degradation, shape: tuple[int, int, int]) -> Prob
 
 def _check_method(method: Method, problem: Problem) -> None:
     assert problem.y is not None and problem.degradation is not None
-    prior, solver = method.build({p.name: p.coarse(2)[0] for p in method.parameters}, problem.degradation)
+    prior, solver = method.build({p.name: p.list_coarse(2)[0] for p in method.parameters}, problem.degradation)
     prior, _ = fit_prior(prior, problem.shape, like=problem.y, tile=method.tile)
     solver.check(Problem(prior, problem.shape, problem.y, problem.degradation))

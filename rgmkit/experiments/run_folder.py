@@ -1,7 +1,7 @@
 """The folder of a run: what it contains, and whether a grid may continue there.
 
-grid.yaml, run.json (the pictures by their paths, and more that a later run needs), cells/KEY.json, pictures/,
-tuning.csv, results.csv, results.md and report.html.
+It contains grid.yaml, run.json (`RunFacts`), cells/KEY.json, pictures/, tuning.csv, results.csv, results.md and
+report.html.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
-MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # the last marks the folder as a run's
-FREE = ("plugins", "title")  # keys that a grid may change when it goes on
+MADE = (
+    "tuning.csv",
+    "results.csv",
+    "results.md",
+    "report.html",
+    FACTS,
+    GRID,
+)  # removed last: it marks the folder of a run
+FREE = ("plugins", "title")  # keys that may change when a run continues
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run fixed when it began.
+    """Facts that a run fixes when it begins.
 
     Attributes:
         pictures, training: the sources of the test and of the training images.
-        cells: how many there are.
-        ends: of the range of each tuned parameter, by method.
+        cells: the number of cells.
+        ends: the ends of the range of each tuned parameter, by method.
         metrics: how the values of each metric are shown and compared; empty in runs of version 0.1.
     """
 

@@ -1,4 +1,4 @@
-"""A grid as plain values: what is written to grid.yaml, and what two grids differ in."""
+"""Serialize a grid as plain values for grid.yaml, and find what differs between two grids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABSENT = "not there"
 
 
 def to_plain(value: Any) -> Any:
-    """`value` as YAML can hold it; an object by its class, its plain attributes and its tensors.
+    """Convert a value to what YAML can hold; an object becomes its class and a digest of its content.
 
     >>> to_plain({"seeds": (0, 1), "solver": Spec("admm", {"step": 1})})
     {'seeds': [0, 1], 'solver': {'use': 'admm', 'step': 1}}
@@ -39,7 +39,7 @@ def to_plain(value: Any) -> Any:
 
 
 def label_of(spec: Any) -> str:
-    """A component in one short line, as it is written on the command line.
+    """Print a component in one short line, as on the command line.
 
     >>> label_of({"use": "blur", "std": 2, "noise": 0.02})
     'blur:std=2,noise=0.02'
@@ -52,7 +52,7 @@ def label_of(spec: Any) -> str:
 
 
 def find_difference(old: Any, new: Any, path: str = "") -> str | None:
-    """The first thing that differs between two plain grids, in words; None if nothing does.
+    """Describe the first difference between two plain grids; None if they are equal.
 
     >>> find_difference({"seeds": [0, 1]}, {"seeds": [0, 2]})
     'seeds[1] is 2, and was 1'
@@ -67,7 +67,7 @@ def find_difference(old: Any, new: Any, path: str = "") -> str | None:
 
 
 def _describe(thing: Any) -> str:
-    """An object by its class and a digest of all that it is made of: two that differ are told apart."""
+    """Describe an object by its class and a digest of its content, so that different objects differ."""
     digest = hashlib.sha256()
     for part in _iterate_parts(thing, set()):
         digest.update(part)
@@ -75,7 +75,7 @@ def _describe(thing: Any) -> str:
 
 
 def _iterate_parts(value: Any, seen: set[int]) -> Iterator[bytes]:
-    """What a value is made of, one after the other; each object once."""
+    """Iterate over the content of a value as bytes, each object once."""
     yield type(value).__qualname__.encode()
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, Path)):
         yield repr(value).encode()

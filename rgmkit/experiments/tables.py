@@ -216,7 +216,7 @@ def list_tuned(results: Results) -> list[list[str]]:
     reached = f"{results.tuned[0].info.heading} on training images"
     rows = [["degradation", "method", "chosen", reached, "evaluations", "note"]]
     for tuned in results.tuned:
-        reached = "–" if tuned.best is None else tuned.info.format(tuned.best.figure)
+        reached = "–" if tuned.best is None else tuned.info.format(tuned.best.value)
         note = f"{', '.join(tuned.at_end)} at an end of the range: widen it" if tuned.at_end else ""
         if tuned.best is None:
             note = tuned.trials[0].error

@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.processes import ProcessGroup
 
 NAME = "tuning.csv"
+COLUMNS = ("degradation", "method", "values", "metric", "figure", "seconds", "error")  # as version 0.1 named them
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +40,7 @@ class Trial:
     method: str
     values: str
     metric: str
-    figure: float
+    value: float
     seconds: float
     error: str = ""
 
@@ -62,7 +63,7 @@ class TuningLog:
         self.trials = [t for t in self.trials if (t.degradation, t.method, t.values) != same] + [trial]
         with write_aside(self.path) as part, part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(field.name for field in fields(Trial))
+            writer.writerow(COLUMNS)
             writer.writerows(map(astuple, self.trials))
 
     def trials_of(self, degradation: str, method: str) -> list[Trial]:
@@ -73,7 +74,7 @@ class TuningLog:
         """Return the best trial, the first of equal ones; None if all failed."""
         trials = [trial for trial in self.trials_of(degradation, method) if not trial.error]
         choose = max if higher_is_better else min
-        return choose(trials, key=lambda trial: trial.figure, default=None)
+        return choose(trials, key=lambda trial: trial.value, default=None)
 
     def choose(self, degradation: str, method: Method, tuning: Tuning | None) -> Values:
         """Choose the values of a method under a degradation; none if nothing of it is tuned.
@@ -140,7 +141,7 @@ class _Score:
             self.logged.add(trial)
         if trial.error:
             return -math.inf
-        return trial.figure if self.tuning.metric.higher_is_better else -trial.figure
+        return trial.value if self.tuning.metric.higher_is_better else -trial.value
 
     def _try(self, values: Values, text: str) -> Trial:
         start, error, mean = time.perf_counter(), "", math.nan

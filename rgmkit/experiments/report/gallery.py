@@ -81,17 +81,17 @@ def _make_cards(
     before = next((record.before for record in records if record.before), {})
     measurement: dict[str, Any] = {
         "name": "measurement",
-        "figures": _list_values(before, {}, metrics),
+        "values": _list_values(before, {}, metrics),
         "picture": photos["measured"],
     }
-    cards: list[dict[str, Any]] = [{"name": "truth", "figures": [], "picture": photos["truth"]}]
+    cards: list[dict[str, Any]] = [{"name": "truth", "values": [], "picture": photos["truth"]}]
     cards.append({**measurement, "error": errors.get("measured")})
     done = [record.after for record in records if record.error is None]
     best = {name: info.best(after[name] for after in done if name in after) for name, info in metrics.items()}
     for record in records:
         card: dict[str, Any] = {"name": record.method, "picture": photos[record.key], "error": errors.get(record.key)}
         values = _list_values(record.after, best, metrics) + _list_costs(record)
-        cards.append({**card, "figures": values, "notes": record.notes})
+        cards.append({**card, "values": values, "notes": record.notes})
     return cards
 
 

@@ -42,10 +42,10 @@
     element.append(make("span", "", "Error maps, |picture − truth|, of a range of 1, mean of the channels"), bar, ends);
     return element;
   };
-  const figures = (item) => {
+  const values = (item) => {
     const element = make("div"), list = make("dl");
     element.append(list, ...(item.notes ?? []).map((text) => make("p", "help", text)));
-    for (const [name, value, best] of item.figures) {
+    for (const [name, value, best] of item.values) {
       const pair = make("div", best ? "best" : "");
       pair.append(make("dt", "", name), make("dd", "", value));
       list.append(pair);
@@ -57,7 +57,7 @@
     const map = item.error === undefined
       ? (limit ? scale(limit) : make("div"))
       : (typeof item.error === "number" ? frame(item.error, `error map of ${item.name}`) : make("div"));
-    element.append(make("h4", "", item.name), frame(item.picture, item.name), figures(item), map);
+    element.append(make("h4", "", item.name), frame(item.picture, item.name), values(item), map);
     return element;
   };
 
@@ -71,7 +71,7 @@
     row.replaceChildren(...shown.cards.map((item) => card(item, shown.limit)));
     if (!shown.cards.length) row.append(make("p", "note", "There are no cells of this choice."));
     const names = shown.cards.map((item) => item.name);
-    const best = shown.cards.findIndex((item) => item.figures.length && item.figures[0][2]);
+    const best = shown.cards.findIndex((item) => item.values.length && item.values[0][2]);
     const last = shown.cards.findLastIndex((item) => typeof item.picture === "number");
     for (const side of sides) {
       const kept = names.indexOf(side.wanted);

@@ -32,7 +32,7 @@ class Parameter(ABC):
 
     @abstractmethod
     def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """Find the best value near `best`, the best of a coarse grid of `coarse` values, with `count` more evaluations."""
+        """Refine `best`, the best of a coarse grid of `coarse` values, with `count` more evaluations."""
 
     @abstractmethod
     def ends(self) -> tuple[Any, ...]:

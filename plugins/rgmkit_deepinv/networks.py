@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import torch
-from deepinv import models
-from deepinv.models.base import Denoiser
-from deepinv.utils import DownloadError
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -17,6 +13,9 @@ from rgmkit.core.random import Randomness
 from rgmkit.errors import CheckpointError, ConfigError, IncompatibleError
 from rgmkit_deepinv.plug_and_play import PlugAndPlay
 from rgmkit_deepinv.weights import load_weights
+
+if TYPE_CHECKING:
+    from deepinv.models.base import Denoiser
 
 Weights: TypeAlias = Literal["download"] | Path
 
@@ -35,21 +34,32 @@ class DenoisingNetwork(PlugAndPlay):
         CheckpointError: if the file cannot be read, holds another network's weights, or the download fails.
     """
 
-    name: ClassVar[str]
-
-    def __init__(self, network: Callable[[str | None], Denoiser], weights: Weights, channels: int) -> None:
+    def __init__(self, weights: Weights, channels: int, **options: Any) -> None:
         if channels not in (1, 3):
             raise ConfigError(f"channels is {channels}: give 1 for grey images or 3 for colour")
         with torch.random.fork_rng(devices=[]):  # its initial weights are random
-            made = self._download(network) if weights == "download" else network(None)
+            network = self._download(options) if weights == "download" else self._build(None, options)
         if isinstance(weights, Path):
-            load_weights(made, weights, self.name, f"give the weights of a {self.name} of these options, channels …")
-        super().__init__(made.eval())
+            load_weights(network, weights, self.name, f"give the weights of a {self.name} of these options, channels …")
+        super().__init__(network.eval())
         self.channels = channels
 
-    def _download(self, network: Callable[[str | None], Denoiser]) -> Denoiser:
+    @property
+    def name(self) -> str:
+        """The name of the prior, which is that of deepinv's class."""
+        return f"deepinv.{type(self).__name__}"
+
+    def _build(self, pretrained: str | None, options: dict[str, Any]) -> Denoiser:
+        from deepinv import models
+
+        network: Denoiser = getattr(models, type(self).__name__)(pretrained=pretrained, **options)
+        return network
+
+    def _download(self, options: dict[str, Any]) -> Denoiser:
+        from deepinv.utils import DownloadError
+
         try:
-            return network("download")
+            return self._build("download", options)
         except DownloadError as error:
             raise CheckpointError(
                 f"the weights of {self.name} cannot be downloaded: {error}: check the connection, or give weights=FILE"
@@ -86,8 +96,6 @@ class DRUNet(DenoisingNetwork):
         blocks: residual blocks of each scale.
     """
 
-    name = "deepinv.DRUNet"
-
     def __init__(
         self,
         *,
@@ -96,8 +104,7 @@ class DRUNet(DenoisingNetwork):
         widths: tuple[int, int, int, int] = (64, 128, 256, 512),
         blocks: int = 4,
     ) -> None:
-        options = {"in_channels": channels, "out_channels": channels, "nc": widths, "nb": blocks}
-        super().__init__(lambda pretrained: models.DRUNet(pretrained=pretrained, **options), weights, channels)
+        super().__init__(weights, channels, in_channels=channels, out_channels=channels, nc=widths, nb=blocks)
 
 
 @final
@@ -113,8 +120,6 @@ class GSDRUNet(DenoisingNetwork):
         blocks: residual blocks of each scale.
     """
 
-    name = "deepinv.GSDRUNet"
-
     def __init__(
         self,
         *,
@@ -123,8 +128,7 @@ class GSDRUNet(DenoisingNetwork):
         widths: tuple[int, int, int, int] = (64, 128, 256, 512),
         blocks: int = 2,
     ) -> None:
-        options = {"in_channels": channels, "out_channels": channels, "nc": widths, "nb": blocks}
-        super().__init__(lambda pretrained: models.GSDRUNet(pretrained=pretrained, **options), weights, channels)
+        super().__init__(weights, channels, in_channels=channels, out_channels=channels, nc=widths, nb=blocks)
 
 
 @final
@@ -141,11 +145,8 @@ class DnCNN(DenoisingNetwork):
         width: channels between them.
     """
 
-    name = "deepinv.DnCNN"
-
     def __init__(self, *, weights: Weights, channels: int = 3, depth: int = 20, width: int = 64) -> None:
-        options = {"in_channels": channels, "out_channels": channels, "depth": depth, "nf": width}
-        super().__init__(lambda pretrained: models.DnCNN(pretrained=pretrained, **options), weights, channels)
+        super().__init__(weights, channels, in_channels=channels, out_channels=channels, depth=depth, nf=width)
 
 
 @final
@@ -161,14 +162,11 @@ class FFDNet(DenoisingNetwork):
         width: channels between them. Default: 64 for grey, 96 for colour.
     """
 
-    name = "deepinv.FFDNet"
-
     def __init__(
         self, *, weights: Weights, channels: int = 3, depth: int | None = None, width: int | None = None
     ) -> None:
         depth, width = depth or (15 if channels == 1 else 12), width or (64 if channels == 1 else 96)
-        options = {"img_channels": channels, "n_conv_layers": depth, "nf": width, "orthogonal_init": False}
-        super().__init__(lambda pretrained: models.FFDNet(pretrained=pretrained, **options), weights, channels)
+        super().__init__(weights, channels, img_channels=channels, n_conv_layers=depth, nf=width, orthogonal_init=False)
 
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
         """Return `denoiser(x, sqrt(gamma))`; odd sides are extended by a pixel, as the network needs even ones."""

@@ -108,7 +108,7 @@ def test_metrics_of_other_packages_without_a_truth():
     [
         ("torchmetrics.PeakSignalNoiseRatoi", "torchmetrics has no metric .*: did you mean 'PeakSignalNoiseRatio'"),
         ("deepinv.QNR", "deepinv has no metric 'QNR' of single images"),
-        ("deepinv.MAE:colour=3", "metric deepinv.MAE: .*colour"),
+        ("deepinv.MAE:colour=3", "metric: deepinv.MAE: .*colour"),
     ],
 )
 def test_a_wrong_name_or_option_of_another_package_is_named(name, message):
@@ -137,12 +137,10 @@ def test_what_a_metric_of_another_package_needs_is_named(monkeypatch):
 
 def test_a_metric_gives_one_value_for_each_image():
     class Mean(rgmkit.Metric):
-        name = "mean"
-
         def measure(self, x, truth):
             return (x - truth).mean()
 
-    with pytest.raises(IncompatibleError, match=r"mean gave values of shape \(\) for 2 images"):
+    with pytest.raises(IncompatibleError, match=r"Mean gave values of shape \(\) for 2 images"):
         Mean()(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))
 
 

@@ -123,6 +123,7 @@ def size(page):
     return sum(len(text) for name, text in page.scripts.items() if name.startswith("picture-"))
 
 
+@pytest.mark.slow
 def test_each_picture_is_in_once_and_all_within_the_budget(tmp_path):
     records = make_run(tmp_path)
     page = report(tmp_path, records)

@@ -15,7 +15,7 @@ from rgmkit.experiments.report import write_report
 from rgmkit.experiments.results import Results
 from rgmkit.images import read
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def browser_files():

@@ -1,4 +1,4 @@
-"""Metrics of deepinv and torchmetrics, by the names that they have there."""
+"""Metrics of deepinv and torchmetrics, by their names there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PackageMetric(Metric):
         options: of its constructor.
 
     Raises:
-        ConfigError: if there is no such metric, or it needs a package or weights that are not here.
+        ConfigError: if there is no such metric, or a package or weights that it needs are missing.
     """
 
     package: ClassVar[str]
@@ -33,7 +33,7 @@ class PackageMetric(Metric):
     def __init__(self, *, name: str, options: Mapping[str, Any] | None = None) -> None:
         cls = self._find(name)
         self.name = cls.__name__ if name.lower() == cls.__name__.lower() else name.upper()
-        title, known = f"metric {self.package}.{self.name}", inspect.signature(cls).parameters
+        title, known = f"{self.package}.{self.name}", inspect.signature(cls).parameters
         given = {key: value for key, value in self.defaults.items() if key in known} | dict(options or {})
         try:
             self._metric = cls(**given)
@@ -48,12 +48,8 @@ class PackageMetric(Metric):
         """Measure each image on its own, as some metrics average over a batch."""
         self._metric.to(x.device)
         with torch.no_grad():
-            pairs = [(x[i : i + 1], *([] if truth is None else [truth[i : i + 1]])) for i in range(len(x))]
-            return torch.stack([torch.as_tensor(self._measure_one(*pair)).reshape(()) for pair in pairs]).to(x)
-
-    @abstractmethod
-    def _measure_one(self, *images: Tensor) -> Any:
-        """Measure one image, (1, C, H, W), with its truth if it needs one."""
+            pairs = zip(*(images.split(1) for images in (x, truth) if images is not None), strict=True)
+            return torch.stack([torch.as_tensor(self._metric(*pair)).reshape(()) for pair in pairs]).to(x)
 
     @abstractmethod
     def _takes_images(self, cls: type) -> bool:
@@ -83,9 +79,6 @@ class DeepinvMetric(PackageMetric):
         self.higher_is_better = not self._metric.lower_better
         self.needs_truth = "x" in inspect.signature(type(self._metric).metric).parameters
 
-    def _measure_one(self, *images: Tensor) -> Any:
-        return self._metric(*images)
-
     def _takes_images(self, cls: Any) -> bool:
         from deepinv.loss.metric import Metric as Base
 
@@ -106,9 +99,6 @@ class TorchMetric(PackageMetric):
         super().__init__(name=name, options={**normalised, **(options or {})})  # LPIPS works in [-1, 1]
         self.higher_is_better = bool(self._metric.higher_is_better)
         self.needs_truth = len(inspect.signature(self._metric.update).parameters) > 1
-
-    def _measure_one(self, *images: Tensor) -> Any:
-        return self._metric(*images)
 
     def _takes_images(self, cls: Any) -> bool:
         names = list(inspect.signature(cls.update).parameters)[1:] if hasattr(cls, "update") else []

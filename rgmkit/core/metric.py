@@ -61,7 +61,7 @@ class Metric(ABC):
     """Measure each image of a batch, (B, C, H, W) in [0, 1]; values outside count as they are.
 
     Attributes:
-        name, unit, decimals, higher_is_better: see `MetricInfo`.
+        name, unit, decimals, higher_is_better: see `MetricInfo`; the default name is that of the class.
         needs_truth: False for a metric that looks at the image alone.
     """
 
@@ -70,6 +70,11 @@ class Metric(ABC):
     decimals: int = 3
     higher_is_better: bool = True
     needs_truth: bool = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
 
     @property
     def info(self) -> MetricInfo:

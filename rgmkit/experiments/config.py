@@ -164,7 +164,7 @@ def _read_tuning(given: Mapping[str, Any], folder: Path) -> Tuning:
     if options.evaluations < FEWEST:
         raise ConfigError(f"tune.evaluations is {options.evaluations}: give {FEWEST} or more")
     with naming("tune.metric"):
-        metric: Metric = build("metric", options.metric, folder=folder)
+        metric: Metric = build("metric", options.metric, path="tune.metric", folder=folder)
     data = make(Photographs, options.data, path="tune.data", what="tune.data", folder=folder)
     return Tuning(data, _read_seeds(options.seeds, "tune.seeds"), options.evaluations, metric, options.metric)
 
@@ -185,7 +185,7 @@ def _build_metrics(given: Sequence[Any], folder: Path) -> dict[str, Metric]:
     for i, item in enumerate(given):
         label = label_of(item)
         with naming(f"metrics[{i}]"):
-            metric: Metric = build("metric", item, folder=folder)
+            metric: Metric = build("metric", item, path=f"metrics[{i}]", folder=folder)
         if label in metrics:
             raise ConfigError(f"metrics[{i}] is {label!r} again: name each metric once")
         metrics[label] = metric

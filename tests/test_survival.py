@@ -292,7 +292,7 @@ def test_generating_onto_a_full_disk(tmp_path, run):
 
 
 def test_generating_is_ended_by_a_signal(tmp_path, monkeypatch, run):
-    monkeypatch.setattr("rgmkit.cli.stream.NpzStream.write", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("rgmkit.cli.generate._to_rows", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # in place of the end of the tests
     try:
         assert generate(run, tmp_path / "a.npz").code == 128 + signal.SIGTERM

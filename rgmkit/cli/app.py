@@ -13,8 +13,14 @@ from typing import Any, NoReturn
 
 import click
 
-from rgmkit.cli import convert, degrade, demo, generate, info, plugins, report, restore, run, train
-from rgmkit.cli.common import Commands, Settings, debug_option, examples, plugin_option, say
+from rgmkit.cli import options, plugins
+from rgmkit.cli.degrade import degrade
+from rgmkit.cli.demo import demo
+from rgmkit.cli.experiments import report, run
+from rgmkit.cli.generate import generate
+from rgmkit.cli.models import convert, info, train
+from rgmkit.cli.options import Commands, Settings, examples, say
+from rgmkit.cli.restore import restore
 from rgmkit.errors import RgmkitError
 
 FAILED, INTERRUPTED = 2, 130
@@ -30,8 +36,7 @@ FAILED, INTERRUPTED = 2, 130
         "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
     ),
 )
-@plugin_option
-@debug_option
+@options.common
 @click.version_option(package_name="rgmkit", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -44,8 +49,8 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _module in (demo, train, generate, degrade, restore, run, report, plugins, info, convert):
-    cli.add_command(_module.command)
+for _command in (demo, train, generate, degrade, restore, run, report, plugins.group, info, convert):
+    cli.add_command(_command)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

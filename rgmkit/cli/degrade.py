@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from rgmkit.cli.common import (
-    PATH,
-    common_options,
-    degradation_option,
-    device_option,
-    examples,
-    say,
-    seed_option,
-)
-from rgmkit.cli.files import check_pictures, read_true_image
-from rgmkit.cli.names import check_names
+from rgmkit.cli import options
+from rgmkit.cli.checks import check_names, check_pictures
+from rgmkit.cli.options import PATH, examples, say
+from rgmkit.errors import IncompatibleError
 from rgmkit.images.formats import USUAL_ENDINGS
+
+if TYPE_CHECKING:
+    from rgmkit.core.degradation import Degradation
+    from rgmkit.images import Picture
 
 
 @click.command(
-    "degrade",
     short_help="Degrade an image and write the measurement.",
     epilog=examples(
         "rgmkit degrade photo.png -d gaussian-noise:noise=0.1 -o noisy.png",
@@ -30,12 +28,12 @@ from rgmkit.images.formats import USUAL_ENDINGS
     ),
 )
 @click.argument("image", type=PATH)
-@degradation_option
-@click.option("-o", "--out", metavar="OUT", type=PATH, required=True, help=f"The measurement: {USUAL_ENDINGS}.")
-@seed_option
-@device_option
-@common_options
-def command(image: Path, degradation: str, out: Path, seed: int, device: str | None) -> None:
+@options.degradation
+@options.out("OUT", f"The measurement: {USUAL_ENDINGS}.", required=True)
+@options.seed
+@options.device
+@options.common
+def degrade(image: Path, degradation: str, out: Path, seed: int, device: str | None) -> None:
     """Degrade IMAGE and write the measurement y = A x + noise.
 
     The values of a measurement may lie outside [0, 1]. A picture of 8 or 16 bits clips them, and 8 bits
@@ -58,3 +56,29 @@ def command(image: Path, degradation: str, out: Path, seed: int, device: str | N
     written = images.write_measurement(out, y, like=picture)
     for note in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
         say(f"note: {out}: {note}")
+
+
+def read_true_image(path: Path, degradation: Degradation, *, shape: tuple[int, ...] | None = None) -> Picture:
+    """Read an image, cropped to a size that the degradation can take, and print what was left out.
+
+    Raises:
+        DataError: if it cannot be read.
+        IncompatibleError: if it has another shape than `shape`, that of the image that was measured.
+    """
+    from rgmkit import images
+    from rgmkit.resolve import usable_size
+
+    picture = images.read(path)
+    height, width = picture.x.shape[-2:]
+    new = usable_size(degradation, tuple(picture.x.shape))
+    if new != (height, width):
+        note = f"cropped from {height}x{width} to {new[0]}x{new[1]}, a size that {degradation.title} can take"
+        picture = replace(picture.crop(*new), notes=(*picture.notes, note))
+    if shape is not None and tuple(picture.x.shape) != shape:
+        raise IncompatibleError(
+            f"--truth {path} has shape {tuple(picture.x.shape)}, and the measurement is of an image of shape "
+            f"{shape}: give the image that was measured"
+        )
+    for note in picture.notes:
+        say(f"note: {path}: {note}")
+    return picture

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import click
 
-from rgmkit.cli.common import (
-    PATH,
-    common_options,
-    device_option,
-    examples,
-    say,
-    seed_option,
-    solver_option,
-)
-from rgmkit.cli.files import check_output
-from rgmkit.cli.names import check_names
-from rgmkit.cli.stream import npz_stream
+from rgmkit.cli import options
+from rgmkit.cli.checks import check_names, check_output
+from rgmkit.cli.options import PATH, examples, say
 from rgmkit.errors import ConfigError
 from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.progress import show_progress
+from rgmkit.runtime.signals import unwind_on_sigterm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +30,6 @@ DEFAULT = Path("samples.png")
 
 
 @click.command(
-    "generate",
     short_help="Generate images with a trained network.",
     epilog=examples(
         "rgmkit generate digits",
@@ -57,14 +49,14 @@ DEFAULT = Path("samples.png")
     type=PATH,
     help=f"A sheet, .png, or uint8 images (N, H, W, C), .npz. [default: {DEFAULT}, if it is not there yet]",
 )
-@seed_option
-@solver_option
+@options.seed
+@options.solver
 @click.option(
     "--batch", metavar="B", type=click.IntRange(min=1), help="Images at a time. [default: by the free memory]"
 )
-@device_option
-@common_options
-def command(
+@options.device
+@options.common
+def generate(
     model: str, count: int, asked: Path | None, seed: int, solver: str | None, batch: int | None, device: str | None
 ) -> None:
     """Generate N images, or points, with the trained network MODEL.
@@ -88,8 +80,13 @@ def command(
     points = len(getattr(prior, "image_shape", None) or (0, 0, 0)) == 1
     with show_progress("generating") as callback:
         parts = _generate_parts(prior, count, processes, batch, callback, solver=solver, seed=seed)
-        arrays = (_to_rows(part, points=points) for part in parts)
-        (_write_npz if out.suffix.lower() == ".npz" else _draw)(arrays, out, count, points=points, processes=processes)
+        rows = (_to_rows(part, points=points) for part in parts)
+        if not processes.is_main:
+            deque(rows, maxlen=0)  # the main process writes them
+        elif out.suffix.lower() == ".npz":
+            write_npz(out, "points" if points else "images", count, rows)
+        else:
+            (_draw_points if points else _draw_sheet)(out, rows)
     if asked is None and processes.is_main:
         say(f"written: {out}")
 
@@ -124,39 +121,50 @@ def _to_rows(part: Tensor, *, points: bool) -> np.ndarray:
     return rows.cpu().contiguous().numpy()
 
 
-def _write_npz(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
-    """Write an .npz file part by part, so that the memory does not grow with the number of images."""
-    if not processes.is_main:
-        deque(parts, maxlen=0)  # the main process writes them
-        return
-    with npz_stream(out, "points" if points else "images", count) as stream:
-        for part in parts:
-            stream.write(part)
+def write_npz(path: Path, name: str, count: int, parts: Iterable[np.ndarray]) -> None:
+    """Write an array of `count` rows to an .npz file, part by part, so that the memory does not grow with it.
 
+    Raises:
+        DataError: if the file cannot be written.
 
-def _draw(parts: Iterator[np.ndarray], out: Path, count: int, *, points: bool, processes: ProcessGroup) -> None:
-    """Draw one picture of all of them."""
+    >>> import tempfile, numpy as np
+    >>> file = Path(tempfile.mkdtemp()) / "a.npz"
+    >>> write_npz(file, "images", 5, (np.zeros((3, 2)), np.ones((2, 2))))
+    >>> np.load(file)["images"].sum(1)
+    array([0., 0., 0., 2., 2.])
+    """
     import numpy as np
 
-    whole = list(parts)
-    if processes.is_main:
-        (_draw_points if points else _draw_sheet)(np.concatenate(whole), out)
+    with (
+        unwind_on_sigterm(),
+        write_aside(path) as aside,
+        ZipFile(aside, "w") as archive,
+        archive.open(f"{name}.npy", "w", force_zip64=True) as file,
+    ):
+        for i, rows in enumerate(parts):
+            if i == 0:
+                kind = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False}
+                np.lib.format.write_array_header_1_0(file, {**kind, "shape": (count, *rows.shape[1:])})
+            file.write(rows.tobytes())
 
 
-def _draw_sheet(images: np.ndarray, out: Path) -> None:
+def _draw_sheet(out: Path, parts: Iterable[np.ndarray]) -> None:
+    import numpy as np
     import torch
 
     from rgmkit.images import make_sheet, write
 
-    tensor = torch.from_numpy(images).movedim(-1, 1)
-    write(out, make_sheet(tensor / 255, enlarge=max(1, 64 // max(tensor.shape[-2:]))))
+    images = torch.from_numpy(np.concatenate(list(parts))).movedim(-1, 1)
+    write(out, make_sheet(images / 255, enlarge=max(1, 64 // max(images.shape[-2:]))))
 
 
-def _draw_points(points: np.ndarray, out: Path) -> None:
+def _draw_points(out: Path, parts: Iterable[np.ndarray]) -> None:
+    import numpy as np
     from matplotlib.figure import Figure
 
+    x, y = np.concatenate(list(parts)).T
     figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.add_subplot(aspect="equal", title=f"{len(points)} points")
-    axes.scatter(points[:, 0], points[:, 1], s=4, linewidths=0, alpha=0.6)
+    axes = figure.add_subplot(aspect="equal", title=f"{len(x)} points")
+    axes.scatter(x, y, s=4, linewidths=0, alpha=0.6)
     with write_aside(out) as part:
         figure.savefig(part, format="png", dpi=120, metadata={"Software": None})

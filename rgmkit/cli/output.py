@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rgmkit.cli.common import say
+from rgmkit.cli.options import say
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rgmkit.cli.common import Commands, common_options, examples, json_option
+from rgmkit.cli import options
+from rgmkit.cli.options import Commands, examples
 from rgmkit.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", 
     invoke_without_command=True,
     epilog=examples("rgmkit plugins", "rgmkit plugins show blur", "rgmkit plugins --plugin ops.py list --json"),
 )
-@json_option
-@common_options
+@options.json
+@options.common
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def group(ctx: click.Context, as_json: bool) -> None:
     """List the components that can be used by name, and their options."""
     if ctx.invoked_subcommand is None:
         _list(as_json)
@@ -35,9 +36,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
         ctx.default_map = {ctx.invoked_subcommand: {"as_json": True}}
 
 
-@command.command("list", epilog=examples("rgmkit plugins list", "rgmkit plugins list --json"))
-@json_option
-@common_options
+@group.command("list", epilog=examples("rgmkit plugins list", "rgmkit plugins list --json"))
+@options.json
+@options.common
 def list_command(as_json: bool) -> None:
     """List the components: name, kind, summary, and the distribution that gives them. Nothing is imported for it."""
     _list(as_json)
@@ -70,13 +71,13 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-@command.command(
+@group.command(
     "show",
     epilog=examples("rgmkit plugins show blur", "rgmkit plugins show rain@acme-rain", "rgmkit plugins show gan --json"),
 )
 @click.argument("name")
-@json_option
-@common_options
+@options.json
+@options.common
 def show_command(name: str, as_json: bool) -> None:
     """Show the options of the component NAME, their types and defaults, and what it does."""
     from rgmkit import plugins

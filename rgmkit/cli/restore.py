@@ -8,27 +8,16 @@ from typing import Any
 
 import click
 
-from rgmkit.cli.common import (
-    PATH,
-    common_options,
-    degradation_option,
-    device_option,
-    examples,
-    json_option,
-    metric_option,
-    say,
-    seed_option,
-    solver_option,
-)
-from rgmkit.cli.files import check_pictures, read_true_image
-from rgmkit.cli.names import check_names
+from rgmkit.cli import options
+from rgmkit.cli.checks import check_names, check_pictures
+from rgmkit.cli.degrade import read_true_image
+from rgmkit.cli.options import PATH, examples, say
 from rgmkit.cli.output import compare, print_restoration, std_path, write_restoration
 from rgmkit.errors import AccuracyWarning
 from rgmkit.images.formats import USUAL_ENDINGS
 
 
 @click.command(
-    "restore",
     short_help="Restore a measurement.",
     epilog=examples(
         "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
@@ -37,17 +26,23 @@ from rgmkit.images.formats import USUAL_ENDINGS
     ),
 )
 @click.argument("image", type=PATH)
-@degradation_option
+@options.degradation
 @click.option(
     "--prior",
     metavar="PRIOR",
     help="A prior (SPEC), a shipped model, or a model folder, which takes :dtype=bf16 and :compile=true. "
     "[default: none, and the pseudo-inverse as the solver]",
 )
-@solver_option
-@click.option("-o", "--out", metavar="OUT", type=PATH, required=True, help=f"The restored image: {USUAL_ENDINGS}.")
+@options.solver
+@options.out("OUT", f"The restored image: {USUAL_ENDINGS}.", required=True)
 @click.option("--truth", metavar="IMAGE", type=PATH, help="The true image, to print metrics before and after.")
-@metric_option
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="SPEC",
+    multiple=True,
+    help="A metric, such as psnr-y or torchmetrics.LPIPS. May be repeated. [default: psnr and ssim, with --truth]",
+)
 @click.option(
     "--tile",
     metavar="N",
@@ -61,11 +56,11 @@ from rgmkit.images.formats import USUAL_ENDINGS
     help="Draw N restorations: OUT is their mean, and OUT with -std before the ending their standard deviation.",
 )
 @click.option("--trace", is_flag=True, help="Print the residual, the change and the level of each step of the solver.")
-@seed_option
-@json_option
-@device_option
-@common_options
-def command(
+@options.seed
+@options.json
+@options.device
+@options.common
+def restore(
     image: Path,
     degradation: str,
     prior: str | None,

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from torch import Tensor
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rgmkit.cli.demo.figures import draw_digits, draw_restorations
-from rgmkit.cli.demo.page import write_page
 from rgmkit.cli.demo.tasks import TASKS, Row, solve_task
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.inference import generate
 from rgmkit.models.folder import load
+from rgmkit.runtime.files import write_aside
 from rgmkit.training.data.digits import Digits
 
 MODEL, SEED, GENERATED = "digits", 0, 100
@@ -31,23 +31,19 @@ def run(out: Path, *, console: TextIO | None = None, digits: int | None = None) 
     console, start = console or sys.stdout, time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     network, truth = load(MODEL), Digits(split="held-out").images[:digits]
-    rows = _restore_digits(out, network, truth, console)
-    seconds, levels = _generate_digits(out, network), network.process.levels
-    print(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.", file=console)
-    write_page(out / "index.html", rows, generated=GENERATED, seconds=seconds, evaluations=levels)
-    print(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}", file=console)
-    return rows
-
-
-def _restore_digits(out: Path, network: RestoringPrior, truth: Tensor, console: TextIO) -> list[Row]:
-    """Solve every task; print a line and draw a figure for each."""
-    print(format_header(len(truth)), file=console, flush=True)
+    head = f"PSNR in dB, mean of {len(truth)} digits"
+    print(f"{head:<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}", file=console, flush=True)
     rows = []
     for number, task in enumerate(TASKS, start=1):
         row = solve_task(task, network, truth, seed=SEED)
-        print(format_row(row), file=console, flush=True)
+        numbers = f"{row.before:>8.2f}{row.tv:>8.2f}{row.network:>9.2f}{row.nfe:>5}{row.seconds:>9.2f}"
+        print(f"{task.title:<40}{numbers}", file=console, flush=True)
         draw_restorations(out / f"restore-{number}.png", row)
         rows.append(row)
+    seconds, levels = _generate_digits(out, network), network.process.levels
+    print(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.", file=console)
+    _write_page(out / "index.html", rows, generated=GENERATED, seconds=seconds, evaluations=levels)
+    print(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}", file=console)
     return rows
 
 
@@ -60,11 +56,11 @@ def _generate_digits(out: Path, network: RestoringPrior) -> float:
     return seconds
 
 
-def format_header(count: int) -> str:
-    """Return the head of the printed table."""
-    return f"{f'PSNR in dB, mean of {count} digits':<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}"
-
-
-def format_row(row: Row) -> str:
-    """Return a row of the printed table."""
-    return f"{row.task.title:<40}{row.before:>8.2f}{row.tv:>8.2f}{row.network:>9.2f}{row.nfe:>5}{row.seconds:>9.2f}"
+def _write_page(path: Path, rows: list[Row], *, generated: int, seconds: float, evaluations: int) -> None:
+    """Write one HTML file beside the figures; it loads nothing else."""
+    folder = FileSystemLoader(Path(__file__).parent)
+    template = Environment(loader=folder, autoescape=True, undefined=StrictUndefined).get_template("page.html")
+    restored = len(rows[0].stages[0])
+    page = template.render(rows=rows, restored=restored, generated=generated, seconds=seconds, evaluations=evaluations)
+    with write_aside(path) as part:
+        part.write_text(page, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Options and messages that commands share."""
+"""Options and messages that commands share: `@options.seed` adds `--seed`."""
 
 from __future__ import annotations
 
@@ -48,55 +48,54 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         ctx.ensure_object(Settings).debug = True
 
 
-def _plugin(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
-    if files and not ctx.resilient_parsing:
-        from rgmkit import plugins
+def _add_files(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
+    from rgmkit import plugins
 
-        for file in files:
-            plugins.add_file(file)
+    for file in () if ctx.resilient_parsing else files:
+        plugins.add_file(file)
 
 
-debug_option = click.option(
-    "--debug", is_flag=True, expose_value=False, callback=_debug, is_eager=True, help="Show the traceback of an error."
-)
-plugin_option = click.option(
-    "--plugin",
-    metavar="FILE.py",
-    type=PATH,
-    multiple=True,
-    expose_value=False,
-    callback=_plugin,
-    help="Load components from a Python file. May be repeated.",
-)
-device_option = click.option(
+def common(command: F) -> F:
+    """Add `--plugin` and `--debug`, which every command takes."""
+    debug = click.option(
+        "--debug", is_flag=True, expose_value=False, callback=_set_debug, is_eager=True,
+        help="Show the traceback of an error.",
+    )  # fmt: skip
+    plugin = click.option(
+        "--plugin", metavar="FILE.py", type=PATH, multiple=True, expose_value=False, callback=_add_files,
+        help="Load components from a Python file. May be repeated.",
+    )  # fmt: skip
+    return plugin(debug(command))
+
+
+def out(metavar: str, meaning: str, **settings: Any) -> Callable[[F], F]:
+    """Add `-o`, the file or folder that a command writes."""
+    return click.option("-o", "--out", metavar=metavar, type=PATH, help=meaning, **settings)
+
+
+def overrides(meaning: str) -> Callable[[F], F]:
+    """Add `--set`, which changes a configuration file."""
+    return click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help=f"{meaning} May be repeated.")
+
+
+def overwrite(meaning: str) -> Callable[[F], F]:
+    """Add `--overwrite`."""
+    return click.option("--overwrite", is_flag=True, help=meaning)
+
+
+device = click.option(
     "--device",
     metavar="DEVICE",
     help="Where to compute: cpu, or an accelerator by its name in PyTorch. [default: an accelerator, if there is one]",
 )
-seed_option = click.option(
-    "--seed", metavar="S", type=int, default=0, show_default=True, help="Seed of the random numbers."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-degradation_option = click.option(
+seed = click.option("--seed", metavar="S", type=int, default=0, show_default=True, help="Seed of the random numbers.")
+json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+degradation = click.option(
     "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
 )
-metric_option = click.option(
-    "--metric",
-    "metrics",
-    metavar="SPEC",
-    multiple=True,
-    help="A metric, such as psnr-y or torchmetrics.LPIPS. May be repeated. [default: psnr and ssim, with --truth]",
-)
-solver_option = click.option(
-    "--solver", metavar="SPEC", help="The solver, such as cascade. [default: what suits the prior]"
-)
-
-
-def common_options(command: F) -> F:
-    """Add `--plugin` and `--debug`, which every command takes."""
-    return plugin_option(debug_option(command))
+solver = click.option("--solver", metavar="SPEC", help="The solver, such as cascade. [default: what suits the prior]")

@@ -1,0 +1,83 @@
+"""Check the files and names of a command before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rgmkit import models, plugins
+from rgmkit.config import override, read_spec, read_yaml, split_name, take_plugins
+from rgmkit.errors import ConfigError, DataError, naming
+from rgmkit.images.formats import check_source, check_target
+from rgmkit.runtime.files import check_writable
+
+
+def check_pictures(image: Path, outputs: Sequence[Path], *, truth: Path | None = None) -> None:
+    """Check that the inputs exist, and that the outputs can be written and would replace none of them.
+
+    Raises:
+        DataError, ConfigError: if a check fails.
+    """
+    inputs = {"picture": image} | ({"true image": truth} if truth else {})
+    for out in outputs:
+        check_target(out)
+        for what, path in inputs.items():
+            if out.resolve() == path.resolve():
+                raise ConfigError(f"{out} is the {what} itself: name another file with -o")
+    for path in inputs.values():
+        check_source(path)
+
+
+def check_output(path: Path, endings: tuple[str, ...]) -> None:
+    """Raise a DataError unless a file with one of `endings` can be written to `path`."""
+    if path.suffix.lower() not in endings:
+        raise DataError(f"{path} has the ending {path.suffix!r}: name a file that ends in {' or '.join(endings)}")
+    check_writable(path)
+
+
+def check_new_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise a ConfigError if `folder` is a file, or holds files and `overwrite` is not set."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
+    check_writable(folder / "a file")
+
+
+def check_names(*, folder: Path | None = None, **given: Any) -> None:
+    """Check that each component or model exists, by kind: `check_names(prior="tv", solver="pgd")`.
+
+    Anything that is not given by its name is left unchecked. Nothing is imported.
+
+    Raises:
+        PluginError, CheckpointError, ConfigError: if a spec is malformed, or there is nothing of that name.
+    """
+    for kind, spec in given.items():
+        named = models.find_prior(spec, folder) if kind == "prior" else read_spec(spec)
+        if isinstance(named, models.ModelSpec):
+            models.check_model(named.where)
+        elif named is not None:
+            plugins.lookup(kind, split_name(kind, named).name)
+
+
+def check_grid(grid: Path, overrides: Iterable[str]) -> None:
+    """Check the names in the grid of an experiment."""
+    content = take_plugins(override(read_yaml(grid), overrides), grid.parent)
+    for path, degradation in _items(content, "degradation"):
+        with naming(path):
+            check_names(degradation=degradation)
+    for path, method in _items(content, "method"):
+        if isinstance(method, Mapping):
+            with naming(path):
+                check_names(prior=method.get("prior"), solver=method.get("solver"), folder=grid.parent)
+    for path, metric in _items(content, "metrics"):
+        if metric != "all":
+            with naming(path):
+                check_names(metric=metric)
+
+
+def _items(content: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
+    """Return each item of a list, or the one value that stands for it, with its place in the configuration."""
+    given = content.get(key)
+    return [(f"{key}[{i}]", item) for i, item in enumerate(given if isinstance(given, list) else [given])]

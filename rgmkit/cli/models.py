@@ -1,0 +1,127 @@
+"""`rgmkit train`, `rgmkit info` and `rgmkit convert`: make model folders, and look into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rgmkit.cli import options
+from rgmkit.cli.checks import check_names, check_new_folder
+from rgmkit.cli.options import PATH, examples, say
+from rgmkit.cli.output import print_json
+
+
+@click.command(
+    short_help="Train the model of a configuration file.",
+    epilog=examples(
+        "rgmkit train examples/digits_quick.yaml -o runs/digits",
+        "rgmkit train examples/digits.yaml -o runs/digits --resume",
+        "accelerate launch --num_processes 2 -m rgmkit train examples/digits.yaml",
+        "rgmkit train examples/toys/gmm.yaml --set process.levels=3 --set seed=1",
+    ),
+)
+@click.argument("config", metavar="CONFIG.yaml", type=PATH)
+@options.out("DIR", "The model folder. [default: runs/ and the name of the file]")
+@click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the folder, if there is one.")
+@options.overrides("Change an option of the configuration, such as process.levels=4.")
+@options.device
+@options.common
+def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], device: str | None) -> None:
+    """Train the model of a configuration file; prints the model folder.
+
+    An interrupted run (Ctrl-C, SIGTERM) writes a checkpoint before it ends, and --resume continues from the last
+    checkpoint. Several processes, started by `accelerate launch` or `torchrun`, train together: see
+    docs/distributed.md.
+    """
+    from rgmkit import training
+    from rgmkit.runtime.processes import is_main_process
+
+    folder = training.train(config, out=out, resume=resume, overrides=overrides, device=device)
+    if is_main_process():
+        click.echo(folder)
+
+
+@click.command(
+    short_help="Show what a model was trained on, and its metrics.",
+    epilog=examples("rgmkit info digits", "rgmkit info runs/digits --json"),
+)
+@click.argument("model")
+@options.json
+@options.common
+def info(model: str, as_json: bool) -> None:
+    """Show what MODEL was trained on, for how long, and its metrics.
+
+    MODEL is the name of a shipped model, or a model folder.
+    """
+    from rgmkit import models
+
+    models.check_model(model)
+    facts = models.describe(model)
+    if as_json:
+        print_json(facts)
+        return
+    for line in _format_lines(facts):
+        click.echo(line)
+
+
+def _format_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Format one line for each value, indented for nested ones."""
+    width = max((len(str(key)) for key in facts), default=0)
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{key}:"
+            yield from _format_lines(value, indent + "  ")
+        else:
+            text = "" if value in (None, {}) else f"{value:.5g}" if isinstance(value, float) else value
+            yield f"{indent}{str(key).ljust(width)}  {text}".rstrip()
+
+
+@click.command(
+    short_help="Make a model folder of published weights.",
+    epilog=examples(
+        "rgmkit convert netG_1300.pth -o models/cifar10 --process gaussian:levels=4 --image-size 32",
+        "rgmkit convert content.pth -o models/cifar10-sr",
+        "rgmkit convert netG.pth -o models/celebahq --process gaussian:levels=4 --image-size 256",
+    ),
+)
+@click.argument("checkpoint", metavar="CHECKPOINT", type=PATH)
+@options.out("DIR", "The model folder.", required=True)
+@click.option(
+    "--process",
+    metavar="SPEC",
+    help="The forward process of its training, such as gaussian:levels=4. [default: what the file says]",
+)
+@click.option(
+    "--image-size",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Side of its training images in pixels. [default: what the file says]",
+)
+@click.option(
+    "--network",
+    metavar="SPEC",
+    default="ncsnpp",
+    show_default=True,
+    help="The network, with options that the weights do not show, such as ncsnpp:dropout=0.1.",
+)
+@click.option("--entry", metavar="NAME", help="Which state dict, where the file holds several restorers.")
+@options.overwrite("Replace the model in a folder that is not empty.")
+@options.common
+def convert(checkpoint: Path, out: Path, network: str, process: str | None, overwrite: bool, **given: Any) -> None:
+    """Make a model folder of a published checkpoint; prints the folder.
+
+    CHECKPOINT is a file of torch.save, or .safetensors: the state dict of the restorer, or a training checkpoint that
+    contains it. Nothing in it is executed. The options of the network are inferred from the names and shapes of the
+    weights; the forward process and the size of the images are stored in training checkpoints only.
+    """
+    check_new_folder(out, overwrite=overwrite)
+    check_names(network=network, process=process)
+    from rgmkit.models import published
+
+    facts = published.convert(checkpoint, out, network=network, process=process, **given)
+    for key in ("weights", "process"):
+        say(f"note: {key}: {facts[key]}")
+    click.echo(out)

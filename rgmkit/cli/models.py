@@ -37,9 +37,10 @@ def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ..
     docs/distributed.md.
     """
     from rgmkit import training
-    from rgmkit.runtime.processes import is_main_process
 
     folder = training.train(config, out=out, resume=resume, overrides=overrides, device=device)
+    from rgmkit.runtime.processes import is_main_process
+
     if is_main_process():
         click.echo(folder)
 

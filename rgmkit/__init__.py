@@ -41,8 +41,7 @@ def _find_bridge(package: str) -> Bridge | None:
 
     if not any(component.name == package for component in plugins.list_components("bridge")):
         return None
-    bridge: Bridge = plugins.load_class("bridge", package)()
-    return bridge
+    return plugins.load_class("bridge", package)()
 
 
 set_finder(_find_bridge)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.abc
-import importlib.machinery
 import inspect
+import pkgutil
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -57,19 +58,24 @@ COMPONENTS = {("prior", "gan"): "network"}
 """Components by their old names; model folders have them, so that no warning is due."""
 
 
-def warn_renamed(old: str, new: str, *, stacklevel: int = 3) -> None:
+def warn_renamed(old: str, new: str) -> None:
     """Warn that `old` is called `new` now."""
-    warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=stacklevel)
+    warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=3)
 
 
-def renamed_attributes(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a module whose attributes have new names: `{old: new}` (PEP 562)."""
+def renamed_attributes(module: str, names: Mapping[str, str], otherwise: Callable[[str], Any] | None = None) -> Any:
+    """Make the `__getattr__` of a module whose attributes have new names: `{old: new}` (PEP 562).
+
+    `otherwise` is the `__getattr__` that it has for other names.
+    """
 
     def get(name: str) -> Any:
-        if name not in names:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warn_renamed(f"{module}.{name}", f"{module}.{names[name]}")
-        return getattr(importlib.import_module(module), names[name])
+        if name in names:
+            warn_renamed(f"{module}.{name}", f"{module}.{names[name]}")
+            return getattr(importlib.import_module(module), names[name])
+        if otherwise is not None:
+            return otherwise(name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     return get
 
@@ -84,20 +90,22 @@ def renamed_keyword(old: str, new: str) -> Callable[[F], F]:
     ...     degrade(noise=0.1)
     0.1
     """
+    return functools.partial(_rename_keyword, old=old, new=new, given=old, passed=new)
 
-    def decorate(function: F) -> F:
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if old in kwargs:
-                if new in kwargs:
-                    raise TypeError(f"{function.__qualname__} got both {new!r} and its old name {old!r}")
-                warn_renamed(f"{function.__qualname__}({old}=…)", f"{new}=")
-                kwargs[new] = kwargs.pop(old)
-            return function(*args, **kwargs)
 
-        return wrapper  # type: ignore[return-value]
+def _rename_keyword(function: F, *, old: str, new: str, given: str, passed: str) -> F:
+    """Pass the keyword `given` to `function` as `passed`: one is the `old` name, the other the `new` one."""
 
-    return decorate
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if given in kwargs:
+            if passed in kwargs:
+                raise TypeError(f"{function.__qualname__} got both {new!r} and its old name {old!r}")
+            warn_renamed(f"{function.__qualname__}({old}=…)", f"{new}=")
+            kwargs[passed] = kwargs.pop(given)
+        return function(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
 
 
 class RenamedAttribute:
@@ -126,62 +134,43 @@ class RenamedAttribute:
 def accept_old_property(cls: type, old: str, new: str) -> None:
     """Let `cls`, which overrides a property under its `old` name, be asked under its new one."""
     override = vars(cls).get(old)
-    if not isinstance(override, property) or override.fget is None:
-        return
-    get = override.fget
+    if isinstance(override, property):
 
-    def read(self: Any) -> Any:
-        warn_renamed(f"{cls.__qualname__}.{old}", new)
-        return get(self)
+        def read(self: Any) -> Any:
+            warn_renamed(f"{cls.__qualname__}.{old}", new)
+            return override.__get__(self)
 
-    setattr(cls, new, property(read))
+        setattr(cls, new, property(read))
 
 
 def accept_old_keyword(cls: type, method: str, old: str, new: str) -> None:
     """Let `cls`, which overrides `method` with the keyword `old`, be called with its new name."""
     function = vars(cls).get(method)
-    if function is None or old not in (names := inspect.signature(function).parameters) or new in names:
-        return
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if new in kwargs:
-            warn_renamed(f"{cls.__qualname__}.{method}({old}=…)", f"{new}=")
-            kwargs[old] = kwargs.pop(new)
-        return function(*args, **kwargs)
-
-    setattr(cls, method, wrapper)
+    if function is not None and old in (names := inspect.signature(function).parameters) and new not in names:
+        setattr(cls, method, _rename_keyword(function, old=old, new=new, given=new, passed=old))
 
 
-class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _OldModules(MetaPathFinder, Loader):
     """Import a module of `MODULES`, or a submodule of one, under its new name."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(fullname, self) if _new_name(fullname) else None
+    def find_spec(self, fullname: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self, origin=new) if (new := _new_name(fullname)) else None
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        new = _new_name(spec.name)
-        assert new is not None  # or find_spec had not answered
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         if spec.name == "rgmkit.metrics":
-            return _old_metrics()
-        warn_renamed(spec.name, new, stacklevel=2)
-        target = importlib.import_module(new)
-        return _with_old_names(target, NAMES[spec.name]) if spec.name in NAMES else target
+            warn_renamed(spec.name, 'rgmkit.metric, as in rgmkit.metric("psnr")')
+            return _make_metrics()
+        warn_renamed(spec.name, str(spec.origin))
+        module = importlib.import_module(str(spec.origin))
+        if spec.name not in NAMES:
+            return module
+        extended = ModuleType(module.__name__, module.__doc__)
+        vars(extended).update(vars(module))
+        vars(extended).update({old: pkgutil.resolve_name(new) for old, new in NAMES[spec.name].items()})
+        return extended
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing is left to do: the module was executed under its new name."""
-
-
-def _with_old_names(target: ModuleType, names: dict[str, str]) -> ModuleType:
-    """Make a module of all that `target` has, and of `names`, given as "module:name"."""
-    module = ModuleType(target.__name__, target.__doc__)
-    vars(module).update(vars(target))
-    for old, new in names.items():
-        where, _, name = new.partition(":")
-        setattr(module, old, getattr(importlib.import_module(where), name))
-    return module
 
 
 def home(prior: Any) -> tuple[Any, Any]:
@@ -189,9 +178,8 @@ def home(prior: Any) -> tuple[Any, Any]:
     return prior.device, prior.dtype
 
 
-def _old_metrics() -> ModuleType:
+def _make_metrics() -> ModuleType:
     """Make `rgmkit.metrics` of the components that its functions have become."""
-    warn_renamed("rgmkit.metrics", 'rgmkit.metric, as in rgmkit.metric("psnr")', stacklevel=3)
     metric = importlib.import_module("rgmkit").metric
     named = {name: metric(name) for name in ("psnr", "ssim")}
     module = ModuleType("rgmkit.metrics")

@@ -54,12 +54,10 @@ def resolve_degradation(
     """
     spec = read_spec(given)
     if spec is None:
-        passed: Degradation = build("degradation", import_object(given), path=path)
-        return passed
-    made: Degradation = build("degradation", spec, path=path, folder=folder)
-    if not simulate and "noise" in options_of(type(made)) and "noise" not in spec.options:
-        made.noise = None  # no one else holds this object yet
-    return made
+        return build("degradation", import_object(given), path=path)
+    degradation = build("degradation", spec, path=path, folder=folder)
+    noise_is_unknown = "noise" in options_of(type(degradation)) and "noise" not in spec.options
+    return degradation.with_noise(None) if noise_is_unknown and not simulate else degradation
 
 
 def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None) -> Prior:
@@ -80,8 +78,7 @@ def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None
         return models.load(found.where, **asdict(options))
     if found is not None:
         _check_network(found)
-    built: Prior = build("prior", import_object(given) if found is None else found, path=path, folder=folder)
-    return built
+    return build("prior", import_object(given) if found is None else found, path=path, folder=folder)
 
 
 def _check_network(spec: Spec) -> None:
@@ -106,16 +103,14 @@ def resolve_solver(
         ConfigError, PluginError: if a name or an option is wrong.
     """
     if given is not None:
-        made: Solver = build("solver", given, path=path, folder=folder)
-        return made
+        return build("solver", given, path=path, folder=folder)
     if isinstance(prior, NoPrior):
         name = "pinv"
     elif isinstance(prior, RestoringPrior):
         name = "pnp-drs" if degradation.linear else "one-shot"
     else:
         name = "admm" if degradation.linear and degradation.has_closed_form_prox else "pgd"
-    default: Solver = build("solver", name)
-    return default
+    return build("solver", name)
 
 
 def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metric]:

@@ -59,7 +59,7 @@ def test_tiles_give_what_the_whole_image_gives(name, digits, camera):
     y = prior.degrade(camera[..., :151, :230], level, generator=seeded(0))
     whole = prior.restore(y, level, z=z)
     for side in (33, 64):
-        tiled = Tiled(prior, side=side, pixels=side**2)
+        tiled = Tiled(prior, tile=side, pixels=side**2)
         assert tiled.shape(151, 230)[0] > 1
         assert float((tiled.restore(y, level, z=z) - whole).abs().max()) < 2e-5
 
@@ -69,7 +69,7 @@ def test_margins_are_needed(camera):
     prior = unet(**NETWORKS["wide patches"])
     prior.locality = dataclasses.replace(prior.locality, receptive_field=1)
     y, level, z = camera, torch.tensor([1, 3]), draw(2, 3)
-    difference = Tiled(prior, side=64).restore(y, level, z=z) - prior.restore(y, level, z=z)
+    difference = Tiled(prior, tile=64).restore(y, level, z=z) - prior.restore(y, level, z=z)
     assert float(difference.abs().max()) > 1e-3
 
 

@@ -28,13 +28,13 @@ class ChannelByChannel(RestoringPrior):
             prior.process, image_shape=None if shape is None else (channels, *shape[1:]), center=prior.center,
             scale=prior.scale,
         )  # fmt: skip
-        self.inner, self.latent, self.locality = prior, prior.latent, prior.locality
+        self.prior, self.latent, self.locality = prior, prior.latent, prior.locality
         self.continuous = prior.continuous
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         channels = y.shape[1]
         grey = y.flatten(0, 1)[:, None]
-        x = self.inner._restore(grey, level.repeat_interleave(channels), z.repeat_interleave(channels, 0))
+        x = self.prior._restore(grey, level.repeat_interleave(channels), z.repeat_interleave(channels, 0))
         return x.reshape(y.shape)
 
 
@@ -59,13 +59,13 @@ class MeanOfChannels(RestoringPrior):
         super().__init__(
             _MeanProcess(prior.process, channels), image_shape=(1, *rest), center=prior.center, scale=prior.scale
         )
-        self.inner, self.locality, self.drawn = prior, prior.locality, (channels, *size)
+        self.prior, self.locality, self.drawn = prior, prior.locality, (channels, *size)
         self.latent = math.prod(self.drawn) + prior.latent
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         n = z[:, : math.prod(self.drawn)].reshape(-1, *self.drawn)
-        colours = y + self.inner.process.shape_noise(n - n.mean(1, keepdim=True), level)
-        return self.inner._restore(colours, level, z[:, n[0].numel() :]).mean(1, keepdim=True)
+        colours = y + self.prior.process.shape_noise(n - n.mean(1, keepdim=True), level)
+        return self.prior._restore(colours, level, z[:, n[0].numel() :]).mean(1, keepdim=True)
 
 
 @final

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
-from rgmkit.adapters.budget import max_pixels
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
 from rgmkit.adapters.tiled import Progress, Tiled, find_overlap
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.errors import IncompatibleError
+from rgmkit.runtime.device import free_memory, is_accelerator
 
+MAX_BYTES, ACCELERATOR_MAX_BYTES = 2**30, 2**32  # of features; larger tiles gain little
+SHARE = 0.5  # of the free memory
 UNKNOWN = "; it declares no receptive field, so that the result differs from that of the whole image"
 
 Notes = tuple[str, ...]
@@ -68,23 +71,32 @@ def _tile(
 ) -> tuple[RestoringPrior, Notes]:
     images, height, width = shape
     if prior.locality is None:
-        tiled = Tiled(prior, side=max(height, width) if tile is None else tile, progress=progress)
+        tiled = Tiled(prior, tile=max(height, width) if tile is None else tile, progress=progress)
         several = tiled.shape(height, width)[0] > 1
         return (tiled, (_describe(tiled, height, width) + UNKNOWN,)) if several else (prior, ())
-    budget = max_pixels(prior.locality, dtype=like.dtype, device=like.device)
-    side = _choose_side(prior.locality, budget, height, width) if tile is None else tile
-    tiled = Tiled(prior, side=side, pixels=budget, progress=progress)
+    budget = _max_pixels(prior.locality, dtype=like.dtype, device=like.device)
+    tile = _choose_tile(prior.locality, budget, height, width) if tile is None else tile
+    tiled = Tiled(prior, tile=tile, pixels=budget, progress=progress)
     if tiled.shape(height, width)[0] > 1:
         return tiled, (_describe(tiled, height, width),)
     return (prior if images * height * width <= budget else tiled), ()
 
 
-def _choose_side(locality: Locality, budget: int, height: int, width: int) -> int:
+def _choose_tile(locality: Locality, budget: int, height: int, width: int) -> int:
     """Return the largest side of tiles that have `budget` pixels with their overlap; at least the overlap."""
     if height * width <= budget:
         return max(height, width)
     overlap = find_overlap(locality)
     return max(math.isqrt(budget) - locality.multiple - overlap, overlap)
+
+
+def _max_pixels(locality: Locality, *, dtype: torch.dtype, device: torch.device) -> int:
+    """Return how many pixels have features that fit in half of the free memory, at most 1 GiB (4 GiB on accelerators).
+
+    Where that much memory is free, the number depends on the network alone, so that results are reproducible.
+    """
+    budget = min(SHARE * free_memory(device), ACCELERATOR_MAX_BYTES if is_accelerator(device) else MAX_BYTES)
+    return max(1, int(budget / (locality.floats_per_pixel * dtype.itemsize)))
 
 
 def _describe(tiled: Tiled, height: int, width: int) -> str:

@@ -31,21 +31,21 @@ class Tiled(RestoringPrior):
 
     Args:
         prior: the prior whose network is evaluated.
-        side: largest side of a tile in pixels, without the surrounding pixels that its network needs.
+        tile: largest side of a tile in pixels, without the surrounding pixels that the network needs.
         pixels: most pixels to evaluate at a time, over all images of a batch; at least one tile of one image.
         progress: called as `progress(done, count)` after each tile of an evaluation.
 
     Raises:
-        ConfigError: if `side` is less than 1.
+        ConfigError: if `tile` is less than 1.
     """
 
     def __init__(
-        self, prior: RestoringPrior, *, side: int, pixels: float = math.inf, progress: Progress | None = None
+        self, prior: RestoringPrior, *, tile: int, pixels: float = math.inf, progress: Progress | None = None
     ) -> None:
         super().__init__(prior.process, image_shape=prior.image_shape, center=prior.center, scale=prior.scale)
-        self.inner, self.latent, self.locality = prior, prior.latent, prior.locality
+        self.prior, self.latent, self.locality = prior, prior.latent, prior.locality
         self.continuous, self.channels = prior.continuous, prior.channels
-        self.tiling, self.pixels, self.progress = make_tiling(prior.locality, side), pixels, progress
+        self.tiling, self.pixels, self.progress = make_tiling(prior.locality, tile), pixels, progress
 
     def shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Return the number of tiles of an image of `height` x `width` pixels, and height and width of the first."""
@@ -56,7 +56,7 @@ class Tiled(RestoringPrior):
         out = torch.zeros_like(y)
         tiles = self._tiles(y)
         for i, (images, (rows, down), (columns, across)) in enumerate(tiles):
-            part = self.inner._restore(y[images, :, rows, columns], level[images], z[images])
+            part = self.prior._restore(y[images, :, rows, columns], level[images], z[images])
             out[images, :, rows, columns] += down[:, None] * across * part
             if self.progress is not None:
                 self.progress(i + 1, len(tiles))
@@ -80,17 +80,17 @@ class Tiled(RestoringPrior):
         return [slice(start, start + size) for start in range(0, images, size)]
 
 
-def make_tiling(locality: Locality | None, side: int) -> AxisTiling:
+def make_tiling(locality: Locality | None, tile: int) -> AxisTiling:
     """Return the tiling of an axis for a network of known or unknown locality.
 
     Raises:
-        ConfigError: if the side is less than 1.
+        ConfigError: if the side of a tile is less than 1.
     """
-    if side < 1:
-        raise ConfigError(f"tile is {side}: give the side of a tile in pixels")
+    if tile < 1:
+        raise ConfigError(f"tile is {tile}: give the side of a tile in pixels")
     if locality is None:
-        return AxisTiling(side, overlap=max(1, side // 2))
-    return AxisTiling(side, find_overlap(locality), locality.margin, locality.multiple)
+        return AxisTiling(tile, overlap=max(1, tile // 2))
+    return AxisTiling(tile, find_overlap(locality), locality.margin, locality.multiple)
 
 
 def find_overlap(locality: Locality) -> int:

@@ -44,7 +44,7 @@ class SeverityProcess(ForwardProcess):
         r_last: float = 1.2,
     ) -> None:
         super().__init__(*noise_schedule(schedule, levels, r_first=r_first, r_last=r_last))
-        self.steps = torch.nn.ModuleList([degradation.at(s / levels) for s in range(levels + 1)])
+        self.degradations = torch.nn.ModuleList([degradation.at(s / levels) for s in range(levels + 1)])
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """`2 embed(A^(s)((a_s x + 1)/2)) - 1`; `x` itself at level 0."""
@@ -53,16 +53,17 @@ class SeverityProcess(ForwardProcess):
         for s in range(1, self.levels + 1):
             chosen = (level == s).nonzero()[:, 0]
             if len(chosen):
-                out = out.index_copy(0, chosen, 2 * self._step(scaled[chosen], s) - 1)
+                out = out.index_copy(0, chosen, 2 * self._degrade(scaled[chosen], s) - 1)
         return out
 
-    def _step(self, x: Tensor, s: int) -> Tensor:
-        step = self.steps[s]
-        assert isinstance(step, Degradation)
-        made = step.embed(step.A(x))
-        if made.shape != x.shape:
+    def _degrade(self, x: Tensor, level: int) -> Tensor:
+        """`embed(A^(s)(x))`, without noise."""
+        degradation = self.degradations[level]
+        assert isinstance(degradation, Degradation)
+        embedded = degradation.embed(degradation.A(x))
+        if embedded.shape != x.shape:
             raise IncompatibleError(
-                f"{type(step).__name__} turns images of shape {tuple(x.shape)} into {tuple(made.shape)}: to "
-                f"train on it, its embed(y) must have the shape of the image"
+                f"{type(degradation).__name__} turns images of shape {tuple(x.shape)} into {tuple(embedded.shape)}: "
+                f"to train on it, its embed(y) must have the shape of the image"
             )
-        return made
+        return embedded

@@ -1,4 +1,4 @@
-"""Measurements in files: pictures, and arrays of any other shape as .npy with their batch axis, (1, …)."""
+"""Read and write measurements: as a picture, or in an .npy file if the measurement has another shape, (1, …)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from rgmkit.images.reading import read
 from rgmkit.images.writing import Written, replace_file, write
 from rgmkit.runtime.files import check_writable
 
-ARRAYS = ".npy"
-
 
 def read_measurement(path: Path) -> Picture:
     """Read a picture, or a measurement of another shape from an .npy file.
@@ -26,12 +24,12 @@ def read_measurement(path: Path) -> Picture:
     Raises:
         DataError: as for `read`, or if the file holds several measurements.
     """
-    if path.suffix.lower() != ARRAYS or not path.is_file():
+    if path.suffix.lower() != ".npy" or not path.is_file():
         return read(path)
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError):
-        return read(path)  # which says what is wrong
+        return read(path)  # raises an error with the cause
     if not isinstance(array, np.ndarray) or (array.ndim <= 3 and array.dtype.kind != "c"):
         return read(path)
     if len(array) != 1:
@@ -62,5 +60,5 @@ def is_picture(y: Tensor) -> bool:
 
 def check_storable(path: Path, shape: tuple[int, ...], *, what: str = "measurement") -> None:
     """Raise a DataError if an array of `shape` (1, …) is no picture and `path` names one."""
-    if path.suffix.lower() != ARRAYS and not (len(shape) == 4 and shape[1] in (1, 3)):
-        raise DataError(f"the {what} has shape {shape} and is no picture: write it as {ARRAYS}")
+    if path.suffix.lower() != ".npy" and not (len(shape) == 4 and shape[1] in (1, 3)):
+        raise DataError(f"the {what} has shape {shape} and is no picture: write it as .npy")

@@ -109,6 +109,7 @@ def test_metrics_of_other_packages_without_a_truth():
         ("torchmetrics.PeakSignalNoiseRatoi", "torchmetrics has no metric .*: did you mean 'PeakSignalNoiseRatio'"),
         ("deepinv.QNR", "deepinv has no metric 'QNR' of single images"),
         ("deepinv.MAE:colour=3", "metric: deepinv.MAE: .*colour"),
+        ("torchmetrics.SDI", "torchmetrics has no metric 'SDI'"),  # the initials of two
     ],
 )
 def test_a_wrong_name_or_option_of_another_package_is_named(name, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -14,12 +15,14 @@ from torch import Tensor
 from rgmkit.core.metric import Metric
 from rgmkit.errors import ConfigError, suggest
 
+LONGEST = 14  # letters of a name in tables; longer ones are abbreviated
+
 
 class PackageMetric(Metric):
     """A metric of another package.
 
     Args:
-        name: of its class, or the initials of that: `torchmetrics.LPIPS` is LearnedPerceptualImagePatchSimilarity.
+        name: of its class, or its initials: `torchmetrics.LPIPS` is LearnedPerceptualImagePatchSimilarity.
         options: of its constructor.
 
     Raises:
@@ -32,7 +35,7 @@ class PackageMetric(Metric):
 
     def __init__(self, *, name: str, options: Mapping[str, Any] | None = None) -> None:
         cls = self._find(name)
-        self.name = cls.__name__ if name.lower() == cls.__name__.lower() else name.upper()
+        self.name = cls.__name__ if len(cls.__name__) <= LONGEST else _initials(cls.__name__)
         title, known = f"{self.package}.{self.name}", inspect.signature(cls).parameters
         given = {key: value for key, value in self.defaults.items() if key in known} | dict(options or {})
         try:
@@ -58,11 +61,21 @@ class PackageMetric(Metric):
     def _find(self, name: str) -> type:
         module = importlib.import_module(self.module)
         classes = {key: cls for key, cls in vars(module).items() if inspect.isclass(cls) and self._takes_images(cls)}
-        short = {"".join(letter for letter in key if letter.isupper()): cls for key, cls in classes.items()}
+        initials = Counter(map(_initials, classes))
+        short = {_initials(key): cls for key, cls in classes.items() if initials[_initials(key)] == 1}
         by_name = {key.lower(): cls for key, cls in (short | classes).items()}
         if name.lower() not in by_name:
             raise ConfigError(f"{self.package} has no metric {name!r} of single images: {suggest(name, classes)}")
         return by_name[name.lower()]
+
+
+def _initials(name: str) -> str:
+    """Abbreviate the name of a class.
+
+    >>> _initials("LearnedPerceptualImagePatchSimilarity")
+    'LPIPS'
+    """
+    return "".join(letter for letter in name if letter.isupper())
 
 
 class DeepinvMetric(PackageMetric):

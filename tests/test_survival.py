@@ -71,7 +71,7 @@ def whole(tmp_path_factory):
 def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     whole = weights(train(DIGITS, tmp_path / "whole"))
     context = multiprocessing.get_context("forkserver")  # a fresh process each time, without its imports
-    context.set_forkserver_preload(["rgmkit.training", "rgmkit_gan.networks.unet", "rgmkit_gan.objectives"])
+    context.set_forkserver_preload([__name__, "rgmkit_gan.networks.unet", "rgmkit_gan.objectives", "sklearn.datasets"])
     out, chance, half_written = tmp_path / "parts", random.Random(0), 0
     for kill in range(6):
         resume = (out / "checkpoints").is_dir()
@@ -79,7 +79,7 @@ def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
         child.start()
         until, part = newest(out) + chance.randint(0, 4), f".*.{child.pid}.part"
         while child.is_alive() and newest(out) < until:
-            time.sleep(0.0002)
+            time.sleep(0.002)
         while kill % 2 and child.is_alive() and not any((out / "checkpoints").glob(part)):
             time.sleep(0.0002)
         time.sleep(chance.uniform(0, 0.02) if kill % 2 == 0 else 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer
@@ -55,6 +55,15 @@ def suggest(name: object, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 1)
     return f"{f'did you mean {near[0]!r}? ' if near else ''}(there are {', '.join(names) or 'none'})"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words to a list with "or".
+
+    >>> join_words([".png", ".jpg", ".tif"])
+    '.png, .jpg or .tif'
+    """
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 @contextmanager

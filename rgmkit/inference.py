@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -90,16 +89,9 @@ def restore(
     x, layout = unpack(y, name="y")
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
+    x = x.to(device)
     solution = restore_batch(
-        x.to(device),
-        degradation,
-        prior,
-        solver,
-        seed=seed,
-        samples=samples,
-        tile=tile,
-        callback=callback,
-        progress=progress,
+        x, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
     )
     return pack_solution(solution, layout)
 
@@ -197,30 +189,20 @@ def generate_batches(
     method.check(Problem(prior, ()))
     if solver is None and not getattr(prior, "generative", True):
         warnings.warn(DENOISER, stacklevel=2)
-    shape = _check_shape(prior, shape)
-    batch = choose_batch_size(shape, prior.device) if batch is None else batch
-    if n < 0 or batch < 1 or start < 0:
-        raise ConfigError(f"n is {n}, batch {batch} and start {start}: give 0, 1 and 0 or more")
-    return _solve_batches(prior, method, shape, range(start, start + n), batch, seed, callback)
+    image_shape = _check_shape(prior, shape)
+    size = choose_batch_size(image_shape, prior.device) if batch is None else batch
+    if n < 0 or size < 1 or start < 0:
+        raise ConfigError(f"n is {n}, batch {size} and start {start}: give 0, 1 and 0 or more")
+    batches = [range(first, min(first + size, start + n)) for first in range(start, start + n, size)]
 
-
-def _solve_batches(
-    prior: Prior,
-    solver: Solver,
-    shape: tuple[int, ...],
-    indices: range,
-    batch: int,
-    seed: int,
-    callback: Callback | None,
-) -> Iterator[Tensor]:
-    count = math.ceil(len(indices) / batch)
-    for i in range(count):
-        part = indices[i * batch : (i + 1) * batch]
-        problem = Problem(prior, (len(part), *shape))
-        generator = Streams(seed, part, purpose=GENERATING)
+    def generate_batch(i: int) -> Tensor:
+        problem = Problem(prior, (len(batches[i]), *image_shape))
+        generator, follow = Streams(seed, batches[i], purpose=GENERATING), shift_steps(callback, i, len(batches))
         with evaluation_mode(prior):
-            solution = solver.solve(problem, generator=generator, callback=shift_steps(callback, i, count))
-        yield solution.x.clamp(0, 1) if len(shape) == 3 else solution.x
+            x = method.solve(problem, generator=generator, callback=follow).x
+        return x.clamp(0, 1) if len(image_shape) == 3 else x
+
+    return map(generate_batch, range(len(batches)))
 
 
 def _check_shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -11,8 +11,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from rgmkit.experiments.result import Record
-from rgmkit.images import write
-from rgmkit.images.picture import Picture
+from rgmkit.images import Picture, write
 
 NASTY = 'noise <b>"0.1"</b> & \'</script><!--'
 DEGRADATIONS = {

@@ -13,8 +13,7 @@ from rgmkit_blur.trajectory import Trajectory
 
 import rgmkit
 from rgmkit.errors import DataError
-from rgmkit.images import write
-from rgmkit.images.picture import Picture
+from rgmkit.images import Picture, write
 
 
 @pytest.fixture

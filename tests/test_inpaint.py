@@ -9,8 +9,7 @@ from pictures import COLOUR, GREY, normal
 import rgmkit
 from rgmkit.core.random import seeded
 from rgmkit.errors import DataError, IncompatibleError
-from rgmkit.images import read, write
-from rgmkit.images.picture import Picture
+from rgmkit.images import Picture, read, write
 
 psnr = rgmkit.metric("psnr")
 

@@ -65,7 +65,7 @@ def test_a_run_warns_once_of_a_prox_that_stopped_early():
     with collect_shortfalls() as shortfalls, warnings.catch_warnings():
         warnings.simplefilter("error")
         Steep().pinv(y)
-    assert shortfalls.times == {"Steep.pinv": 1}
+    assert {method: len(reports) for method, reports in shortfalls.items()} == {"Steep.pinv": 1}
 
 
 def test_conjugate_gradients_solve_each_image_as_if_alone():

@@ -69,10 +69,7 @@ def run(
     return SOME_FAILED
 
 
-@click.command(
-    short_help="Write the tables and the page of a run again.",
-    epilog=examples("rgmkit report runs/deblur"),
-)
+@click.command(short_help="Write the tables and the page of a run again.", epilog=examples("rgmkit report runs/deblur"))
 @click.argument("folder", metavar="DIR", type=PATH)
 @options.common
 def report(folder: Path) -> None:

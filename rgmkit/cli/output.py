@@ -64,10 +64,10 @@ def write_restoration(out: Path, solution: Solution, like: Picture) -> dict[str,
 def _write_std(path: Path, std: Tensor, like: Picture) -> dict[str, Any]:
     """Write a standard deviation: its values if the format stores floats, else from black, 0, to white, the largest."""
     from rgmkit import images
-    from rgmkit.images.formats import stores_floats
+    from rgmkit.images.formats import find_format
 
     largest = float(std.max())
-    if not images.is_picture(std) or stores_floats(path):
+    if not images.is_picture(std) or find_format(path).stores_floats:
         images.write_measurement(path, std, like=replace(like, alpha=None, bits=32))
     else:
         images.write(path, replace(like, x=std / largest if largest else std, alpha=None))

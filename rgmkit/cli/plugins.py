@@ -31,7 +31,7 @@ GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", 
 def group(ctx: click.Context, as_json: bool) -> None:
     """List the components that can be used by name, and their options."""
     if ctx.invoked_subcommand is None:
-        _list(as_json)
+        ctx.invoke(list_command, as_json=as_json)
     elif as_json:
         ctx.default_map = {ctx.invoked_subcommand: {"as_json": True}}
 
@@ -41,28 +41,22 @@ def group(ctx: click.Context, as_json: bool) -> None:
 @options.common
 def list_command(as_json: bool) -> None:
     """List the components: name, kind, summary, and the distribution that gives them. Nothing is imported for it."""
-    _list(as_json)
-
-
-def _list(as_json: bool) -> None:
     from rgmkit import plugins
 
-    components = plugins.list_components()
+    components, failures = plugins.list_components(), plugins.list_failures()
     if as_json:
-        failures = [
-            {"entry": f.entry, "distribution": f.distribution, "stage": f.stage, "cause": f.reason}
-            for f in plugins.list_failures()
+        failed = [
+            {"entry": f.entry, "distribution": f.distribution, "stage": f.stage, "cause": f.reason} for f in failures
         ]
-        print_json(
-            {"components": [_summarize(c) for c in components], "failures": failures, "clashes": plugins.list_clashes()}
-        )
+        listed = [_summarize(component) for component in components]
+        print_json({"components": listed, "failures": failed, "clashes": plugins.list_clashes()})
         return
     rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in components]
     _print_table([("name", "kind", "what it is", "given by"), *rows])
-    failed = [(f.entry, f.stage, f.reason, f.distribution) for f in plugins.list_failures()]
-    if failed:
+    if failures:
         click.echo()
-        _print_table([("failed", "at", "why", "given by"), *failed])
+        rows = [(f.entry, f.stage, f.reason, f.distribution) for f in failures]
+        _print_table([("failed", "at", "why", "given by"), *rows])
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,17 +177,11 @@ def _read_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
 
 
 def _check_object(kind: str, value: Any, path: str) -> Any:
-    if isinstance(value, _import_base(kind)):
+    if isinstance(value, pkgutil.resolve_name(BASES[kind])):
         return value
     plain = value is None or isinstance(value, (bool, int, float, list, tuple))
     words = repr(value) if plain else f"an object of class {type(value).__name__}"  # whose repr may have many lines
     raise ConfigError(f"{path} is {words}: give a {kind}, its name, or a mapping with 'use: name'")
-
-
-def _import_base(kind: str) -> type:
-    module, _, name = BASES[kind].partition(":")
-    found: type = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _find_kind(base: type) -> str | None:

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, join_words
 
 REQUIRED = inspect.Parameter.empty
 _LISTS = (list, Sequence, Collection, Iterable)
@@ -183,10 +183,12 @@ def describe(hint: Any) -> str:
     if hint in _WORDS:
         return _WORDS[hint]
     if origin is typing.Literal:
-        return _join_or([repr(arg) for arg in args])
+        return join_words([repr(arg) for arg in args])
     if origin in (typing.Union, types.UnionType):
-        words = [w for arg in args for w in (map(repr, typing.get_args(arg)) if _literal(arg) else [describe(arg)])]
-        return _join_or(words)
+        words: list[str] = []
+        for arg in args:
+            words += map(repr, typing.get_args(arg)) if typing.get_origin(arg) is typing.Literal else [describe(arg)]
+        return join_words(words)
     kind = origin or hint
     if kind in _LISTS or kind is tuple:
         items = [describe(arg) for arg in args if arg is not Ellipsis]
@@ -200,11 +202,3 @@ def describe(hint: Any) -> str:
             return "a mapping"
         return f"a {kind.__name__}"
     return str(hint)
-
-
-def _literal(hint: Any) -> bool:
-    return typing.get_origin(hint) is typing.Literal
-
-
-def _join_or(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

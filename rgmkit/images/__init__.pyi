@@ -4,8 +4,8 @@ from .measurements import is_picture as is_picture
 from .measurements import read_measurement as read_measurement
 from .measurements import write_measurement as write_measurement
 from .picture import Picture as Picture
-from .reading import decode as decode
-from .reading import read as read
+from .picture import Written as Written
+from .picture import decode as decode
+from .picture import read as read
+from .picture import write as write
 from .sheet import make_sheet as make_sheet
-from .writing import Written as Written
-from .writing import write as write

@@ -81,7 +81,8 @@ def unpack(array: Any, *, name: str = "the image") -> tuple[Tensor, Layout]:
     elif layout.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
     elif not (x.is_floating_point() or x.is_complex()):
-        raise DataError(f"{name} holds {_dtype_name(layout.dtype)}: convert it to uint8, uint16 or floats in [0, 1]")
+        kind = str(layout.dtype).removeprefix("torch.")
+        raise DataError(f"{name} holds {kind}: convert it to uint8, uint16 or floats in [0, 1]")
     check_finite(x, name)
     if layout.numpy and x.shape[1] in (2, 4):
         x, alpha = x[:, :-1], x[:, -1:]
@@ -134,7 +135,3 @@ def _unpack_numpy(array: Any, name: str) -> tuple[Tensor, Layout]:
     if array.ndim < 4:
         x = x[None]
     return x.movedim(-1, 1).contiguous(), layout
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

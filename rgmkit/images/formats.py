@@ -1,8 +1,8 @@
 """The picture formats that are read and written: one row for each, and one module in `codecs` behind it.
 
-To add a format, write a codec, a module with `decode(data) -> (array, notes)` and `encode(array) -> bytes`, and add a
-row to `FORMATS`. Nothing else in rgmkit names a file ending of a picture. Nothing heavy is imported here, so that file
-names are checked before anything is loaded.
+To add a format, write a codec, a module with `decode(data) -> (array, notes)` and `encode(array) -> bytes`, where the
+array is (H, W) or (H, W, C) of uint8, uint16 or float32, and add a row to `FORMATS`. Nothing else in rgmkit names a
+file ending of a picture. Nothing heavy is imported here, so that file names are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -11,26 +11,10 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Protocol, cast
+from types import ModuleType
 
-from rgmkit.errors import DataError
+from rgmkit.errors import DataError, join_words
 from rgmkit.runtime.files import check_writable
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Decoded = tuple[np.ndarray, tuple[str, ...]]
-    """An array (H, W) or (H, W, C), and notes on what reading left out."""
-
-
-class Codec(Protocol):
-    """What a module in `codecs` has."""
-
-    def decode(self, data: bytes) -> Decoded:
-        """Decode the bytes of a file."""
-
-    def encode(self, array: np.ndarray) -> bytes:
-        """Encode an array (H, W) or (H, W, C) of uint8, uint16 or float32."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +53,8 @@ FORMATS = (
 )
 
 
-def join_words(words: list[str]) -> str:
-    """Join words to a list with "or".
-
-    >>> join_words([".png", ".jpg", ".tif"])
-    '.png, .jpg or .tif'
-    """
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 ENDINGS = tuple(ending for fmt in FORMATS for ending in fmt.endings)
 """All endings of files that can be written."""
-PICTURE_ENDINGS = frozenset(ending for fmt in FORMATS if fmt.is_picture for ending in fmt.endings)
-"""The endings of the files that are taken from a folder or an archive of pictures."""
 USUAL_ENDINGS = join_words([fmt.endings[0] for fmt in FORMATS])
 FORMAT_NAMES = join_words([fmt.name for fmt in FORMATS])
 PICTURE_NAMES = join_words([fmt.name for fmt in FORMATS if fmt.is_picture])
@@ -116,22 +89,17 @@ def check_target(path: str | Path) -> None:
     check_writable(Path(path))
 
 
-def stores_floats(path: PurePath) -> bool:
-    """Whether a file of this ending stores floats as they are, also outside [0, 1]."""
-    return find_format(path).stores_floats
-
-
 def is_picture_file(path: PurePath) -> bool:
-    """Whether the ending of a file is that of a picture."""
-    return path.suffix.lower() in PICTURE_ENDINGS
+    """Whether the ending of a file is that of a picture, to be taken from a folder or an archive."""
+    return any(fmt.is_picture and path.suffix.lower() in fmt.endings for fmt in FORMATS)
 
 
-def load_codec(name: str) -> Codec:
+def load_codec(name: str) -> ModuleType:
     """Import a module of `codecs`."""
-    return cast(Codec, importlib.import_module(f"rgmkit.images.codecs.{name}"))
+    return importlib.import_module(f"rgmkit.images.codecs.{name}")
 
 
-def choose_codec(data: bytes) -> Codec:
+def choose_codec(data: bytes) -> ModuleType:
     """Choose the codec of a file by how its content begins; whatever has no signature here is left to Pillow."""
     names = (fmt.codec for fmt in FORMATS if data.startswith(fmt.signatures))
     return load_codec(next(names, "pillow"))

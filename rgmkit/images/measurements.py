@@ -12,10 +12,8 @@ from torch import Tensor
 from rgmkit.errors import DataError
 from rgmkit.images.array_layout import check_finite
 from rgmkit.images.codecs import npy
-from rgmkit.images.picture import Picture
-from rgmkit.images.reading import read
-from rgmkit.images.writing import Written, replace_file, write
-from rgmkit.runtime.files import check_writable
+from rgmkit.images.picture import Picture, Written, read, write
+from rgmkit.runtime.files import check_writable, write_file
 
 
 def read_measurement(path: Path) -> Picture:
@@ -49,7 +47,7 @@ def write_measurement(path: Path, y: Tensor, like: Picture) -> Written:
         return write(path, replace(like, x=y))
     check_storable(path, tuple(y.shape))
     check_writable(path)
-    replace_file(path, npy.encode(y.numpy()))
+    write_file(path, npy.encode(y.numpy()))
     return Written(path, bits=32, values=y.numel())
 
 

@@ -21,7 +21,7 @@ from rgmkit.models.build import Images, build_prior, is_generative
 from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, locate, read_config, weights_file
 from rgmkit.models.model_card import read_card, write_card
 from rgmkit.runtime.device import as_device
-from rgmkit.runtime.files import write_aside
+from rgmkit.runtime.files import write_file
 from rgmkit.runtime.precision import as_precision, prepare_network
 
 
@@ -111,14 +111,11 @@ def save(
     images = asdict(Images(prior.image_shape, prior.center, prior.scale))
     content = {**config, "images": images}
     content = {key: serialize_config(value) for key, value in content.items() if key != "plugins"}
-    with write_aside(folder / WEIGHTS) as part:
-        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        part.write_bytes(serialise(weights))  # with the user's usual permissions, unlike `save_file`
-    with write_aside(folder / CONFIG) as part:
-        part.write_text(dump_yaml(content), encoding="utf-8")
-    with write_aside(folder / CARD) as part:
-        card = write_card(folder.resolve().name, facts, about=about, generative=is_generative(config))
-        part.write_text(card, encoding="utf-8")
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_file(folder / WEIGHTS, serialise(weights))  # with the user's usual permissions, unlike `save_file`
+    write_file(folder / CONFIG, dump_yaml(content))
+    card = write_card(folder.resolve().name, facts, about=about, generative=is_generative(config))
+    write_file(folder / CARD, card)
 
 
 def describe(model: str | Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from rgmkit.deprecation import renamed_attributes
 from rgmkit.plugins.component import KINDS, Component
 from rgmkit.plugins.hookspec import hookimpl
+from rgmkit.plugins.loader import Failure
 from rgmkit.plugins.registry import installed, load_target
-from rgmkit.plugins.source import Failure
 
 __all__ = [
     "KINDS", "Component", "Failure", "add_file", "address", "find", "hookimpl", "list_clashes", "list_components",

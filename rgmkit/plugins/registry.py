@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import logging
 import os
+import pkgutil
 import re
 from collections.abc import Iterable
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
@@ -15,8 +15,7 @@ from rgmkit.deprecation import COMPONENTS
 from rgmkit.errors import PluginError
 from rgmkit.plugins.component import BASES, KINDS, Component
 from rgmkit.plugins.hookspec import GROUP
-from rgmkit.plugins.loader import Loader
-from rgmkit.plugins.source import CAUGHT, Failure, Source, describe_cause
+from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, describe_cause
 
 BUILT_IN = "rgmkit"
 DISABLE = "RGMKIT_PLUGINS_DISABLE"
@@ -75,9 +74,7 @@ class Registry:
             raise PluginError(f"no plugin file {path}: give the path of a Python file")
         given = self._loader.load(Source.of_file(path))
         if isinstance(given, Failure):
-            raise PluginError(
-                f"plugin file {path} failed at {given.stage}: {describe_cause(given.cause)}"
-            ) from given.cause
+            raise PluginError(f"plugin file {path} failed at {given.stage}: {given.reason}") from given.cause
         self._files.add(path)
         self._add(given, Source.of_file(path))
 
@@ -186,12 +183,10 @@ def load_target(component: Component) -> type:
 
 
 def _resolve(target: str, what: str) -> type:
-    module, _, name = target.partition(":")
     try:
-        found: type = getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(target)
     except CAUGHT as cause:
         raise PluginError(f"{what} cannot be imported from {target!r}: {describe_cause(cause)}") from cause
-    return found
 
 
 def _known_kind(kind: str) -> str:

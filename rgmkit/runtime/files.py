@@ -57,6 +57,12 @@ def write_aside(path: Path) -> Iterator[Path]:
         raise DataError(explain_write_error(error, path)) from error
 
 
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a whole file, see `write_aside`; text in UTF-8."""
+    with write_aside(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def explain_write_error(error: OSError, path: Path) -> str:
     """Say in one line that `path` cannot be written, why, and what to do.
 

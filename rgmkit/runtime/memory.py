@@ -69,17 +69,15 @@ def _sample_peak(peak: Peak) -> Iterator[None]:
     process, ended = psutil.Process(), threading.Event()
 
     def sample() -> None:
-        peak.mib = max(peak.mib, process.memory_info().rss / MIB)
+        running = True
+        while running:
+            running = not ended.wait(EVERY)  # the last sample is taken after the end
+            peak.mib = max(peak.mib, process.memory_info().rss / MIB)
 
-    def watch() -> None:
-        while not ended.wait(EVERY):
-            sample()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
     try:
         yield
     finally:
         ended.set()
-        watcher.join()
-        sample()
+        sampler.join()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, final
 
 import torch
@@ -75,10 +75,8 @@ class Evaluated(nn.Module):
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Restore images `y` of level t + 1."""
-        with autocast_bf16(y.device, self.precision == "bf16"):
-            if self.compiles:
-                with explain_compile_errors():
-                    return self.inner(y, t, z).to(y.dtype)
+        errors = explain_compile_errors() if self.compiles else nullcontext()
+        with errors, autocast_bf16(y.device, self.precision == "bf16"):
             return self.inner(y, t, z).to(y.dtype)
 
 

@@ -14,6 +14,8 @@ from rgmkit.errors import ConfigError
 from rgmkit.testing.measure import (
     BATCH,
     assert_close,
+    assert_pure,
+    assert_repeatable,
     call_quietly,
     draw_images,
     global_generators_untouched,
@@ -21,7 +23,6 @@ from rgmkit.testing.measure import (
     show,
     skip,
     skipped_if_inaccurate,
-    unchanged,
 )
 
 EXACT = 1e-9  # relative, of float64 arithmetic
@@ -167,21 +168,16 @@ def noise(degradation: Degradation, image_shape: Shape) -> None:
 def randomness(degradation: Degradation, image_shape: Shape) -> None:
     """The same seed gives the same measurement; global generators are not used."""
     x = draw_images(image_shape)
+    assert_repeatable(lambda: degradation(x, generator=seeded(7)), "forward")
     with global_generators_untouched("forward"):
-        first, again = (degradation(x, generator=seeded(7)) for _ in range(2))
         degradation(x)
-    assert torch.equal(first, again), "forward gives two different measurements from the same seed"
 
 
 def purity(degradation: Degradation, image_shape: Shape) -> None:
     """No method changes the object or its arguments, and a repeated call gives the same result."""
     x, y = draw_images(image_shape), _measure(degradation, image_shape)
-    arguments = x.clone(), y.clone()
-    calls = {
-        "A": lambda: degradation.A(x),
-        "embed": lambda: degradation.embed(y),
-        "at": lambda: degradation.at(0.5).A(x),
-    }
+    calls = {"A": lambda: degradation.A(x), "embed": lambda: degradation.embed(y)}
+    calls |= {"at": lambda: degradation.at(0.5).A(x)}
     if degradation.linear:
         calls |= {
             "adjoint": lambda: degradation.adjoint(y),
@@ -189,13 +185,7 @@ def purity(degradation: Degradation, image_shape: Shape) -> None:
             "prox": lambda: degradation.prox(x, y, 1.0),
         }
     for name, call in calls.items():
-        with unchanged(degradation, name), global_generators_untouched(name):
-            first = call().clone()
-            degradation.A(x[:1])
-            again = call()
-        assert torch.equal(first, again), f"{name} gives another result when it is called again"
-        kept = torch.equal(arguments[0], x) and torch.equal(arguments[1], y)
-        assert kept, f"{name} writes into its arguments"
+        assert_pure(degradation, call, name, x, y, between=lambda: degradation.A(x[:1]))
 
 
 def severities(degradation: Degradation, image_shape: Shape) -> None:

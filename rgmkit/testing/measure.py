@@ -80,6 +80,27 @@ def global_generators_untouched(what: str) -> Iterator[None]:
     assert not moved, f"{what} draws from the global generator of {', '.join(moved)}: draw from the one that is given"
 
 
+def assert_repeatable(draw: Callable[[], Tensor], what: str) -> None:
+    """Assert that two calls with the same seed give the same, and use no global generator."""
+    with global_generators_untouched(what):
+        first, again = draw(), draw()
+    assert torch.equal(first, again), f"{what} gives two different results from the same seed"
+
+
+def assert_pure(
+    thing: Any, call: Callable[[], Tensor], what: str, *arguments: Tensor, between: Callable[[], Any] | None = None
+) -> None:
+    """Assert that a call gives the same twice, also with one `between`, and changes neither `thing` nor `arguments`."""
+    before = [argument.clone() for argument in arguments]
+    with unchanged(thing, what), global_generators_untouched(what):
+        first = call().clone()
+        if between is not None:
+            between()
+        again = call()
+    assert torch.equal(first, again), f"{what} gives another result when it is called again"
+    assert all(map(torch.equal, before, arguments)), f"{what} writes into its arguments"
+
+
 def _global_states() -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),

@@ -11,15 +11,7 @@ from rgmkit.core.linear import dot, per_image
 from rgmkit.core.prior import CAPABILITIES, Prior, RestoringPrior
 from rgmkit.core.random import Streams, seeded
 from rgmkit.errors import IncompatibleError
-from rgmkit.testing.measure import (
-    BATCH,
-    assert_close,
-    draw_images,
-    global_generators_untouched,
-    show,
-    skip,
-    unchanged,
-)
+from rgmkit.testing.measure import BATCH, assert_close, assert_pure, assert_repeatable, draw_images, show, skip
 
 GAMMAS = (0.003, 0.01, 0.1)
 SLACK = 0.01  # share of the decrease of the objective that an iterative prox may miss
@@ -113,22 +105,16 @@ def randomness(prior: Prior, image_shape: Shape) -> None:
     """The same seed gives the same result; global generators are not used."""
     x = _images(prior, image_shape)
     for name, call in _calls(prior, x).items():
-        if name not in prior.provides:
-            continue
-        with global_generators_untouched(name):
-            first, again = call(), call()
-        assert torch.equal(first, again), f"{name} gives two different results from the same seed"
+        if name in prior.provides:
+            assert_repeatable(call, name)
 
 
 def purity(prior: Prior, image_shape: Shape) -> None:
     """No method changes the prior or its arguments."""
     x = _images(prior, image_shape)
-    argument = x.clone()
     for name, call in _calls(prior, x).items():
         if name in prior.provides:
-            with unchanged(prior, name):
-                call()
-            assert torch.equal(argument, x), f"{name} writes into its arguments"
+            assert_pure(prior, call, name, x)
 
 
 def _images(prior: Prior, image_shape: Shape, batch: int = BATCH) -> Tensor:

@@ -14,7 +14,7 @@ from rgmkit.cli.demo.tasks import TASKS, Row, solve_task
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.inference import generate
 from rgmkit.models.folder import load
-from rgmkit.runtime.files import write_aside
+from rgmkit.runtime.files import write_file
 from rgmkit.training.data.digits import Digits
 
 MODEL, SEED, GENERATED = "digits", 0, 100
@@ -62,5 +62,4 @@ def _write_page(path: Path, rows: list[Row], *, generated: int, seconds: float, 
     template = Environment(loader=folder, autoescape=True, undefined=StrictUndefined).get_template("page.html")
     restored = len(rows[0].stages[0])
     page = template.render(rows=rows, restored=restored, generated=generated, seconds=seconds, evaluations=evaluations)
-    with write_aside(path) as part:
-        part.write_text(page, encoding="utf-8")
+    write_file(path, page)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rgmkit.errors import DataError
-
-if TYPE_CHECKING:
-    from rgmkit.images.formats import Decoded
+from rgmkit.images.codecs import Decoded
 
 
 def decode(data: bytes) -> Decoded:

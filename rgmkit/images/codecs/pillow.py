@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from rgmkit.errors import DataError
-
-if TYPE_CHECKING:
-    from rgmkit.images.formats import Decoded
+from rgmkit.images.codecs import Decoded
 
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
 FRAMES_NOTE = "only the first of {} frames is read"

@@ -5,15 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from rgmkit.images.codecs import pillow
-
-if TYPE_CHECKING:
-    from rgmkit.images.formats import Decoded
+from rgmkit.images.codecs import Decoded, pillow
 
 
 def decode(data: bytes) -> Decoded:

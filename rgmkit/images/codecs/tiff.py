@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rgmkit.errors import DataError
-from rgmkit.images.codecs import pillow
-
-if TYPE_CHECKING:
-    from rgmkit.images.formats import Decoded
+from rgmkit.images.codecs import Decoded, pillow
 
 
 def decode(data: bytes) -> Decoded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -18,6 +17,9 @@ from torch import Tensor
 from rgmkit.errors import CheckpointError
 
 BARE = ""  # the entry of a file that is a state dict itself
+PROCESSES = {"ddpm": "gaussian", "sr": "multiscale"}  # by their published names
+SCHEDULE = {"discrete_type": "original", "beta_min": 0.1, "beta_max": 20.0, "sf": 0.5}
+NETWORK = {"centered": True, "skip_rescale": True, "not_use_tanh": False}  # not visible in the weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,34 @@ class Stored:
     weights: dict[str, Tensor]
     averaged: dict[str, Tensor] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def process(self) -> str | None:
+        """The spec of the forward process of the training; None if it is unknown or rgmkit has no such process.
+
+        >>> Stored({}, options={"forward_name": "sr", "num_timesteps": 7, "discrete_type": "original"}).process
+        'multiscale:levels=7'
+        """
+        name, levels = PROCESSES.get(str(self.options.get("forward_name"))), self.options.get("num_timesteps")
+        usual = not self._list_unusual(SCHEDULE)
+        return f"{name}:levels={levels}" if name and isinstance(levels, int) and usual else None
+
+    @property
+    def side(self) -> int | None:
+        """The side of the training images in pixels; None if it is unknown."""
+        side = self.options.get("image_size")
+        return side if isinstance(side, int) else None
+
+    def check_network(self, checkpoint: Path) -> None:
+        """Raise a CheckpointError for options of a network that `ncsnpp` does not have."""
+        for name in self._list_unusual(NETWORK):
+            raise CheckpointError(
+                f"{checkpoint} was trained with {name}={self.options[name]}: ncsnpp has {name}={NETWORK[name]}; "
+                f"give --network with one of your own"
+            )
+
+    def _list_unusual(self, usual: Mapping[str, Any]) -> list[str]:
+        return [name for name, value in usual.items() if self.options.get(name, value) != value]
 
 
 def read_checkpoint(path: Path) -> dict[str, Stored]:
@@ -51,24 +81,14 @@ def read_checkpoint(path: Path) -> dict[str, Stored]:
     content = _read(path)
     if _is_state(content):
         return {BARE: Stored(_strip_prefixes(content))}
-    found = (
-        {str(key): value for key, value in content.items() if _is_state(value)} if isinstance(content, Mapping) else {}
-    )
+    entries = content if isinstance(content, Mapping) else {}
+    found = {str(key): value for key, value in entries.items() if _is_state(value)}
     if not found:
         raise CheckpointError(f"{path} holds no state dict: give a file of torch.save(network.state_dict(), FILE)")
     options = next((vars(value) for value in content.values() if isinstance(value, argparse.Namespace)), {})
     return {
-        entry: Stored(_strip_prefixes(state), _find_averages(content, state), options) for entry, state in found.items()
+        name: Stored(_strip_prefixes(state), _find_averages(content, state), options) for name, state in found.items()
     }
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> Any:

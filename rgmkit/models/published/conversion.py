@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,7 @@ from rgmkit.config import Spec, build, parse_spec
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import seeded
 from rgmkit.errors import CheckpointError, ConfigError
-from rgmkit.models.published.checkpoint import BARE, Stored, read_checkpoint, sha256
-from rgmkit.models.published.options import check_network, process_of, side_of
+from rgmkit.models.published.checkpoint import BARE, Stored, read_checkpoint
 
 ABOUT = "Published weights of a restoration-based generative model, converted by rgmkit. Nothing was measured."
 PROCESSES = "as published gaussian:levels=4, or multiscale:levels=7 for the multi-scale model"
@@ -55,48 +55,48 @@ def convert(
     name, stored = _choose_entry(checkpoint, cls, entry)
     weights = stored.averaged or stored.weights
     if spec.name == "ncsnpp":
-        check_network(checkpoint, stored.options)
-    told = process_of(stored.options) if process is None else None
+        stored.check_network(checkpoint)
+    told = stored.process if process is None else None
     process = told or process
-    side = side_of(stored.options) if image_size is None else image_size
+    side = stored.side if image_size is None else image_size
     if process is None or side is None:
-        likely = cls.read_weights(weights, None)[1][-1]
-        raise ConfigError(f"{checkpoint} has no options of its training: give {_missing(process, side, likely)}")
+        missing = [] if process else [f"--process with the forward process of its training ({PROCESSES})"]
+        if side is None:
+            likely = cls.read_weights(weights, None)[1][-1]
+            missing.append(f"--image-size with the side of its training images (likely {likely})")
+        raise ConfigError(f"{checkpoint} has no options of its training: give {', and '.join(missing)}")
     if side < 1:
         raise ConfigError(f"image_size is {side}: give the side of the training images in pixels")
     options, shape = cls.read_weights(weights, side)
     spec, process_spec = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
     made = build("process", process_spec)
     made.terminal((1, *shape), generator=seeded(0))  # raises for images that the process cannot take
-    _warn_of_contradictions(checkpoint, stored.options, made, side)
+    _warn_of_contradictions(checkpoint, stored, made, side)
     restorer = _build_network(checkpoint, spec, weights, process=made, image_shape=shape)
     prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
-    config = {"process": _mapping(process_spec), "network": _mapping(spec), "prior": "network"}
-    source = f"{told}, by the options in the file" if told else process
-    facts = {**_facts(checkpoint, name, stored), "process": source}
+    config = {"process": {"use": process_spec.name, **process_spec.options}, "prior": "network"}
+    config["network"] = {"use": spec.name, **spec.options}
+    facts = {
+        "converted from": checkpoint.name,
+        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        **({"entry": name} if name else {}),
+        "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
+        "process": f"{told}, by the options in the file" if told else process,
+    }
     models.save(out, prior, config, facts, about=ABOUT)
     return facts
 
 
-def _warn_of_contradictions(checkpoint: Path, options: Mapping[str, Any], process: ForwardProcess, side: int) -> None:
+def _warn_of_contradictions(checkpoint: Path, stored: Stored, process: ForwardProcess, side: int) -> None:
     """Warn if the options of the training contradict the arguments."""
-    told, told_side = process_of(options), side_of(options)
-    if told is not None:
-        trained = build("process", parse_spec(told))
+    if stored.process is not None:
+        trained = build("process", stored.process)
         if type(trained) is not type(process) or not trained.a_by_level.equal(process.a_by_level):
-            warnings.warn(f"{checkpoint} was trained with the process {told}, by the options in it", stacklevel=3)
-    if told_side not in (None, side):
-        warnings.warn(f"{checkpoint} was trained on images of side {told_side}, by the options in it", stacklevel=3)
-
-
-def _facts(checkpoint: Path, entry: str, stored: Stored) -> dict[str, Any]:
-    """Return the facts about the source of the weights."""
-    return {
-        "converted from": checkpoint.name,
-        "sha256": sha256(checkpoint),
-        **({"entry": entry} if entry else {}),
-        "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
-    }
+            warnings.warn(
+                f"{checkpoint} was trained with the process {stored.process}, by the options in it", stacklevel=3
+            )
+    if stored.side not in (None, side):
+        warnings.warn(f"{checkpoint} was trained on images of side {stored.side}, by the options in it", stacklevel=3)
 
 
 def _choose_entry(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:
@@ -106,7 +106,7 @@ def _choose_entry(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, S
         if BARE in found:
             raise ConfigError(f"{checkpoint} is one state dict, without entries: leave out --entry")
         if entry not in found:
-            raise ConfigError(f"{checkpoint} has no state dict {entry!r}: it has {_names(found)}")
+            raise ConfigError(f"{checkpoint} has no state dict {entry!r}: it has {', '.join(found)}")
         found = {entry: found[entry]}
     fitting, reasons = {}, []
     for name, stored in found.items():
@@ -119,30 +119,13 @@ def _choose_entry(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, S
     if not fitting:
         raise CheckpointError(f"{checkpoint}: {'; '.join(reasons)}")
     if len(fitting) > 1:
-        raise ConfigError(f"{checkpoint} holds several restorers, {_names(fitting)}: choose one with --entry")
+        raise ConfigError(f"{checkpoint} holds several restorers, {', '.join(fitting)}: choose one with --entry")
     return next(iter(fitting.items()))
 
 
-def _missing(process: str | None, image_size: int | None, likely: int) -> str:
-    """List the missing options with their likely values."""
-    lines = []
-    if process is None:
-        lines.append(f"--process with the forward process of its training ({PROCESSES})")
-    if image_size is None:
-        lines.append(f"--image-size with the side of its training images (likely {likely})")
-    return ", and ".join(lines)
-
-
-def _build_network(
-    checkpoint: Path,
-    spec: Spec,
-    weights: Mapping[str, Tensor],
-    *,
-    process: ForwardProcess,
-    image_shape: tuple[int, ...],
-) -> nn.Module:
+def _build_network(checkpoint: Path, spec: Spec, weights: Mapping[str, Tensor], **given: Any) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        network: nn.Module = build("network", spec, process=process, image_shape=image_shape)
+        network: nn.Module = build("network", spec, **given)
     differing = models.find_mismatches(weights, network.state_dict())
     if differing:
         raise CheckpointError(
@@ -153,11 +136,3 @@ def _build_network(
         raise CheckpointError(f"{checkpoint} has NaN or infinite values in {len(broken)} weights, such as {broken[0]}")
     network.load_state_dict(dict(weights))
     return network.eval()
-
-
-def _mapping(spec: Spec) -> dict[str, Any]:
-    return {"use": spec.name, **spec.options}
-
-
-def _names(found: Mapping[str, Stored]) -> str:
-    return ", ".join(found)

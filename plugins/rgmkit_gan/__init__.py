@@ -4,40 +4,32 @@ from __future__ import annotations
 
 from rgmkit import Component, hookimpl
 
-_NCSNPP = "rgmkit_gan.networks.ncsnpp"
+NETWORKS = {
+    "unet": ("unet:UNet", "Small convolutional restorer, any image size"),
+    "unet-discriminator": ("unet:UNetDiscriminator", "Discriminator for unet"),
+    "residual-unet": ("residual_unet:ResidualUNet", "Denoiser of grey and colour images, any size"),
+    "mlp": ("mlp:MLP", "Restorer of points"),
+    "mlp-discriminator": ("mlp:MLPDiscriminator", "Discriminator for mlp"),
+    "ncsnpp": ("ncsnpp.restorer:NCSNpp", "The published restorer (NCSN++)"),
+    "ncsnpp-discriminator": (
+        "ncsnpp.discriminator:SmallDiscriminator", "Published discriminator for ncsnpp, 32x32 images",
+    ),
+    "ncsnpp-large-discriminator": (
+        "ncsnpp.discriminator:LargeDiscriminator", "Published discriminator for ncsnpp, 256x256 images",
+    ),
+}  # fmt: skip
+OBJECTIVES = {
+    "kl": ("KL", "KL(fake || real), logistic critic, R1"),
+    "js": ("JS", "Non-saturating logistic GAN, R1"),
+    "relativistic": ("Relativistic", "Relativistic pairs, R1 and R2"),
+    "mmse": ("MMSE", "Mean squared error: trains a denoiser"),
+}
 
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
     """List the networks, their discriminators and the objectives; modules are imported when one is used."""
-    return [
-        Component("network", "unet", "rgmkit_gan.networks.unet:UNet", "Small convolutional restorer, any image size"),
-        Component(
-            "network", "unet-discriminator", "rgmkit_gan.networks.unet:UNetDiscriminator", "Discriminator for unet"
-        ),
-        Component(
-            "network",
-            "residual-unet",
-            "rgmkit_gan.networks.residual_unet:ResidualUNet",
-            "Denoiser of grey and colour images, any size",
-        ),
-        Component("network", "mlp", "rgmkit_gan.networks.mlp:MLP", "Restorer of points"),
-        Component("network", "mlp-discriminator", "rgmkit_gan.networks.mlp:MLPDiscriminator", "Discriminator for mlp"),
-        Component("network", "ncsnpp", f"{_NCSNPP}.restorer:NCSNpp", "The published restorer (NCSN++)"),
-        Component(
-            "network",
-            "ncsnpp-discriminator",
-            f"{_NCSNPP}.discriminator:SmallDiscriminator",
-            "Published discriminator for ncsnpp, 32x32 images",
-        ),
-        Component(
-            "network",
-            "ncsnpp-large-discriminator",
-            f"{_NCSNPP}.discriminator:LargeDiscriminator",
-            "Published discriminator for ncsnpp, 256x256 images",
-        ),
-        Component("objective", "kl", "rgmkit_gan.objectives:KL", "KL(fake || real), logistic critic, R1"),
-        Component("objective", "js", "rgmkit_gan.objectives:JS", "Non-saturating logistic GAN, R1"),
-        Component("objective", "relativistic", "rgmkit_gan.objectives:Relativistic", "Relativistic pairs, R1 and R2"),
-        Component("objective", "mmse", "rgmkit_gan.objectives:MMSE", "Mean squared error: trains a denoiser"),
+    networks = [Component("network", key, f"rgmkit_gan.networks.{at}", text) for key, (at, text) in NETWORKS.items()]
+    return networks + [
+        Component("objective", key, f"rgmkit_gan.objectives:{name}", text) for key, (name, text) in OBJECTIVES.items()
     ]

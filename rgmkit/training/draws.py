@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,21 +39,14 @@ class Batch:
 
     def split(self, parts: int) -> list[Batch]:
         """Split the rows into parts of equal length."""
-        fields = [getattr(self, name).chunk(parts) for name in self.__dataclass_fields__]
-        return [Batch(*part) for part in zip(*fields, strict=True)]
+        return self._cut(lambda values: values.chunk(parts))
 
     def split_grey(self, fraction: float) -> list[Batch]:
         """Split the last `fraction` of the rows, rounded, from the others, and make its images grey."""
         grey = round(fraction * len(self.x))
         if not grey:
             return [self]
-        colour, rest = (
-            Batch(*part)
-            for part in zip(
-                *(getattr(self, name).split([len(self.x) - grey, grey]) for name in self.__dataclass_fields__),
-                strict=True,
-            )
-        )
+        colour, rest = self._cut(lambda values: values.split([len(self.x) - grey, grey]))
         noises = {name: getattr(rest, name)[:, :1] for name in ("noise", "real", "fake")}
         parts = [colour, replace(rest, x=rgb_to_grayscale(rest.x), **noises)]
         return [part for part in parts if len(part.x)]
@@ -65,6 +58,10 @@ class Batch:
     def pin(self) -> Batch:
         """Copy the batch to memory that an accelerator copies from while it computes."""
         return self._map(Tensor.pin_memory)
+
+    def _cut(self, cut: Callable[[Tensor], Sequence[Tensor]]) -> list[Batch]:
+        fields = [cut(getattr(self, name)) for name in self.__dataclass_fields__]
+        return [Batch(*part) for part in zip(*fields, strict=True)]
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         names = [name for name in self.__dataclass_fields__ if name != "dropout"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from rgmkit.core.process import ForwardProcess
-from rgmkit_gan.networks.embedding import Correction, first_axis, fourier_features
+from rgmkit_gan.networks.parts import Correction, first_axis, fourier_features
 
 
 class _ResidualMLP(nn.Module):

@@ -10,7 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
-from rgmkit_gan.networks.rounding import promote_half
+from rgmkit_gan.networks.parts import promote_half
 
 EPS = 1e-4
 

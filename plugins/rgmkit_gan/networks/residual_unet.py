@@ -16,20 +16,11 @@ from torch.nn.functional import avg_pool2d, conv2d, pixel_shuffle, pixel_unshuff
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
-from rgmkit_gan.networks.embedding import Correction, first_axis
-from rgmkit_gan.networks.sizes import pad_to_multiple
+from rgmkit_gan.networks.parts import Correction, conv, first_axis, pad_to_multiple
 
 WINDOW = 5  # side of the square whose mean is subtracted from a pixel
 MOST_RATIO = 2.5  # noise over signal from which on all levels look alike to the network
 DETAIL = 0.7  # scale of the compressed detail, to unit size at high noise
-
-
-def _conv(inputs: int, outputs: int, *, gain: float = 1.0) -> nn.Conv2d:
-    """Return a 3x3 convolution that keeps the size; weights N(0, gain^2 / fan_in), biases 0."""
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-    nn.init.normal_(conv.weight, std=gain / (9 * inputs) ** 0.5)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
 
 
 def _resample(kind: type[nn.Conv2d] | type[nn.ConvTranspose2d], inputs: int, outputs: int) -> nn.Module:
@@ -45,7 +36,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = _conv(width, width, gain=2**0.5), _conv(width, width, gain=0.3)
+        self.first, self.second = conv(width, width, gain=2**0.5), conv(width, width, gain=0.3)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.second(relu_(self.first(h))).add_(h)
@@ -105,12 +96,12 @@ class ResidualUNet(nn.Module):
         if own not in self.channels:
             raise ConfigError(f"channels is {self.channels}, and the data has {own}: add it")
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
-        self.enter = nn.ModuleDict({str(c): _conv(2 * c * patch**2 + 2, widths[0]) for c in self.channels})
+        self.enter = nn.ModuleDict({str(c): conv(2 * c * patch**2 + 2, widths[0]) for c in self.channels})
         self.down = nn.ModuleList(map(_blocks, widths, down))
         self.shrink = nn.ModuleList(_resample(nn.Conv2d, *pair) for pair in pairwise(widths))
         self.grow = nn.ModuleList(_resample(nn.ConvTranspose2d, b, a) for a, b in pairwise(widths))
         self.up = nn.ModuleList(map(_blocks, widths[:-1], up))
-        self.leave = nn.ModuleDict({str(c): _conv(widths[0], c * patch**2, gain=0.5) for c in self.channels})
+        self.leave = nn.ModuleDict({str(c): conv(widths[0], c * patch**2, gain=0.5) for c in self.channels})
         self.correct = Correction(process.a_by_level, process.sigma_by_level)
         self.locality = _locality(max(self.channels), widths, down, up, patch)
 

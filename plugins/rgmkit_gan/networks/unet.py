@@ -14,17 +14,8 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuff
 
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
-from rgmkit_gan.networks.embedding import Correction, first_axis
+from rgmkit_gan.networks.parts import Correction, conv, first_axis, pad_to_multiple
 from rgmkit_gan.networks.pixel_norm import normalise_pixels
-from rgmkit_gan.networks.sizes import pad_to_multiple
-
-
-def _conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
-    """Make a convolution that keeps the size, with weights N(0, gain^2 / fan_in) and bias 0."""
-    conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
-    nn.init.normal_(conv.weight, std=gain / (inputs * size * size) ** 0.5)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
 
 
 class _Style(nn.Module):
@@ -52,10 +43,10 @@ class _Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style: int) -> None:
         super().__init__()
-        self.first, self.second = _conv(inputs, outputs), _conv(outputs, outputs, gain=0.1)
+        self.first, self.second = conv(inputs, outputs), conv(outputs, outputs, gain=0.1)
         self.modulate = nn.Linear(style, 2 * outputs)
         nn.init.zeros_(self.modulate.bias)
-        self.skip = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.skip = conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, h: Tensor, style: Tensor) -> Tensor:
         scale, shift = self.modulate(style).chunk(2, 1)
@@ -106,7 +97,7 @@ class UNet(nn.Module):
         widths = [width * m for m in multipliers]
         self.patch, self.latent, self.multiple = patch, latent, patch * 2 ** (len(widths) - 1)
         self.style = _Style(process.levels, latent, style)
-        self.enter = _conv(channels * patch**2, widths[0])
+        self.enter = conv(channels * patch**2, widths[0])
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         inputs = widths[0]
         for w in widths:
@@ -115,7 +106,7 @@ class UNet(nn.Module):
         for w in reversed(widths[:-1]):
             self.up.append(_Scale(inputs + w, w, style, blocks))
             inputs = w
-        self.leave = _conv(widths[0], channels * patch**2, gain=0.1)
+        self.leave = conv(widths[0], channels * patch**2, gain=0.1)
         self.correct = Correction(process.a_by_level, process.sigma_by_level)
         self.locality = _locality(channels, widths, blocks, patch)
 
@@ -171,9 +162,9 @@ class _DiscriminatorBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, style: int) -> None:
         super().__init__()
-        self.first, self.second = _conv(inputs, outputs), _conv(outputs, outputs, gain=0.5)
+        self.first, self.second = conv(inputs, outputs), conv(outputs, outputs, gain=0.5)
         self.level = nn.Linear(style, outputs)
-        self.skip = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.skip = conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, h: Tensor, style: Tensor) -> Tensor:
         inner = self.first(leaky_relu(h, 0.2))
@@ -209,13 +200,13 @@ class UNetDiscriminator(nn.Module):
         style, widths = 2 * width, [width * m for m in multipliers]
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
         self.level = nn.Embedding(process.levels, style)
-        self.enter = _conv(channels * patch**2, widths[0])
+        self.enter = conv(channels * patch**2, widths[0])
         self.scales = nn.ModuleList()
         inputs = widths[0]
         for w in widths:
             self.scales.append(nn.ModuleList(_DiscriminatorBlock(w if i else inputs, w, style) for i in range(blocks)))
             inputs = w
-        self.last = _conv(inputs, inputs)
+        self.last = conv(inputs, inputs)
         self.leave = nn.Linear(inputs, 1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

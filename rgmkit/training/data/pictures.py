@@ -38,14 +38,7 @@ class Pictures(FiniteData):
             images.
     """
 
-    def __init__(
-        self,
-        *,
-        size: int,
-        channels: Channels = "rgb",
-        crop: Crop = "centre",
-        flip: Flip = False,
-    ) -> None:
+    def __init__(self, *, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False) -> None:
         super().__init__(flip=flip)
         if size < 1:
             raise ConfigError(f"size is {size}: give the side of a crop in pixels, 1 or more")

@@ -20,11 +20,7 @@ import numpy as np
 from rgmkit.errors import DataError
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 
-_COMPRESSED: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-}
+_COMPRESSED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _BLOCK = 512
 
 
@@ -86,13 +82,6 @@ class Tar:
                     name = member.name
         return name.removeprefix("./")
 
-    def read(self, i: int) -> bytes:
-        """Read the content of the i-th picture."""
-        _, offset, size = self._places[i].tolist()
-        with self._opened() as file:
-            file.seek(offset)
-            return file.read(size)
-
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         if self._unpacked is not None:
@@ -106,8 +95,11 @@ class Tar:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def open(self, i: int) -> io.BytesIO:
-        """Open the i-th picture."""
-        return io.BytesIO(self.read(i))
+        """Read the i-th picture."""
+        _, offset, size = self._places[i].tolist()
+        with self._opened() as file:
+            file.seek(offset)
+            return io.BytesIO(file.read(size))
 
 
 def _decompress(path: Path) -> IO[bytes] | None:

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit_gan.networks.embedding import first_axis
 from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, embed_level, initialise_by_outputs, join
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
-from rgmkit_gan.networks.rounding import promote_half
+from rgmkit_gan.networks.parts import first_axis, promote_half
 
 GROUP = 4  # number of images that are compared with each other
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar, final
+from typing import Literal, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from rgmkit.errors import ConfigError
 from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulate, normalise_groups
 from rgmkit_gan.networks.ncsnpp.resampling import Resampler
-from rgmkit_gan.networks.rounding import promote_half
+from rgmkit_gan.networks.parts import promote_half
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -135,14 +135,22 @@ class Attention(nn.Module):
         return join(h, self.NIN_3(attended).transpose(1, 2).reshape(h.shape))
 
 
+@final
 class Block(nn.Module):
-    """A residual block whose norms are modulated by z (Brock et al. 2019); subclasses change the resolution."""
+    """A residual block whose norms are modulated by z (Brock et al. 2019).
 
-    resizes = False
+    Args:
+        inputs, outputs: channels.
+        level, style: widths of the embedding of the level, and of the style.
+        dropout: fraction of the features that is dropped in training.
+        resampler: changes the resolution.
+        resize: "down" or "up" to halve or double it; None to keep it.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, *, level: int, style: int, dropout: float, resampler: Resampler
-    ) -> None:
+        self, inputs: int, outputs: int, *, level: int, style: int, dropout: float, resampler: Resampler,
+        resize: Literal["down", "up"] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.GroupNorm_0 = AdaptiveGroupNorm(inputs, style)
         self.Conv_0 = conv(inputs, outputs)
@@ -150,44 +158,19 @@ class Block(nn.Module):
         self.GroupNorm_1 = AdaptiveGroupNorm(outputs, style)
         self.Dropout_0 = nn.Dropout(dropout)
         self.Conv_1 = conv(outputs, outputs, gain=NEARLY_ZERO)
-        if self.resizes or inputs != outputs:
+        if resize or inputs != outputs:
             self.Conv_2 = conv(inputs, outputs, 1)
-        self.resampler = resampler
-
-    def resize(self, h: Tensor) -> Tensor:
-        """Keep the resolution."""
-        return h
+        self.resampler, self.resize = resampler, resize
 
     def forward(self, h: Tensor, level: Tensor, style: Tensor) -> Tensor:
         """Apply the block to features `h` (B, C, H, W), with the embedding of the level and the style, (B, d) each."""
-        inner = self.Conv_0(self.resize(self.GroupNorm_0(h, style)))
+        inner = self.GroupNorm_0(h, style)
+        if self.resize:
+            h, inner = (getattr(self.resampler, self.resize)(features) for features in (h, inner))
+        inner = self.Conv_0(inner)
         inner += self.Dense_0(level)[:, :, None, None]
         inner = self.Conv_1(self.Dropout_0(self.GroupNorm_1(inner, style)))
-        skip = self.resize(h)
-        skip = self.Conv_2(skip) if hasattr(self, "Conv_2") else skip
-        return join(skip, inner)
-
-
-@final
-class DownBlock(Block):
-    """A block that halves the resolution."""
-
-    resizes = True
-
-    def resize(self, h: Tensor) -> Tensor:
-        """Halve the resolution."""
-        return self.resampler.down(h)
-
-
-@final
-class UpBlock(Block):
-    """A block that doubles the resolution."""
-
-    resizes = True
-
-    def resize(self, h: Tensor) -> Tensor:
-        """Double the resolution."""
-        return self.resampler.up(h)
+        return join(self.Conv_2(h) if hasattr(self, "Conv_2") else h, inner)
 
 
 @final

@@ -10,7 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import group_norm, silu
 
-from rgmkit_gan.networks.rounding import promote_half
+from rgmkit_gan.networks.parts import promote_half
 
 EPS = 1e-6  # of group normalisation
 

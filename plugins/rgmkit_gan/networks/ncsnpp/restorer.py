@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -11,26 +12,23 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from rgmkit.errors import ConfigError
-from rgmkit_gan.networks.embedding import first_axis
 from rgmkit_gan.networks.ncsnpp.layers import (
     NEARLY_ZERO,
     Attention,
     Block,
-    DownBlock,
     PixelNorm,
     PyramidStep,
-    UpBlock,
     conv,
     count_groups,
     dense,
     embed_level,
     initialise_by_outputs,
     join,
-)
+)  # fmt: skip
 from rgmkit_gan.networks.ncsnpp.modulation import EPS
 from rgmkit_gan.networks.ncsnpp.published import read_weights
 from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS, Resampling
-from rgmkit_gan.networks.sizes import pad_to_multiple
+from rgmkit_gan.networks.parts import first_axis, pad_to_multiple
 
 
 @final
@@ -99,9 +97,7 @@ class NCSNpp(nn.Module):
     def _layers(self, channels: int, widths: list[int], options: dict[str, Any]) -> Iterator[nn.Module]:
         """Yield the layers in the order of `forward`, which is the order of the published names."""
 
-        def block(inputs: int, outputs: int) -> Block:
-            return Block(inputs, outputs, **options)
-
+        block: Callable[..., Block] = partial(Block, **options)
         width = self.width
         yield from (dense(width, 4 * width), dense(4 * width, 4 * width), conv(channels, width))
         h, pyramid, skips = width, channels, [width]
@@ -113,7 +109,7 @@ class NCSNpp(nn.Module):
                 h = wide
                 skips.append(h)
             if i < len(widths) - 1:
-                yield from (DownBlock(h, h, **options), PyramidStep(pyramid, h, resampler=options["resampler"]))
+                yield from (block(h, h, resize="down"), PyramidStep(pyramid, h, resampler=options["resampler"]))
                 pyramid = h
                 skips.append(h)
         yield from (block(h, h), Attention(h), block(h, h))
@@ -124,7 +120,7 @@ class NCSNpp(nn.Module):
             if attends:
                 yield Attention(h)
             if i:
-                yield UpBlock(h, h, **options)
+                yield block(h, h, resize="up")
         yield from (nn.GroupNorm(count_groups(h), h, eps=EPS), conv(h, channels, gain=NEARLY_ZERO))
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:

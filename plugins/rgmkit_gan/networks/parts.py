@@ -1,9 +1,10 @@
-"""Inputs and outputs that networks share: the linear estimate, Fourier features, and the shape of the data."""
+"""What networks share: the linear estimate, convolutions, Fourier features, sizes, and the precision of sums."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from rgmkit.core.process import interpolate_levels
 from rgmkit.errors import ConfigError
@@ -57,3 +58,33 @@ def fourier_features(x: Tensor, octaves: int) -> Tensor:
     frequencies = torch.pi / 2 * 2 ** torch.arange(octaves, dtype=x.dtype, device=x.device)
     angles = (x[:, None] * frequencies[:, None]).flatten(1, 2)
     return torch.cat([x, angles.sin(), angles.cos()], dim=1)
+
+
+def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
+    """Make a convolution that keeps the size, with weights N(0, gain^2 / fan_in) and bias 0."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    nn.init.normal_(layer.weight, std=gain / (inputs * size * size) ** 0.5)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+def pad_to_multiple(y: Tensor, multiple: int) -> Tensor:
+    """Pad `y` on the right and below to multiples, by reflection, or by repetition if it is too small.
+
+    >>> pad_to_multiple(torch.zeros(1, 1, 5, 8), 4).shape
+    torch.Size([1, 1, 8, 8])
+    """
+    below, right = -y.shape[-2] % multiple, -y.shape[-1] % multiple
+    if not (below or right):
+        return y
+    mode = "reflect" if below < y.shape[-2] and right < y.shape[-1] else "replicate"
+    return pad(y, (0, right, 0, below), mode=mode)
+
+
+def promote_half(dtype: torch.dtype) -> torch.dtype:
+    """Return float32 for half precision, else the same.
+
+    >>> promote_half(torch.bfloat16), promote_half(torch.float64)
+    (torch.float32, torch.float64)
+    """
+    return torch.promote_types(dtype, torch.float32)

@@ -1,16 +1,18 @@
-"""Shared by the tests: distributions made of a few files, with no installer."""
+"""Shared by the tests: the command line, distributions made of a few files, and quick evaluations of models."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from rgmkit.cli.app import main
+from rgmkit.training import finish
 
 collect_ignore = ["version_0_1"]  # its tests are run by test_third_party.py, where its package is installed
 
@@ -37,6 +39,14 @@ def write_distribution(folder: Path, name: str, source: str, *, version: str = "
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[rgmkit]\n{module.split('_')[-1]} = {module}\n")
     return module
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_samples() -> Iterator[None]:
+    """Evaluate the models of all trainings on a few samples only: no test is about the metrics on their cards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "evaluate_chains", partial(finish.evaluate_chains, n=50))
+        yield
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import re
 import resource
 import signal
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from safetensors.torch import load_file
 import rgmkit
 from rgmkit.images import write
 from rgmkit.runtime.processes import ProcessGroup
-from rgmkit.training import finish, loop
+from rgmkit.training import loop
 from rgmkit.training.checkpoint import load_last
 from rgmkit.training.data.files import Folder
 
@@ -35,14 +34,6 @@ DIGITS = {
     },
 }  # fmt: skip
 POINTS = {"data": "gmm", "network": "mlp", "training": {"steps": 30, "batch": 16, "threads": 1, "preview_every": 0}}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_samples():
-    """Evaluate models on a few samples only: no test here is about their quality."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish, "evaluate_chains", partial(finish.evaluate_chains, n=50))
-        yield
 
 
 def train(config, out, **options):

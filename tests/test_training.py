@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from functools import partial
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError
 from rgmkit.models.model_card import read_card
 from rgmkit.runtime.processes import ProcessGroup
-from rgmkit.training import finish
 from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
@@ -36,14 +34,6 @@ IMAGES = {"data": "digits", "network": TINY, "training": {"steps": 2, "batch": 8
 
 def train(config, out, **options):
     return rgmkit.train(config, out=out, progress=False, **options)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_samples():
-    """Evaluate models on a few samples only: no test here is about their quality."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finish, "evaluate_chains", partial(finish.evaluate_chains, n=50))
-        yield
 
 
 def prepare(config):

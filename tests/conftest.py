@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +45,14 @@ def write_distribution(folder: Path, name: str, source: str, *, version: str = "
 
 
 @pytest.fixture(autouse=True, scope="session")
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt as at a terminal; a shell starts what runs in the background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def few_samples() -> Iterator[None]:
     """Evaluate the models of all trainings on a few samples only: no test is about the metrics on their cards."""
     with pytest.MonkeyPatch.context() as patch:
@@ -64,6 +75,17 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     for module in set(sys.modules) - before:
         if str(site) in str(getattr(sys.modules[module], "__file__", "")):
             del sys.modules[module]
+
+
+@pytest.fixture(scope="session")
+def fresh_processes() -> BaseContext:
+    """Processes that share nothing with the tests but what a training imports, which is imported once for all."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    networks = ["rgmkit_gan.networks.unet", "rgmkit_gan.objectives", "sklearn.datasets"]
+    context.set_forkserver_preload(["test_survival", "test_distributed", *networks])
+    return context
 
 
 class Ran(NamedTuple):

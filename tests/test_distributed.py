@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 from functools import partial
@@ -92,14 +91,13 @@ def in_team(rank, port, folder):
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
+def together(tmp_path_factory, fresh_processes):
     """What two processes have found, and the folder that they worked in."""
     folder = tmp_path_factory.mktemp("together")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    members = [context.Process(target=in_team, args=(rank, port, folder)) for rank in range(2)]
+    members = [fresh_processes.Process(target=in_team, args=(rank, port, folder)) for rank in range(2)]
     for member in members:
         member.start()
     for member in members:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import multiprocessing
 import os
 import random
 import re
@@ -59,14 +58,12 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
+def test_killed_at_any_moment_and_resumed_equals_uninterrupted(tmp_path, fresh_processes):
     whole = weights(train(DIGITS, tmp_path / "whole"))
-    context = multiprocessing.get_context("forkserver")  # a fresh process each time, without its imports
-    context.set_forkserver_preload([__name__, "rgmkit_gan.networks.unet", "rgmkit_gan.objectives", "sklearn.datasets"])
     out, chance, half_written = tmp_path / "parts", random.Random(0), 0
     for kill in range(6):
         resume = (out / "checkpoints").is_dir()
-        child = context.Process(target=train, args=(DIGITS, out), kwargs={"resume": resume})
+        child = fresh_processes.Process(target=train, args=(DIGITS, out), kwargs={"resume": resume})
         child.start()
         until, part = newest(out) + chance.randint(0, 4), f".*.{child.pid}.part"
         while child.is_alive() and newest(out) < until:

@@ -119,6 +119,7 @@ def test_the_prior_of_old_model_folders_is_read_without_a_warning(recwarn):
         ("rgmkit_deepinv.priors", "TV", "rgmkit_deepinv.total_variation:TV"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:rgmkit.convert is deprecated")  # of the folder above the module, too
 def test_modules_by_their_old_names_have_the_same_objects(module, name, new, monkeypatch):
     monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.warns(DeprecationWarning, match=f"^{module} is deprecated: use "):

@@ -10,7 +10,7 @@ import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_pictures
-from rgmkit.cli.options import PATH, examples, say
+from rgmkit.cli.options import PATH, examples, say_notes
 from rgmkit.errors import IncompatibleError
 from rgmkit.images.formats import USUAL_ENDINGS
 
@@ -54,8 +54,7 @@ def degrade(image: Path, degradation: str, out: Path, seed: int, device: str | N
     with torch.no_grad():
         y = operator(picture.x.to(place), generator=Streams(seed, [0])).cpu()
     written = images.write_measurement(out, y, like=picture)
-    for note in (*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])):
-        say(f"note: {out}: {note}")
+    say_notes([*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])], out)
 
 
 def read_true_image(path: Path, degradation: Degradation, *, shape: tuple[int, ...] | None = None) -> Picture:
@@ -79,6 +78,5 @@ def read_true_image(path: Path, degradation: Degradation, *, shape: tuple[int, .
             f"--truth {path} has shape {tuple(picture.x.shape)}, and the measurement is of an image of shape "
             f"{shape}: give the image that was measured"
         )
-    for note in picture.notes:
-        say(f"note: {path}: {note}")
+    say_notes(picture.notes, path)
     return picture

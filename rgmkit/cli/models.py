@@ -10,8 +10,7 @@ import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_new_folder
-from rgmkit.cli.options import PATH, examples, say
-from rgmkit.cli.output import print_json
+from rgmkit.cli.options import PATH, examples, print_json, say_notes
 
 
 @click.command(
@@ -50,7 +49,7 @@ def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ..
     epilog=examples("rgmkit info digits", "rgmkit info runs/digits --json"),
 )
 @click.argument("model")
-@options.json
+@options.as_json
 @options.common
 def info(model: str, as_json: bool) -> None:
     """Show what MODEL was trained on, for how long, and its metrics.
@@ -123,6 +122,5 @@ def convert(checkpoint: Path, out: Path, network: str, process: str | None, over
     from rgmkit.models import published
 
     facts = published.convert(checkpoint, out, network=network, process=process, **given)
-    for key in ("weights", "process"):
-        say(f"note: {key}: {facts[key]}")
+    say_notes(f"{key}: {facts[key]}" for key in ("weights", "process"))
     click.echo(out)

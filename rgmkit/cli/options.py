@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +43,25 @@ class Commands(click.Group):
 def say(message: str) -> None:
     """Print one line to stderr; stdout carries results only."""
     click.echo(" ".join(message.split()), err=True)
+
+
+def say_notes(notes: Iterable[str], about: Path | None = None) -> None:
+    """Print each note, `about` a file, to stderr."""
+    for note in notes:
+        say(f"note: {about}: {note}" if about else f"note: {note}")
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """Print one JSON object; numbers that JSON lacks, such as the infinite PSNR of equal images, become null."""
+    click.echo(json.dumps(_finite(facts), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def examples(*lines: str) -> str:
@@ -94,7 +115,7 @@ device = click.option(
     help="Where to compute: cpu, or an accelerator by its name in PyTorch. [default: an accelerator, if there is one]",
 )
 seed = click.option("--seed", metavar="S", type=int, default=0, show_default=True, help="Seed of the random numbers.")
-json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 degradation = click.option(
     "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
 )

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rgmkit.cli import options
-from rgmkit.cli.options import Commands, examples
-from rgmkit.cli.output import print_json
+from rgmkit.cli.options import Commands, examples, print_json
 
 if TYPE_CHECKING:
     from rgmkit.plugins import Component
@@ -25,7 +24,7 @@ GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", 
     invoke_without_command=True,
     epilog=examples("rgmkit plugins", "rgmkit plugins show blur", "rgmkit plugins --plugin ops.py list --json"),
 )
-@options.json
+@options.as_json
 @options.common
 @click.pass_context
 def group(ctx: click.Context, as_json: bool) -> None:
@@ -37,7 +36,7 @@ def group(ctx: click.Context, as_json: bool) -> None:
 
 
 @group.command("list", epilog=examples("rgmkit plugins list", "rgmkit plugins list --json"))
-@options.json
+@options.as_json
 @options.common
 def list_command(as_json: bool) -> None:
     """List the components: name, kind, summary, and the distribution that gives them. Nothing is imported for it."""
@@ -70,7 +69,7 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
     epilog=examples("rgmkit plugins show blur", "rgmkit plugins show rain@acme-rain", "rgmkit plugins show gan --json"),
 )
 @click.argument("name")
-@options.json
+@options.as_json
 @options.common
 def show_command(name: str, as_json: bool) -> None:
     """Show the options of the component NAME, their types and defaults, and what it does."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_pictures
 from rgmkit.cli.degrade import read_true_image
-from rgmkit.cli.options import PATH, examples, say
-from rgmkit.cli.output import compare, print_restoration, std_path, write_restoration
+from rgmkit.cli.options import PATH, examples, print_json, say_notes
 from rgmkit.errors import AccuracyWarning
 from rgmkit.images.formats import USUAL_ENDINGS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rgmkit.core.metric import Metric
+    from rgmkit.core.solver import Solution
+    from rgmkit.images import Picture
 
 
 @click.command(
@@ -57,7 +65,7 @@ from rgmkit.images.formats import USUAL_ENDINGS
 )
 @click.option("--trace", is_flag=True, help="Print the residual, the change and the level of each step of the solver.")
 @options.seed
-@options.json
+@options.as_json
 @options.device
 @options.common
 def restore(
@@ -99,14 +107,12 @@ def restore(
     shape = tuple(operator.image_shape(tuple(y.shape)))
     images.check_storable(out, shape, what="image")
     true = read_true_image(truth, operator, shape=shape) if truth else None
-    for note in measured.notes:
-        say(f"note: {image}: {note}")
+    say_notes(measured.notes, image)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
         solution = restore_batch(y, operator, network, method, seed=seed, samples=samples, tile=tile)
-    for note in solution.notes:
-        say(f"note: {note}")
+    say_notes(solution.notes)
 
     facts: dict[str, Any] = {
         "image": image, "degradation": degradation, "prior": prior, "solver": solver, "seed": seed, "out": out,
@@ -119,3 +125,73 @@ def restore(
     if trace:
         facts["trace"] = solution.trace
     print_restoration(facts, measures, as_json=as_json)
+
+
+def compare(before: Tensor, after: Tensor, truth: Tensor | None, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """Apply the metrics before and after."""
+    pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
+    return {
+        label: {when: round(float(metric(x, truth)), 4) for when, x in pair.items()}
+        for label, metric in metrics.items()
+    }
+
+
+def std_path(out: Path) -> Path:
+    """Return the file for the standard deviation of the samples.
+
+    >>> std_path(Path("new/x.png")).as_posix()
+    'new/x-std.png'
+    """
+    return out.with_name(f"{out.stem}-std{out.suffix}")
+
+
+def write_restoration(out: Path, solution: Solution, like: Picture) -> dict[str, Any]:
+    """Write the image, and beside it the standard deviation of the samples if there is one; return facts of that."""
+    from rgmkit import images
+
+    say_notes(images.write_measurement(out, solution.x.cpu(), like=like).notes, out)
+    return {} if solution.std is None else {"std": _write_std(std_path(out), solution.std.cpu(), like)}
+
+
+def _write_std(path: Path, std: Tensor, like: Picture) -> dict[str, Any]:
+    """Write a standard deviation: its values if the format stores floats, else from black, 0, to white, the largest."""
+    from rgmkit import images
+    from rgmkit.images.formats import find_format
+
+    largest = float(std.max())
+    if not images.is_picture(std) or find_format(path).stores_floats:
+        images.write_measurement(path, std, like=replace(like, alpha=None, bits=32))
+    else:
+        images.write(path, replace(like, x=std / largest if largest else std, alpha=None))
+        say_notes([f"the standard deviation of the samples; black is 0, white {largest:.3g}"], path)
+    return {"file": path, "mean": float(std.mean()), "largest": largest}
+
+
+def print_restoration(facts: dict[str, Any], metrics: Mapping[str, Metric], *, as_json: bool) -> None:
+    """Print the facts of a restoration: one JSON object, or a line for each number and a table of the trace."""
+    if as_json:
+        print_json(facts)
+        return
+    for label, metric in metrics.items():
+        before, after = (metric.info.format(facts[label][when]) for when in ("before", "after"))
+        click.echo(f"{metric.name:8} {before} -> {after} {metric.unit}".rstrip())
+    if "std" in facts:
+        click.echo(f"{'std':8} {facts['std']['mean']:.4f} on average, {facts['std']['largest']:.4f} at most")
+    click.echo(f"{'NFE':8} {facts['nfe']}")
+    click.echo(f"{'seconds':8} {facts['seconds']:.2f}")
+    if facts.get("trace"):
+        click.echo(format_trace(facts["trace"]))
+
+
+def format_trace(trace: list[dict[str, float]]) -> str:
+    """Format a line for each step of a solver.
+
+    >>> print(format_trace([{"level": 2, "residual": 0.05}, {"level": 1, "residual": 0.041, "change": 1e-5}]))
+      step     level  residual    change
+         1         2      0.05
+         2         1     0.041     1e-05
+    """
+    names = list(dict.fromkeys(name for row in trace for name in row))
+    rows = [["step", *names]]
+    rows += [[str(k), *(f"{row[name]:.4g}" if name in row else "" for name in names)] for k, row in enumerate(trace, 1)]
+    return "\n".join((f"{row[0]:>6}" + "".join(f"{cell:>10}" for cell in row[1:])).rstrip() for row in rows)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from rgmkit import plugins
 from rgmkit.config.signature import check, describe, options_of
-from rgmkit.config.text import Spec, parse_spec
+from rgmkit.config.text import Spec, parse_spec, read_spec
 from rgmkit.errors import ConfigError, PluginError
 from rgmkit.plugins.component import BASES
 
@@ -37,15 +37,12 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
     True
     """
     path = kind if path is None else path
-    if isinstance(spec, str):
-        spec = parse_spec(spec)
-    elif isinstance(spec, Mapping):
-        spec = _read_mapping(kind, spec, path)
-    elif not isinstance(spec, Spec):
+    found = read_spec(spec)
+    if found is None:
         return _check_object(kind, spec, path)
-    spec = split_name(kind, spec)
-    cls = plugins.load_class(kind, spec.name)
-    return make(cls, spec.options, path=path, what=f"{kind} {spec.name!r}", folder=folder, **injected)
+    found = split_name(kind, found)
+    cls = plugins.load_class(kind, found.name)
+    return make(cls, found.options, path=path, what=f"{kind} {found.name!r}", folder=folder, **injected)
 
 
 def make(
@@ -167,16 +164,10 @@ def _build_named(kind: str, name: str, options: Mapping[str, Any]) -> Any:
     return build(kind, Spec(spec.name, {**spec.options, **options}))
 
 
-def _read_mapping(kind: str, spec: Mapping[str, Any], path: str) -> Spec:
-    options = dict(spec)
-    name = options.pop("use", None)
-    if not isinstance(name, str):
-        names = ", ".join(map(plugins.address, plugins.list_components(kind)))
-        raise ConfigError(f"{path}.use is {'missing' if name is None else repr(name)}: name a {kind}, one of {names}")
-    return Spec(name, options)
-
-
 def _check_object(kind: str, value: Any, path: str) -> Any:
+    if isinstance(value, Mapping):
+        use, names = value.get("use"), ", ".join(map(plugins.address, plugins.list_components(kind)))
+        raise ConfigError(f"{path}.use is {'missing' if use is None else repr(use)}: name a {kind}, one of {names}")
     if isinstance(value, pkgutil.resolve_name(BASES[kind])):
         return value
     plain = value is None or isinstance(value, (bool, int, float, list, tuple))

@@ -53,8 +53,17 @@ def suggest(name: object, known: Iterable[str]) -> str:
     "did you mean 'psnr'? (there are psnr, ssim)"
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, 1)
-    return f"{f'did you mean {near[0]!r}? ' if near else ''}(there are {', '.join(names) or 'none'})"
+    near = find_nearest(name, names)
+    return f"{f'did you mean {near!r}? ' if near else ''}(there are {', '.join(names) or 'none'})"
+
+
+def find_nearest(name: object, known: Iterable[str]) -> str | None:
+    """Find the known name that is spelt most like `name`; None if no one is like it.
+
+    >>> find_nearest("psrn", ["psnr", "ssim"])
+    'psnr'
+    """
+    return next(iter(difflib.get_close_matches(str(name), list(known), 1)), None)
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from rgmkit.errors import find_nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,8 +31,8 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the command that `args` start with."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], self.commands, 1)
-            known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.commands)}"
+            near = find_nearest(args[0], self.commands)
+            known = f"did you mean {near!r}?" if near else f"there are {', '.join(self.commands)}"
             raise click.UsageError(f"no command is named {args[0]!r}: {known}", ctx)
         return super().resolve_command(ctx, args)
 

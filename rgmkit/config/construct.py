@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 from rgmkit import plugins
 from rgmkit.config.signature import check, describe, options_of
 from rgmkit.config.text import Spec, parse_spec, read_spec
-from rgmkit.errors import ConfigError, PluginError
+from rgmkit.errors import ConfigError, PluginError, find_nearest
 from rgmkit.plugins.component import BASES
 
 T = TypeVar("T")
@@ -183,10 +182,10 @@ def _find_kind(base: type) -> str | None:
 
 
 def _describe_unknown(where: str, name: str, valid: list[str], what: str) -> str:
-    near = difflib.get_close_matches(name, valid, 1)
     if not valid:
         return f"{where} is not an option of {what}, which has none"
-    hint = f": did you mean {near[0]!r}?" if near else ""
+    near = find_nearest(name, valid)
+    hint = f": did you mean {near!r}?" if near else ""
     return f"{where} is not an option of {what}{hint} (its options are {', '.join(valid)})"
 
 

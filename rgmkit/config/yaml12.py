@@ -93,8 +93,7 @@ def dump_yaml(value: Any) -> str:
     rate: 0.01
     title: '1e-2'
     """
-    text: str = yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=WIDTH)
-    return text
+    return yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=WIDTH)
 
 
 def dump_flow(value: Any) -> str:
@@ -103,7 +102,7 @@ def dump_flow(value: Any) -> str:
     >>> dump_flow(["a, b", "on", "true", 1e-5])
     "['a, b', on, 'true', 1.0e-05]"
     """
-    text: str = yaml.dump(
+    text = yaml.dump(
         value, Dumper=_SpecWriter, sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=True
     )
     return text.removesuffix("...\n").strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import pkgutil
@@ -12,7 +11,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions, entry_po
 from pathlib import Path
 
 from rgmkit.deprecation import COMPONENTS
-from rgmkit.errors import PluginError
+from rgmkit.errors import PluginError, find_nearest
 from rgmkit.plugins.component import BASES, KINDS, Component
 from rgmkit.plugins.hookspec import GROUP
 from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, describe_cause
@@ -151,10 +150,10 @@ class Registry:
 
     def _unknown(self, kind: str | None, name: str) -> PluginError:
         known = [self.address(component) for component in self.list_components(kind)]
-        near = difflib.get_close_matches(name, known, 1)
+        near = find_nearest(name, known)
         text = f"no {kind or 'component'} is named {name!r}"
         if near:
-            text += f", the nearest is {near[0]!r}"
+            text += f", the nearest is {near!r}"
         else:
             text += f": there are {', '.join(known) or 'none'}" if kind else ": see 'rgmkit plugins'"
         elsewhere = [c for c in self.list_components() if c.name == name]

@@ -142,8 +142,7 @@ class ProcessGroup:
             dist.broadcast_object_list(answer, device=None if self.device.type == "cpu" else self.device)
         if answer[1] is not None:
             raise answer[1]
-        returned: T = answer[0]
-        return returned
+        return answer[0]
 
     @contextmanager
     def enter_on_main(self, context: AbstractContextManager[Any]) -> Iterator[None]:

@@ -124,17 +124,11 @@ def _images(prior: Prior, image_shape: Shape, batch: int = BATCH) -> Tensor:
 
 
 def _calls(prior: Prior, x: Tensor) -> dict[str, Callable[[], Tensor]]:
-    @torch.no_grad()
-    def restore() -> Tensor:
-        assert isinstance(prior, RestoringPrior)
-        return prior.restore(x, 1, generator=seeded(5))
-
-    calls: dict[str, Callable[[], Tensor]] = {
-        "value": lambda: prior.value(x),
-        "grad": lambda: prior.grad(x),
-        "prox": torch.no_grad()(lambda: prior.prox(x, 0.05, generator=seeded(5))),
-    }
-    return {**calls, "restore": restore} if "restore" in prior.provides else calls
+    calls: dict[str, Callable[[], Tensor]] = {"value": lambda: prior.value(x), "grad": lambda: prior.grad(x)}
+    calls["prox"] = torch.no_grad()(lambda: prior.prox(x, 0.05, generator=seeded(5)))
+    if isinstance(prior, RestoringPrior):
+        calls["restore"] = torch.no_grad()(lambda: prior.restore(x, 1, generator=seeded(5)))
+    return calls
 
 
 def _rivals(x: Tensor, found: Tensor) -> dict[str, Tensor]:

@@ -15,8 +15,7 @@ from skimage import data
 
 import rgmkit
 from rgmkit.adapters import fit_prior
-from rgmkit.adapters.geometry import AxisTiling
-from rgmkit.adapters.tiled import Tiled
+from rgmkit.adapters.tiled import AxisTiling, Tiled
 from rgmkit.core.locality import Locality
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.random import Streams, seeded

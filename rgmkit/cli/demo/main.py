@@ -1,4 +1,4 @@
-"""Run the demonstration: restore digits, generate digits, write the page."""
+"""Run the demonstration: restore digits, generate digits, draw them, write the page."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+from torch import Tensor
 
-from rgmkit.cli.demo.figures import draw_digits, draw_restorations
 from rgmkit.cli.demo.tasks import TASKS, Row, solve_task
 from rgmkit.core.prior import RestoringPrior
+from rgmkit.images import make_sheet
 from rgmkit.inference import generate
 from rgmkit.models.folder import load
-from rgmkit.runtime.files import write_file
+from rgmkit.runtime.files import write_aside, write_file
 from rgmkit.training.data.digits import Digits
 
 MODEL, SEED, GENERATED = "digits", 0, 100
+SHOWN, ENLARGE = 12, 4
+TITLE_HEIGHT, LABEL_HEIGHT = 0.35, 0.24  # in inches
 
 
 def run(out: Path, *, console: TextIO | None = None, digits: int | None = None) -> list[Row]:
@@ -38,7 +43,7 @@ def run(out: Path, *, console: TextIO | None = None, digits: int | None = None) 
         row = solve_task(task, network, truth, seed=SEED)
         numbers = f"{row.before:>8.2f}{row.tv:>8.2f}{row.network:>9.2f}{row.nfe:>5}{row.seconds:>9.2f}"
         print(f"{task.title:<40}{numbers}", file=console, flush=True)
-        draw_restorations(out / f"restore-{number}.png", row)
+        _draw_restorations(out / f"restore-{number}.png", row)
         rows.append(row)
     seconds, levels = _generate_digits(out, network), network.process.levels
     print(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.", file=console)
@@ -52,8 +57,48 @@ def _generate_digits(out: Path, network: RestoringPrior) -> float:
     start = time.perf_counter()
     new = generate(network, GENERATED, seed=SEED)
     seconds = time.perf_counter() - start
-    draw_digits(out / "generated.png", new, Digits().images, network.process.levels)
+    _draw_digits(out / "generated.png", new, Digits().images, network.process.levels)
     return seconds
+
+
+def _draw_restorations(path: Path, row: Row) -> None:
+    """Draw rows of digits: the true ones, the measurement and each restoration."""
+    labels = (
+        "truth",
+        f"measured: PSNR {row.before:.1f} dB",
+        f"restored with total variation: PSNR {row.tv:.1f} dB",
+        f"restored with the network, {row.nfe} evaluation{'s' * (row.nfe > 1)}: PSNR {row.network:.1f} dB",
+    )
+    sheets = [make_sheet(digits[:SHOWN], columns=SHOWN, enlarge=ENLARGE) for digits in row.stages]
+    _draw(path, row.task.title, dict(zip(labels, sheets, strict=True)), width=9)
+
+
+def _draw_digits(path: Path, digits: Tensor, training: Tensor, evaluations: int) -> None:
+    """Draw generated digits, and below them the first row again with its nearest training digits."""
+    first = digits[:10]
+    nearest = training[torch.cdist(first.flatten(1), training.flatten(1)).argmin(1)]
+    sheets = {
+        "from noise, one seed": make_sheet(digits, columns=10, enlarge=ENLARGE),
+        "the first row again, and below each digit the nearest training digit": make_sheet(
+            torch.cat([first, nearest]), columns=10, enlarge=ENLARGE
+        ),
+    }
+    _draw(path, f"{len(digits)} generated digits, {evaluations} network evaluations each", sheets, width=7)
+
+
+def _draw(path: Path, title: str, sheets: dict[str, Tensor], *, width: float) -> None:
+    """Write a figure of labelled sheets, one below the other, each as wide as the figure."""
+    ratios = [sheet.shape[-2] / sheet.shape[-1] for sheet in sheets.values()]
+    height = width * sum(ratios) + LABEL_HEIGHT * len(sheets) + TITLE_HEIGHT
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    axes = figure.subplots(len(sheets), 1, height_ratios=ratios, squeeze=False)[:, 0]
+    for axis, (label, sheet) in zip(axes, sheets.items(), strict=True):
+        axis.imshow(sheet[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(label, loc="left", fontsize=10, pad=3)
+        axis.set_axis_off()
+    with write_aside(path) as part:
+        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
 
 
 def _write_page(path: Path, rows: list[Row], *, generated: int, seconds: float, evaluations: int) -> None:

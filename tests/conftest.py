@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 from rgmkit.cli.app import main
-from rgmkit.training import finish
 
 collect_ignore = ["version_0_1"]  # its tests are run by test_third_party.py, where its package is installed
 
@@ -55,6 +54,8 @@ def ctrl_c() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def few_samples() -> Iterator[None]:
     """Evaluate the models of all trainings on a few samples only: no test is about the metrics on their cards."""
+    from rgmkit.training import finish  # not by the process that only hands the tests out
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish, "evaluate_chains", partial(finish.evaluate_chains, n=50))
         yield

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepinv.models.base import Denoiser
 
 Weights: TypeAlias = Literal["download"] | Path
+Widths: TypeAlias = tuple[int, int, int, int]
 
 
 class DenoisingNetwork(PlugAndPlay):
@@ -97,12 +98,7 @@ class DRUNet(DenoisingNetwork):
     """
 
     def __init__(
-        self,
-        *,
-        weights: Weights,
-        channels: int = 3,
-        widths: tuple[int, int, int, int] = (64, 128, 256, 512),
-        blocks: int = 4,
+        self, *, weights: Weights, channels: int = 3, widths: Widths = (64, 128, 256, 512), blocks: int = 4
     ) -> None:
         super().__init__(weights, channels, in_channels=channels, out_channels=channels, nc=widths, nb=blocks)
 
@@ -121,12 +117,7 @@ class GSDRUNet(DenoisingNetwork):
     """
 
     def __init__(
-        self,
-        *,
-        weights: Weights,
-        channels: int = 3,
-        widths: tuple[int, int, int, int] = (64, 128, 256, 512),
-        blocks: int = 2,
+        self, *, weights: Weights, channels: int = 3, widths: Widths = (64, 128, 256, 512), blocks: int = 2
     ) -> None:
         super().__init__(weights, channels, in_channels=channels, out_channels=channels, nc=widths, nb=blocks)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit_downsample.sampling import Box, Filtered, Sampling
+from rgmkit_downsample.sampling import Box, Filtered
 
 Filter = Literal["box", "gaussian", "bicubic"]
 
@@ -44,7 +44,7 @@ class Downsample(Degradation):
         if filter not in get_args(Filter):
             raise ConfigError(f"filter is {filter!r}: give {', '.join(get_args(Filter))}")
         self.factor, self.filter = int(factor), filter
-        self.sampling: Sampling = Box(self.factor) if filter == "box" else Filtered(self.factor, filter)
+        self.sampling = Box(self.factor) if filter == "box" else Filtered(self.factor, filter)
 
     def A(self, x: Tensor) -> Tensor:
         """Return the filtered image at every factor-th pixel.

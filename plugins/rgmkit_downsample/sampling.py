@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,35 +17,10 @@ from rgmkit_downsample.filters import FILTERS
 
 
 @dataclass(frozen=True)
-class Sampling(ABC):
-    """A linear map A from (B, C, H, W) to (B, C, H / factor, W / factor), with H and W divisible."""
+class Box:
+    """Averages of factor x factor pixels: `A A^T = I / factor^2`, so that A^+ repeats each pixel."""
 
     factor: int
-
-    @abstractmethod
-    def A(self, x: Tensor) -> Tensor:
-        """Return the coarse image."""
-
-    @abstractmethod
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Return `A^T y`."""
-
-    @abstractmethod
-    def pinv(self, y: Tensor) -> Tensor:
-        """Return `A^+ y`."""
-
-    @abstractmethod
-    def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """Return `argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`."""
-
-    @abstractmethod
-    def embed(self, y: Tensor) -> Tensor:
-        """Enlarge `y` without shifting its content."""
-
-
-@dataclass(frozen=True)
-class Box(Sampling):
-    """Averages of factor x factor pixels: `A A^T = I / factor^2`, so that A^+ repeats each pixel."""
 
     def A(self, x: Tensor) -> Tensor:
         """Return the averages."""
@@ -71,7 +45,7 @@ class Box(Sampling):
 
 
 @dataclass(frozen=True)
-class Filtered(Sampling):
+class Filtered:
     """A filter with a circular boundary, then every factor-th pixel.
 
     `F A x = fold(W F x)`, where fold averages the factor^2 frequencies that alias to the same one. So
@@ -80,6 +54,7 @@ class Filtered(Sampling):
     Source: Zhao et al., IEEE Trans. Image Processing, 2016.
     """
 
+    factor: int
     filter: str
 
     def A(self, x: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -62,7 +63,7 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
     else:
         if resume and progress:
             _say(f"note: nothing to resume in {out}: started anew")
-        _save(run, out)  # a full or read-only disk shows now
+        _write_on_main(run, out, lambda: save_checkpoint(run, out))  # a full or read-only disk shows now
     if run.step < run.settings.steps:
         if progress:
             _say(describe_run(run, out))
@@ -112,12 +113,13 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
                         with stop_when_unwritable(run, out):
                             log.write(losses)
                 if settings.preview_every and run.step % settings.preview_every == 0 and not received:
-                    _preview(run, out, signals)
+                    preview = partial(write_preview, run, out, is_stopped=lambda: signals.received > 0)
+                    _write_on_main(run, out, preview)
 
                 # Save a checkpoint of weights that are good.
                 if due:
                     check_weights(run)
-                    _save(run, out)
+                    _write_on_main(run, out, lambda: save_checkpoint(run, out))
                     saved = time.monotonic()
     finally:
         bar.close()
@@ -143,20 +145,12 @@ def compile_restorer(run: Run) -> Iterator[None]:
         yield
 
 
-def _save(run: Run, out: Path) -> None:
-    def save() -> None:
+def _write_on_main(run: Run, out: Path, write: Callable[[], object]) -> None:
+    def write_or_stop() -> None:
         with stop_when_unwritable(run, out):
-            save_checkpoint(run, out)
+            write()
 
-    run.processes.on_main(save)
-
-
-def _preview(run: Run, out: Path, signals: DeferredSignals) -> None:
-    def preview() -> None:
-        with stop_when_unwritable(run, out):
-            write_preview(run, out, is_stopped=lambda: signals.received > 0)
-
-    run.processes.on_main(preview)
+    run.processes.on_main(write_or_stop)
 
 
 def _describe_stop(run: Run | None) -> str:

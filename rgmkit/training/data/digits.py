@@ -7,21 +7,24 @@ values, as distributed with scikit-learn.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import warnings
+from functools import cached_property, lru_cache
 from importlib.resources import files
-from typing import Literal, TypeAlias, final
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from rgmkit.core.random import seeded
 from rgmkit.deprecation import warn_renamed
 from rgmkit.training.data.base import FiniteData
-from rgmkit.training.data.scores import RealImages, nearest_distance
 
 TRAIN = 1500  # of 1,797; the others are held out
 SPLIT_SEED = 20230305
+COMPONENTS, HALVINGS, CONFIDENT = 40, 5, 0.8
 Split: TypeAlias = Literal["train", "held-out", "held-back"]
 
 
@@ -43,10 +46,8 @@ class Digits(FiniteData):
         super().__init__()
         if split == "held-back":
             warn_renamed("split='held-back'", "'held-out'")
-        images, labels = _read()
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
-        chosen = order[:TRAIN] if split == "train" else order[TRAIN:]
-        self.images, self.labels = images[chosen], labels[chosen]
+        real, chosen = real_digits(), slice(TRAIN) if split == "train" else slice(TRAIN, None)
+        self.images, self.labels = real.images[chosen], real.labels[chosen]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,7 +65,7 @@ class Digits(FiniteData):
         copies).
         """
         samples, train, held_out = samples.clamp(0, 1), Digits(split="train").images, Digits(split="held-out").images
-        real = _real_images()
+        real = real_digits()
         return {
             "frechet": real.relative_frechet(samples),
             **real.classify(samples),
@@ -73,14 +74,93 @@ class Digits(FiniteData):
 
 
 @lru_cache(maxsize=1)
-def _real_images() -> RealImages:
-    train, held_out = Digits(split="train"), Digits(split="held-out")
-    return RealImages(torch.cat([train.images, held_out.images]), torch.cat([train.labels, held_out.labels]))
-
-
-@lru_cache(maxsize=1)
-def _read() -> tuple[Tensor, Tensor]:
+def real_digits() -> RealImages:
+    """Read all digits, in random order: the first 1,500 are for training."""
     with files("rgmkit.training.data").joinpath("digits.npz").open("rb") as file, np.load(file) as archive:
         images, labels = torch.from_numpy(archive["images"]), torch.from_numpy(archive["labels"])
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
     small = images[:, None].float() / 16
-    return interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1), labels.long()
+    large = interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1)
+    return RealImages(large[order], labels.long()[order])
+
+
+class RealImages:
+    """Real images with their classes; what is fitted to them is fitted once.
+
+    The distance is not an FID: its features are principal components of the pixels, not Inception's.
+
+    Args:
+        images: in [0, 1], (N, C, H, W).
+        labels: the classes 0, 1, …, int64 (N,).
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def relative_frechet(self, samples: Tensor) -> float:
+        """Return the Fréchet distance from samples, divided by that between random halves of the real images."""
+        return frechet(self.images, samples, self._features) / self._between_halves
+
+    def classify(self, samples: Tensor) -> dict[str, float]:
+        """Return the fraction of samples classified with a confidence above 0.8, and that of the rarest class.
+
+        The classifier, an SVM with an RBF kernel, is trained on a random half of the real images. Without scikit-learn
+        there is nothing to return.
+        """
+        if not find_spec("sklearn"):
+            return {}
+        chances = torch.from_numpy(self._classifier.predict_proba(samples.flatten(1).numpy()))
+        confidence, winner = chances.max(1)
+        share = torch.bincount(winner, minlength=int(self.labels.max()) + 1).double() / len(samples)
+        return {"confident": float((confidence > CONFIDENT).double().mean()), "least class": float(share.min())}
+
+    @cached_property
+    def _features(self) -> PrincipalComponents:
+        return PrincipalComponents(self.images)
+
+    @cached_property
+    def _between_halves(self) -> float:
+        images = self.images
+        halves = [torch.randperm(len(images), generator=seeded(i)).chunk(2) for i in range(HALVINGS)]
+        return sum(frechet(images[one], images[other], self._features) for one, other in halves) / HALVINGS
+
+    @cached_property
+    def _classifier(self) -> Any:
+        from sklearn.svm import SVC
+
+        half = torch.randperm(len(self.images), generator=seeded(0))[: len(self.images) // 2]
+        machine = SVC(kernel="rbf", gamma="scale", probability=True, random_state=0)
+        with warnings.catch_warnings():  # scikit-learn 1.9 announces the end of `probability`, which 1.10 still has
+            warnings.simplefilter("ignore", FutureWarning)
+            return machine.fit(self.images[half].flatten(1).numpy(), self.labels[half].numpy())
+
+
+class PrincipalComponents(nn.Module):
+    """Projection of images onto the first principal components of a set of images."""
+
+    def __init__(self, images: Tensor, components: int = COMPONENTS) -> None:
+        super().__init__()
+        flat = images.flatten(1).double()
+        self.mean = flat.mean(0)
+        self.basis = torch.linalg.svd(flat - self.mean, full_matrices=False).Vh[:components].T
+        self.num_features = self.basis.shape[1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Project images, (n, components)."""
+        return (images.flatten(1).double() - self.mean) @ self.basis
+
+
+def frechet(a: Tensor, b: Tensor, features: PrincipalComponents) -> float:
+    """Return the Fréchet distance between Gaussians fitted to the features of two sets of images."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    # Only one of several processes computes it, so it must not wait for the others.
+    distance = FrechetInceptionDistance(feature=features, sync_on_compute=False)
+    distance.update(a, real=True)
+    distance.update(b, real=False)
+    return float(distance.compute())
+
+
+def nearest_distance(samples: Tensor, images: Tensor) -> float:
+    """Return the mean Euclidean distance from a sample to its nearest neighbour among `images`."""
+    return float(torch.cdist(samples.flatten(1), images.flatten(1)).min(1).values.mean())

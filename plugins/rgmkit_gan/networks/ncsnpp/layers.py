@@ -11,7 +11,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from rgmkit.errors import ConfigError
 from rgmkit_gan.networks.ncsnpp.modulation import EPS, modulate, normalise_groups
-from rgmkit_gan.networks.ncsnpp.resampling import Resampler
+from rgmkit_gan.networks.ncsnpp.resampling import FIR, Plain
 from rgmkit_gan.networks.parts import promote_half
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -148,7 +148,7 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, level: int, style: int, dropout: float, resampler: Resampler,
+        self, inputs: int, outputs: int, *, level: int, style: int, dropout: float, resampler: FIR | Plain,
         resize: Literal["down", "up"] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -177,7 +177,7 @@ class Block(nn.Module):
 class PyramidStep(nn.Module):
     """One step of the input pyramid: a filter and a 3x3 convolution of stride 2."""
 
-    def __init__(self, inputs: int, outputs: int, *, resampler: Resampler) -> None:
+    def __init__(self, inputs: int, outputs: int, *, resampler: FIR | Plain) -> None:
         super().__init__()
         self.add_module(resampler.strided, initialise(nn.Conv2d(inputs, outputs, 3, stride=2)))
         self.resampler = resampler

@@ -15,8 +15,8 @@ import argparse
 import json
 import platform
 import statistics
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import deepinv
 import skimage.data
@@ -36,22 +36,6 @@ ITERATIONS, NOISE, STD, FACTOR = 15, 0.02, 2.0, 2
 WEIGHTS = {"tv": 8.0, "wavelet": 20.0}
 TENFOLD = {"wavelet": 10.0}  # in its optimisers deepinv thresholds wavelets by a tenth of the step
 INNER = 10  # iterations of the prox of total variation, in both
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of one problem: PSNR in dB and median seconds of both."""
-
-    problem: str
-    rgmkit_psnr: float
-    deepinv_psnr: float
-    rgmkit_seconds: float
-    deepinv_seconds: float
-
-    @property
-    def ratio(self) -> float:
-        """Return the time of rgmkit divided by that of deepinv alone."""
-        return self.rgmkit_seconds / self.deepinv_seconds
 
 
 def photograph(size: int) -> Tensor:
@@ -80,8 +64,8 @@ def prior_of_deepinv(name: str) -> deepinv.optim.Prior:
     return tv
 
 
-def compare(task: str, prior: str, size: int, times: int) -> Comparison:
-    """Run proximal gradient descent by both."""
+def compare(task: str, prior: str, size: int, times: int) -> dict[str, Any]:
+    """Run proximal gradient descent by both; return PSNR in dB, median seconds, and their ratio."""
     truth, weight = photograph(size), WEIGHTS[prior]
     ours, theirs = operators(task, size)
     y = ours(truth, generator=rgmkit.Streams(0, [0]))
@@ -103,9 +87,12 @@ def compare(task: str, prior: str, size: int, times: int) -> Comparison:
         with torch.no_grad():
             return method(y, theirs)
 
-    seconds = alternately(by_rgmkit, by_deepinv, times)
-    figures = (float(psnr(x.clamp(0, 1), truth)) for x in (by_rgmkit(), by_deepinv()))
-    return Comparison(f"{task}, {prior}, {size}x{size}", *figures, *map(statistics.median, seconds))
+    ours_seconds, theirs_seconds = map(statistics.median, alternately(by_rgmkit, by_deepinv, times))
+    ours_psnr, theirs_psnr = (float(psnr(x.clamp(0, 1), truth)) for x in (by_rgmkit(), by_deepinv()))
+    return {
+        "problem": f"{task}, {prior}, {size}x{size}", "rgmkit_psnr": ours_psnr, "deepinv_psnr": theirs_psnr,
+        "rgmkit_seconds": ours_seconds, "deepinv_seconds": theirs_seconds, "ratio": ours_seconds / theirs_seconds,
+    }  # fmt: skip
 
 
 def compare_prox(size: int, times: int, gamma: float = 100.0) -> dict[str, float]:
@@ -145,14 +132,12 @@ def main() -> None:
     table = [compare(*case, given.times) for case in cases]
     print(f"{'problem':<30}{'PSNR':>8}{'deepinv':>9}{'seconds':>10}{'deepinv':>9}{'ratio':>8}")
     for row in table:
-        figures = f"{row.rgmkit_psnr:8.3f}{row.deepinv_psnr:9.3f}{row.rgmkit_seconds:10.3f}{row.deepinv_seconds:9.3f}"
-        print(f"{row.problem:<30}{figures}{row.ratio:8.3f}")
+        print("{:<30}{:8.3f}{:9.3f}{:10.3f}{:9.3f}{:8.3f}".format(*row.values()))
     proxes = [compare_prox(256, given.times)]
     for prox in proxes:
         print({name: float(f"{value:.3g}") for name, value in prox.items()})
     if given.json:
-        rows = [{**asdict(row), "ratio": row.ratio} for row in table]
-        content = {"machine": platform.platform(), "threads": given.threads, "pgd": rows, "prox": proxes}
+        content = {"machine": platform.platform(), "threads": given.threads, "pgd": table, "prox": proxes}
         given.json.write_text(json.dumps(content, indent=2))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from timing import alternately, awake, flops, parser, relative, report
@@ -21,8 +22,8 @@ from rgmkit.config import build
 from rgmkit.core.random import randn, seeded
 
 
-def model(given: argparse.Namespace, folder: Path) -> Path:
-    """Write a model folder with random weights."""
+def models_to_compare(given: argparse.Namespace) -> tuple[rgmkit.RestoringPrior, ...]:
+    """Return a model with random weights: in float32, in bf16, and again in float32, for counting operations."""
     shape = (3, given.size, given.size)
     process = rgmkit.process("gaussian", levels=given.levels)
     with torch.random.fork_rng(devices=[]):
@@ -31,8 +32,10 @@ def model(given: argparse.Namespace, folder: Path) -> Path:
     awake(network, given.seed)
     prior = build("prior", "gan", process=process, network=network, image_shape=shape)
     config = {"network": given.network, "process": {"use": "gaussian", "levels": given.levels}, "prior": "gan"}
-    models.save(folder, prior, config, {})
-    return folder
+    with tempfile.TemporaryDirectory() as folder:
+        models.save(Path(folder) / "model", prior, config, {})
+        kinds: tuple[dict[str, Any], ...] = ({}, {"dtype": "bf16", "compile": given.compile}, {})
+        return tuple(rgmkit.load(Path(folder) / "model", device=given.device, **kind) for kind in kinds)
 
 
 def published(prior: rgmkit.RestoringPrior, shape: tuple[int, ...], generator: torch.Generator, device: str) -> Tensor:
@@ -61,11 +64,7 @@ def main() -> None:
     options.add_argument("--levels", type=int, default=4)
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    with tempfile.TemporaryDirectory() as name:
-        folder = model(given, Path(name) / "model")
-        whole = rgmkit.load(folder, device=given.device)
-        half = rgmkit.load(folder, device=given.device, dtype="bf16", compile=given.compile)
-        plain = rgmkit.load(folder, device=given.device)
+    whole, half, plain = models_to_compare(given)
     shape, generator = (given.batch, 3, given.size, given.size), seeded(given.seed)
 
     def theirs() -> Tensor:

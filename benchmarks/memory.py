@@ -13,10 +13,11 @@ import json
 import os
 import platform
 import resource
-import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def photograph(height: int, width: int) -> np.ndarray:
     ]
 
 
-def run(case: str, height: int, width: int, tile: int | None) -> dict[str, object]:
+def run(case: str, height: int, width: int, tile: int | None) -> dict[str, Any]:
     """Restore in this process, and return time, memory and PSNR."""
     import torch
 
@@ -72,15 +73,6 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def fresh(case: str, given: argparse.Namespace) -> dict[str, object]:
-    """Call `run` in a process of its own."""
-    size = ["--height", str(given.height), "--width", str(given.width)]
-    tile = [] if given.tile is None else ["--tile", str(given.tile)]
-    command = [sys.executable, __file__, case, "--inside", *size, *tile]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(ran.stdout)
-
-
 def main() -> None:
     """Print a row per case, write all as JSON, and exit with 1 if one needs 4 GB."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,23 +81,18 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=3000)
     parser.add_argument("--tile", type=int)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.inside:
-        print(json.dumps(run(given.cases[0], given.height, given.width, given.tile)))
-        return
-    rows = {case: fresh(case, given) for case in given.cases}
+    size = (given.height, given.width, given.tile)
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:  # a new process for each case
+        rows = {case: fresh.apply(run, (case, *size)) for case in given.cases}
     print(f"{'':<24}{'peak GB':>9}{'seconds':>9}{'steps':>7}{'steps/s':>9}{'PSNR dB':>16}")
     for case, row in rows.items():
         quality = " -> ".join(f"{value:.2f}" for value in row["psnr"].values())
         rate = row["steps"] / row["seconds"]
         print(f"{case:<24}{row['peak'] / 1e9:>9.2f}{row['seconds']:>9.0f}{row['steps']:>7}{rate:>9.3f}{quality:>16}")
     if given.json:
-        machine = {
-            "platform": platform.platform(),
-            "cores": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS"),
-        }
+        threads = os.environ.get("OMP_NUM_THREADS")
+        machine = {"platform": platform.platform(), "cores": os.cpu_count(), "threads": threads}
         content = {"machine": machine, "height": given.height, "width": given.width, "cases": rows}
         given.json.write_text(json.dumps(content, indent=2))
     sys.exit(any(row["peak"] >= LIMIT for row in rows.values()))

@@ -7,11 +7,8 @@ contiguous memory. rgmkit's side is `rgmkit.restore` with `pnp-drs` and a prior 
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import torch
-from generate import error, model
+from generate import error, models_to_compare
 from timing import alternately, flops, parser, report
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
@@ -46,11 +43,7 @@ def main() -> None:
     given = options.parse_args()
     given.levels = 4
     torch.set_num_threads(given.threads)
-    with tempfile.TemporaryDirectory() as name:
-        folder = model(given, Path(name) / "model")
-        whole = rgmkit.load(folder, device=given.device)
-        half = rgmkit.load(folder, device=given.device, dtype="bf16", compile=given.compile)
-        plain = rgmkit.load(folder, device=given.device)
+    whole, half, plain = models_to_compare(given)
     shape, generator = (given.batch, 3, given.size, given.size), seeded(given.seed)
     degradation = rgmkit.degradation("downsample", factor=FACTOR, noise=0.0)
     y = degradation(torch.rand(shape, generator=generator).to(given.device))

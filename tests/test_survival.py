@@ -146,7 +146,8 @@ def test_minutes_between_checkpoints_and_how_many_are_kept(tmp_path, monkeypatch
     clock = iter(range(0, 10**6, 60))  # each look at it is a minute later
     monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
     saved = []
-    monkeypatch.setattr(loop, "save_checkpoint", lambda run, out, save=loop.save_checkpoint: (saved.append(run.step), save(run, out)))
+    save = loop.save_checkpoint
+    monkeypatch.setattr(loop, "save_checkpoint", lambda run, out: (saved.append(run.step), save(run, out)))
     out = train(POINTS, tmp_path / "run", overrides=["training.checkpoint_minutes=2.5", "training.keep=3"])
     assert saved == [0, *range(3, 31, 3)]
     assert len(checkpoints(out)) == 3

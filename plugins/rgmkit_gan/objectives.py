@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar, Literal, final
 
 import torch
@@ -72,9 +71,6 @@ class _LogisticGAN(Objective):
         if step % self.interval == 0 and self.gamma > 0:
             loss = loss + gradient_penalty(critic, pair.real, pair.level, self.gamma)
         return loss
-
-    @abstractmethod
-    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor: ...
 
 
 @final

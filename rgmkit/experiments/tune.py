@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from rgmkit.core.metric import Metric
 from rgmkit.errors import DataError
 from rgmkit.experiments.config import Operator, Tuning
 from rgmkit.experiments.evaluate import Evaluator, Measurement, one_line
-from rgmkit.experiments.line_search import Parameter, Values, search
+from rgmkit.experiments.line_search import Values, search
 from rgmkit.experiments.methods import Method, format_values
 from rgmkit.experiments.photographs import Photograph
 from rgmkit.experiments.plan import Plan
@@ -172,15 +172,12 @@ class _Score:
         ]
 
 
-def at_end(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> list[str]:
-    """Name the parameters whose value is at an end of its range: a better one may lie beyond."""
-    return [p.name for p in parameters if p.name in values and values[p.name] in p.ends()]
-
-
 def _warn_of_ends(logged: TuningLog, operator: Operator, method: Method, metric: Metric) -> None:
     best = logged.best(operator.label, method.label, higher_is_better=metric.higher_is_better)
-    for name in at_end(method.parameters, best.read()) if best else ():
-        log.warning(f"{method.label}, {operator.label}: the best {name} is at an end of its range, widen it")
+    values = best.read() if best else {}
+    for p in method.parameters:
+        if p.name in values and values[p.name] in p.ends():
+            log.warning(f"{method.label}, {operator.label}: the best {p.name} is at an end of its range, widen it")
 
 
 def _read(path: Path) -> Iterator[Trial]:

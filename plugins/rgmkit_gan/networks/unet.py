@@ -27,15 +27,12 @@ class _Style(nn.Module):
         self.mix = nn.Linear(width, width)
 
     def forward(self, t: Tensor, z: Tensor) -> Tensor:
-        h = self._interpolate(t) if t.is_floating_point() else self.level(t)
+        h = self.level(t.long())
+        if t.is_floating_point():  # between the embeddings of the two nearest levels
+            h = h.lerp(self.level(t.ceil().long()), (t - t.floor())[:, None])
         if self.z is not None:
             h = h + self.z(z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt())
         return silu(self.mix(silu(h)))
-
-    def _interpolate(self, t: Tensor) -> Tensor:
-        """Interpolate the embeddings of the two nearest levels."""
-        low = t.floor().long()
-        return self.level(low).lerp(self.level(t.ceil().long()), (t - low)[:, None])
 
 
 class _Block(nn.Module):

@@ -128,11 +128,7 @@ def _expand(path: Path) -> list[Path]:
     for numbers in itertools.product(*(range(int(first), int(last) + 1) for first, last in ranges)):
         texts = (f"{number:0{len(first)}}" for number, (first, _) in zip(numbers, ranges, strict=True))
         names.append(Path(_RANGE.sub(lambda _, texts=texts: next(texts), str(path))))  # type: ignore[misc]
-    found = [shard for name in names for shard in _matching(name)]
+    found = [shard for name in names for shard in (sorted(name.parent.glob(name.name)) if "*" in name.name else [name])]
     if not found:
         raise DataError(f"{path} fits no file: give shards such as train-{{000..099}}.tar or train-*.tar")
     return found
-
-
-def _matching(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]

@@ -14,6 +14,10 @@ from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS
 ATTENDED = 16  # resolution at which published networks attend, in pixels
 COARSEST = 4  # their coarsest resolution, in pixels, if they do not attend
 FIRST = 3  # layers before the first block: two for the level, the input convolution
+PYRAMIDS = {resampler.strided: name for name, resampler in RESAMPLERS.items()}
+"""The resampling that uses a layer of the input pyramid, by the name of the layer."""
+AXES = {"all_modules.0.weight": 2, "all_modules.1.weight": 2, "all_modules.2.weight": 4, "z_transform.1.weight": 2}
+"""Of weights that every network has."""
 
 
 def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
@@ -26,7 +30,7 @@ def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[
         CheckpointError: if these are not the weights of an `ncsnpp` restorer.
     """
     kinds = list(_layer_kinds(weights))
-    scales = sum(kind in _pyramids() for kind in kinds) + 1
+    scales = sum(kind in PYRAMIDS for kind in kinds) + 1
     blocks, rest = divmod(kinds.count("block") - 3 * scales, 2 * scales)
     if rest or blocks < 1:
         raise CheckpointError(
@@ -45,30 +49,19 @@ def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[
         "latent": int(latent),
         "style": int(style),
         "style_layers": sum(re.fullmatch(r"z_transform\.\d+\.weight", name) is not None for name in weights) - 1,
-        "resampling": next((_pyramids()[kind] for kind in kinds if kind in _pyramids()), "fir"),
+        "resampling": next((PYRAMIDS[kind] for kind in kinds if kind in PYRAMIDS), "fir"),
     }
     return options, (int(channels), side, side)
 
 
-def _pyramids() -> dict[str, str]:
-    """Map the name of a layer of the input pyramid to the resampling that uses it."""
-    return {resampler.strided: name for name, resampler in RESAMPLERS.items()}
-
-
-def _are_valid(enter: Tensor, z: Tensor) -> bool:
-    """Whether the weights of the input convolution and of the mapping of z have the axes that they should have."""
-    return enter.ndim == 4 and z.ndim == 2 and 0 not in (*enter.shape, *z.shape)
-
-
 def _layer_kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield the kind of each layer from the first block on."""
-    names = {"all_modules.0.weight", "all_modules.1.weight", "all_modules.2.weight", "z_transform.1.weight"}
-    if not names <= weights.keys() or not _are_valid(weights["all_modules.2.weight"], weights["z_transform.1.weight"]):
+    if any(name not in weights or weights[name].ndim != n or 0 in weights[name].shape for name, n in AXES.items()):
         found = "start_conv.weight" in weights
         other = f"another network than ncsnpp, the first is {next(iter(weights), None)}"
         what = "a discriminator: give the file of the generator" if found else other
         raise CheckpointError(f"its weights are those of {what}")
-    marks = {"Dense_0.weight": "block", "NIN_0.W": "attention", **{f"{name}.weight": name for name in _pyramids()}}
+    marks = {"Dense_0.weight": "block", "NIN_0.W": "attention", **{f"{name}.weight": name for name in PYRAMIDS}}
     last = max(int(name.split(".")[1]) for name in weights if re.match(r"all_modules\.\d+\.", name))
     for i in range(FIRST, last + 1):
         yield next((kind for mark, kind in marks.items() if f"all_modules.{i}.{mark}" in weights), "other")

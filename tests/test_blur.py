@@ -9,7 +9,7 @@ import torch
 from analytic import matrix
 from pictures import normal
 from rgmkit_blur.kernels import Motion
-from rgmkit_blur.trajectory import Trajectory
+from rgmkit_blur.motion import Trajectory
 
 import rgmkit
 from rgmkit.errors import DataError

@@ -37,12 +37,7 @@ class MultiscaleProcess(ForwardProcess):
     """
 
     def __init__(
-        self,
-        *,
-        levels: int = 7,
-        schedule: Literal["vp", "geometric"] = "vp",
-        r_first: float = 0.1,
-        r_last: float = 1.2,
+        self, *, levels: int = 7, schedule: Literal["vp", "geometric"] = "vp", r_first: float = 0.1, r_last: float = 1.2
     ) -> None:
         a, sigma = noise_schedule(schedule, max(1, (levels + 1) // 2) if levels else 0, r_first=r_first, r_last=r_last)
         n = [(s + 1) // 2 for s in range(levels + 1)]

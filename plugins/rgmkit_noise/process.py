@@ -33,26 +33,20 @@ class GaussianProcess(ForwardProcess):
     continuous: ClassVar[bool] = True
 
     def __init__(
-        self,
-        *,
-        levels: int = 4,
-        schedule: Literal["vp", "geometric"] = "vp",
-        r_first: float = 0.1,
-        r_last: float = 1.2,
+        self, *, levels: int = 4, schedule: Literal["vp", "geometric"] = "vp", r_first: float = 0.1, r_last: float = 1.2
     ) -> None:
         super().__init__(*noise_schedule(schedule, levels, r_first=r_first, r_last=r_last))
 
     def a(self, level: Tensor) -> Tensor:
         """Return the gain of the clean image, (B,); the level may lie between two of the levels 1 … T."""
-        if level.is_floating_point():
-            return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[0]
-        return super().a(level)
+        return self._interpolate(level)[0] if level.is_floating_point() else super().a(level)
 
     def sigma(self, level: Tensor) -> Tensor:
         """Return the noise std of one pixel, (B,); the level may lie between two of the levels 1 … T."""
-        if level.is_floating_point():
-            return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)[1]
-        return super().sigma(level)
+        return self._interpolate(level)[1] if level.is_floating_point() else super().sigma(level)
+
+    def _interpolate(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        return interpolate_levels(self.a_by_level[1:], self.sigma_by_level[1:], level - 1)
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """Return `a_s x`."""

@@ -86,17 +86,16 @@ def _iterate_parts(value: Any, seen: set[int]) -> Iterator[bytes]:
         yield torch.as_tensor(value).detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     else:
         seen.add(id(value))
-        held = value.items() if isinstance(value, Mapping) else enumerate(value) if _is_list(value) else _fields(value)
+        if isinstance(value, Mapping):
+            held = list(value.items())
+        else:
+            held = list(enumerate(value)) if isinstance(value, (list, tuple)) else _fields(value)
         for key, inner in held:
             yield repr(key).encode()
             yield from _iterate_parts(inner, seen)
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
-
-
-def _fields(value: Any) -> list[tuple[str, Any]]:
+def _fields(value: Any) -> list[tuple[Any, Any]]:
     return sorted(getattr(value, "__dict__", {}).items()) if not callable(value) or isinstance(value, nn.Module) else []
 
 

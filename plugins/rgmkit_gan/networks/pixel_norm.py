@@ -35,10 +35,12 @@ class _Activated(Function):
     def forward(ctx: Any, h: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
         exact = promote_half(h.dtype)
         r = torch.linalg.vector_norm(h, dim=1, keepdim=True, dtype=exact).square_().div_(h.shape[1]).add_(EPS).rsqrt_()
+        u = _scale(h, r)
         if gamma is not None and beta is not None:
             gamma, beta = (each.to(r)[:, :, None, None] for each in (gamma, beta))
+            torch.addcmul(beta, u, gamma, out=u)
         ctx.save_for_backward(h, r, gamma, beta)
-        return silu(_modulate(_scale(h, r), gamma, beta), inplace=True).to(h.dtype)
+        return silu(u, inplace=True).to(h.dtype)
 
     @staticmethod
     @once_differentiable
@@ -58,10 +60,3 @@ def _scale(h: Tensor, r: Tensor) -> Tensor:
     """Return `h r` in new memory."""
     exact = h.to(r.dtype)
     return h * r if exact is h else exact.mul_(r)
-
-
-def _modulate(n: Tensor, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
-    """Return `gamma n + beta` in the memory of n."""
-    if gamma is None or beta is None:
-        return n
-    return torch.addcmul(beta, n, gamma, out=n)

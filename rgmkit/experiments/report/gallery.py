@@ -79,19 +79,17 @@ def _make_cards(
 ) -> list[dict[str, Any]]:
     """Make cards of the truth, the measurement and the restorations, each with its values."""
     before = next((record.before for record in records if record.before), {})
-    measurement: dict[str, Any] = {
-        "name": "measurement",
-        "values": _list_values(before, {}, metrics),
-        "picture": photos["measured"],
-    }
-    cards: list[dict[str, Any]] = [{"name": "truth", "values": [], "picture": photos["truth"]}]
-    cards.append({**measurement, "error": errors.get("measured")})
+    measured = {"picture": photos["measured"], "error": errors.get("measured")}
+    cards: list[dict[str, Any]] = [
+        {"name": "truth", "values": [], "picture": photos["truth"]},
+        {"name": "measurement", "values": _list_values(before, {}, metrics), **measured},
+    ]
     done = [record.after for record in records if record.error is None]
     best = {name: info.best(after[name] for after in done if name in after) for name, info in metrics.items()}
     for record in records:
-        card: dict[str, Any] = {"name": record.method, "picture": photos[record.key], "error": errors.get(record.key)}
+        restored = {"picture": photos[record.key], "error": errors.get(record.key), "notes": record.notes}
         values = _list_values(record.after, best, metrics) + _list_costs(record)
-        cards.append({**card, "values": values, "notes": record.notes})
+        cards.append({"name": record.method, "values": values, **restored})
     return cards
 
 

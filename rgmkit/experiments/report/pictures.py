@@ -52,8 +52,11 @@ class GalleryRow:
     @staticmethod
     def load(folder: Path, records: Sequence[Record]) -> GalleryRow:
         """Load the pictures of all methods for one image, degradation and seed."""
-        photos = {name: _load_shared(folder, records, name) for name in ("truth", "measured")}
-        photos |= {record.key: _load_restored(folder, record) for record in records}
+        photos: dict[str, Photo | str] = {}
+        for name in ("truth", "measured"):  # the cells of a row share them: from the first that has one
+            photos[name] = _load(folder, next((r for r in records if name in r.pictures), records[0]), name)
+        for record in records:
+            photos[record.key] = _load(folder, record, "restored") if record.error is None else record.gap
         errors = {name: _error(photo, photos["truth"]) for name, photo in photos.items() if name != "truth"}
         limit = _choose_limit(errors)
         maps = {
@@ -72,16 +75,6 @@ def draw_error_map(parts: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "png", compress_level=9)
     return buffer.getvalue()
-
-
-def _load_shared(folder: Path, records: Sequence[Record], name: str) -> Photo | str:
-    """Load a picture that the cells of a row share, from the first cell that has it."""
-    kept = [record for record in records if name in record.pictures]
-    return _load(folder, (kept or list(records))[0], name)
-
-
-def _load_restored(folder: Path, record: Record) -> Photo | str:
-    return _load(folder, record, "restored") if record.error is None else record.gap
 
 
 def _load(folder: Path, record: Record, name: str) -> Photo | str:

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -59,8 +60,7 @@ class Evaluator:
 
     def __init__(self, device: torch.device, metrics: Mapping[str, Metric]) -> None:
         self.device, self.metrics = device, dict(metrics)
-        self._picture: tuple[Photograph, Tensor] | None = None
-        self._measurement: tuple[tuple[object, ...], Measurement] | None = None
+        self.measure, self._read = lru_cache(maxsize=1)(self._measure), lru_cache(maxsize=1)(Photograph.read)
         self._written: set[Path] = set()
 
     def evaluate(self, cell: Cell, values: Values, folder: Path) -> Record:
@@ -96,21 +96,18 @@ class Evaluator:
             notes=list(dict.fromkeys([*solution.notes, *messages])),
         )
 
-    def measure(self, photograph: Photograph, index: int, operator: Operator, seed: int) -> Measurement:
+    def _measure(self, photograph: Photograph, index: int, operator: Operator, seed: int) -> Measurement:
         """Measure a photograph, with the noise of (seed, index).
 
         Raises:
             DataError: if the picture cannot be read.
             IncompatibleError: if the degradation cannot take it.
         """
-        key = (photograph, index, operator, seed)
-        if self._measurement is None or self._measurement[0] != key:
-            degradation = to_device(operator.degradation, self.device)
-            truth = crop_to_fit(self._read(photograph), degradation).to(self.device)
-            with torch.no_grad():
-                y = degradation(truth, generator=Streams(seed, [index]))
-                self._measurement = key, Measurement(degradation, truth, y, degradation.embed(y).clamp(0, 1))
-        return self._measurement[1]
+        degradation = to_device(operator.degradation, self.device)
+        truth = crop_to_fit(self._read(photograph), degradation).to(self.device)
+        with torch.no_grad():
+            y = degradation(truth, generator=Streams(seed, [index]))
+            return Measurement(degradation, truth, y, degradation.embed(y).clamp(0, 1))
 
     def restore(
         self, measurement: Measurement, method: Method, values: Values, seed: int, callback: Callback | None = None
@@ -131,11 +128,6 @@ class Evaluator:
     def score(self, x: Tensor, measurement: Measurement) -> dict[str, float]:
         """Apply the metrics to an image in [0, 1]."""
         return {label: float(metric(x, measurement.truth)) for label, metric in self.metrics.items()}
-
-    def _read(self, photograph: Photograph) -> Tensor:
-        if self._picture is None or self._picture[0] != photograph:
-            self._picture = photograph, photograph.read()
-        return self._picture[1]
 
     def _write_pictures(self, cell: Cell, measurement: Measurement, x: Tensor, folder: Path) -> dict[str, str]:
         """Write the pictures of a cell, those that it shares with other cells once."""

@@ -42,8 +42,8 @@ class _Block(nn.Module):
         return self.second(relu_(self.first(h))).add_(h)
 
 
-def _blocks(width: int, count: int) -> nn.ModuleList:
-    return nn.ModuleList(_Block(width) for _ in range(count))
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(_Block(width) for _ in range(count)))
 
 
 @final
@@ -132,12 +132,9 @@ class ResidualUNet(nn.Module):
             if i:
                 skips.append(h)
                 h = self.shrink[i - 1](h)
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(h)
+            h = blocks(h)
         for grow, blocks in zip(reversed(self.grow), reversed(self.up), strict=True):
-            h = grow(h).add_(skips.pop())
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(h)
+            h = blocks(grow(h).add_(skips.pop()))
         return h
 
 

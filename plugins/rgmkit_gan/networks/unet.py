@@ -6,6 +6,7 @@ so that large images can be restored in tiles.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -95,14 +96,8 @@ class UNet(nn.Module):
         self.patch, self.latent, self.multiple = patch, latent, patch * 2 ** (len(widths) - 1)
         self.style = _Style(process.levels, latent, style)
         self.enter = conv(channels * patch**2, widths[0])
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        inputs = widths[0]
-        for w in widths:
-            self.down.append(_Scale(inputs, w, style, blocks))
-            inputs = w
-        for w in reversed(widths[:-1]):
-            self.up.append(_Scale(inputs + w, w, style, blocks))
-            inputs = w
+        self.down = nn.ModuleList(_Scale(a, b, style, blocks) for a, b in pairwise([widths[0], *widths]))
+        self.up = nn.ModuleList(_Scale(a + b, b, style, blocks) for a, b in pairwise(reversed(widths)))
         self.leave = conv(widths[0], channels * patch**2, gain=0.1)
         self.correct = Correction(process.a_by_level, process.sigma_by_level)
         self.locality = _locality(channels, widths, blocks, patch)
@@ -198,13 +193,12 @@ class UNetDiscriminator(nn.Module):
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
         self.level = nn.Embedding(process.levels, style)
         self.enter = conv(channels * patch**2, widths[0])
-        self.scales = nn.ModuleList()
-        inputs = widths[0]
-        for w in widths:
-            self.scales.append(nn.ModuleList(_DiscriminatorBlock(w if i else inputs, w, style) for i in range(blocks)))
-            inputs = w
-        self.last = conv(inputs, inputs)
-        self.leave = nn.Linear(inputs, 1)
+        self.scales = nn.ModuleList(
+            nn.ModuleList(_DiscriminatorBlock(b if i else a, b, style) for i in range(blocks))
+            for a, b in pairwise([widths[0], *widths])
+        )
+        self.last = conv(widths[-1], widths[-1])
+        self.leave = nn.Linear(widths[-1], 1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return one number for each image, higher for images that look real."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 
@@ -14,7 +15,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     folder, console = tmp_path_factory.mktemp("demo") / "new", io.StringIO()
-    return folder, demo.run(folder, console=console, digits=6), console.getvalue()
+    with contextlib.redirect_stdout(console):
+        rows = demo.run(folder, digits=6)
+    return folder, rows, console.getvalue()
 
 
 def test_the_network_restores_what_total_variation_does_not(shown):

@@ -18,7 +18,7 @@ from rgmkit.errors import ConfigError
 RAMP = 16  # pixels over which two tiles are blended where both are exact
 
 Progress: TypeAlias = Callable[[int, int], None]
-Side: TypeAlias = tuple[slice, Tensor]
+AxisTile: TypeAlias = tuple[slice, Tensor]
 """A tile along one axis: its pixels and their weights."""
 
 
@@ -116,7 +116,7 @@ class Tiled(RestoringPrior):
                 self.progress(i + 1, len(tiles))
         return out
 
-    def _tiles(self, y: Tensor) -> list[tuple[slice, Side, Side]]:
+    def _tiles(self, y: Tensor) -> list[tuple[slice, AxisTile, AxisTile]]:
         """Return the images, rows and columns of each evaluation."""
         down, across = (
             list(zip(self.tiling.intervals(length), self.tiling.weights(length, like=y), strict=True))

@@ -65,17 +65,13 @@ def options_of(cls: type) -> dict[str, Option]:
 
 def _resolve_hints(function: Any) -> dict[str, Any]:
     """Resolve annotations to types; one that cannot be resolved at run time is left unchecked."""
-    try:
-        return typing.get_type_hints(function)
-    except Exception:  # a name that is imported for type checkers only
-        found = {}
-        for name, hint in getattr(function, "__annotations__", {}).items():
-            one = types.SimpleNamespace(__annotations__={name: hint})
-            try:
-                found.update(typing.get_type_hints(one, function.__globals__))
-            except Exception:
-                found[name] = Any
-        return found
+    found, scope = {}, inspect.unwrap(function).__globals__
+    for name, hint in getattr(function, "__annotations__", {}).items():
+        try:
+            found.update(typing.get_type_hints(types.SimpleNamespace(__annotations__={name: hint}), scope))
+        except Exception:  # a name that is imported for type checkers only
+            found[name] = Any
+    return found
 
 
 class Mismatch(Exception):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
-from typing import TextIO
 
+import click
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure  # without pyplot: no window system, no global state
@@ -25,30 +24,29 @@ SHOWN, ENLARGE = 12, 4
 TITLE_HEIGHT, LABEL_HEIGHT = 0.35, 0.24  # in inches
 
 
-def run(out: Path, *, console: TextIO | None = None, digits: int | None = None) -> list[Row]:
-    """Restore and generate digits; write PNG figures and `index.html` into `out`.
+def run(out: Path, *, digits: int | None = None) -> list[Row]:
+    """Restore and generate digits, print a table, and write PNG figures and `index.html` into `out`.
 
     Args:
         out: an existing folder or a new one.
-        console: where the table is printed; stdout by default.
         digits: number of held-out digits to restore; all 297 by default.
     """
-    console, start = console or sys.stdout, time.perf_counter()
+    start = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     network, truth = load(MODEL), Digits(split="held-out").images[:digits]
     head = f"PSNR in dB, mean of {len(truth)} digits"
-    print(f"{head:<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}", file=console, flush=True)
+    click.echo(f"{head:<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}")
     rows = []
     for number, task in enumerate(TASKS, start=1):
         row = solve_task(task, network, truth, seed=SEED)
         numbers = f"{row.before:>8.2f}{row.tv:>8.2f}{row.network:>9.2f}{row.nfe:>5}{row.seconds:>9.2f}"
-        print(f"{task.title:<40}{numbers}", file=console, flush=True)
+        click.echo(f"{task.title:<40}{numbers}")
         _draw_restorations(out / f"restore-{number}.png", row)
         rows.append(row)
     seconds, levels = _generate_digits(out, network), network.process.levels
-    print(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.", file=console)
+    click.echo(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.")
     _write_page(out / "index.html", rows, generated=GENERATED, seconds=seconds, evaluations=levels)
-    print(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}", file=console)
+    click.echo(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}")
     return rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, final
@@ -21,27 +20,9 @@ SECTION = (3 - math.sqrt(5)) / 2  # .382: of the golden section, from the middle
 DIGITS = 4  # of a value that is tried; more do not change a score
 
 
-class Parameter(ABC):
-    """One option of a method that is tuned, and the values it may have."""
-
-    name: str
-
-    @abstractmethod
-    def list_coarse(self, count: int) -> list[Any]:
-        """Return about `count` values over the whole range."""
-
-    @abstractmethod
-    def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """Refine `best`, the best of a coarse grid of `coarse` values, with `count` more evaluations."""
-
-    @abstractmethod
-    def ends(self) -> tuple[Any, ...]:
-        """Return the ends of the range; if the best value is one of them, a better one may lie beyond."""
-
-
 @final
 @dataclass(frozen=True)
-class Range(Parameter):
+class Range:
     """A range from `low` to `high`, on a logarithmic or a linear scale; of integers if the option is an integer.
 
     >>> Range("prior.weight", 0.1, 1000.0).list_coarse(5)
@@ -96,7 +77,7 @@ class Range(Parameter):
 
 @final
 @dataclass(frozen=True)
-class Choices(Parameter):
+class Choices:
     """A list of values: each is tried."""
 
     name: str
@@ -114,6 +95,14 @@ class Choices(Parameter):
         """Return the smallest and the largest of numbers; other choices have no ends."""
         numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.values)
         return (min(self.values), max(self.values)) if numbers else ()
+
+
+Parameter: TypeAlias = Range | Choices
+"""An option of a method that is tuned, and the values it may have.
+
+`list_coarse(count)` returns about `count` values over the whole range; `refine(line, best, coarse, count)` refines the
+best of `coarse` such values with `count` more evaluations; beyond a best value among `ends()` may lie a better one.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

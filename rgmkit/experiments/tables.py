@@ -156,13 +156,8 @@ def _write_markdown(results: Results) -> Iterator[str]:
 
 def count_parts(results: Results) -> list[str]:
     """Count images, degradations, methods and seeds, in words."""
-    parts: dict[str, Sequence[object]] = {
-        "image": results.images,
-        "degradation": results.degradations,
-        "method": results.methods,
-        "seed": results.seeds,
-    }
-    return [count(len(labels), noun) for noun, labels in parts.items()]
+    nouns = ("image", "degradation", "method", "seed")
+    return [count(len(getattr(results, f"{noun}s")), noun) for noun in nouns]
 
 
 def count(number: int, noun: str) -> str:

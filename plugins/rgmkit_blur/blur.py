@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Literal, final
 
@@ -61,7 +61,8 @@ class Blur(Convolution):
         """Return a narrower Gaussian or a shorter motion; with a kernel from a file, the blend with the image."""
         if self.shape is None:
             return super().at(severity)
-        return self.with_options(**asdict(self.shape.at(severity)), noise=self.noise_at(severity))
+        size = "std" if isinstance(self.shape, Gaussian) else "length"
+        return self.with_options(**{size: severity * getattr(self, size)}, noise=self.noise_at(severity))
 
 
 def _build_shape(kernel: str, options: dict[str, float]) -> Gaussian | Motion | None:

@@ -60,10 +60,6 @@ class Gaussian:
         line = np.exp(-0.5 * np.square(u / self.std)) if radius else np.ones(1)
         return Kernel.of(np.outer(line, line))
 
-    def at(self, severity: float) -> Gaussian:
-        """Return a Gaussian of std `severity * std`."""
-        return Gaussian(severity * self.std)
-
 
 @dataclass(frozen=True)
 class Motion:
@@ -97,10 +93,6 @@ class Motion:
         cells = np.rint(np.outer(direction, (times[1:] + times[:-1]) / 2)).astype(int) + radius[:, None]
         np.add.at(taps, tuple(cells), np.diff(times) if half else 1.0)
         return Kernel.of((taps + taps[::-1, ::-1]) / 2)
-
-    def at(self, severity: float) -> Motion:
-        """Return a motion of length `severity * length` in the same direction."""
-        return Motion(severity * self.length, self.angle)
 
 
 def read_kernel(path: Path) -> Kernel:

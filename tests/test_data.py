@@ -8,7 +8,7 @@ import tarfile
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from threading import current_thread, main_thread
+from threading import Event, current_thread, main_thread
 
 import numpy as np
 import pytest
@@ -432,11 +432,12 @@ def test_any_number_of_workers_draws_the_same_bits(tmp_path, monkeypatch, kind):
 
 def test_workers_draw_ahead_and_pass_errors_on(tmp_path):
     """The error of a batch is raised where that batch is asked for, in the thread that asks."""
-    taken = []
+    taken, begun = [], [Event() for _ in range(20)]
 
     class Counted(Digits):
         def part(self, rows, size, *, seed, step):
             taken.append((step, current_thread() is main_thread()))
+            begun[step].set()
             if step == 5:
                 raise rgmkit.DataError("step 5 is broken")
             return super().part(rows, size, seed=seed, step=step)
@@ -448,6 +449,7 @@ def test_workers_draw_ahead_and_pass_errors_on(tmp_path):
             batches.batch(step)
         with pytest.raises(rgmkit.DataError, match="step 5 is broken"):
             batches.batch(5)
+        assert begun[6].wait(60)  # drawn ahead: nobody asks for it
         batches.batch(7)
     assert {step for step, _ in taken} >= {0, 1, 2, 3, 4, 5, 6, 7} and not any(main for _, main in taken)
 

@@ -96,8 +96,8 @@ def resolve_solver(
 ) -> Solver:
     """Build the solver that is given, return an object, or choose the default for `None`.
 
-    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is
-    not linear; with any other prior `admm`, or `pgd` if the prox of the degradation is iterative.
+    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is not linear;
+    `admm` with any other prior.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong.
@@ -109,7 +109,7 @@ def resolve_solver(
     elif isinstance(prior, RestoringPrior):
         name = "pnp-drs" if degradation.linear else "one-shot"
     else:
-        name = "admm" if degradation.linear and degradation.has_closed_form_prox else "pgd"
+        name = "admm"
     return build("solver", name)
 
 

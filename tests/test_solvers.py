@@ -59,8 +59,9 @@ def test_without_a_prior_the_pseudo_inverse_answers():
 
 def test_a_run_warns_once_of_a_prox_that_stopped_early():
     y = torch.rand(2, 1, 4, 400, generator=seeded(0), dtype=torch.float64)
+    prior, solver = GaussianRestorer((1, 4, 400)), "pnp-drs:iterations=3,levels=1"
     with pytest.warns(AccuracyWarning, match=r"Steep.prox stopped early 3 times: relative residual up to \d") as seen:
-        solution = rgmkit.restore(y, Steep(noise=1e-5), "tikhonov", solver="admm:iterations=3,step=1")
+        solution = rgmkit.restore(y, Steep(noise=1e-5), prior, solver=solver)
     assert len(seen) == 1 and solution.notes == (str(seen[0].message),)
     with collect_shortfalls() as shortfalls, warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -91,11 +92,11 @@ def test_an_image_stops_on_its_own(solver, network, digits):
 
 
 def test_pnp_drs_needs_one_evaluation_where_nothing_is_lost(network, digits):
-    degradation, y = measured("gaussian-noise:noise=0.1", digits)
+    degradation, y = measured("gaussian-noise:noise=0.2", digits)  # the noise of level 1
     solution = rgmkit.restore(y, degradation, network, solver="pnp-drs")
     one_shot = rgmkit.restore(y, degradation, network, solver="one-shot")
     assert solution.nfe == 1 and torch.equal(solution.x, one_shot.x)
-    for same in ("blur:std=0.05,noise=0.1", degradation):  # a blur that is the identity up to rounding
+    for same in ("blur:std=0.05,noise=0.2", degradation):  # a blur that is the identity up to rounding
         short = rgmkit.restore(y, same, network, solver="pnp-drs:alpha=0.2")
         assert short.nfe == 1 and torch.allclose(short.x, one_shot.x, atol=1e-3)
     by_levels = rgmkit.restore(y, degradation, network, solver="pnp-drs:levels=2,iterations=3,alpha=0.2")

@@ -13,7 +13,9 @@ from typing_extensions import Self
 
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
+from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.solvers.measurement import relative_noise
 
 Prox: TypeAlias = Callable[[Tensor, "float | Tensor"], Tensor]
 """`prox(x, gamma)`; `gamma` is a number or a tensor (B,)."""
@@ -27,12 +29,12 @@ class ExplicitPrior(Prior):
 
         weight = strength * gain^(1/4) / noise * (noise / 0.05)^exponent,
 
-    where `gain = |A|_F^2 / n` is the mean squared singular value of the operator over the n pixels of an
-    image (1 for denoising, .02 for a Gaussian blur of std 2). The form, and `strength` and `exponent` of each prior,
-    were fitted to the best PSNR on four scikit-image photographs (camera, astronaut, coffee, chelsea) in
-    grey at 128x128 and on 64 digits at 16x16, for denoising, blur (std 1, 2, 4) and downsampling (2, 4)
-    with noise .02, .05, .1 and .2. Each class says how far its default is from the best weight of each case; a single
-    weight for all cases is up to 2.6 dB worse with `tv`. docs/results/defaults.md has the table.
+    where noise is the noise std over |A|, and `gain = |A|_F^2 / (n |A|^2)` the mean squared singular value of the
+    operator over the n pixels of an image, relative to the largest (1 for denoising, .02 for a Gaussian blur of std 2).
+    The form, and `strength` and `exponent` of each prior, were fitted to the best PSNR on four scikit-image photographs
+    (camera, astronaut, coffee, chelsea) in grey at 128x128 and on 64 digits at 16x16, for denoising, blur (std 1, 2, 4)
+    and downsampling (2, 4) with noise .02, .05, .1 and .2. Each class says how far its default is from the best weight
+    of each case; a single weight for all cases is up to 2.6 dB worse with `tv`. docs/results/defaults.md has the table.
 
     Args:
         weight: factor of `h`, 0 or more. Default: from noise and operator, as above.
@@ -60,17 +62,17 @@ class ExplicitPrior(Prior):
         """Return `argmin_u gamma g(u) + 1/2 |u - x|^2`; `gamma` is a number or a tensor (B,)."""
         return self.make_prox(tuple(x.shape))(x, gamma)
 
-    def with_default_weight(self, noise: float, gain: float) -> Self:
-        """Return this prior with the weight that was given, else with the default for a noise std and a gain."""
+    def with_default_weight(self, problem: Problem) -> Self:
+        """Return this prior with the weight that was given, else with the default for noise and operator."""
         if self.weight is not None:
             return self
-        prior = copy.copy(self)
-        prior.weight = self.default_weight(noise, gain)
+        prior, scale = copy.copy(self), problem.scale
+        prior.weight = self.default_weight(relative_noise(problem), scale.mean_gain / scale.largest_gain)
         return prior
 
     @classmethod
     def default_weight(cls, noise: float, gain: float) -> float:
-        """Return the default weight for a noise std and a gain."""
+        """Return the default weight for a relative noise std and a relative gain."""
         return cls.strength * gain**0.25 / noise * (noise / 0.05) ** cls.exponent
 
     def _factor(self) -> float:

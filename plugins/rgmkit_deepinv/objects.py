@@ -15,6 +15,7 @@ from torch import Tensor
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
 from rgmkit.core.prior import Prior
+from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 from rgmkit_deepinv.copying import copy_module
 from rgmkit_deepinv.explicit import ExplicitPrior, Prox
@@ -98,8 +99,8 @@ class DeepinvPrior(ExplicitPrior):
 
         return prox
 
-    def with_default_weight(self, noise: float, gain: float) -> DeepinvPrior:
+    def with_default_weight(self, problem: Problem) -> DeepinvPrior:
         """Return the prior with the weight of `wavelet` if it is one of wavelets without a weight, else itself."""
         if self.weight is None and isinstance(self.prior, optim.WaveletPrior) and self.prior.p == 1:
-            return DeepinvPrior(prior=self.prior, weight=Wavelet.default_weight(noise, gain))
+            return DeepinvPrior(prior=self.prior, weight=Wavelet().with_default_weight(problem).weight)
         return self

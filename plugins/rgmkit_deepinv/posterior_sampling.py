@@ -54,11 +54,11 @@ class DenoisingSolver(Solver):
         from rgmkit_deepinv.recording import RecordingDenoiser, SeededDraws
 
         y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
-        noise = noise_of(degradation)
+        noise = noise_of(problem)
         denoiser = RecordingDenoiser(problem, generator, lambda k, x: callback(k, self._evaluations(), x))
         physics = degradation.to_deepinv(problem.shape[1:])
         with SeededDraws(generator):
-            x = self._run(denoiser, y, physics.to(y.device), degradation.embed(y), noise).to(y.dtype)
+            x = self._run(denoiser, y, physics.to(y.device), degradation.initial_estimate(y), noise).to(y.dtype)
         if not bool(x.isfinite().all()):
             raise ConfigError(f"{type(self).__name__} diverged: give other options, or another solver")
         return Solution(x, nfe=denoiser.evaluations, trace=denoiser.trace)

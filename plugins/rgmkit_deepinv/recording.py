@@ -10,7 +10,6 @@ from deepinv.models.base import Denoiser
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.solver import Problem
@@ -19,7 +18,6 @@ from rgmkit.solvers.measurement import residual
 from rgmkit_deepinv.denoiser import RestoringDenoiser
 from rgmkit_deepinv.explicit import ExplicitPrior
 from rgmkit_deepinv.plug_and_play import PlugAndPlay
-from rgmkit_deepinv.scale import ProblemScale
 
 
 class RecordingDenoiser(Denoiser):
@@ -60,8 +58,7 @@ def _make_denoiser(
         denoiser, latent = RestoringDenoiser(prior), prior.latent
         return lambda x, sigma: denoiser(x, sigma, z=randn((len(x), latent), generator=generator)), denoiser.evaluations
     if isinstance(prior, ExplicitPrior):
-        scale = ProblemScale(cast(Degradation, problem.degradation), problem.shape, y)
-        prior = prior.with_default_weight(scale.noise, scale.mean_gain)
+        prior = prior.with_default_weight(problem)
 
     def denoise(x: Tensor, sigma: Tensor, prior: Prior = prior) -> Tensor:
         return prior.prox(x.to(y.dtype), sigma.to(y.dtype).square(), generator=generator).to(x.dtype)

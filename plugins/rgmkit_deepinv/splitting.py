@@ -15,8 +15,7 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import change, freeze_converged, residual, rms
-from rgmkit_deepinv.scale import ProblemScale
+from rgmkit.solvers.measurement import change, freeze_converged, noise_of, relative_noise, residual, rms
 
 if TYPE_CHECKING:
     from rgmkit_deepinv.terms import Fidelity, PriorTerm
@@ -31,8 +30,8 @@ class ProximalSolver(Solver):
 
     Each iteration uses the prox of the prior, and the gradient or the prox of the fidelity. A noise below
     1e-3, a quarter of a grey value of 8 bits, is taken as
-    1e-3. The start is `embed(y)`: the pseudo-inverse would be amplified noise. An explicit prior without a weight
-    gets the default for this noise and operator.
+    1e-3. The start is `initial_estimate(y)`: the pseudo-inverse would be amplified noise. An explicit prior without a
+    weight gets the default for this noise and operator.
 
     With a `RestoringPrior` this is plug and play: the network denoises at the noise std `sqrt(step)`, see
     `RestoringPrior.denoise`, and draws from the solver's generator; no objective is minimised.
@@ -72,7 +71,7 @@ class ProximalSolver(Solver):
         self.step = None if step is None else float(step)
 
     @abstractmethod
-    def _default_step(self, scale: ProblemScale, prior: PriorTerm) -> float:
+    def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
         """Return the default step size."""
 
     def _schedule(self, step: float, iterations: int, network: bool) -> list[float]:
@@ -87,19 +86,18 @@ class ProximalSolver(Solver):
         from rgmkit_deepinv.terms import Fidelity, PriorTerm
 
         y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
-        scale = ProblemScale(degradation, problem.shape, y)
-        fidelity, prior = Fidelity(degradation, scale.noise), PriorTerm(problem, scale, generator)
-        steps = self._steps(scale, prior)
+        fidelity, prior = Fidelity(degradation, y, noise_of(problem)), PriorTerm(problem, generator)
+        steps = self._steps(problem, prior)
         x, trace = self._iterate(problem, fidelity, prior, steps, callback)
         nfe = _count_evaluations(problem.prior, steps[: len(trace)])
         return Solution(x, nfe=nfe, trace=trace, notes=prior.notes + self._notes(problem.prior, trace))
 
-    def _steps(self, scale: ProblemScale, prior: PriorTerm) -> list[float]:
-        network = isinstance(prior.problem.prior, RestoringPrior)
+    def _steps(self, problem: Problem, prior: PriorTerm) -> list[float]:
+        network = isinstance(problem.prior, RestoringPrior)
         iterations = self.iterations or (WITH_NETWORK if network else self.most)
         if self.step is not None:
             return [self.step] * iterations
-        return self._schedule(self._default_step(scale, prior), iterations, network)
+        return self._schedule(self._default_step(problem, prior), iterations, network)
 
     def _iterate(
         self, problem: Problem, fidelity: Fidelity, prior: PriorTerm, steps: list[float], callback: Callback
@@ -107,7 +105,7 @@ class ProximalSolver(Solver):
         from deepinv.optim import optim_iterators
 
         iterate = getattr(optim_iterators, self.iteration)(has_cost=False)
-        x = cast(Degradation, problem.degradation).embed(cast(Tensor, problem.y))
+        x = cast(Degradation, problem.degradation).initial_estimate(cast(Tensor, problem.y))
         converged = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         state = {"est": self._start(x)}
         trace = _Trace(problem, fidelity if self.gradient_at_iterates else None)
@@ -184,8 +182,8 @@ class PGD(ProximalSolver):
     iteration = "PGDIteration"
     gradient_at_iterates = True
 
-    def _default_step(self, scale: ProblemScale, prior: PriorTerm) -> float:
-        return 1.8 * scale.noise**2 / scale.largest_gain
+    def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
+        return 1.8 * relative_noise(problem) ** 2
 
 
 @final
@@ -197,8 +195,8 @@ class FISTA(ProximalSolver):
 
     iteration = "FISTAIteration"
 
-    def _default_step(self, scale: ProblemScale, prior: PriorTerm) -> float:
-        return 0.99 * scale.noise**2 / scale.largest_gain
+    def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
+        return 0.99 * relative_noise(problem) ** 2
 
 
 class FidelityProxSolver(ProximalSolver):
@@ -209,17 +207,18 @@ class FidelityProxSolver(ProximalSolver):
 
     most = 50
 
-    def _default_step(self, scale: ProblemScale, prior: PriorTerm) -> float:
-        step = scale.noise**2 * min(1 / scale.mean_gain, 1 / scale.noise)
+    def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
+        noise = relative_noise(problem)
+        step = noise**2 * min(problem.scale.largest_gain / problem.scale.mean_gain, 1 / noise)
         return max(step, LEAST_MOVE / prior.weight) if prior.weight else step
 
 
 class DouglasRachford(FidelityProxSolver):
     """A solver whose fixed point does not depend on the step, so that a denoiser may use the step that suits it."""
 
-    def _default_step(self, scale: ProblemScale, prior: PriorTerm) -> float:
+    def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
         std = prior.std
-        return std**2 if std else super()._default_step(scale, prior)
+        return std**2 if std else super()._default_step(problem, prior)
 
 
 @final

@@ -6,14 +6,15 @@ from deepinv import optim
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import conjugate_gradients
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Problem
-from rgmkit.solvers.measurement import initial_std, lost_std
+from rgmkit.solvers.measurement import fixed_point_std
 from rgmkit_deepinv.explicit import ExplicitPrior
 from rgmkit_deepinv.plug_and_play import PlugAndPlay
-from rgmkit_deepinv.scale import ProblemScale
 
+PROX_RTOL, PROX_STEPS = 1e-4, 20  # of the conjugate gradients in one iteration
 UNWEIGHTED = (
     "no weight is known that suits this prior of deepinv, it counts with 1: "
     "give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=…)"
@@ -23,14 +24,18 @@ UNWEIGHTED = (
 class Fidelity(optim.DataFidelity):
     """`f(x) = 1/2 |(A x - y) / noise|^2`; deepinv's own would compute the adjoint of y again in each gradient.
 
-    `error` is the `A x - y` of the latest gradient, for the trace.
+    `error` is the `A x - y` of the latest gradient, for the trace. Where the prox has no closed form, it is computed by
+    a few conjugate gradients from its last result: the iterates of a solver differ less and less.
     """
 
     error: Tensor | None = None
 
-    def __init__(self, degradation: Degradation, noise: float) -> None:
+    def __init__(self, degradation: Degradation, y: Tensor, noise: float) -> None:
         super().__init__()
         self.degradation, self.noise = degradation, noise
+        self.closed_form = degradation.has_closed_form_prox
+        self.adjoint_y = None if self.closed_form else degradation.adjoint(y)
+        self.last: Tensor | None = None
 
     def grad(self, x: Tensor, y: Tensor, physics: None) -> Tensor:
         """Return `A^T (A x - y) / noise^2`."""
@@ -39,11 +44,21 @@ class Fidelity(optim.DataFidelity):
 
     def prox(self, x: Tensor, y: Tensor, physics: None, *, gamma: float) -> Tensor:
         """Return `argmin_u gamma f(u) + 1/2 |u - x|^2`."""
-        return self.degradation.prox(x, y, gamma / self.noise**2)
+        weight = gamma / self.noise**2
+        if self.adjoint_y is None:
+            return self.degradation.prox(x, y, weight)
+        self.last = conjugate_gradients(
+            lambda u: u + weight * self.degradation.adjoint(self.degradation.A(u)),
+            x + weight * self.adjoint_y,
+            x0=x if self.last is None else self.last,
+            rtol=PROX_RTOL,
+            max_steps=PROX_STEPS,
+        ).x
+        return self.last
 
 
 class PriorTerm(optim.Prior):
-    """The prior of a problem by its prox; an explicit prior gets the weight for the scale of the problem.
+    """The prior of a problem by its prox; an explicit prior gets the weight for noise and operator.
 
     `weight` is that weight, None for other priors; `notes` tell the user of an explicit prior without one.
     """
@@ -51,11 +66,11 @@ class PriorTerm(optim.Prior):
     weight: float | None = None
     notes: tuple[str, ...] = ()
 
-    def __init__(self, problem: Problem, scale: ProblemScale, generator: Randomness) -> None:
+    def __init__(self, problem: Problem, generator: Randomness) -> None:
         super().__init__()
         self.problem, prior = problem, problem.prior
         if isinstance(prior, ExplicitPrior):
-            prior = prior.with_default_weight(scale.noise, scale.mean_gain)
+            prior = prior.with_default_weight(problem)
             self.weight, self._prox = prior.weight, prior.make_prox(problem.shape)
             if prior.weight is None:
                 self.notes = (UNWEIGHTED,)
@@ -65,8 +80,8 @@ class PriorTerm(optim.Prior):
     @property
     def std(self) -> float | None:
         """The noise std for a denoiser, with lost information modelled as noise; None for other priors."""
-        prior = self.problem.prior
-        return initial_std(self.problem, lost_std(prior)) if isinstance(prior, (RestoringPrior, PlugAndPlay)) else None
+        with_std = isinstance(self.problem.prior, (RestoringPrior, PlugAndPlay))
+        return fixed_point_std(self.problem) if with_std else None
 
     def prox(self, x: Tensor, sigma: None, *, gamma: float) -> Tensor:
         """Return the prox of `gamma g` at `x`."""

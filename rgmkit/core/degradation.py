@@ -18,6 +18,7 @@ from rgmkit.core.bridge import find_bridge
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import wavelet_std
 from rgmkit.core.random import Randomness, randn
+from rgmkit.core.start import backproject
 from rgmkit.deprecation import RenamedAttribute, accept_old_property
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
@@ -114,6 +115,17 @@ class Degradation(nn.Module, ABC):
     def embed(self, y: Tensor) -> Tensor:
         """Map `y` linearly to the shape of the image. Default: `y` itself."""
         return y
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        """Estimate the image as solvers start from it. Default: `A^T y / A^T A 1`, holes filled, see `backproject`.
+
+        >>> import rgmkit
+        >>> blur = rgmkit.degradation("blur", std=1)
+        >>> blur.initial_estimate(torch.full((1, 1, 4, 4), 0.3)).mean().round(decimals=4)
+        tensor(0.3000)
+        """
+        self._require_linear("initial_estimate")
+        return backproject(self, y)
 
     @property
     def has_closed_form_prox(self) -> bool:

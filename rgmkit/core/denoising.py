@@ -26,6 +26,19 @@ def find_levels(std: Tensor, level_stds: Tensor) -> tuple[Tensor, Tensor]:
     return lower, torch.where(lower == 0, below, torch.where(lower == last, 1.0, between))
 
 
+def find_shrinkage(x: Tensor, estimate: Tensor, std: Tensor, level_std: Tensor) -> Tensor:
+    """Return how far x may move towards an estimate for more noise: `std^2 / |estimate - x|^2 / (1 - r)`, (B,).
+
+    |.|^2 is the mean square over an image, and `r = (std / level_std)^2`: without a bound at the level's std.
+
+    >>> x = torch.zeros(1, 1, 2, 2)
+    >>> find_shrinkage(x, x + 0.2, torch.tensor([0.1]), torch.tensor(1000.0))
+    tensor([0.2500])
+    """
+    bound = (estimate - x).flatten(1).square().mean(1) * (1 - (std / level_std).square())
+    return std.square() / bound.clamp(min=torch.finfo(bound.dtype).tiny)
+
+
 def expand_std(std: float | Tensor, n: int, like: Tensor) -> Tensor:
     """Expand `std`, a number or a tensor of 1 or n values in any shape, to (n,) in the dtype and device of `like`.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rgmkit.core.bridge import find_bridge
-from rgmkit.core.denoising import expand_std, find_levels
+from rgmkit.core.denoising import expand_std, find_levels, find_shrinkage
 from rgmkit.core.linear import per_image
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
@@ -171,14 +171,16 @@ class RestoringPrior(Prior):
         The network has learnt a few levels, of noise_1 < … < noise_T on [0, 1] images (`level_stds`). Its estimates
         `G_s(x)` of two levels are interpolated; `x` is only scaled by `a_s`, and no noise is added to it:
 
-            std <= noise_1:              x + w (G_1 - x),          w = 1.1 r / (r + .1),  r = (std / noise_1)^2
-            noise_s <= std <= noise_s+1: G_s + w (G_{s+1} - G_s),  w = log(std / noise_s) / log(noise_{s+1} / noise_s)
+            std <= noise_1:              x + w (G_1 - x),  w = min(1.1 r / (r + .1), std^2 / |G_1 - x|^2 / (1 - r))
+            noise_s <= std <= noise_s+1: G_s + w (G_{s+1} - G_s), w = log(std / noise_s) / log(noise_{s+1} / noise_s)
             std >= noise_T:              G_T
 
         A network that restores between levels (`continuous`) is evaluated once, at level `s + w`, in place of the
-        interpolation. Below level 1, `x` and `G_1` are weighted by the inverse variances of their errors, with
-        `.1 noise_1^2` for the network: `D(x, 0) = x`, and D is continuous in std. The .1 and the interpolation were
-        chosen on 300 training digits and verified on held-out ones.
+        interpolation. Below level 1, with `r = (std / noise_1)^2`, `x` and `G_1` are weighted by the inverse variances
+        of their errors, with `.1 noise_1^2` for the network: `D(x, 0) = x`, and D is continuous in std. The .1 and the
+        interpolation were chosen on 300 training digits and verified on held-out ones. The other bound is the
+        shrinkage of James and Stein (1961), with |.|^2 the mean square over the pixels: for little noise x moves no
+        further than the noise explains, so that an estimate that is worse than its input does not spoil it.
 
         An image takes one network evaluation up to level 1 and from level T on, two in between (one if `continuous`),
         and none at std 0.
@@ -192,15 +194,18 @@ class RestoringPrior(Prior):
             IncompatibleError: if `std` has another number of values.
             ConfigError: if `std` is negative or not finite.
         """
-        lower, weight = find_levels(expand_std(std, len(x), self.level_stds), self.level_stds)
+        stds = expand_std(std, len(x), self.level_stds)
+        lower, weight = find_levels(stds, self.level_stds)
         if z is None:
             z = randn((len(x), self.latent), generator=generator, device=x.device, dtype=x.dtype)
         if self.continuous:
             level = torch.where(lower > 0, (lower + weight).clamp(max=self.process.levels), 1.0)
-            share = torch.where(lower > 0, 1.0, weight)
-            return x.lerp(self._estimate(x, level, z, share > 0), per_image(share, x).expand_as(x))
-        low = self._estimate(x, lower, z, (lower > 0) & (weight < 1))
-        high = self._estimate(x, (lower + 1).clamp(max=self.process.levels), z, weight > 0)
+            low, weight = x, torch.where(lower > 0, 1.0, weight)
+            high = self._estimate(x, level, z, weight > 0)
+        else:
+            low = self._estimate(x, lower, z, (lower > 0) & (weight < 1))
+            high = self._estimate(x, (lower + 1).clamp(max=self.process.levels), z, weight > 0)
+        weight = torch.where(lower > 0, weight, weight.minimum(find_shrinkage(x, high, stds, self.level_stds[0])))
         return low.lerp(high, per_image(weight, low).expand_as(low))
 
     @final

@@ -7,6 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, final
 
 import torch
@@ -16,6 +17,7 @@ from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
+from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.deprecation import RenamedAttribute
 from rgmkit.errors import AccuracyWarning, IncompatibleError
 
@@ -64,6 +66,20 @@ class Problem:
                 f"{shape[1:]}: give the operator an embed that returns the image's shape"
             )
         return Problem(prior, shape, y, degradation)
+
+    @cached_property
+    def scale(self) -> OperatorScale:
+        """The scale of a linear operator, measured when it is first asked for and kept with the problem."""
+        assert self.y is not None and self.degradation is not None  # a restoration
+        return measure_scale(self.degradation, self.shape, self.y)
+
+    def repeat(self, copies: int) -> Problem:
+        """Return the problem of restoring every image `copies` times in one batch, with the same scale."""
+        assert self.y is not None  # a restoration
+        many = replace(self, shape=(copies * self.shape[0], *self.shape[1:]), y=torch.cat([self.y] * copies))
+        if "scale" in vars(self):
+            vars(many)["scale"] = self.scale
+        return many
 
     measured = RenamedAttribute("from_measurement")
 

@@ -18,8 +18,8 @@ from rgmkit.solvers.measurement import (
     freeze_converged,
     initial_std,
     lost_std,
-    measured_fraction,
     noise_of,
+    relative_noise,
     trace_row,
 )
 
@@ -38,15 +38,15 @@ class Cascade(Solver):
     then towards the measurement:
 
         x <- argmin_u gamma_k/2 |A u - y|^2 + 1/2 |u - (x + step (D(x, std_k) - x))|^2,
-        std_1^2 = noise^2 + lost (1.5 lost_std)^2,
-        std_n = min(std_1, sqrt(lost) clamp(noise, lost_std / 8, lost_std)),
-        gamma_k = trust min(std_k, .3)^2 max(0, 1/noise^2 - measured_fraction/std_1^2).
+        std_1^2 = s^2 + lost (1.5 lost_std)^2,
+        std_n = min(std_1, sqrt(lost) clamp(s, lost_std / 8, lost_std)),
+        gamma_k = trust min(std_k, .3)^2 max(0, 1/noise^2 - (1 - lost)/(|A| std_1)^2).
 
-    Here `measured_fraction` is the mean squared singular value of A, at most 1, `lost = 1 - measured_fraction`, and
-    `lost_std` the noise std of level 1 on [0, 1] images, at least .1. The last factor of gamma_k is the information
-    that the first input of the network does not carry. One iteration suffices if A loses nothing. The constants were
-    chosen on training digits for denoising, two blurs, super-resolution by 2 and 4, and missing pixels, at noises of
-    .01 to .3.
+    The start is `initial_estimate(y)`. As for `pnp-drs`, s is the noise std over |A|, `lost` the fraction of the image
+    that A loses, and `lost_std` the noise std of level 1 on [0, 1] images, at least .1. The last factor of gamma_k is
+    the information that the first input of the network does not carry. One iteration suffices if A loses nothing. The
+    constants were chosen on training digits for denoising, two blurs, super-resolution by 2 and 4, and missing pixels,
+    at noises of .01 to .3.
 
     Args:
         start: level to start from. Default: T for generation, std_1 as above for restoration.
@@ -119,10 +119,10 @@ class Cascade(Solver):
     def _restore(
         self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback
     ) -> Solution:
-        prior, fraction = cast(RestoringPrior, problem.prior), measured_fraction(problem)
-        stds = self._stds(prior, problem, fraction)
-        information = max(0.0, 1 / noise_of(degradation) ** 2 - fraction / stds[0] ** 2)
-        x = degradation.embed(y)
+        prior, scale = cast(RestoringPrior, problem.prior), problem.scale
+        stds = self._stds(prior, problem)
+        information = max(0.0, 1 / noise_of(problem) ** 2 - (1 - scale.lost) / (scale.largest_gain * stds[0] ** 2))
+        x = degradation.initial_estimate(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
         nfe = 0
@@ -139,15 +139,14 @@ class Cascade(Solver):
                 break
         return Solution(x, nfe=nfe, trace=trace)
 
-    def _stds(self, prior: RestoringPrior, problem: Problem, fraction: float) -> list[float]:
+    def _stds(self, prior: RestoringPrior, problem: Problem) -> list[float]:
         """Return the std of the denoiser in each iteration."""
         top = prior.process.levels
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
-        assert problem.degradation is not None  # a restoration
-        noise, lost = problem.degradation.noise or 0.0, lost_std(prior)
-        high = prior.level_std(self.start) if self.start else initial_std(problem, HIGH * lost, fraction=fraction)
-        low = min(high, (1 - fraction) ** 0.5 * min(max(noise, LOW * lost), lost))
+        lost = lost_std(prior)
+        high = prior.level_std(self.start) if self.start else initial_std(problem, HIGH * lost)
+        low = min(high, problem.scale.lost**0.5 * min(max(relative_noise(problem), LOW * lost), lost))
         if low == 0:
             return [high]
         for n in range(self.evaluations, 1, -1):

@@ -3,61 +3,60 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
-from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
-LEAST_NOISE = 1e-3  # a quarter of a grey value of 8 bits: no measurement counts as more exact
-ROUNDING = 1e-4  # a lost fraction below this counts as none: the operator may be lossless in exact arithmetic
+LEAST_NOISE = 1e-3  # relative to |A|, a quarter of a grey value of 8 bits: no measurement counts as more exact
 LEAST_LOST = 0.1  # least noise std that models lost information
+FURTHEST = 5.0  # factor by which the std is raised to that of level 1, at most
+FAITHFUL = 1.05  # of the noise: an estimate with a larger residual does not agree with the measurement
+LARGEST_FACTOR, HALVINGS = 1e4, 8  # of the weight in `reduce_residual`: its bound, and the steps of the bisection
 
 
-def noise_of(degradation: Degradation) -> float:
-    """Return the noise std that weights the fidelity, at least 1e-3."""
+def noise_of(problem: Problem) -> float:
+    """Return the noise std that weights the fidelity, at least `1e-3 |A|`."""
+    assert problem.degradation is not None  # a restoration
+    degradation = problem.degradation
     if degradation.noise is None:
         raise IncompatibleError(f"the noise of {degradation.title} is unknown: give noise=, its standard deviation")
-    return max(degradation.noise, LEAST_NOISE)
+    norm = problem.scale.largest_gain**0.5 if degradation.linear else 1.0
+    return max(degradation.noise, LEAST_NOISE * norm)
 
 
-def gain(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> float:
-    """Estimate the mean squared singular value of A, `|A|_F^2 / n` over n pixels, from a fixed image of white noise.
+def relative_noise(problem: Problem) -> float:
+    """Return `noise / |A|`: the noise std of the part of the image that A measures best, in units of the image."""
+    assert problem.degradation is not None  # a restoration
+    noise = noise_of(problem)
+    return noise / problem.scale.largest_gain**0.5 if problem.degradation.linear else noise
 
-    Args:
-        degradation: A.
-        shape: of the images, (B, C, H, W).
-        y: a measurement, for its dtype and device.
 
-    Raises:
-        IncompatibleError: if A is 0.
+def initial_std(problem: Problem, lost_std: float) -> float:
+    """Return the noise std to denoise the first estimate with: `sqrt(relative_noise^2 + lost lost_std^2)`.
+
+    Lost information is modelled as additional Gaussian noise of std `lost_std`. `lost` is that of `OperatorScale`, and
+    1 for an operator that is not linear.
     """
-    e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.real.dtype)
-    return check_norm(float(degradation.A(e).abs().square().sum() / e.square().sum()), degradation)
+    assert problem.degradation is not None  # a restoration
+    lost = problem.scale.lost if problem.degradation.linear else 1.0
+    return math.hypot(relative_noise(problem), lost**0.5 * lost_std)
 
 
-def measured_fraction(problem: Problem) -> float:
-    """Return the fraction of the image that is measured: `min(1, gain)`; 0 for an operator that is not linear."""
-    assert problem.y is not None and problem.degradation is not None  # a restoration
-    if not problem.degradation.linear:
-        return 0.0
-    found = gain(problem.degradation, problem.shape, problem.y)
-    return 1.0 if found > 1 - ROUNDING else found
+def fixed_point_std(problem: Problem) -> float:
+    """Return the std of the denoiser in splittings whose fixed point hardly depends on it.
 
-
-def initial_std(problem: Problem, lost_std: float, *, fraction: float | None = None) -> float:
-    """Return the noise std to denoise the first estimate with: `sqrt(noise^2 + (1 - measured_fraction) lost_std^2)`.
-
-    Lost information is modelled as additional Gaussian noise of std `lost_std`. `fraction` is `measured_fraction`, if
-    it is known already.
+    It is `initial_std`, raised to the noise of level 1 by a factor of 5 at most. Below level 1 the denoiser mixes its
+    input with an estimate for more noise; iterations at level 1 with the weight that belongs to it are 1 to 4 dB
+    better.
     """
-    lost = 1 - (measured_fraction(problem) if fraction is None else fraction)
-    return math.hypot(noise_of(cast(Degradation, problem.degradation)), lost**0.5 * lost_std)
+    std = initial_std(problem, lost_std(problem.prior))
+    if not isinstance(problem.prior, RestoringPrior):
+        return std
+    return max(std, min(problem.prior.level_std(1), FURTHEST * std))
 
 
 def lost_std(prior: Prior) -> float:
@@ -69,17 +68,14 @@ def lost_std(prior: Prior) -> float:
     return max(prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
 
 
-def check_norm(norm: float, degradation: Degradation) -> float:
-    """Return the norm of an operator, or raise an IncompatibleError if it is 0 or not finite."""
-    if not 0 < norm < float("inf"):
-        raise IncompatibleError(f"{degradation.title} has the norm {norm}: it measures nothing")
-    return norm
-
-
 def residuals(x: Tensor, problem: Problem) -> Tensor:
-    """Return the root mean square of `A x - y` of each image, (B,)."""
+    """Return the root mean square of `A x - y` of each image, over the values that measure anything, (B,)."""
     assert problem.y is not None and problem.degradation is not None  # a restoration
-    return rms(problem.degradation.A(x) - problem.y)
+    error = problem.degradation.A(x) - problem.y
+    if not problem.degradation.linear:
+        return rms(error)
+    measured = problem.scale.measured
+    return rms(error * measured) * (measured.numel() / measured.sum()) ** 0.5
 
 
 def rms(error: Tensor) -> Tensor:
@@ -95,14 +91,39 @@ def change(before: Tensor, after: Tensor) -> Tensor:
 
 def converged(before: Tensor, after: Tensor, problem: Problem, tolerance: float) -> Tensor:
     """Tell which images have a residual of at most the noise and change by at most `tolerance`, (B,)."""
-    assert problem.degradation is not None  # a restoration
-    reached = residuals(after, problem) <= noise_of(problem.degradation)
+    reached = residuals(after, problem) <= noise_of(problem)
     return reached & (change(before, after) <= tolerance)
 
 
 def freeze_converged(done: Tensor, old: Tensor, new: Tensor) -> Tensor:
     """Return the `old` image where it is done, (B,), and the `new` one elsewhere."""
     return torch.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+
+
+def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
+    """Move each image towards the measurement until its residual is at most 1.05 times the noise.
+
+    The result is the prox of the fidelity at `x` with the least weight that does it, found by bisection between
+    `weight` times 1e-4 and 1e4; images that agree with the measurement stay as they are.
+
+    Args:
+        x: estimates, (B, C, H, W).
+        problem: with a linear degradation.
+        weight: of the fidelity, for its order of magnitude.
+    """
+    assert problem.y is not None and problem.degradation is not None  # a restoration
+    target = FAITHFUL * noise_of(problem)
+    far = residuals(x, problem) > target
+    if not bool(far.any()):
+        return x
+    y, prox = problem.y, problem.degradation.prox
+    low = torch.full_like(residuals(x, problem), math.log(weight / LARGEST_FACTOR))
+    high = torch.full_like(low, math.log(weight * LARGEST_FACTOR))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        reached = residuals(prox(x, y, middle.exp()), problem) <= target
+        low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
+    return freeze_converged(~far, x, prox(x, y, high.exp()))
 
 
 def residual(x: Tensor, problem: Problem) -> dict[str, float]:

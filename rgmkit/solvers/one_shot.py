@@ -13,11 +13,12 @@ from rgmkit.solvers.measurement import initial_std, residual
 
 @final
 class OneShot(Solver):
-    """Denoise the measurement once with the network: `x = D(embed(y), std)`, see `RestoringPrior.denoise`.
+    """Denoise the initial estimate once with the network: `x = D(x_0, std)`, see `RestoringPrior.denoise`.
 
-        std^2 = noise^2 + (1 - measured_fraction) noise_1^2,
+        std^2 = s^2 + lost noise_1^2,
 
-    with `measured_fraction` the mean squared singular value of A, at most 1, and 0 for an operator that is not linear.
+    with s the noise std over |A|, lost the fraction of the image that A loses, and noise_1 the noise std of level 1.
+    x_0 is `initial_estimate(y)`. For a degradation that is not linear x_0 is `embed(y)`, s its noise and lost is 1.
     Lost information is modelled as additional Gaussian noise, of the least level that the network has learnt.
     It takes one network evaluation, or two between levels, and works with degradations that are not linear.
 
@@ -41,6 +42,8 @@ class OneShot(Solver):
         if self.level is not None and not 1 <= self.level <= top:
             raise ConfigError(f"one-shot.level is {self.level}: this prior has the levels 1 to {top}")
         std = initial_std(problem, prior.level_std(1)) if self.level is None else prior.level_std(self.level)
-        x = prior.denoise(problem.degradation.embed(problem.y), std, generator=generator)
+        degradation = problem.degradation
+        start = degradation.initial_estimate(problem.y) if degradation.linear else degradation.embed(problem.y)
+        x = prior.denoise(start, std, generator=generator)
         callback(1, 1, x)
         return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual(x, problem)}])

@@ -56,7 +56,7 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
     notes: tuple[str, ...] = ()
     for i, start in enumerate(starts):
         draws = range(start, min(start + at_once, samples))
-        batch = replace(problem, shape=(len(draws) * n, *problem.shape[1:]), y=torch.cat([y] * len(draws)))
+        batch = problem.repeat(len(draws))
         streams = Streams(seed, range(n), purpose=RESTORING, draws=draws)
         before = streams.states()
         parts.append(solver.solve(batch, generator=streams, callback=shift_steps(callback, i, len(starts))))

@@ -1,0 +1,104 @@
+"""The scale of a linear operator: its norm, how much of the image it loses, and which of its outputs measure anything.
+
+Multiplying operator and noise by the same number leaves the problem as it was, so solvers take every step, weight and
+noise std relative to the norm found here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.random import randn, seeded
+from rgmkit.errors import IncompatibleError
+
+ROUNDING = 1e-4  # a lost fraction below this counts as none: the operator may be lossless in exact arithmetic
+NORM_STEPS, NORM_RTOL = 20, 1e-3  # of the power iteration
+LINEAR_RTOL = 1e-3  # relative error of A(a + b) = A(a) + A(b) above which A is not linear
+MEASURED = 1e-6  # relative size of the response to white noise below which an output measures nothing
+
+
+@dataclass(frozen=True, eq=False)
+class OperatorScale:
+    """The singular values of A in three numbers, and the outputs that measure anything.
+
+    Attributes:
+        largest_gain: `|A|^2`, the largest squared singular value.
+        mean_gain: `|A|_F^2 / n`, the mean squared singular value over the n pixels of an image; at most `largest_gain`.
+        measured: booleans (1, ...) in the shape of a measurement: False where A gives 0 for every image.
+    """
+
+    largest_gain: float
+    mean_gain: float
+    measured: Tensor
+
+    @property
+    def lost(self) -> float:
+        """The fraction of the image that is lost, `1 - mean_gain / largest_gain`: 0 for an orthogonal A."""
+        lost = 1 - self.mean_gain / self.largest_gain
+        return 0.0 if lost < ROUNDING else lost
+
+
+def measure_scale(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> OperatorScale:
+    """Measure the scale of a linear operator with fixed images of white noise: the same for every batch and seed.
+
+    `|A|^2` comes from a power iteration with Rayleigh quotients, which are never too large.
+
+    Args:
+        degradation: A.
+        shape: of the images, (B, C, H, W).
+        y: a measurement, for its dtype and device.
+
+    Raises:
+        IncompatibleError: if A gives values that are not finite, measures nothing, or is not linear although its class
+            says so.
+    """
+    e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.real.dtype)
+    Ae = degradation.A(e)
+    mean_gain = _check_norm(float(Ae.abs().square().sum() / e.square().sum()), degradation)
+    _check_linear(degradation, e, Ae)
+    largest_gain = max(mean_gain, _largest_gain(degradation, e, Ae))
+    size = Ae.abs()
+    return OperatorScale(largest_gain, mean_gain, size > MEASURED * size.max())
+
+
+def _largest_gain(degradation: Degradation, x: Tensor, Ax: Tensor) -> float:
+    """Return `|A|^2` by power iteration from the image `x`, whose measurement is `Ax`."""
+    value = 0.0
+    for _ in range(NORM_STEPS):
+        x = degradation.adjoint(Ax)
+        size = float(x.norm())
+        if not 0 < size < float("inf"):
+            break
+        Ax = degradation.A(x / size)
+        before, value = value, float(Ax.abs().square().sum())  # the Rayleigh quotient of A^T A
+        if abs(value - before) <= NORM_RTOL * value:
+            break
+    return _check_norm(value, degradation)
+
+
+def _check_norm(gain: float, degradation: Degradation) -> float:
+    if gain != gain or gain == float("inf"):
+        raise IncompatibleError(
+            f"{degradation.title}.A gives values that are not finite for an image of finite values: "
+            f"check its parameters for NaN, infinities and divisions by 0"
+        )
+    if gain == 0:
+        raise IncompatibleError(f"{degradation.title}.A is 0 for white noise: it measures nothing")
+    return gain
+
+
+def _check_linear(degradation: Degradation, e: Tensor, Ae: Tensor) -> None:
+    """Raise unless `A(e + b) = A(e) + A(b)` for images `b` of another noise and of a uniform grey."""
+    other = randn(e.shape, generator=seeded(1), device=e.device, dtype=e.dtype)
+    for b in (other, torch.full_like(e, 0.5), torch.zeros_like(e)):
+        Ab = degradation.A(b)
+        error = (degradation.A(e + b) - Ae - Ab).abs().square().sum().sqrt()
+        if not float(error) <= LINEAR_RTOL * float(Ae.abs().square().sum().sqrt() + Ab.abs().square().sum().sqrt()):
+            raise IncompatibleError(
+                f"{degradation.title} says that it is linear, but A(a + b) is not A(a) + A(b): "
+                f"remove offsets, clipping and rounding from A, or set linear = False"
+            )

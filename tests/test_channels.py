@@ -83,8 +83,8 @@ def test_a_network_for_grey_and_colour_takes_both_as_they_are():
         assert len(tiled.notes) == 1
         torch.testing.assert_close(tiled.x, solution.x, atol=1e-5, rtol=0)
     y = torch.rand(1, 2, 9, 11, generator=seeded(2))
-    solution = rgmkit.restore(y, degradation, prior)
-    assert "each of the 2 channels" in solution.notes[0]
-    torch.testing.assert_close(solution.x[:, :1], rgmkit.restore(y[:, :1], degradation, prior).x)
+    solution, first = (rgmkit.restore(each, degradation, prior, solver="one-shot") for each in (y, y[:, :1]))
+    assert "each of the 2 channels" in solution.notes[0] and first.notes == ()
+    torch.testing.assert_close(solution.x[:, :1], first.x)
     with pytest.raises(IncompatibleError, match="trained on colour"):
         prior.check_shape((2, 9, 11))

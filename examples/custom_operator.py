@@ -10,7 +10,7 @@ psnr = rgmkit.metric("psnr")
 
 
 class DeadRows(rgmkit.Degradation):
-    """Every third row is lost; at severity s it keeps the fraction 1 - s of its light."""
+    """Every third row (`every`) is lost; at severity s these rows keep the fraction 1 - s of their light."""
 
     def __init__(self, *, every: int = 3, loss: float = 1.0, noise: float | None = 0.0) -> None:
         super().__init__(noise=noise)

@@ -22,8 +22,8 @@ if __name__ == "__main__":
     y = blur(x, generator=torch.Generator().manual_seed(0))
     solution = rgmkit.restore(y, blur, "tv", solver="pgd")  # the weight of tv is chosen from the noise
 
-    written = folder / "deblur_tv_pgd.png"
-    write(written, torch.cat([y, solution.x], dim=-1).clamp(0, 1))
-    steps, seconds = len(solution.trace), solution.seconds
-    print(f"PSNR {float(psnr(y, x)):.2f} dB before, {float(psnr(solution.x, x)):.2f} dB after: {written}")
-    print(f"{steps} steps in {seconds:.1f} s, |A x - y| per pixel {solution.trace[-1]['residual']:.4f}")
+    file = folder / "deblur_tv_pgd.png"
+    write(file, torch.cat([y, solution.x], dim=-1).clamp(0, 1))
+    iterations, seconds = len(solution.trace), solution.seconds
+    print(f"PSNR {float(psnr(y, x)):.2f} dB before, {float(psnr(solution.x, x)):.2f} dB after: {file}")
+    print(f"{iterations} iterations in {seconds:.1f} s, rms residual |A x - y| {solution.trace[-1]['residual']:.4f}")

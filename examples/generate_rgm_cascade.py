@@ -16,6 +16,6 @@ if __name__ == "__main__":
     prior = rgmkit.load("digits")
     digits = rgmkit.generate(prior, 64, solver="cascade", seed=seed)  # (64, 1, 16, 16) in [0, 1]
 
-    written = folder / "generate_rgm_cascade.png"
-    write(written, make_sheet(digits, enlarge=4))
-    print(f"{len(digits)} digits of seed {seed}, {prior.process.levels} network evaluations each: {written}")
+    file = folder / "generate_rgm_cascade.png"
+    write(file, make_sheet(digits, enlarge=4))
+    print(f"{len(digits)} digits of seed {seed}, {prior.process.levels} network evaluations each: {file}")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-OPTION = re.compile(r"(prior|solver)[.\[]")  # a path at the beginning of an error, to be made longer
+OPTION = re.compile(r"(prior|solver)[.\[]")  # an option path at the start of a message, which `naming` prefixes
 
 
 class RgmkitError(Exception):
@@ -27,11 +27,11 @@ class IncompatibleError(RgmkitError):
 
 
 class PluginError(RgmkitError):
-    """A plugin could not be loaded, or no plugin gives a component."""
+    """A plugin could not be loaded, or no plugin provides a component."""
 
 
 class CheckpointError(RgmkitError):
-    """A model folder or checkpoint is missing, cut off, or of another configuration."""
+    """A model folder or checkpoint is missing, truncated, or does not match its configuration."""
 
 
 class DataError(RgmkitError):
@@ -58,7 +58,7 @@ def suggest(name: object, known: Iterable[str]) -> str:
 
 
 def find_nearest(name: object, known: Iterable[str]) -> str | None:
-    """Find the known name that is spelt most like `name`; None if no one is like it.
+    """Find the known name whose spelling is closest to `name`; None if none is similar.
 
     >>> find_nearest("psrn", ["psnr", "ssim"])
     'psnr'
@@ -67,7 +67,7 @@ def find_nearest(name: object, known: Iterable[str]) -> str | None:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Join words to a list with "or".
+    """Join words with commas and a final "or".
 
     >>> join_words([".png", ".jpg", ".tif"])
     '.png, .jpg or .tif'
@@ -77,7 +77,7 @@ def join_words(words: Sequence[str]) -> str:
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Begin the errors of the block with the place in a configuration that they come from.
+    """Prefix errors raised in the block with the place in the configuration where they arise.
 
     >>> with naming("method[0]"):
     ...     raise ConfigError("solver.step is 'far': give a number")

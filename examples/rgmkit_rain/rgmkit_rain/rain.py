@@ -22,7 +22,7 @@ class Rain(rgmkit.Degradation):
         density: fraction of the pixels in which a streak begins, from 0 to 1.
         length: length of a streak, in pixels.
         angle: angle of a streak, in degrees from the vertical.
-        seed: of the positions of the streaks.
+        seed: of the random positions of the streaks.
         noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> rain = Rain(opacity=0.5, length=3, density=0.2)

@@ -446,7 +446,7 @@ def test_what_is_tuned_is_a_range_or_choices():
     assert read_range("x", [4, 8, 16], path="x", whole=True) == Choices("x", (4, 8, 16))
     assert read_range("x", {"choices": [4, 8]}, path="x", whole=True) == Choices("x", (4, 8))
     assert read_range("x", ["db4", "haar"], path="x", whole=False) == Choices("x", ("db4", "haar"))
-    with pytest.raises(ConfigError, match=r"x\.low is 0: a log scale is of positive numbers"):
+    with pytest.raises(ConfigError, match=r"x\.low is 0: a logarithmic scale needs positive numbers"):
         read_range("x", {"low": 0, "high": 9, "scale": "log"}, path="x", whole=False)
 
 

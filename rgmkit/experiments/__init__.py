@@ -1,4 +1,4 @@
-"""Experiments compare methods on a grid of images, degradations and seeds: configuration, plan, results, report."""
+"""Compare methods on a grid of images, degradations and seeds: configuration, plan, evaluation, results, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of a grid: their order, and their names in files."""
+"""The cells of a grid: their order, and their file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rgmkit.experiments.config import Grid, Operator
+from rgmkit.experiments.config import Grid, LabelledDegradation
 from rgmkit.experiments.methods import Method
 from rgmkit.experiments.photographs import Photograph
 from rgmkit.experiments.result import Record
@@ -20,35 +20,36 @@ class Cell:
     """One picture under one degradation, restored by one method, with one seed.
 
     Attributes:
-        index: of the picture; the noise is drawn from (seed, index), so that all methods restore one measurement.
+        index: position of the picture; the noise depends on (seed, index) only, so that all methods restore the same
+            measurement.
         places: the positions of the degradation and the method in the grid.
     """
 
     index: int
     photograph: Photograph
-    operator: Operator
+    operator: LabelledDegradation
     method: Method
     seed: int
     places: tuple[int, int]
 
     @property
     def key(self) -> str:
-        """The unique name of the cell in files, which sorts in the order of the grid."""
+        """The unique name of the cell in file names; keys sort in the order of the grid."""
         return f"{self.measurement}_{self.places[1]:02d}-{slug(self.method.label)}"
 
     @property
     def picture(self) -> str:
-        """The name of its picture in files."""
+        """The name of its picture in file names."""
         return f"{self.index:04d}-{slug(self.photograph.label)}"
 
     @property
     def measurement(self) -> str:
-        """The name of its measurement in files."""
+        """The name of its measurement in file names."""
         return f"{self.picture}_{self.places[0]:02d}-{slug(self.operator.label)}_seed{self.seed}"
 
     @property
     def name(self) -> str:
-        """How messages name it."""
+        """The name of the cell in messages."""
         return f"{self.photograph.label}, {self.operator.label}, {self.method.label}, seed {self.seed}"
 
     def make_record(self, **outcome: Any) -> Record:
@@ -57,7 +58,7 @@ class Cell:
 
 
 def list_cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
-    """List all cells; those of one measurement follow each other, and so do those of one picture."""
+    """List all cells, grouped by picture, and within a picture by measurement."""
     return [
         Cell(index, photograph, operator, method, seed, (i, j))
         for index, photograph in enumerate(photographs)

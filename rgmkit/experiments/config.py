@@ -16,7 +16,7 @@ from rgmkit.experiments.photographs import Photographs
 from rgmkit.experiments.serialize import label_of, to_plain
 from rgmkit.resolve import DEFAULT_METRICS, resolve_degradation
 
-FEWEST = 4  # evaluations of a search: both ends and two values between
+FEWEST = 4  # evaluations in a search: both ends of the range and two values between them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class GridSchema:
 
     Attributes:
         data: the images, see `Photographs`.
-        degradation: one or a list of them.
-        method: one or a list of them, see `MethodSchema`.
+        degradation: one degradation, or a list.
+        method: one method, or a list, see `MethodSchema`.
         metrics: the metrics; the first is also recorded after each iteration. Default: PSNR and SSIM.
-        seeds: of the measurements and the solvers: a list, or how many, starting at 0.
+        seeds: random seeds of the measurements and the solvers: a list, or a number n for 0 … n - 1.
         tune: how parameters are tuned, and on which images, see `TuningSchema`.
-        title: of the tables and the report. Default: the name of the folder.
+        title: title of the tables and the report. Default: the name of the folder.
         plugins: Python files with components, loaded before anything else is read.
     """
 
@@ -50,9 +50,9 @@ class TuningSchema:
 
     Attributes:
         data: the training images; none of them may be a test image.
-        seeds: of their measurements: a list, or how many.
-        evaluations: the number for each parameter of each method and degradation.
-        metric: whose mean is to be best.
+        seeds: random seeds of their measurements: a list, or a number n for 0 … n - 1.
+        evaluations: number of evaluations for each parameter, per method and degradation.
+        metric: the metric whose mean is optimised.
     """
 
     data: Mapping[str, Any]
@@ -62,7 +62,7 @@ class TuningSchema:
 
 
 @dataclass(frozen=True, eq=False)
-class Operator:
+class LabelledDegradation:
     """A degradation of the grid and its label."""
 
     label: str
@@ -85,12 +85,12 @@ class Grid:
     """An experiment: each picture under each degradation, restored by each method, once for each seed.
 
     Attributes:
-        metrics: by their labels.
-        content: the grid as plain values, with all labels.
+        metrics: the metrics by label.
+        content: the grid as plain values, with all labels filled in.
     """
 
     data: Photographs
-    operators: tuple[Operator, ...]
+    operators: tuple[LabelledDegradation, ...]
     methods: tuple[Method, ...]
     metrics: dict[str, Metric]
     seeds: tuple[int, ...]
@@ -99,11 +99,11 @@ class Grid:
 
 
 def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Grid:
-    """Read the grid in a YAML file or a mapping, and build every degradation, prior, solver and metric of it.
+    """Read the grid in a YAML file or a mapping, and build every degradation, prior, solver and metric in it.
 
     Args:
-        grid: file paths in a YAML are relative to its folder. In a mapping, `use: OBJECT` and `prior: OBJECT`
-            take objects.
+        grid: a YAML file, whose folder relative paths start from, or a mapping, where `use` and `prior` may be
+            objects.
         overrides: `path=value` changes, such as `data.limit=2` or `method.0.solver.iterations=50`.
 
     Raises:
@@ -135,7 +135,7 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
     )
 
 
-def _build_operators(given: Any, folder: Path) -> Iterable[Operator]:
+def _build_operators(given: Any, folder: Path) -> Iterable[LabelledDegradation]:
     labels: dict[str, str] = {}
     for i, item in enumerate(_filled(given, "degradation")):
         path, spec = f"degradation[{i}]", item
@@ -147,7 +147,7 @@ def _build_operators(given: Any, folder: Path) -> Iterable[Operator]:
                 spec = spec["use"]
         with naming(path):
             degradation = resolve_degradation(spec, simulate=True, path=path, folder=folder)
-        yield Operator(_label(name, label_of(spec), path, labels), degradation)
+        yield LabelledDegradation(_label(name, label_of(spec), path, labels), degradation)
 
 
 def _read_methods(given: Any, folder: Path) -> Iterable[Method]:
@@ -213,7 +213,7 @@ def _list(given: Any) -> list[Any]:
 
 
 def _label(name: Any, default: str, path: str, labels: dict[str, str]) -> str:
-    """Return the label of an item, and add its path to `labels`, where each may occur once."""
+    """Return the label of an item and record its path under that label; a label may be used only once."""
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise ConfigError(f"{path}.name is {name!r}: give text")
     label = name or default
@@ -224,7 +224,7 @@ def _label(name: Any, default: str, path: str, labels: dict[str, str]) -> str:
 
 
 def _with_labels(given: Any, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Turn the items into mappings with their labels."""
+    """Convert the items to mappings whose `name` is their label."""
     items = []
     for item, label in zip(_list(given), labels, strict=True):
         content = to_plain(parse_spec(item) if isinstance(item, str) else item)

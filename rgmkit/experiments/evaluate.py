@@ -22,7 +22,7 @@ from rgmkit.core.random import Streams
 from rgmkit.core.solver import Callback, Solution
 from rgmkit.errors import RgmkitError
 from rgmkit.experiments.cells import Cell
-from rgmkit.experiments.config import Operator
+from rgmkit.experiments.config import LabelledDegradation
 from rgmkit.experiments.line_search import Values
 from rgmkit.experiments.methods import Method
 from rgmkit.experiments.photographs import Photograph, crop_to_fit
@@ -36,13 +36,13 @@ from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import to_device
 from rgmkit.runtime.processes import ProcessGroup
 
-POINTS = 60  # about so many iterations of a solver are recorded
+POINTS = 60  # approximate number of iterations at which a metric is recorded
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A picture, its measurement `y`, and the measurement in the shape of the picture."""
+    """A measurement `y` with its degradation and true image; `embedded` is `y` resampled to the shape of the image."""
 
     degradation: Degradation
     truth: Tensor
@@ -51,11 +51,11 @@ class Measurement:
 
 
 class Evaluator:
-    """Evaluates cells on a device; keeps the last picture and the last measurement for the next cell.
+    """Evaluate cells on a device, keeping the last picture and the last measurement for the next cell.
 
     Args:
         device: where degradations, networks and metrics are evaluated.
-        metrics: by their labels; the first is also recorded after each iteration.
+        metrics: the metrics by label; the first is also recorded along the iterations.
     """
 
     def __init__(self, device: torch.device, metrics: Mapping[str, Metric]) -> None:
@@ -67,7 +67,7 @@ class Evaluator:
         """Evaluate a cell, and write its pictures into `folder`.
 
         Raises:
-            Exception: whatever the picture, the degradation, the prior, the solver or a metric raise.
+            Exception: whatever the picture, the degradation, the prior, the solver or a metric raises.
         """
         measurement = self.measure(cell.photograph, cell.index, cell.operator, cell.seed)
         label, metric = next(iter(self.metrics.items()))
@@ -96,8 +96,8 @@ class Evaluator:
             notes=list(dict.fromkeys([*solution.notes, *messages])),
         )
 
-    def _measure(self, photograph: Photograph, index: int, operator: Operator, seed: int) -> Measurement:
-        """Measure a photograph, with the noise of (seed, index).
+    def _measure(self, photograph: Photograph, index: int, operator: LabelledDegradation, seed: int) -> Measurement:
+        """Simulate the measurement of a photograph, with noise drawn from (seed, index).
 
         Raises:
             DataError: if the picture cannot be read.
@@ -112,7 +112,7 @@ class Evaluator:
     def restore(
         self, measurement: Measurement, method: Method, values: Values, seed: int, callback: Callback | None = None
     ) -> Solution:
-        """Restore a measurement by a method with these values of its tuned parameters."""
+        """Restore a measurement by a method, with these values of the tuned parameters."""
         prior, solver = method.build(values, measurement.degradation)
         return restore_batch(
             measurement.y,
@@ -130,7 +130,7 @@ class Evaluator:
         return {label: float(metric(x, measurement.truth)) for label, metric in self.metrics.items()}
 
     def _write_pictures(self, cell: Cell, measurement: Measurement, x: Tensor, folder: Path) -> dict[str, str]:
-        """Write the pictures of a cell, those that it shares with other cells once."""
+        """Write the pictures of a cell; those shared with other cells are written once."""
         size = "x".join(map(str, measurement.truth.shape[-2:]))
         pictures = {
             "truth": (f"pictures/{cell.picture}_{size}.png", measurement.truth),
@@ -152,17 +152,17 @@ class PathRecorder:
         self._points: list[tuple[float, float]] = []
 
     def __call__(self, step: int, steps: int, x: Tensor) -> None:
-        """Record the metric at every so-many-th iteration and at the last."""
+        """Record the metric if the iteration is due, or is the last."""
         if x.shape != self.truth.shape or (step % math.ceil(steps / POINTS) and step != steps):
             return
-        synchronize(x.device)  # work that is queued is the solver's time
+        synchronize(x.device)  # queued work counts as the solver's time
         start = time.perf_counter()
         value = float(self.metric(x.clamp(0, 1), self.truth))
         self._points.append((start - self.spent, value))
         self.spent += time.perf_counter() - start
 
     def path(self, end: float, seconds: float, last: float) -> list[tuple[float, float]]:
-        """Return (seconds, value) from the start of a solver that took `seconds` and ended at `end` with `last`."""
+        """Return (seconds since the solver's start, value), given its running time, its end and its last value."""
         start = end - self.spent - seconds
         points = [(min(seconds, max(0.0, when - start)), value) for when, value in self._points]
         return points if points and points[-1][1] == last else [*points, (seconds, last)]
@@ -171,9 +171,9 @@ class PathRecorder:
 def evaluate_cells(
     plan: Plan, processes: ProcessGroup, choose: Callable[[str, Method], Values], *, progress: bool
 ) -> None:
-    """Evaluate this process's share of the cells that are not done, each written as soon as it is done.
+    """Evaluate this process's share of the cells that are not done, and write each record at once.
 
-    `choose` gives the values of the tuned parameters, for a degradation and a method.
+    `choose` returns the values of the tuned parameters for a degradation and a method.
     """
     evaluator, noted = Evaluator(processes.device, plan.grid.metrics), set[str]()
     mine = processes.share(plan.cells)
@@ -194,7 +194,7 @@ def evaluate_cells(
 
 
 def is_done(folder: Path, cell: Cell) -> bool:
-    """Whether a cell has a record with an answer."""
+    """Whether a cell has been restored and recorded."""
     record = read_record(folder, cell.key)
     return record is not None and record.error is None
 
@@ -209,7 +209,7 @@ def _try(evaluator: Evaluator, cell: Cell, choose: Callable[[str, Method], Value
 
 
 def one_line(error: Exception) -> str:
-    """Print an error in one line, with its class unless it is one of rgmkit's.
+    """Format an error in one line, with its class unless it is one of rgmkit's own.
 
     >>> one_line(ZeroDivisionError("division by zero"))
     'ZeroDivisionError: division by zero'
@@ -219,7 +219,7 @@ def one_line(error: Exception) -> str:
 
 
 def _report(cell: Cell, record: Record, noted: set[str]) -> None:
-    """Log a failed cell, and its notes, unless the method had the same note, numbers aside, in an earlier cell."""
+    """Log the error and the notes of a cell, except notes that repeat an earlier one of its method, numbers aside."""
     if record.failed:
         log.warning(f"{cell.name} failed: {record.error}")
     for note in record.notes:

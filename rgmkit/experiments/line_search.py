@@ -16,8 +16,8 @@ Score: TypeAlias = Callable[[Values], float]
 ScoreAlong: TypeAlias = Callable[[Any], float]
 """The score as a function of one parameter, the others held fixed."""
 
-SECTION = (3 - math.sqrt(5)) / 2  # .382: of the golden section, from the middle point into the longer part
-DIGITS = 4  # of a value that is tried; more do not change a score
+SECTION = (3 - math.sqrt(5)) / 2  # 0.382: the next point, as a fraction of the longer part
+DIGITS = 4  # significant digits of the values tried; more do not change a score
 
 
 @final
@@ -36,19 +36,19 @@ class Range:
     whole: bool = False
 
     def list_coarse(self, count: int) -> list[Any]:
-        """Space values evenly on the scale, including the ends."""
+        """Return `count` values evenly spaced on the scale, including both ends; fewer if rounding makes some equal."""
         values = [self._value(i / (count - 1)) for i in range(count)]
         return list(dict.fromkeys(values))
 
     def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """Search by golden sections between the neighbours in the coarse grid (Kiefer 1953)."""
+        """Refine the best value by golden-section search between its neighbours in the coarse grid (Kiefer 1953)."""
         middle, step = self._place(best), 1 / (coarse - 1)
         left, right = max(0.0, middle - step), min(1.0, middle + step)
         for _ in range(count):
             up = right - middle >= middle - left
             new = middle + SECTION * ((right - middle) if up else (left - middle))
             value = self._value(new)
-            if value == best:  # there is no other integer, or value of four digits, between
+            if value == best:  # the interval contains no other value, after rounding
                 break
             if line(value) > line(best):
                 left, right = (middle, right) if up else (left, middle)
@@ -78,7 +78,7 @@ class Range:
 @final
 @dataclass(frozen=True)
 class Choices:
-    """A list of values: each is tried."""
+    """A list of values, all of which are tried."""
 
     name: str
     values: tuple[Any, ...]
@@ -88,11 +88,11 @@ class Choices:
         return list(self.values)
 
     def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
-        """Return the best of the choices: there is nothing between two of them."""
+        """Return `best`: there is nothing between two choices to refine."""
         return best
 
     def ends(self) -> tuple[Any, ...]:
-        """Return the smallest and the largest of numbers; other choices have no ends."""
+        """Return the smallest and the largest choice if all are numbers; other choices have no ends."""
         numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.values)
         return (min(self.values), max(self.values)) if numbers else ()
 
@@ -101,7 +101,7 @@ Parameter: TypeAlias = Range | Choices
 """An option of a method that is tuned, and the values it may have.
 
 `list_coarse(count)` returns about `count` values over the whole range; `refine(line, best, coarse, count)` refines the
-best of `coarse` such values with `count` more evaluations; beyond a best value among `ends()` may lie a better one.
+best of `coarse` such values with `count` more evaluations; `ends()` are the values beyond which a better one may lie.
 """
 
 
@@ -143,7 +143,7 @@ def _make_range(name: str, low: float, high: float, scale: str | None, path: str
     if not -math.inf < low < high < math.inf:
         raise ConfigError(f"{path} goes from {low:g} to {high:g}: give the lower end first, and two different ones")
     if scale == "log" and low <= 0:
-        raise ConfigError(f"{path}.low is {low:g}: a log scale is of positive numbers, take scale: linear")
+        raise ConfigError(f"{path}.low is {low:g}: a logarithmic scale needs positive numbers, take scale: linear")
     return Range(name, float(low), float(high), "linear" if scale == "linear" or low <= 0 else "log", whole)
 
 
@@ -158,13 +158,13 @@ def _is_number(value: Any) -> bool:
 
 
 def search(score: Score, parameters: Sequence[Parameter], evaluations: int) -> Values:
-    """Find the values of the best score, one parameter after the other.
+    """Find the values with the best score, one parameter after the other.
 
-    Half of the evaluations of each parameter are a coarse grid over its whole range, the others held at their
-    middle or at the best so far; then each is refined in turn.
+    Half of the evaluations of each parameter are a coarse grid over its whole range, with the other parameters held at
+    their middle or their best value so far; then each parameter is refined in turn.
 
     Args:
-        score: higher is better; called again with the same values, which it may remember.
+        score: higher is better; it may be called again with the same values and should cache them.
         evaluations: for each parameter, 3 or more; choices are all tried.
 
     >>> best = search(lambda v: -(v["x"] - 3) ** 2, [Range("x", 0.0, 10.0, "linear")], evaluations=16)
@@ -181,5 +181,5 @@ def search(score: Score, parameters: Sequence[Parameter], evaluations: int) -> V
 
 
 def _score_along(score: Score, at: Values, name: str) -> ScoreAlong:
-    held = dict(at)
-    return lambda value: score({**held, name: value})
+    fixed = dict(at)
+    return lambda value: score({**fixed, name: value})

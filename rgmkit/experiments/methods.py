@@ -1,4 +1,4 @@
-"""The methods of a grid: a prior and a solver, built once for each choice of their tuned parameters."""
+"""The methods of a grid: priors and solvers, each built once per choice of the tuned parameters."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class MethodSchema:
 
     Attributes:
         name: its label. Default: made of the prior and the solver.
-        prior: a prior or a model; none for solvers that need none.
-        solver: by default the one that `rgmkit.restore` chooses for the prior.
-        tile: side in pixels of the tiles that a network restores. Default: what the memory asks for.
-        tune: the options that are tuned: {"prior.weight": [0.1, 100]}.
+        prior: a prior or a model; not needed by some solvers.
+        solver: a solver. Default: the one that `rgmkit.restore` chooses for the prior.
+        tile: side in pixels of the tiles that a network restores. Default: as the free memory allows.
+        tune: the options to tune, with their ranges: {"prior.weight": [0.1, 100]}.
     """
 
     name: str | None = None
@@ -44,15 +44,15 @@ class MethodSchema:
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A prior and a solver by their specs, and what is tuned of them.
+    """A prior and a solver, given by their specs, and the options of theirs that are tuned.
 
     Attributes:
-        path: where it stands in the grid, for errors.
-        label: as tables and reports show it.
-        specs: of "prior" and "solver"; None where there is none.
-        parameters: that are tuned.
-        tile: of `rgmkit.restore`.
-        folder: what file paths are relative to.
+        path: its place in the grid, for error messages.
+        label: its name in tables and reports.
+        specs: the specs of "prior" and "solver"; None for a missing one.
+        parameters: the tuned options.
+        folder: the folder that relative file paths start from.
+        tile: as in `rgmkit.restore`.
     """
 
     path: str
@@ -64,7 +64,7 @@ class Method:
     _built: dict[str, Any] = field(default_factory=dict)
 
     def build(self, values: Values, degradation: Degradation) -> tuple[Prior, Solver]:
-        """Build the prior and the solver with these values, or the default solver for a degradation.
+        """Build the prior and the solver with these values; without a solver, the default one for the degradation.
 
         Raises:
             RgmkitError: if a name, an option or a model is wrong, with its path.
@@ -74,7 +74,7 @@ class Method:
             return prior or NoPrior(), resolve_solver(solver, prior or NoPrior(), degradation)
 
     def check(self) -> None:
-        """Build it with both ends of each tuned range, so that wrong values are found before anything runs."""
+        """Build the parts with both ends of each tuned range, so that invalid values are found before anything runs."""
         tuned = {p.name.partition(".")[0] for p in self.parameters}
         with naming(self.path):
             for part in PARTS:
@@ -87,7 +87,7 @@ class Method:
                     self._build_part(p.name.partition(".")[0], {**firsts, p.name: value})
 
     def _build_part(self, part: str, values: Values) -> Any:
-        """Build the prior or the solver, once for the same values; None where there is none."""
+        """Build the prior or the solver, once per choice of values; return None if the method has none."""
         spec = _insert(self.specs, values)[part]
         key = f"{part} {json.dumps(spec, default=id, sort_keys=True)}"
         if spec is not None and key not in self._built:
@@ -100,7 +100,7 @@ def read_method(item: Any, path: str, folder: Path) -> Method:
     """Read a method from its item in a grid; nothing is built yet.
 
     Raises:
-        ConfigError: for a key or a value that does not fit, with its path.
+        ConfigError: for an invalid key or value, with its path.
     """
     if not isinstance(item, Mapping):
         raise ConfigError(f"{path} is {item!r}: give a mapping, such as {{prior: tv, solver: {{use: pgd}}}}")
@@ -116,7 +116,7 @@ def read_method(item: Any, path: str, folder: Path) -> Method:
 
 
 def _read_parameter(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Parameter:
-    """Read a parameter of `tune:`, whose name must lead to an option of the prior or the solver."""
+    """Read a parameter of `tune:`; its name must be the path of an option of the prior or the solver."""
     part, _, option = name.partition(".")
     if part not in PARTS or not option:
         raise ConfigError(f"{path}.{name} does not name an option of the prior or the solver: write prior.weight")
@@ -145,7 +145,7 @@ def _insert(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:
 
 
 def format_values(values: Values) -> str:
-    """Print values in a line.
+    """Format values in one line.
 
     >>> format_values({"prior.weight": 2.5, "solver.iterations": 8})
     'prior.weight = 2.5, solver.iterations = 8'

@@ -1,4 +1,4 @@
-"""The pictures of a grid: files, folders, and photographs that come with scikit-image."""
+"""The pictures of a grid: files, folders, and photographs bundled with scikit-image."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
     "hubble_deep_field", "immunohistochemistry", "moon", "page", "retina", "rocket", "text",
 )  # fmt: skip
-"""Photographs in scikit-image's own package: none is fetched from elsewhere."""
+"""Photographs in the package of scikit-image itself, which need no download."""
 
-BUNDLED = "skimage:"  # prefix of the source of such a photograph
+BUNDLED = "skimage:"  # prefix of their sources
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}  # of Pillow's modes
-PLAIN = ("JPEG", "PNG")  # formats whose headers suffice
+PLAIN = ("JPEG", "PNG")  # formats whose header gives the shape
 ORIENTATION, SIDEWAYS = 0x0112, 5  # the EXIF tag, and the first of its values that rotate a picture by 90 degrees
 
 
@@ -35,9 +35,9 @@ class Photograph:
 
     Attributes:
         source: the path of a file, or "skimage:" and a name.
-        label: as tables and reports show it.
+        label: its name in tables and reports.
         crop: side of the centred square crop; None for the whole picture.
-        grey: whether colour is converted to grey (luma of ITU-R BT.601).
+        grey: whether a colour picture is converted to grey (luma of ITU-R BT.601).
     """
 
     source: str
@@ -63,7 +63,7 @@ class Photograph:
         return x[..., top : top + shape[1], left : left + shape[2]].contiguous()
 
     def shape(self) -> tuple[int, int, int]:
-        """Find the shape (C, H, W) that `read` gives, from the header of the file where that is enough.
+        """Return the shape (C, H, W) of the picture that `read` returns, from the header of the file if that suffices.
 
         Raises:
             DataError: as `read`.
@@ -91,9 +91,9 @@ class Photographs:
         path: a picture, a folder (the PNG, JPEG and TIFF files below it, in the order of their paths), or a
             list of them.
         skimage: names of photographs that come with scikit-image.
-        limit: use only the first so many. Default: all.
+        limit: maximum number of pictures; the first ones are used. Default: all.
         crop: side in pixels of a centred square crop. Default: the whole picture.
-        grey: convert colour to grey.
+        grey: convert colour pictures to grey.
 
     >>> [photograph.label for photograph in Photographs(skimage=["astronaut", "camera"], limit=1).select()]
     ['astronaut']
@@ -117,7 +117,7 @@ class Photographs:
                 raise ConfigError(f"{key} is {value}: give 1 or more")
 
     def sources(self) -> list[str]:
-        """List all pictures, before the limit: absolute paths, and names after "skimage:".
+        """List the sources of all pictures, whatever the limit: absolute paths, and names prefixed by "skimage:".
 
         Raises:
             DataError: if a folder holds no picture.
@@ -130,9 +130,9 @@ class Photographs:
         return found
 
     def select(self, sources: Sequence[str] | None = None) -> list[Photograph]:
-        """Make the photographs of these sources. Default: the first `limit` of all.
+        """Return the photographs with these sources. Default: the first `limit` of all.
 
-        The label of a file is its path below the folder that contains all of them.
+        The label of a file is its path relative to the deepest folder that contains all files.
         """
         chosen = self.sources()[: self.limit] if sources is None else list(sources)
         files = [source for source in chosen if not source.startswith(BUNDLED)]
@@ -150,13 +150,13 @@ class Photographs:
 
 
 def crop_to_fit(x: Tensor, degradation: Degradation) -> Tensor:
-    """Crop a picture to the top left part that the degradation accepts; for downsampling by 2, even sides."""
+    """Crop a picture from its top left corner to a size that the degradation accepts, such as even sides."""
     height, width = degradation.usable_shape(tuple(x.shape))[-2:]
     return x[..., :height, :width].contiguous()
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the file itself, even if it is missing, or the pictures below a folder, as absolute paths."""
+    """Return absolute paths: of the pictures below a folder, or of the file itself, even if it is missing."""
     whole = Path(os.path.abspath(path))
     if not whole.is_dir():
         return [whole]
@@ -176,7 +176,7 @@ def _bundled(source: str) -> Tensor:
 
 
 def _header(source: str) -> tuple[int, int, int] | None:
-    """Read (C, H, W) from the header of a picture; return None where the whole file has to be read."""
+    """Read (C, H, W) from the header of a picture; return None if the whole file has to be read."""
     try:
         with Image.open(source) as image:
             width, height = image.size

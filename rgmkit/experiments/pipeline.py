@@ -21,7 +21,7 @@ from rgmkit.runtime.signals import unwind_on_sigterm
 
 log = logging.getLogger(__name__)
 
-WAIT = timedelta(days=30)  # for the process that tunes, and for the one with the longest cells
+WAIT = timedelta(days=30)  # processes wait for the one that tunes, and for the slowest one
 
 
 def run(
@@ -33,23 +33,23 @@ def run(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Results:
-    """Restore each picture of a grid, under each degradation, by each method, with each seed, and compare.
+    """Compare methods: restore each picture of a grid under each degradation by each method, once per seed.
 
-    All of the grid is checked before anything runs. Each finished cell is on the disk at once: the same call goes
-    on where an earlier one was stopped, and tries failed cells again. A cell that fails is recorded with its error, and
-    the rest goes on. A method that cannot take what a degradation makes is left out there, and a log line says so.
+    The whole grid is checked before anything runs. Each cell is saved as soon as it is finished: the same call
+    continues where an earlier one was stopped, and tries failed cells again. A cell that fails is recorded with its
+    error, and the others still run. A method that cannot be used with a degradation is left out there, with a warning.
 
     Args:
         grid: a YAML file, or the mapping in it; in a mapping `use` and `prior` may be objects.
         out: the folder of the run. Default: `runs/<name of the file>`.
         overrides: `path=value` changes of the grid, such as `data.limit=2`.
         device: where to compute.
-        overwrite: start anew where the folder holds a run.
+        overwrite: start afresh if the folder holds a run.
         progress: show a progress bar on stderr.
 
     Raises:
-        ConfigError, PluginError, CheckpointError: for a grid that does not fit, or a folder that holds something else.
-        DataError, IncompatibleError: for pictures that cannot be read, or that a degradation or a method cannot take.
+        ConfigError, PluginError, CheckpointError: for an invalid grid, or a folder that holds anything else.
+        DataError, IncompatibleError: for pictures that cannot be read, or do not fit a degradation or a method.
 
     >>> import tempfile
     >>> grid = {
@@ -89,7 +89,7 @@ def write(results: Results) -> None:
 
 
 def _prepare(plan: Plan) -> None:
-    """Make the folder of the run, or clean it of what a killed run left, and log the pairs that do not fit."""
+    """Make the folder of the run, remove what a killed run left there, and log the pairs that do not fit."""
     if not plan.continues:
         begin_run(plan.folder, plan.grid.content, plan.facts)
     remove_unfinished(plan.folder)

@@ -1,4 +1,4 @@
-"""Check all of a grid before anything runs, and list its cells."""
+"""Check the whole grid before anything runs, and list its cells."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from rgmkit.experiments.run_folder import RunFacts, check_pictures, find_run
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A grid that was checked, and where it runs.
+    """A checked grid, and the folder of its run.
 
     Attributes:
         training: the images that parameters are tuned on.
-        continues: whether the folder holds a part of this run already.
-        unfit: why a method cannot be used with a degradation, by their positions in the grid.
+        continues: whether the folder already holds a part of this run.
+        unfit: why a method cannot be used with a degradation, by the positions (degradation, method) in the grid.
     """
 
     grid: Grid
@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def facts(self) -> RunFacts:
-        """What the run fixes."""
+        """The facts to store when the run begins."""
         ends = {m.label: {p.name: list(p.ends()) for p in m.parameters} for m in self.grid.methods if m.parameters}
         metrics = dict(self.grid.metrics)
         if self.grid.tuning:
@@ -64,7 +64,7 @@ def make_plan(
     overrides: Iterable[str] = (),
     overwrite: bool = False,
 ) -> Plan:
-    """Read a grid and check all of it; nothing is written. See `rgmkit.experiments.run`."""
+    """Read and check a whole grid without writing anything. The arguments are those of `rgmkit.experiments.run`."""
     found = read_grid(grid, overrides)
     stem = "grid" if isinstance(grid, Mapping) else Path(grid).stem
     folder = Path("runs") / stem if out is None else Path(out)
@@ -97,7 +97,7 @@ def _check_apart(photographs: Sequence[Photograph], training: Sequence[Photograp
         for other in photographs:
             if one.source == other.source or _same_content(one.source, other.source):
                 names = one.source if one.source == other.source else f"{one.source}, the same as {other.source},"
-                raise ConfigError(f"tune.data has {names} which is in data: tune on pictures that are not compared on")
+                raise ConfigError(f"tune.data has {names} which is in data: tune on pictures that are not test images")
 
 
 def _same_content(a: str, b: str) -> bool:
@@ -105,21 +105,21 @@ def _same_content(a: str, b: str) -> bool:
         return False
     try:
         return Path(a).stat().st_size == Path(b).stat().st_size and filecmp.cmp(a, b, shallow=False)
-    except OSError:  # one has vanished: its cells will fail and say so
+    except OSError:  # a deleted file: its cells will fail and say so
         return False
 
 
 def _rehearse(
     grid: Grid, pairs: Sequence[tuple[int, int]], photographs: Sequence[Photograph], key: str, *, continues: bool
 ) -> dict[tuple[int, int], IncompatibleError]:
-    """Check pairs of a degradation and a method on a black picture of every size; return why some fit none."""
+    """Check each pair on a black picture of every size; return the errors of the pairs that fit no size."""
     shapes: dict[tuple[int, int, int], Photograph] = {}
     for photograph in photographs:
         try:
             with naming(key):
                 shapes.setdefault(photograph.shape(), photograph)
         except DataError:
-            if not continues:  # a picture that has vanished since fails in its own cells
+            if not continues:  # a picture deleted since the run began fails in its own cells
                 raise
     unfit: dict[tuple[int, int], list[IncompatibleError]] = {}
     for shape, photograph in shapes.items():

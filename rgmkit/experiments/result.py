@@ -1,4 +1,4 @@
-"""The outcome of one cell of a grid, as it is stored."""
+"""The stored outcome of one cell of a grid."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class Record:
     """The outcome of one cell: one image, one degradation, one method, one seed.
 
     Attributes:
-        key: names the cell in files; the same cell of the same grid has the same key.
-        image, degradation, method: labels, as tables and reports show them.
-        seed: of the measurement and of the solver.
-        error: why the cell has no answer, in one line; None where it is done.
-        fits: whether the method can take what the degradation makes; if not, nothing was tried, and `error` says why.
-        before, after: values of the metrics, by their labels, for the measurement (brought to the size of the
-            image) and for the restoration.
+        key: the name of the cell in file names; the same cell of the same grid has the same key.
+        image, degradation, method: their labels in tables and reports.
+        seed: random seed of the measurement and the solver.
+        error: why there is no restoration, in one line; None if there is one.
+        fits: whether the method can be used with the degradation; if not, nothing was tried, and `error` says why.
+        before, after: the metrics, by label, of the measurement (resampled to the size of the image) and of the
+            restoration.
         nfe: network evaluations.
-        seconds: of the solver.
+        seconds: running time of the solver.
         memory_mb: peak memory while the cell was computed, in MiB.
-        path: (seconds, value of a metric) of the image after each iteration of the solver.
+        path: (seconds, value of a metric) of the iterates of the solver.
         path_metric: the label of that metric.
-        trace: of the solver.
-        pictures: files relative to the folder of the run: "truth", "measured" (brought to the size of the
+        trace: the diagnostics of the solver, for each iteration.
+        pictures: files relative to the folder of the run: "truth", "measured" (resampled to the size of the
             image) and "restored".
-        notes: for the user: what was done without being asked for, and the warnings.
+        notes: messages for the user: automatic choices, and warnings.
     """
 
     key: str
@@ -47,23 +47,23 @@ class Record:
     seconds: float = 0.0
     memory_mb: float = 0.0
     path: list[tuple[float, float]] = field(default_factory=list)
-    path_metric: str = "psnr"  # records of version 0.1 have no other, and do not say so
+    path_metric: str = "psnr"  # in records of version 0.1, which do not store it
     trace: list[dict[str, float]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:
-        """Whether it was tried, without an answer."""
+        """Whether the cell was tried and gave no restoration."""
         return self.error is not None and self.fits
 
     @property
     def gap(self) -> str:
-        """What tables show in place of its values."""
+        """The text that tables show in place of its values."""
         return f"{'failed' if self.fits else 'does not fit'}: {self.error}"
 
     def write(self, folder: Path) -> None:
-        """Put the record into `folder`, whole or not at all."""
+        """Write the record into `folder`, as a whole or not at all."""
         with write_aside(folder / f"{self.key}.json") as part:
             part.write_text(json.dumps(asdict(self)), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The results of a run, read from its folder: records by their labels, metrics, and what was tuned."""
+"""The results of a run, read from its folder: records, metrics and tuned values."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from rgmkit.experiments.tune import Trial, TuningLog
 
 @dataclass(frozen=True)
 class TunedMethod:
-    """What was tried of one method under one degradation, and what was chosen.
+    """The tuning of one method under one degradation.
 
     Attributes:
+        info: of the metric that was optimised.
         trials: in the order in which they ran.
-        best: the one that was chosen; None if all failed.
-        at_end: names of parameters whose chosen value is at an end of its range.
+        best: the trial that was chosen; None if all failed.
+        at_end: names of the parameters whose chosen value is at an end of their range.
     """
 
     degradation: str
@@ -41,16 +42,16 @@ class TunedMethod:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """The results of a run; labels stand in the order in which they first come.
+    """The results of a run; labels are listed in the order in which they first occur.
 
     Attributes:
-        folder: with cells, pictures, tables and report.
-        records: one of each cell, in the order of the grid.
-        main: False in the processes of a shared run that leave the tables to another.
-        title: of tables and report.
-        infos: how the values of metrics are shown and compared, by their labels.
-        tuned: one of each method and degradation that was tuned.
-        cells: how many cells the grid has, done or not.
+        folder: the folder of the run.
+        records: one per cell that was tried, in the order of the grid.
+        main: whether this process writes the tables; False in all others of a run on several processes.
+        title: title of the tables and the report.
+        infos: name, unit, decimals and direction of the metrics, by label.
+        tuned: one for each method and degradation that was tuned.
+        cells: the number of cells in the grid, done or not.
 
     >>> records = (Record("a", "cat", "blur", "tv", 0), Record("b", "cat", "blur", "bm3d", 0, error="no bm3d"))
     >>> results = Results(Path(), records)
@@ -97,18 +98,18 @@ class Results:
 
     @cached_property
     def failed(self) -> list[Record]:
-        """The cells that were tried without an answer."""
+        """The records of cells that failed."""
         return [record for record in self.records if record.failed]
 
     def select(self, degradation: str, method: str | None = None) -> list[Record]:
-        """Return the records of one degradation, all of them or those of one method."""
+        """Return the records of one degradation, of all methods or of one."""
         return [r for r in self.records if r.degradation == degradation and method in (None, r.method)]
 
     def rows(self) -> dict[tuple[int, int, int], list[Record]]:
         """Group the records by the positions of their degradation, image and seed.
 
-        The first seed comes before the second, and in it the first image under every degradation: where only some
-        can be shown, these are the ones.
+        They are sorted by seed, then image, then degradation: if only some can be shown, these are the first seed's
+        first images, under every degradation.
         """
         rows: dict[tuple[int, int, int], list[Record]] = {}
         for r in self.records:
@@ -148,7 +149,7 @@ def _read_tuned(folder: Path, facts: RunFacts, infos: Mapping[str, MetricInfo]) 
 
 
 def _find_info(label: str) -> MetricInfo:
-    """Find the facts of a metric by its label, for runs that did not store them; those of an unknown one are plain."""
+    """Find the info of a metric by its label, for runs that did not store it; make a plain one for unknown metrics."""
     try:
         return metric(label).info
     except RgmkitError:

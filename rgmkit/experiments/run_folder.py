@@ -1,4 +1,4 @@
-"""The folder of a run: what it contains, and whether a grid may continue there.
+"""The folder of a run: what it contains, and whether a grid may be continued in it.
 
 It contains grid.yaml, run.json (`RunFacts`), cells/KEY.json, pictures/, tuning.csv, results.csv, results.md and
 report.html.
@@ -21,19 +21,19 @@ from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
-MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # the last marks the folder of a run
-FREE = ("plugins", "title")  # keys that may change when a run continues
+MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # GRID last: it marks the folder of a run
+FREE = ("plugins", "title")  # keys that may change when a run is continued
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts that a run fixes when it begins.
+    """What is fixed when a run begins.
 
     Attributes:
         pictures, training: the sources of the test and of the training images.
         cells: the number of cells.
         ends: the ends of the range of each tuned parameter, by method.
-        metrics: how the values of each metric are shown and compared; empty in runs of version 0.1.
+        metrics: the fields of each metric's `MetricInfo`, by label; empty in runs of version 0.1.
     """
 
     pictures: list[str]
@@ -44,10 +44,10 @@ class RunFacts:
 
 
 def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:
-    """Read the facts of the run of this grid in `folder`; return None if the folder is new or empty.
+    """Read the facts of the run in `folder`, which must be of this grid; return None if the folder is new or empty.
 
     Raises:
-        ConfigError: if it holds something else, with the first difference.
+        ConfigError: if it holds anything else; for another grid, with the first difference.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: name a folder with -o")
@@ -80,7 +80,7 @@ def read_facts(folder: Path) -> RunFacts:
 
 
 def check_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str) -> None:
-    """Raise a ConfigError unless `data` names the pictures that a run began with; some may have vanished since."""
+    """Raise a ConfigError unless `data` names the pictures that a run began with; files deleted since do not count."""
     now = data.sources()
     other = next((s for s in old if s not in now and (s.startswith(BUNDLED) or Path(s).exists())), None)
     if other:
@@ -92,21 +92,21 @@ def check_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str
         )
 
 
-def begin_run(folder: Path, content: Mapping[str, Any], fixed: RunFacts) -> None:
-    """Make the folder of a run, and remove an earlier run from it."""
+def begin_run(folder: Path, content: Mapping[str, Any], facts: RunFacts) -> None:
+    """Make the folder of a run, removing an earlier run in it."""
     if (folder / GRID).exists():
         for name in (CELLS, PICTURES):
             shutil.rmtree(folder / name, ignore_errors=True)
         for name in MADE:
             (folder / name).unlink(missing_ok=True)
     with write_aside(folder / FACTS) as part:
-        part.write_text(json.dumps(asdict(fixed), indent=1), encoding="utf-8")
+        part.write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
     with write_aside(folder / GRID) as part:
         part.write_text(dump_yaml(dict(content)), encoding="utf-8")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the unfinished files of a killed run."""
+    """Remove the partly written files of a killed run."""
     for place in (folder, folder / CELLS, folder / PICTURES):
         for part in place.glob(".*.part"):
             part.unlink(missing_ok=True)

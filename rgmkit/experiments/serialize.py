@@ -18,7 +18,7 @@ ABSENT = "not there"
 
 
 def to_plain(value: Any) -> Any:
-    """Convert a value to what YAML can hold; an object becomes its class and a digest of its content.
+    """Convert a value to what YAML can store; an object becomes its class name and a digest of its content.
 
     >>> to_plain({"seeds": (0, 1), "solver": Spec("admm", {"step": 1})})
     {'seeds': [0, 1], 'solver': {'use': 'admm', 'step': 1}}
@@ -39,7 +39,7 @@ def to_plain(value: Any) -> Any:
 
 
 def label_of(spec: Any) -> str:
-    """Print a component in one short line, as on the command line.
+    """Format a component in one short line, as on the command line.
 
     >>> label_of({"use": "blur", "std": 2, "noise": 0.02})
     'blur:std=2,noise=0.02'
@@ -87,10 +87,10 @@ def _iterate_parts(value: Any, seen: set[int]) -> Iterator[bytes]:
     else:
         seen.add(id(value))
         if isinstance(value, Mapping):
-            held = list(value.items())
+            items = list(value.items())
         else:
-            held = list(enumerate(value)) if isinstance(value, (list, tuple)) else _fields(value)
-        for key, inner in held:
+            items = list(enumerate(value)) if isinstance(value, (list, tuple)) else _fields(value)
+        for key, inner in items:
             yield repr(key).encode()
             yield from _iterate_parts(inner, seen)
 

@@ -23,7 +23,7 @@ class Spread:
 
     @staticmethod
     def of(values: Iterable[float]) -> Spread | None:
-        """Summarise some values; None of none.
+        """Summarise values; return None if there are none.
 
         >>> Spread.of([1.0, 3.0])
         Spread(mean=2.0, std=1.0, count=2)
@@ -37,16 +37,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """One method under one degradation.
+    """The results of one method under one degradation.
 
     Attributes:
-        label: of the method.
-        cells, done: how many there are, and how many have an answer.
-        spreads: of the metrics of the answers, by their labels.
+        label: the label of the method.
+        cells, done: the number of cells, and of those that were restored.
+        spreads: mean and standard deviation of the metrics of the restorations, by label.
         nfe: mean number of network evaluations.
         seconds: median time of the solver.
-        memory_mb: highest peak.
-        gap: what stands in place of all that, where the method does not fit the degradation.
+        memory_mb: highest peak memory, in MiB.
+        gap: the reason, if the method does not fit the degradation; else empty.
     """
 
     label: str
@@ -72,7 +72,7 @@ def summarize_measurements(results: Results, degradation: str) -> dict[str, Spre
 
 
 def find_best(summaries: Sequence[MethodSummary], label: str, info: MetricInfo) -> float | None:
-    """Find the best mean of a metric, among the methods with the most answers: others' means are of other images."""
+    """Find the best mean of a metric among the methods with the most restorations: other means are of fewer images."""
     most = max((summary.done for summary in summaries), default=0)
     return info.best(s.spreads[label].mean for s in summaries if s.done == most and label in s.spreads)
 

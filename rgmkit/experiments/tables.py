@@ -1,4 +1,4 @@
-"""The tables of a run: results.csv with a row for each cell, results.md with a table for each degradation."""
+"""The tables of a run: results.csv with one row per cell, results.md with one table per degradation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Value:
     best: bool = False
 
     def mark(self, pattern: str) -> str:
-        """Print mean and deviation, the best by a pattern such as "**{}**"."""
+        """Format mean and deviation; the best one is put into a pattern such as "**{}**"."""
         text = f"{self.mean} ± {self.std}" if self.std else self.mean
         return pattern.format(text) if self.best else text
 
@@ -42,9 +42,10 @@ class TableRow:
 
     Attributes:
         method: the position of the method in the run; None for the measurement.
-        values: one for each metric; None where there is none.
+        values: one for each column; None where there is none.
         costs: see `COSTS`; empty where there are none.
-        gap: what stands in place of all that.
+        gap: the text in place of the values, if the method does not fit the degradation.
+        incomplete: whether some of its cells are missing or failed.
     """
 
     label: str
@@ -84,7 +85,7 @@ def make_overview(results: Results) -> list[TableRow]:
 
 
 def make_value(info: MetricInfo, spread: Spread | None, best: float | None = None) -> Value | None:
-    """Print a mean, which is the best one if it prints like that; the deviation where there is one."""
+    """Format a mean and its deviation, if any; the mean is marked as best if it prints like the best one."""
     if spread is None:
         return None
     mean = info.format(spread.mean)
@@ -93,7 +94,7 @@ def make_value(info: MetricInfo, spread: Spread | None, best: float | None = Non
 
 
 def format_seconds(seconds: float) -> str:
-    """Print seconds to three digits.
+    """Format seconds to three significant digits.
 
     >>> format_seconds(0.01234), format_seconds(1234.5)
     ('0.0123', '1234')
@@ -110,7 +111,7 @@ def write_tables(results: Results) -> None:
 
 
 def format_tables(results: Results) -> str:
-    """Print the tables of all degradations in columns, for a terminal.
+    """Format the tables of all degradations in columns, for a terminal.
 
     >>> from pathlib import Path
     >>> from rgmkit.experiments.result import Record
@@ -155,13 +156,13 @@ def _write_markdown(results: Results) -> Iterator[str]:
 
 
 def count_parts(results: Results) -> list[str]:
-    """Count images, degradations, methods and seeds, in words."""
+    """Say how many images, degradations, methods and seeds there are."""
     nouns = ("image", "degradation", "method", "seed")
     return [count(len(getattr(results, f"{noun}s")), noun) for noun in nouns]
 
 
 def count(number: int, noun: str) -> str:
-    """Print a number of things.
+    """Format a number with its noun.
 
     >>> count(1, "cell"), count(2, "cell")
     ('1 cell', '2 cells')
@@ -205,7 +206,7 @@ def _list_failures(results: Results, degradation: str) -> Iterator[str]:
 
 
 def list_tuned(results: Results) -> list[list[str]]:
-    """List the chosen values, what they reached on the training images, and which lie at an end of their range."""
+    """Make a table of the chosen values, the metric they reach on the training images, and notes on ends of ranges."""
     if not results.tuned:
         return []
     reached = f"{results.tuned[0].info.heading} on training images"

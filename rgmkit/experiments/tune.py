@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from rgmkit.core.metric import Metric
 from rgmkit.errors import DataError
-from rgmkit.experiments.config import Operator, Tuning
+from rgmkit.experiments.config import LabelledDegradation, Tuning
 from rgmkit.experiments.evaluate import Evaluator, Measurement, one_line
 from rgmkit.experiments.line_search import Values, search
 from rgmkit.experiments.methods import Method, format_values
@@ -28,13 +28,14 @@ from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.processes import ProcessGroup
 
 NAME = "tuning.csv"
-COLUMNS = ("degradation", "method", "values", "metric", "figure", "seconds", "error")  # as version 0.1 named them
+# The columns keep the names of version 0.1: "figure" is the value of the metric.
+COLUMNS = ("degradation", "method", "values", "metric", "figure", "seconds", "error")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A row of tuning.csv: the mean of the metric that some values reach on the training images, or the error."""
+    """A row of tuning.csv: the values tried, and the mean of the metric on the training images, or the error."""
 
     degradation: str
     method: str
@@ -45,7 +46,7 @@ class Trial:
     error: str = ""
 
     def read(self) -> Values:
-        """Return the values by the paths of their options."""
+        """Parse the values that were tried, by the paths of their options."""
         values: Values = json.loads(self.values)
         return values
 
@@ -58,7 +59,7 @@ class TuningLog:
         self.trials = list(_read(self.path)) if self.path.exists() else []
 
     def add(self, trial: Trial) -> None:
-        """Append a trial, in place of a failed one of the same values."""
+        """Append a trial; it replaces a failed one with the same values."""
         same = (trial.degradation, trial.method, trial.values)
         self.trials = [t for t in self.trials if (t.degradation, t.method, t.values) != same] + [trial]
         with write_aside(self.path) as part, part.open("w", encoding="utf-8", newline="") as file:
@@ -71,13 +72,13 @@ class TuningLog:
         return [trial for trial in self.trials if (trial.degradation, trial.method) == (degradation, method)]
 
     def best(self, degradation: str, method: str, *, higher_is_better: bool) -> Trial | None:
-        """Return the best trial, the first of equal ones; None if all failed."""
+        """Return the best trial, the first one in case of a tie; None if all failed."""
         trials = [trial for trial in self.trials_of(degradation, method) if not trial.error]
         choose = max if higher_is_better else min
         return choose(trials, key=lambda trial: trial.value, default=None)
 
     def choose(self, degradation: str, method: Method, tuning: Tuning | None) -> Values:
-        """Choose the values of a method under a degradation; none if nothing of it is tuned.
+        """Return the best values for a method under a degradation; an empty dict if none of its options is tuned.
 
         Raises:
             DataError: if no values could be evaluated.
@@ -92,10 +93,10 @@ class TuningLog:
 
 
 def tune(plan: Plan, processes: ProcessGroup, *, progress: bool) -> Callable[[str, Method], Values]:
-    """Tune every method that has something to tune, in the main process; the others wait.
+    """Tune every method that has options to tune, in the main process; the others wait.
 
     Returns:
-        The choice of values, for the label of a degradation and a method.
+        A function that returns the chosen values for a degradation, given by its label, and a method.
     """
     tuning = plan.grid.tuning
     if tuning is not None and processes.is_main:
@@ -119,10 +120,10 @@ def _tune_all(plan: Plan, tuning: Tuning, processes: ProcessGroup, bar: Any) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Score:
-    """The score of values of one method under one degradation, higher is better; logged values are not tried again."""
+    """Score values for a method under a degradation, higher is better; values in the log are not evaluated again."""
 
     tuning: Tuning
-    operator: Operator
+    operator: LabelledDegradation
     method: Method
     photographs: Sequence[Photograph]
     evaluator: Evaluator
@@ -157,7 +158,7 @@ class _Score:
     def _mean(self, values: Values) -> float:
         results = []
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # warnings of the chosen values become notes of the cells
+            warnings.simplefilter("ignore", UserWarning)  # the cells record the warnings of the chosen values
             for measurement, seed in self._measurements:
                 x = self.evaluator.restore(measurement, self.method, values, seed).x.clamp(0, 1)
                 results.append(self.evaluator.score(x, measurement)[self.tuning.metric_label])
@@ -172,7 +173,7 @@ class _Score:
         ]
 
 
-def _warn_of_ends(logged: TuningLog, operator: Operator, method: Method, metric: Metric) -> None:
+def _warn_of_ends(logged: TuningLog, operator: LabelledDegradation, method: Method, metric: Metric) -> None:
     best = logged.best(operator.label, method.label, higher_is_better=metric.higher_is_better)
     values = best.read() if best else {}
     for p in method.parameters:

@@ -1,4 +1,4 @@
-"""The report of an experiment: one HTML file with tables, plots and pictures that needs nothing else."""
+"""The report of an experiment: one self-contained HTML file with tables, plots and pictures."""
 
 from rgmkit.experiments.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""Pictures as data URIs, each of them once, within a budget of bytes."""
+"""The pictures of a report as data URIs, each embedded once, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from PIL import Image
 from rgmkit.experiments.report.pictures import GalleryRow, Photo
 
 BUDGET = 25_000_000
-"""Bytes of all data URIs of a report."""
+"""Maximum number of bytes of all data URIs of a report."""
 
 QUALITY, LARGEST_WEBP = 90, 16383
 
 Encoder = Callable[[Photo], tuple[str, bytes]]
 Slot = int | str
-"""The number of a picture in its album, or the reason why there is none."""
+"""The index of a picture in its album, or the reason why there is no picture."""
 
 
 class Album:
-    """The pictures of a report, photographs as `encode` gives them, error maps as PNG."""
+    """The pictures of a report: photographs encoded by `encode`, error maps as PNG."""
 
     def __init__(self, encode: Encoder, budget: int) -> None:
         self.uris: list[str] = []
@@ -31,7 +31,7 @@ class Album:
         self._slots: dict[bytes, int] = {}
 
     def add(self, row: GalleryRow) -> bool:
-        """Add the pictures of a row, all or none; return whether they fit. The first row always does."""
+        """Add the pictures of a row, all or none; return whether they were added. The first row always is."""
         new: dict[bytes, str] = {}
         for picture in (*row.photos.values(), *row.errors.values()):
             if not isinstance(picture, str) and (name := _digest(picture)) not in self._slots:
@@ -46,7 +46,7 @@ class Album:
         return True
 
     def slot(self, picture: Photo | bytes | str) -> Slot:
-        """Return the number of a picture that was added; the reason why one is missing is passed on."""
+        """Return the index of a picture that was added, or unchanged the reason why it is missing."""
         return picture if isinstance(picture, str) else self._slots[_digest(picture)]
 
     @property
@@ -56,12 +56,12 @@ class Album:
 
 
 def encode_exactly(photo: Photo) -> tuple[str, bytes]:
-    """Encode a photograph as its file is."""
+    """Return the bytes of the PNG file unchanged."""
     return "png", photo.png
 
 
 def compress(photo: Photo) -> tuple[str, bytes]:
-    """Encode a photograph as WebP of high quality, or as JPEG where it is too large for WebP."""
+    """Encode a photograph as high-quality WebP, or as JPEG if it is too large for WebP."""
     array = (np.clip(photo.values, 0, 1) * 255).round().astype(np.uint8)
     image, buffer = Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array), io.BytesIO()
     form = "webp" if max(image.size) <= LARGEST_WEBP else "jpeg"

@@ -10,22 +10,22 @@ import numpy as np
 from rgmkit.experiments.result import Record
 
 POINTS = 64
-SHORTEST = 1e-6  # seconds: what a logarithmic axis can show
+SHORTEST = 1e-6  # seconds; a logarithmic axis cannot show 0
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The mean path of one method; its last point is the median time and the mean value of the answers."""
+    """The mean curve of one method; its last point is the median time and mean value of the restorations."""
 
     seconds: np.ndarray
     values: np.ndarray
 
 
 def mean_curve(records: Sequence[Record]) -> Curve | None:
-    """Average `Record.path` over the cells of one method, at common times; None without a finite value.
+    """Average `Record.path` over the cells of one method, at common times; return None if no value is finite.
 
-    The time of each cell is scaled so that it ends at the median time of all, which makes cells of different
-    image sizes comparable. Between two iterations values are interpolated in the logarithm of time. The curve begins
+    The times of each cell are scaled to end at the median time of all, which makes images of different sizes
+    comparable. Between two iterations, values are interpolated linearly in the logarithm of time. The curve begins
     where every cell has completed its first iteration.
 
     >>> cells = [Record(key, "i", "d", "m", 0, after={"psnr": end}, seconds=time, path=[(time / 4, end - 8)])
@@ -41,13 +41,13 @@ def mean_curve(records: Sequence[Record]) -> Curve | None:
     scaled = [(seconds * (end / seconds[-1]), values) for seconds, values in paths]
     start = max(seconds[0] for seconds, _ in scaled)
     common = np.geomspace(start, end, POINTS) if start < end else np.array([end])
-    common[-1] = end  # exactly: the last iteration is a jump for methods of one iteration
+    common[-1] = end  # exactly `end`, where a method of one iteration jumps to its value
     values = [np.interp(np.log(common), np.log(seconds), values) for seconds, values in scaled]
     return Curve(common, np.mean(values, axis=0))
 
 
 def _finite_path(record: Record) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the seconds and values of a cell, which end with its answer."""
+    """Return the times and finite values of a cell, ending with its restoration; None if it has none."""
     final = record.after.get(record.path_metric, np.nan)
     if record.error is not None or not np.isfinite(final):
         return None

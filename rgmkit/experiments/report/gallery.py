@@ -19,9 +19,9 @@ class Gallery:
     """Data for the script, and the pictures.
 
     Attributes:
-        exact: whether every photograph is as stored.
-        rows: by "degradation/image/seed", ranks of the labels: what the script shows.
-        uris: of the pictures, by the numbers that the rows hold.
+        exact: whether every photograph is embedded losslessly.
+        rows: what the script shows, by "degradation/image/seed", each given by its position.
+        uris: data URIs of the pictures; the rows refer to them by index.
         left_out: number of rows that are shown without pictures.
     """
 
@@ -32,7 +32,7 @@ class Gallery:
 
 
 def make_gallery(results: Results, budget: int) -> Gallery:
-    """Make the gallery of a run, lossless where that fits into `budget` bytes, otherwise as much as does."""
+    """Make the gallery of a run, lossless if that fits into `budget` bytes, else compressed and as much as fits."""
     gallery = Gallery(exact=True)
     if _fill(gallery, Album(encode_exactly, budget), results):
         return gallery
@@ -42,7 +42,10 @@ def make_gallery(results: Results, budget: int) -> Gallery:
 
 
 def _fill(gallery: Gallery, album: Album, results: Results) -> bool:
-    """Add rows until one does not fit, and the others without pictures; return whether all fitted."""
+    """Add rows until one does not fit, and the rest without pictures; return whether the budget was kept.
+
+    An exact gallery is given up at the first row that does not fit.
+    """
     for place, records in results.rows().items():
         row = None if gallery.left_out else GalleryRow.load(results.folder, records)
         if row is None or not album.add(row):
@@ -77,7 +80,7 @@ def _make_cards(
     errors: Mapping[str, Slot],
     metrics: Mapping[str, MetricInfo],
 ) -> list[dict[str, Any]]:
-    """Make cards of the truth, the measurement and the restorations, each with its values."""
+    """Make a card for the truth, the measurement and each restoration, with its metrics."""
     before = next((record.before for record in records if record.before), {})
     measured = {"picture": photos["measured"], "error": errors.get("measured")}
     cards: list[dict[str, Any]] = [
@@ -96,7 +99,7 @@ def _make_cards(
 def _list_values(
     values: Mapping[str, float], best: Mapping[str, float | None], metrics: Mapping[str, MetricInfo]
 ) -> list[tuple[str, str, bool]]:
-    """List name, value in print, and whether it is the best of its row."""
+    """List (name, formatted value, whether it is the best of its row) for each metric."""
     return [
         (info.name, f"{info.format(values[name])} {info.unit}".strip(), values[name] == best.get(name))
         for name, info in metrics.items()

@@ -1,4 +1,4 @@
-"""Write the report: one HTML file with tables, plots and pictures that loads nothing else."""
+"""Write the report: one self-contained HTML file with tables, plots and pictures."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from rgmkit.runtime.files import write_aside
 
 
 def write_report(results: Results, *, budget: int = BUDGET) -> Path:
-    """Write report.html into the folder of a run, one file that shows its records and loads nothing else.
+    """Write the self-contained report.html into the folder of a run.
 
-    It has a table and a plot of a metric against time for each degradation, what was tuned, the errors of failed cells,
-    and a gallery of the pictures with their error maps. Photographs are embedded as they are where all fit into
-    `budget` bytes, otherwise as WebP, and of the first images only if that is too much, which the page says.
+    It has a table and a plot of a metric against time for each degradation, the tuned values, the errors of failed
+    cells, and a gallery of the pictures with their error maps. Photographs are embedded losslessly if all fit into
+    `budget` bytes, else as WebP; if even that is too much, only the first images are shown, and the page says so.
 
     >>> import tempfile
     >>> from rgmkit.experiments.result import Record
@@ -54,7 +54,7 @@ def write_report(results: Results, *, budget: int = BUDGET) -> Path:
         policy=Markup(policy),
     )
     with write_aside(path) as part:
-        part.write_text(page, encoding="utf-8", errors="replace", newline="\n")  # names of files may hold any byte
+        part.write_text(page, encoding="utf-8", errors="replace", newline="\n")  # file names may contain any byte
     return path
 
 
@@ -74,7 +74,7 @@ def _load_template() -> Template:
 
 
 def to_script(value: Any) -> str:
-    """Write JSON that ends no script element, whatever its strings hold.
+    """Format a value as JSON that cannot close the script element it is in, whatever its strings contain.
 
     >>> to_script("</script>")
     '"\\\\u003c/script>"'
@@ -83,7 +83,7 @@ def to_script(value: Any) -> str:
 
 
 def _hash(text: str) -> str:
-    """Name a text in a content security policy, so that no other is run or applied."""
+    """Return the hash of a script or style for a content security policy, which then permits no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -15,8 +15,8 @@ from rgmkit.errors import DataError
 from rgmkit.experiments.result import Record
 from rgmkit.images import read
 
-STEPS = 32  # of the colours of an error map: more cannot be told apart, and cost bytes
-QUANTILE = 0.995  # of the errors of a row: its scale ends here, so that single pixels do not darken it
+STEPS = 32  # colours of an error map: more cannot be told apart, and cost bytes
+QUANTILE = 0.995  # of the errors; the colour scale ends here, so that a few outliers do not darken the maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,12 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class GalleryRow:
-    """One image under one degradation with one seed; a missing picture is the text that says why.
+    """One image under one degradation with one seed; in place of a missing picture stands the reason.
 
     Attributes:
         photos: "truth", "measured", and the restorations by the keys of their records.
         errors: PNG bytes of maps of |photo - truth|, by the same names.
-        limit: the error where the scale of these maps ends.
+        limit: the error at the upper end of their colour scale.
     """
 
     photos: dict[str, Photo | str]
@@ -43,7 +43,7 @@ class GalleryRow:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the pictures, (4, 3) without any."""
+        """Width and height of the pictures; (4, 3) if there are none."""
         for photo in self.photos.values():
             if isinstance(photo, Photo):
                 return photo.values.shape[1], photo.values.shape[0]
@@ -53,7 +53,7 @@ class GalleryRow:
     def load(folder: Path, records: Sequence[Record]) -> GalleryRow:
         """Load the pictures of all methods for one image, degradation and seed."""
         photos: dict[str, Photo | str] = {}
-        for name in ("truth", "measured"):  # the cells of a row share them: from the first that has one
+        for name in ("truth", "measured"):  # shared by the cells of a row: take the first that has one
             photos[name] = _load(folder, next((r for r in records if name in r.pictures), records[0]), name)
         for record in records:
             photos[record.key] = _load(folder, record, "restored") if record.error is None else record.gap
@@ -91,20 +91,21 @@ def _load(folder: Path, record: Record, name: str) -> Photo | str:
 
 
 def _error(photo: Photo | str, truth: Photo | str) -> np.ndarray | str:
-    """|photo - truth|, mean over the channels."""
+    """Return |photo - truth|, averaged over the channels, or the reason why there is none."""
     if isinstance(photo, str) or isinstance(truth, str):
         return "no error map without both pictures"
     if photo.values.shape[:2] != truth.values.shape[:2]:
         sizes = " and ".join(f"{x.values.shape[1]}x{x.values.shape[0]}" for x in (photo, truth))
         return f"no error map of pictures of {sizes} pixels"
-    difference: np.ndarray = np.abs(photo.values - truth.values).mean(-1)  # a grey one counts for all channels
+    difference: np.ndarray = np.abs(photo.values - truth.values).mean(-1)  # grey and colour are broadcast
     return difference
 
 
 def _choose_limit(errors: Mapping[str, np.ndarray | str]) -> float:
-    """Choose the end of the scale, in two digits, from large errors of the restorations, or of the measurement.
+    """Choose the upper end of the colour scale, rounded up to two digits.
 
-    It is the median over the methods, so that one that went wrong does not leave the others dark.
+    It is a high quantile of the errors, the median over the restorations, so that one method that went wrong does not
+    leave the maps of the others dark. Without restorations, it is that of the measurement.
     """
     found = {name: error for name, error in errors.items() if not isinstance(error, str)}
     chosen = [error for name, error in found.items() if name != "measured"] or list(found.values())

@@ -1,4 +1,4 @@
-"""Plots of a metric against time, drawn by Matplotlib as SVG that takes its colours from the page."""
+"""Plots of a metric against time, drawn by Matplotlib as SVG that uses the colours of the page."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rgmkit.experiments.tables import format_seconds
 INK, RULE, PAGE = "#000001", "#000002", "#000003"
 COLOURS = ("#0072b2", "#d55e00", "#00805f", "#b04f94", "#8a7000", "#3d4247")
 CLASSES = {colour: f"c{i}" for i, colour in enumerate(COLOURS)} | {INK: "ink", RULE: "rule", PAGE: "page"}
-"""What the style sheet calls the colours; it has others for dark screens."""
-MARKERS = ("o", "s", "^", "D")  # methods differ without their colours, too
+"""Class names of the colours in the style sheet, which replaces them in dark mode."""
+MARKERS = ("o", "s", "^", "D")  # so that methods can be told apart without colour
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none", "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": RULE,
     "xtick.color": INK, "ytick.color": INK, "grid.color": RULE, "axes.grid": True, "axes.spines.top": False,
@@ -29,9 +29,9 @@ STYLE: dict[str, Any] = {
 
 
 def plot_curves(results: Results, degradation: str) -> Markup:
-    """Plot the mean path of every method under one degradation; nothing where no cell has a finite value.
+    """Plot the mean curve of every method under one degradation; return an empty string if no value is finite.
 
-    Marks as in the table show where methods end; a dashed line is the measurement itself.
+    The markers, the same as in the table, show where the methods end; a dashed line shows the measurement.
     """
     found = {i: mean_curve(results.select(degradation, method)) for i, method in enumerate(results.methods)}
     curves = {i: curve for i, curve in found.items() if curve is not None}
@@ -82,7 +82,7 @@ def _draw(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo,
 
 
 def _choose_ticks(low: float, high: float) -> Any:
-    """Choose ticks of a logarithmic axis, so that an axis of any length has a few."""
+    """Choose the ticks of a logarithmic axis: a few, however many decades it spans."""
     from matplotlib.ticker import AutoLocator, LogLocator
 
     decades = math.log10(high / low)
@@ -92,7 +92,7 @@ def _choose_ticks(low: float, high: float) -> Any:
 
 
 def _limits(curves: Mapping[int, Curve], measured: float | None, info: MetricInfo) -> tuple[float, float]:
-    """Choose limits that show all answers; a path that begins far from them is cut, not the others squeezed."""
+    """Choose limits that show all final values; a curve that starts far from them is cut off."""
     ends = [float(curve.values[-1]) for curve in curves.values()] + ([] if measured is None else [measured])
     values = [float(v) for curve in curves.values() for v in curve.values] + ends
     room = max(max(ends) - min(ends), 10.0**-info.decimals * 200)
@@ -105,7 +105,7 @@ def _limits(curves: Mapping[int, Curve], measured: float | None, info: MetricInf
 
 
 def _adapt(svg: str, label: str, titles: Mapping[str, str]) -> Markup:
-    """Make a part of the page of it: without styles, which its policy forbids, and without names that plots share."""
+    """Prepare an SVG for the page: drop inline styles, which its policy forbids, and ids, which would clash."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
     svg = re.sub(r' style="([^"]*)"', lambda match: _to_attributes(match[1]), svg)
@@ -119,7 +119,7 @@ def _adapt(svg: str, label: str, titles: Mapping[str, str]) -> Markup:
 
 
 def _to_attributes(style: str) -> str:
-    """Turn a style into attributes, and its colours into classes of the style sheet.
+    """Convert an inline style to attributes, and its colours to classes of the style sheet.
 
     >>> _to_attributes("fill: none; stroke: #0072b2; stroke-width: 1.5")
     ' fill="none" stroke-width="1.5" class="stroke-c0"'

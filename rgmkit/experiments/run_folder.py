@@ -21,7 +21,7 @@ from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
-MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # GRID last: it marks the folder of a run
+MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # GRID marks the folder of a run
 FREE = ("plugins", "title")  # keys that may change when a run is continued
 
 

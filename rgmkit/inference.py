@@ -1,4 +1,4 @@
-"""Restore measurements and generate images: `restore` and `generate`, the two jobs of a trained network."""
+"""Restore images from measurements with `restore`, and generate images from a trained network with `generate`."""
 
 from __future__ import annotations
 
@@ -46,32 +46,31 @@ def restore(
 
     `y` is a tensor `(C, H, W)` or `(B, C, H, W)`, or a NumPy array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`;
     uint8 and uint16 cover [0, 1], floats are used as they are. A tensor `(B, d)` holds points or vectors.
-    The estimate `Solution.x` has the type and layout of `y`: whole numbers are rounded and clipped, floats are not.
+    The estimate `Solution.x` has the type and layout of `y`: integers are rounded and clipped, floats are not.
     The last of 2 or 4 channels of a NumPy array is alpha; it is set aside and returned unchanged.
 
     Everything is computed on the device and in the precision of the prior's parameters; a prior without parameters
-    keeps those of `y`. Image `i` of the batch draws from (seed, i) alone, and shares no draw with a measurement that
-    was simulated from `Streams` with the same seed.
+    uses those of `y`. The random numbers of image `i` of the batch depend on (seed, i) alone, and are independent of
+    those of a measurement that was simulated from `Streams` with the same seed.
 
     Args:
         y: the measurement.
-        degradation: an object, a name, or a spec such as "blur:std=2,noise=0.02". If it is not an object and gives
-            no noise, the noise is estimated from `y`, see `Solution.noise`.
+        degradation: an object, a name, or a spec such as "blur:std=2,noise=0.02". If a name or a spec gives no
+            noise, its std is estimated from `y`, see `Solution.noise`.
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
-            a model folder. None: use the measurement alone.
+            a model folder. None: no prior.
         solver: an object, a name or a spec. Default: `pnp-drs` with a network, or `one-shot` if the
-            degradation is not linear; with an explicit prior `admm`, or `pgd` if the prox of the
-            degradation is iterative; the pseudo-inverse `pinv` without a prior.
-        seed: of everything that the solver draws.
+            degradation is not linear; `admm` with any other prior; the pseudo-inverse
+            `pinv` without a prior.
+        seed: of all random numbers that the solver draws.
         samples: how many restorations of each image to draw, each with its own auxiliary variables z and noise;
             the first is the one without `samples`. `Solution.x` is their mean, `Solution.std` the standard
             deviation of each pixel in floats, and `Solution.samples` holds all of them along a new first axis.
-        tile: side in pixels of the squares that the network processes one at a time, each with the pixels around it.
-            Default: chosen by the free memory. A network whose receptive field is the whole image is tiled only if
-            a side is given.
-        callback: called as `callback(step, steps, x)` after each step, `x` a batch of floats. If it has a method
-            `tile`, that is called as `tile(done, count)` after each tile of an evaluation.
-        progress: show a bar after two seconds, in a terminal or a notebook, if no callback is given.
+        tile: side in pixels of the square tiles that the network processes one at a time, without their overlap.
+            Default: by the free memory. A network that declares no receptive field is tiled only if `tile` is given.
+        callback: called as `callback(step, steps, x)` after each step, with `x` a batch of floats. If it has a method
+            `tile`, this is called as `tile(done, count)` after each tile of a network evaluation.
+        progress: whether to show a progress bar after two seconds, in a terminal or notebook, if there is no callback.
 
     Raises:
         DataError: if `y` has another type or number of axes, or holds NaN or infinite values.
@@ -108,7 +107,7 @@ def restore_batch(
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Solution:
-    """Restore a batch of floats with objects that are built already, all on one device; see `restore`."""
+    """Restore a batch of floats, given a degradation, prior and solver as objects on its device; see `restore`."""
     check_samples(1 if samples is None else samples)
     if prior.dtype is not None and y.is_floating_point():
         y = y.to(prior.dtype)
@@ -141,21 +140,21 @@ def generate(
 ) -> Tensor:
     """Generate `n` images (n, C, H, W), clamped to [0, 1], or points (n, d), on the device of the prior.
 
-    Image `i` draws from (seed, i) alone: the batch size changes nothing but float rounding, and the
-    first images of a larger `n` are those of a smaller one.
+    The random numbers of image `i` depend on (seed, i) alone: the batch size changes nothing but float rounding,
+    and a larger `n` gives the same first images.
 
     Args:
         prior: a trained prior, the name of a shipped model, or the folder of a model.
         n: the number of images.
         solver: an object, a name or a spec. Default: `cascade`.
-        seed: of everything that is drawn.
+        seed: of all random numbers.
         shape: of one image, (C, H, W). Default: that of the training images.
-        batch: images computed at a time. Default: the fastest that fits in about 1 GB.
+        batch: number of images computed at a time. Default: see `choose_batch_size`.
         callback: called as `callback(step, steps, x)`, with steps counted over all batches.
         progress: as for `restore`.
 
     Raises:
-        IncompatibleError: if the prior cannot generate, or not images of this shape.
+        IncompatibleError: if the prior cannot generate images, or none of this shape.
         ConfigError, PluginError, CheckpointError: if an argument, a name or a model folder is wrong.
 
     >>> generate("digits", 3, seed=1).shape
@@ -209,7 +208,7 @@ def _check_shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]
     if shape is None:
         shape = getattr(prior, "image_shape", None)
         if shape is None:
-            raise ConfigError("the prior does not say what it was trained on: give shape=(C, H, W)")
+            raise ConfigError("the shape of the training images is unknown: give shape=(C, H, W)")
         return tuple(shape)
     if not shape or min(shape) < 1:
         raise ConfigError(f"shape is {shape}: give (C, H, W), each 1 or more")

@@ -1,4 +1,4 @@
-"""Turn what a user gave into a degradation, a prior or a solver: a name, a spec, a mapping, a folder or an object.
+"""Turn a name, a spec, a mapping, a folder or an object into a degradation, a prior, a solver or metrics.
 
 Python, the command line and experiments all use these functions, and nothing else turns names into objects.
 """
@@ -25,25 +25,25 @@ from rgmkit.runtime.precision import Precision
 from rgmkit.solvers.measurement import LEAST_NOISE
 
 DEFAULT_METRICS = ("psnr", "ssim")
-"""The metrics where none are named; parameters are tuned for the first."""
+"""The metrics if none are given; parameters are tuned for the first."""
 
 Given: TypeAlias = str | Spec | Mapping[str, Any]
-"""A component by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
+"""A component given by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
 
 
 def resolve_degradation(
     given: Any, *, simulate: bool = False, path: str = "degradation", folder: Path | None = None
 ) -> Degradation:
-    """Build a degradation from its name, spec or mapping, wrap an operator of deepinv, or return an object.
+    """Build a degradation from its name, spec or mapping, wrap an operator of deepinv, or return an object as it is.
 
-    If it is given by name without `noise=`, its noise is unknown: `None`, to be estimated from each measurement.
+    A degradation built without `noise=` gets the noise `None`: unknown, to be estimated from each measurement.
     An object keeps its `noise`.
 
     Args:
-        given: what the user gave.
-        simulate: whether it will simulate measurements, with the constructor's default noise.
-        path: where it stands in a configuration, for error messages.
-        folder: the folder that relative file paths in the options start from.
+        given: the name, spec, mapping or object.
+        simulate: whether it is for simulating measurements: without `noise=` the constructor's default then applies.
+        path: its place in a configuration, for error messages.
+        folder: the folder to which file paths in the options are relative.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong, or `given` is something else.
@@ -61,10 +61,10 @@ def resolve_degradation(
 
 
 def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None) -> Prior:
-    """Load a model, build a prior, or return an object; `None` gives `NoPrior`.
+    """Load a model, build a prior, or return an object as it is; `None` gives `NoPrior`.
 
     A name is a model if it is a folder, the name of a shipped model, or has a path separator; any other name is a
-    component. A model takes the options of `rgmkit.load`, as in "digits:dtype=bf16". A `Denoiser`, `PnP` or
+    prior plugin. A model takes the options of `rgmkit.load`, as in "digits:dtype=bf16". A `Denoiser`, `PnP` or
     explicit `Prior` of deepinv is copied.
 
     Raises:
@@ -82,7 +82,7 @@ def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None
 
 
 def _check_network(spec: Spec) -> None:
-    """Raise a ConfigError if a network prior is given by its name alone, without its network."""
+    """Raise a ConfigError if a prior that needs a network is given without one."""
     network = options_of(plugins.load_class("prior", spec.name)).get("network")
     if network and network.required and "network" not in spec.options:
         known = ", ".join(models.list_shipped()) or "none"
@@ -94,7 +94,7 @@ def _check_network(spec: Spec) -> None:
 def resolve_solver(
     given: Any, prior: Prior, degradation: Degradation, *, path: str = "solver", folder: Path | None = None
 ) -> Solver:
-    """Build the solver that is given, return an object, or choose the default for `None`.
+    """Build a solver, return an object as it is, or choose the default for `None`.
 
     The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is not linear;
     `admm` with any other prior.
@@ -114,10 +114,10 @@ def resolve_solver(
 
 
 def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metric]:
-    """Build the metrics that are given, by their labels; by default `DEFAULT_METRICS` where there is a true image.
+    """Build metrics and return them by label. Default: `DEFAULT_METRICS` if there is a true image, else none.
 
     Raises:
-        ConfigError, PluginError: if a name or an option is wrong, or a metric needs a truth and there is none.
+        ConfigError, PluginError: if a name or an option is wrong, or a metric needs the true image and there is none.
     """
     specs = list(given) or (list(DEFAULT_METRICS) if has_truth else [])
     metrics: dict[str, Metric] = {str(spec): build("metric", spec) for spec in specs}
@@ -130,23 +130,23 @@ def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metri
 def resolve_noise(degradation: Degradation, y: Tensor, solver: Solver) -> tuple[Degradation, tuple[str, ...]]:
     """Estimate unknown noise from the measurement `y`; return the degradation with it, and a note for the user.
 
-    A degradation of known noise is returned as it is, and so is any if the solver does not need the noise.
+    If the noise is known, or the solver does not need it, the degradation is returned unchanged, without a note.
 
     Raises:
-        DataError: if the noise of such a measurement cannot be estimated.
+        DataError: if the noise of `y` cannot be estimated.
     """
     if degradation.noise is not None or not solver.needs_noise:
         return degradation, ()
-    found = degradation.estimate_noise(y)
-    noise = float(f"{max(found, LEAST_NOISE):.3g}")
+    std = degradation.estimate_noise(y)
+    noise = float(f"{max(std, LEAST_NOISE):.3g}")
     note = f"noise estimated from the measurement: std {noise:g}; to set it, give noise="
-    if found <= LEAST_NOISE:
+    if std <= LEAST_NOISE:
         note = f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
     return degradation.with_noise(noise), (note,)
 
 
 def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the height and width of the largest part of an image (…, H, W) that the degradation can take.
+    """Return height and width of the largest crop of an image (…, H, W) that the degradation accepts.
 
     >>> usable_size(resolve_degradation("downsample:factor=2"), (1, 3, 15, 8))
     (14, 8)
@@ -157,7 +157,7 @@ def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """The options of a model, which say how its network is evaluated; see `rgmkit.load`."""
+    """Options for evaluating the network of a model; see `rgmkit.load`."""
 
     dtype: Precision = "float32"
     compile: bool = False

@@ -116,5 +116,5 @@ def test_the_level_below_given_an_answer():
     noisy = process.degrade(0.3 * one, level, standard_normal=-1.5 * one)
     below = process.degrade(0.3 * one, level - 1, standard_normal=-1.5 * one)
     torch.testing.assert_close(process.descend(0.3 * one, noisy, level, 0.0, standard_normal=one), below)
-    with pytest.raises(IncompatibleError, match="MultiscaleProcess does not know the law"):
+    with pytest.raises(IncompatibleError, match="MultiscaleProcess does not know the distribution"):
         MultiscaleProcess(levels=7).descend(one, one, level, 1.0, standard_normal=one)

@@ -1,4 +1,4 @@
-"""Adapt a network to an image: in tiles, channel by channel, or by the mean of its channels."""
+"""Adapt a network to an image: in tiles, channel by channel, or to grey images."""
 
 from rgmkit.adapters.fitting import fit_prior
 

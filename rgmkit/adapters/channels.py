@@ -15,11 +15,11 @@ from rgmkit.core.process import ForwardProcess
 class ChannelByChannel(RestoringPrior):
     """Apply a grey model to each channel of an image, with the same z.
 
-    The channels are restored independently of each other, so that a grey edge may become coloured.
+    The channels are restored independently, so that a grey edge may become coloured.
 
     Args:
-        prior: of images of one channel.
-        channels: of the images.
+        prior: for images with one channel.
+        channels: number of channels of the images.
     """
 
     def __init__(self, prior: RestoringPrior, *, channels: int) -> None:
@@ -40,21 +40,21 @@ class ChannelByChannel(RestoringPrior):
 
 @final
 class MeanOfChannels(RestoringPrior):
-    """Apply a colour model to grey images: a grey image is the mean of C equal channels.
+    """Apply a colour model to grey images, each taken as C equal channels.
 
-    The mean over the channels of the model's `y_s` has the noise std `sigma_s / sqrt(C)`, which defines the levels of
-    this prior. Given the mean, the channels of `y_s` differ by `N_s (n_c - mean n)`, with white n and N_s the shaping
-    of the noise at level s. The network gets the mean plus a draw of this difference, which has the law of its training
-    data (grey images with coloured noise), and the estimate is the mean of its output. The draw is the first part of
-    the prior's z.
+    The levels of this prior are those of the mean over the channels of the model's `y_s`, with the noise std
+    `sigma_s / sqrt(C)`. The channels of `y_s` differ from their mean by `N_s (n_c - mean n)`, with white n and N_s the
+    shaping of the noise at level s. The network gets the mean plus a draw of this difference, distributed as a grey
+    image with independent noise in each channel, and the estimate is the mean of its output. The draw comes from the
+    first part of the prior's z.
 
     Args:
-        prior: of images of several channels.
+        prior: for images with several channels.
         size: height and width of the images.
     """
 
     def __init__(self, prior: RestoringPrior, *, size: tuple[int, int]) -> None:
-        assert prior.image_shape is not None  # it is known to be a colour model
+        assert prior.image_shape is not None  # as for every colour model
         channels, *rest = prior.image_shape
         super().__init__(
             _MeanProcess(prior.process, channels), image_shape=(1, *rest), center=prior.center, scale=prior.scale
@@ -70,7 +70,7 @@ class MeanOfChannels(RestoringPrior):
 
 @final
 class _MeanProcess(ForwardProcess):
-    """The mean over the channels of another process, on images whose channels are equal."""
+    """The mean over the channels of another process, for images whose channels are equal."""
 
     def __init__(self, process: ForwardProcess, channels: int) -> None:
         super().__init__(process.a_by_level.tolist(), (process.sigma_by_level / math.sqrt(channels)).tolist())

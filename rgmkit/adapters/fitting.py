@@ -1,4 +1,4 @@
-"""Choose what has to be adapted so that a network fits an image, and say so in notes."""
+"""Adapt a network to the channels and the size of an image, with notes on what was done."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.errors import IncompatibleError
 from rgmkit.runtime.device import free_memory, is_accelerator
 
-MAX_BYTES, ACCELERATOR_MAX_BYTES = 2**30, 2**32  # of features; larger tiles gain little
-SHARE = 0.5  # of the free memory
-UNKNOWN = "; it declares no receptive field, so that the result differs from that of the whole image"
+MAX_BYTES, ACCELERATOR_MAX_BYTES = 2**30, 2**32  # of features; larger tiles hardly save time
+MEMORY_SHARE = 0.5  # of the free memory, for features
+NO_RECEPTIVE_FIELD = "; it declares no receptive field, so that the result differs from that of the whole image"
 
 Notes = tuple[str, ...]
-"""For the user: what was adapted."""
+"""What was adapted, in sentences for the user."""
 
 
 def fit_prior(
@@ -27,13 +27,14 @@ def fit_prior(
 ) -> tuple[Prior, Notes]:
     """Adapt `prior` to a batch of images of `shape` (B, C, H, W); return it with notes for the user.
 
-    A model that takes the image's number of channels is applied as it is; else a grey model to each channel, and a
-    colour model to a grey image by the mean of its channels. A network with a `Locality` is evaluated in tiles if the
-    features of an image would not fit in memory, and image by image if those of the batch would not.
+    A model that takes the image's number of channels is applied as it is. Otherwise a grey model is applied to each
+    channel (`ChannelByChannel`), and a colour model to a grey image by `MeanOfChannels`. A network with a `Locality` is
+    evaluated in tiles if the features of one image would not fit in memory, and on a few images at a time if those of
+    the whole batch would not.
 
     Args:
         like: a tensor with the device and the dtype of the computation.
-        tile: side of the tiles in pixels. Default: by the memory.
+        tile: side of the tiles in pixels. Default: by the free memory.
         progress: called as `progress(done, count)` after each tile of an evaluation.
 
     Raises:
@@ -46,8 +47,8 @@ def fit_prior(
             raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is not a network: leave it out")
         prior.check_shape(shape[1:])
         return prior, ()
-    each = 1 in prior.channels and shape[1] not in prior.channels
-    prior, tiles = _tile(prior, (shape[0] * (shape[1] if each else 1), *shape[2:]), like, tile, progress)
+    by_channel = 1 in prior.channels and shape[1] not in prior.channels
+    prior, tiles = _tile(prior, (shape[0] * (shape[1] if by_channel else 1), *shape[2:]), like, tile, progress)
     prior, channels = _adapt_channels(prior, shape)
     prior.check_shape(shape[1:])
     return prior, channels + tiles
@@ -73,7 +74,7 @@ def _tile(
     if prior.locality is None:
         tiled = Tiled(prior, tile=max(height, width) if tile is None else tile, progress=progress)
         several = tiled.shape(height, width)[0] > 1
-        return (tiled, (_describe(tiled, height, width) + UNKNOWN,)) if several else (prior, ())
+        return (tiled, (_describe(tiled, height, width) + NO_RECEPTIVE_FIELD,)) if several else (prior, ())
     budget = _max_pixels(prior.locality, dtype=like.dtype, device=like.device)
     tile = _choose_tile(prior.locality, budget, height, width) if tile is None else tile
     tiled = Tiled(prior, tile=tile, pixels=budget, progress=progress)
@@ -83,7 +84,7 @@ def _tile(
 
 
 def _choose_tile(locality: Locality, budget: int, height: int, width: int) -> int:
-    """Return the largest side of tiles that have `budget` pixels with their overlap; at least the overlap."""
+    """Return the largest side with which a tile and its overlap have at most `budget` pixels; at least the overlap."""
     if height * width <= budget:
         return max(height, width)
     overlap = find_overlap(locality)
@@ -91,11 +92,11 @@ def _choose_tile(locality: Locality, budget: int, height: int, width: int) -> in
 
 
 def _max_pixels(locality: Locality, *, dtype: torch.dtype, device: torch.device) -> int:
-    """Return how many pixels have features that fit in half of the free memory, at most 1 GiB (4 GiB on accelerators).
+    """Return the number of pixels whose features fit in half of the free memory, up to 1 GiB (4 GiB on accelerators).
 
     Where that much memory is free, the number depends on the network alone, so that results are reproducible.
     """
-    budget = min(SHARE * free_memory(device), ACCELERATOR_MAX_BYTES if is_accelerator(device) else MAX_BYTES)
+    budget = min(MEMORY_SHARE * free_memory(device), ACCELERATOR_MAX_BYTES if is_accelerator(device) else MAX_BYTES)
     return max(1, int(budget / (locality.floats_per_pixel * dtype.itemsize)))
 
 

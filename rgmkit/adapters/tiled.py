@@ -15,11 +15,11 @@ from rgmkit.core.locality import Locality
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import ConfigError
 
-RAMP = 16  # pixels over which two tiles are blended where both are exact
+RAMP = 16  # pixels over which two tiles are blended, outside the margins of both
 
 Progress: TypeAlias = Callable[[int, int], None]
 AxisTile: TypeAlias = tuple[slice, Tensor]
-"""A tile along one axis: its pixels and their weights."""
+"""A tile along one axis: the interval of its pixels, and their weights."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class AxisTiling:
         step: most pixels from the start of one interval to the next.
         overlap: pixels that neighbours share: two margins, and the ramp of the blend between them.
         margin: pixels of weight 0 at an inner end of an interval.
-        multiple: intervals start at multiples of it.
+        multiple: of which the start of each interval is a multiple.
     """
 
     step: int
@@ -44,7 +44,7 @@ class AxisTiling:
         return round_up(self.step, self.multiple) + self.overlap
 
     def intervals(self, length: int) -> list[slice]:
-        """Return the intervals of an axis of `length` pixels: as few as possible, of one size but for the last.
+        """Return the intervals of an axis of `length` pixels: as few as possible, of equal size except the last.
 
         >>> AxisTiling(step=32, overlap=32, multiple=4).intervals(150)
         [slice(0, 64, None), slice(32, 96, None), slice(64, 128, None), slice(96, 150, None)]
@@ -59,15 +59,15 @@ class AxisTiling:
     def weights(self, length: int, *, like: Tensor) -> list[Tensor]:
         """Return the weights of each interval: a smooth partition of unity.
 
-        They are 0 in the margins and rise from there as the square of a quarter of a sine wave.
+        They are 0 in the margins and rise from there like `sin^2` from 0 to pi/2.
         """
         intervals = self.intervals(length)
         total = torch.zeros(length, dtype=torch.float64)
         shapes = []
         for interval in intervals:
-            here = torch.arange(interval.start, interval.stop, dtype=torch.float64) + 0.5
-            left = here - interval.start if interval.start else torch.full_like(here, math.inf)
-            right = interval.stop - here if interval.stop < length else torch.full_like(here, math.inf)
+            position = torch.arange(interval.start, interval.stop, dtype=torch.float64) + 0.5
+            left = position - interval.start if interval.start else torch.full_like(position, math.inf)
+            right = interval.stop - position if interval.stop < length else torch.full_like(position, math.inf)
             inside = (torch.minimum(left, right) - self.margin) / (self.overlap - 2 * self.margin)
             shapes.append((inside.clamp(0, 1) * math.pi / 2).sin().square())
             total[interval] += shapes[-1]
@@ -79,14 +79,14 @@ class Tiled(RestoringPrior):
     """`G(y, t, z) = sum_k w_k G(y on tile k, t, z)`, with smooth weights `w_k` that add up to 1 at each pixel.
 
     Only the network is evaluated on tiles, with the level and the z of the image; the forward process, its noise and
-    the degradation act on the whole image. With a `Locality` the weight of a tile is 0 within a receptive field of its
-    inner edges, so that the result is that of the whole image up to float rounding. Without one, tiles reach half a
-    side into their neighbours and are blended there, and the result differs from that of the whole image.
+    the degradation act on the whole image. With a `Locality` the weight of a tile is 0 near its inner edges, as far
+    as the receptive field reaches, so that the result is that of the whole image up to float rounding. Without
+    one, tiles overlap by half a side and are blended there, and the result differs from that of the whole image.
 
     Args:
         prior: the prior whose network is evaluated.
         tile: largest side of a tile in pixels, without the surrounding pixels that the network needs.
-        pixels: most pixels to evaluate at a time, over all images of a batch; at least one tile of one image.
+        pixels: most pixels to evaluate at a time, over the images of a batch, but at least one tile of one image.
         progress: called as `progress(done, count)` after each tile of an evaluation.
 
     Raises:
@@ -117,7 +117,7 @@ class Tiled(RestoringPrior):
         return out
 
     def _tiles(self, y: Tensor) -> list[tuple[slice, AxisTile, AxisTile]]:
-        """Return the images, rows and columns of each evaluation."""
+        """Return the slice of images, and the rows and columns with their weights, of each evaluation."""
         down, across = (
             list(zip(self.tiling.intervals(length), self.tiling.weights(length, like=y), strict=True))
             for length in y.shape[-2:]
@@ -129,7 +129,7 @@ class Tiled(RestoringPrior):
         ]
 
     def _batches(self, images: int, pixels: int) -> list[slice]:
-        """Return the images to evaluate together, for a tile of `pixels`."""
+        """Return slices of images to evaluate together, for a tile of `pixels` pixels."""
         size = int(min(images, max(1, self.pixels // pixels)))
         return [slice(start, start + size) for start in range(0, images, size)]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import deepinv
 
 RTOL = 1e-5  # relative residual at which the default prox and pinv stop, in float32 and float64 alike
-MAX_STEPS = 500  # of conjugate gradients; gamma = 1e5, for a noise of 1e-3, takes 150 to 300
+MAX_STEPS = 500  # of conjugate gradients; a gamma of 1e5, as for a noise std of 1e-3, takes 150 to 300
 
 
 class Degradation(nn.Module, ABC):
@@ -34,8 +34,8 @@ class Degradation(nn.Module, ABC):
 
     Images are `(B, C, H, W)` floating-point tensors in [0, 1]. A subclass defines `A`, and `image_shape` if a
     measurement has another shape than its image. All other methods have generic defaults; a subclass may override them
-    with faster ones that compute the same. Methods never change the object: every parameter, a seed too, is a keyword
-    of the constructor.
+    with faster ones that compute the same. Methods never change the object: every parameter, including a seed, is a
+    keyword of the constructor.
 
     An operator that is not linear sets `linear = False`. It has no adjoint, pinv or prox, and works with the solvers
     that need only `forward`.
@@ -74,7 +74,7 @@ class Degradation(nn.Module, ABC):
 
     @property
     def title(self) -> str:
-        """The name in messages: that of the class, or of the object that it wraps."""
+        """The name used in messages: that of the class, or of the wrapped object."""
         return type(self).__name__
 
     @abstractmethod
@@ -97,7 +97,7 @@ class Degradation(nn.Module, ABC):
             AccuracyWarning: if the relative residual of the normal equations stays above 1e-5.
         """
         self._require_linear("pinv")
-        return _solve(self._normal, self.adjoint(y), f"{self.title}.pinv")
+        return _solve_by_conjugate_gradients(self._normal, self.adjoint(y), f"{self.title}.pinv")
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """Compute `argmin_x gamma/2 |A x - y|^2 + 1/2 |x - z|^2`; `gamma` is a number or a tensor `(B,)`.
@@ -110,14 +110,14 @@ class Degradation(nn.Module, ABC):
         self._require_linear("prox")
         g = per_image(gamma, z)
         b = z + g * self.adjoint(y)
-        return _solve(lambda x: x + g * self._normal(x), b, f"{self.title}.prox", x0=z)
+        return _solve_by_conjugate_gradients(lambda x: x + g * self._normal(x), b, f"{self.title}.prox", x0=z)
 
     def embed(self, y: Tensor) -> Tensor:
         """Map `y` linearly to the shape of the image. Default: `y` itself."""
         return y
 
     def initial_estimate(self, y: Tensor) -> Tensor:
-        """Estimate the image as solvers start from it. Default: `A^T y / A^T A 1`, holes filled, see `backproject`.
+        """Return the image from which solvers start. Default: `A^T y / A^T A 1`, holes filled, see `backproject`.
 
         >>> import rgmkit
         >>> blur = rgmkit.degradation("blur", std=1)
@@ -174,8 +174,8 @@ class Degradation(nn.Module, ABC):
     def at(self, severity: float) -> Degradation:
         """Return a milder degradation of the same family: severity 0 is the identity without noise, 1 this operator.
 
-        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. A subclass that overrides this sees
-        severities in [0, 1) only: the range is checked for it, and severity 1 gives this object.
+        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. An override is called with
+        severities in [0, 1) only: the base class checks the range and returns the object itself for severity 1.
 
         Raises:
             ConfigError: if the severity lies outside [0, 1].
@@ -185,7 +185,7 @@ class Degradation(nn.Module, ABC):
 
     @final  # type: ignore[misc]  # torch declares forward as an attribute
     def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Measure an image: `A x + noise * e`; without noise if that is unknown.
+        """Simulate a measurement: `A x + noise * e`, or `A x` if the noise is unknown.
 
         Raises:
             DataError: if `x` is not a tensor of floats.
@@ -248,7 +248,7 @@ def check_severity(severity: float) -> None:
         raise ConfigError(f"severity is {severity}: give a number from 0 (the identity) to 1 (the whole degradation)")
 
 
-def _solve(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
+def _solve_by_conjugate_gradients(H: Operator, b: Tensor, name: str, **start: Any) -> Tensor:
     x, residual, _ = conjugate_gradients(H, b, rtol=RTOL, max_steps=MAX_STEPS, **start)
     worst = float(residual.detach().max()) if residual.numel() else 0.0
     if not worst <= RTOL:

@@ -27,9 +27,9 @@ def find_levels(std: Tensor, level_stds: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def find_shrinkage(x: Tensor, estimate: Tensor, std: Tensor, level_std: Tensor) -> Tensor:
-    """Return how far x may move towards an estimate for more noise: `std^2 / |estimate - x|^2 / (1 - r)`, (B,).
+    """Return the largest weight of an estimate that is made for more noise: `std^2 / |estimate - x|^2 / (1 - r)`, (B,).
 
-    |.|^2 is the mean square over an image, and `r = (std / level_std)^2`: without a bound at the level's std.
+    |.|^2 is the mean square over an image, and `r = (std / level_std)^2`: at `level_std` the weight is not bounded.
 
     >>> x = torch.zeros(1, 1, 2, 2)
     >>> find_shrinkage(x, x + 0.2, torch.tensor([0.1]), torch.tensor(1000.0))
@@ -49,7 +49,7 @@ def expand_std(std: float | Tensor, n: int, like: Tensor) -> Tensor:
     values = torch.as_tensor(std, dtype=like.dtype, device=like.device).flatten()
     if len(values) not in (1, n):
         shape = tuple(torch.as_tensor(std).shape)
-        raise IncompatibleError(f"sigma has the shape {shape} for a batch of {n}: give one number, or one per image")
+        raise IncompatibleError(f"the noise std has shape {shape} for a batch of {n}: give one number or one per image")
     if not bool((values >= 0).all() and values.isfinite().all()):
-        raise ConfigError(f"sigma is {values.tolist()}: give noise stds of 0 or more")
+        raise ConfigError(f"the noise std is {values.tolist()}: give 0 or more")
     return values.expand(n).contiguous()

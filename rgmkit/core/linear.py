@@ -70,19 +70,19 @@ def conjugate_gradients(
     """
     x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - H(x)
-    p, rr, scale = r, dot(r, r), dot(b, b)
+    p, rr, bb = r, dot(r, r), dot(b, b)
     steps = 0
-    while steps < max_steps and bool((moving := rr > rtol**2 * scale).any()):
+    while steps < max_steps and bool((active := rr > rtol**2 * bb).any()):
         Hp = H(p)
         pHp = dot(p, Hp)
-        alpha = torch.where(moving & (pHp > 0), rr / pHp.clamp(min=torch.finfo(b.dtype).tiny), 0)
+        alpha = torch.where(active & (pHp > 0), rr / pHp.clamp(min=torch.finfo(b.dtype).tiny), 0)
         x = x + per_image(alpha, b) * p
         r = r - per_image(alpha, b) * Hp
         rr_next = dot(r, r)
         beta = torch.where(rr > 0, rr_next / rr.clamp(min=torch.finfo(b.dtype).tiny), 0)
         p, rr = r + per_image(beta, b) * p, rr_next
         steps += 1
-    residual = (rr / scale.clamp(min=torch.finfo(b.dtype).tiny)).sqrt()
+    residual = (rr / bb.clamp(min=torch.finfo(b.dtype).tiny)).sqrt()
     return LinearSolution(x, residual, steps)
 
 

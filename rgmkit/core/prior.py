@@ -1,4 +1,4 @@
-"""Priors: what is known about clean images before a measurement."""
+"""Priors: hand-crafted penalties or networks that describe clean images."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CAPABILITIES = frozenset({"value", "grad", "prox", "restore"})
 class Prior(nn.Module, ABC):
     """A prior `g(x)` on images in [0, 1].
 
-    `provides` lists what a subclass defines: "value", "grad", "prox" or "restore". A solver lists what it needs, and
-    the two are compared before anything runs.
+    `provides` names the methods that a subclass defines: "value", "grad", "prox" or "restore". They are compared with
+    the `needs` of the solver before anything runs.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset()
@@ -89,25 +89,25 @@ def _describe(shape: tuple[int, ...]) -> str:
 
 @final
 class NoPrior(Prior):
-    """No prior: only the measurement counts."""
+    """No prior: the image is estimated from the measurement alone."""
 
 
 class RestoringPrior(Prior):
     """A prior that is a network, trained to restore images from every level of a forward process.
 
     Images `x` are in [0, 1]; degraded images `y` are in the range of the process. Only this class converts between
-    the two: `x = center + scale * (value in the range of the process)`.
+    the two: `x = center + scale * v`, with v in the range of the process.
 
     Args:
         process: the levels that the network restores from.
         image_shape: shape of one training image, (C, H, W) or (d,), if it is known.
-        center, scale: of the range of the process in the units of the user; 1/2 and 1/2 for images.
+        center, scale: offset and factor from the range of the process to the units of the user; 1/2 and 1/2 for images.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"restore", "prox"})
     latent: int = 0  # number of values of the auxiliary variable z
-    continuous: bool = False  # whether the network restores from levels between two as well
-    generative: bool = True  # False for a denoiser, whose estimates are means
+    continuous: bool = False  # whether the network also restores from fractional levels
+    generative: bool = True  # False for a denoiser, which estimates the posterior mean
     channels: tuple[int, ...] = ()  # numbers of channels of the images that the network takes; () if unknown
     locality: Locality | None = None  # None: an output pixel may depend on the whole image
 
@@ -136,7 +136,7 @@ class RestoringPrior(Prior):
     ) -> Tensor:
         """Draw `R_s(x)`: degrade images `x` to `level` s, 0 … T.
 
-        If `x` has white noise of std `noise_std` already, only the rest of the level's noise is added.
+        If `x` already has white noise of std `noise_std`, only the rest of the noise of that level is added.
         """
         level = self._level(level, x)
         e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
@@ -147,7 +147,7 @@ class RestoringPrior(Prior):
 
     @final
     def descend(self, x: Tensor, y: Tensor, level: int, eta: float, *, generator: Randomness = None) -> Tensor:
-        """Draw images of level `level - 1`, given `y` of that level and its estimate `x`; see `ForwardProcess`."""
+        """Draw images of `level - 1`, given `y` of `level` and the estimate `x` made from it; see `ForwardProcess`."""
         e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         x = (x - self.center) / self.scale
         return self.process.descend(x, y, self.process.full_level(level, x), eta, standard_normal=e)
@@ -168,22 +168,22 @@ class RestoringPrior(Prior):
     ) -> Tensor:
         """Denoise images `x` with white noise of any std: `D(x, std)`.
 
-        The network has learnt a few levels, of noise_1 < … < noise_T on [0, 1] images (`level_stds`). Its estimates
-        `G_s(x)` of two levels are interpolated; `x` is only scaled by `a_s`, and no noise is added to it:
+        The network has learnt a few levels, with noise stds noise_1 < … < noise_T on [0, 1] images (`level_stds`). Let
+        `G_s(x)` be its estimate from level s, where `x` is scaled by `a_s` and no noise is added. Two are interpolated:
 
             std <= noise_1:              x + w (G_1 - x),  w = min(1.1 r / (r + .1), std^2 / |G_1 - x|^2 / (1 - r))
             noise_s <= std <= noise_s+1: G_s + w (G_{s+1} - G_s), w = log(std / noise_s) / log(noise_{s+1} / noise_s)
             std >= noise_T:              G_T
 
         A network that restores between levels (`continuous`) is evaluated once, at level `s + w`, in place of the
-        interpolation. Below level 1, with `r = (std / noise_1)^2`, `x` and `G_1` are weighted by the inverse variances
-        of their errors, with `.1 noise_1^2` for the network: `D(x, 0) = x`, and D is continuous in std. The .1 and the
-        interpolation were chosen on 300 training digits and verified on held-out ones. The other bound is the
-        shrinkage of James and Stein (1961), with |.|^2 the mean square over the pixels: for little noise x moves no
-        further than the noise explains, so that an estimate that is worse than its input does not spoil it.
+        interpolation. Below level 1, `r = (std / noise_1)^2`, and w is the smaller of two weights. The first weights
+        `x` and `G_1` by the inverse variances of their errors, `.1 noise_1^2` for the network: `D(x, 0) = x`, and D is
+        continuous in std. The .1 and the interpolation were chosen on 300 training digits and verified on held-out
+        ones. The second is the shrinkage of James and Stein (1961), with |.|^2 the mean square over the pixels: x
+        changes by no more than the noise explains, so that a poor estimate does not spoil an image with little noise.
 
-        An image takes one network evaluation up to level 1 and from level T on, two in between (one if `continuous`),
-        and none at std 0.
+        The network is evaluated once for an image up to noise_1 and from noise_T on, twice in between (once if
+        `continuous`), and never at std 0.
 
         Args:
             x: (B, C, H, W), in [0, 1] up to the noise; differentiable.
@@ -210,7 +210,7 @@ class RestoringPrior(Prior):
 
     @final
     def evaluations(self, std: float | Tensor) -> int:
-        """Return the network evaluations of `denoise` for the image that takes the most."""
+        """Return the largest number of network evaluations that `denoise` needs for an image of the batch."""
         stds = expand_std(std, torch.as_tensor(std).numel(), self.level_stds)
         lower, weight = find_levels(stds, self.level_stds)
         if self.continuous:

@@ -1,4 +1,4 @@
-"""Degradations of increasing level, from a clean image (level 0) to nothing left of it (level T)."""
+"""Forward processes: degradations in levels, from the clean image (level 0) to no information about it (level T)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from rgmkit.errors import ConfigError, IncompatibleError
 
 
 class ForwardProcess(nn.Module, ABC):
-    """`y_s = A_s x + noise_s` for the levels `s = 0` (clean) … `levels` (nothing left).
+    """`y_s = A_s x + noise_s` for the levels `s = 0` (clean) … T (no information left), where T is `levels`.
 
     A process acts on images `(B, C, H, W)` in [-1, 1], or on points `(B, d)` divided by their standard deviation.
-    `level` is always that of the degraded image: int64 `(B,)`, which may differ within a batch. A subclass defines
+    `level` is always that of the degraded image: int64 `(B,)`, one for each image of the batch. A subclass defines
     `mean`, and `shape_noise` if its noise is not white.
 
     Args:
-        a: gain of the clean image at the levels 0 … T, `a[0] = 1`.
-        sigma: noise std of one pixel at the levels 0 … T, `sigma[0] = 0`.
+        a: gain of the clean image at each level 0 … T, `a[0] = 1`.
+        sigma: noise std of one pixel at each level 0 … T, `sigma[0] = 0`.
     """
 
     a_by_level: Tensor
     sigma_by_level: Tensor
-    continuous: ClassVar[bool] = False  # whether `mean` takes levels between two, as floats of 1 or more
+    continuous: ClassVar[bool] = False  # whether `mean` takes fractional levels, floats of 1 or more
 
     def __init__(self, a: Sequence[float], sigma: Sequence[float]) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class ForwardProcess(nn.Module, ABC):
     def terminal(
         self, shape: Sequence[int], *, generator: Randomness = None, device: torch.device | str | None = None
     ) -> Tensor:
-        """Draw `y_T` from a uniform grey, since at level T nothing is left of the image."""
+        """Draw `y_T` from a uniform grey, since `y_T` does not depend on the image."""
         grey = torch.zeros(*shape, device=device)
         return self.degrade(grey, self.full_level(self.levels, grey), generator=generator)
 
@@ -86,10 +86,10 @@ class ForwardProcess(nn.Module, ABC):
         """Draw `y_{s-1}` given the image `y` of level s and the estimate `x_hat` made from it.
 
         Raises:
-            IncompatibleError: if the law of `y_{s-1}` given both is not known, as in general.
+            IncompatibleError: if the distribution of `y_{s-1}` given both is not known, which is the default.
         """
         raise IncompatibleError(
-            f"the process {type(self).__name__} does not know the law of y_(s-1) given y_s and an estimate: "
+            f"the process {type(self).__name__} does not know the distribution of y_(s-1) given y_s and an estimate: "
             f"leave out eta, or train on a gaussian process"
         )
 
@@ -113,7 +113,7 @@ def interpolate_levels(a: Tensor, sigma: Tensor, level: Tensor) -> tuple[Tensor,
 
 
 BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedule (paper, appendix)
-LAST_RATIO = 150.0  # noise over signal at level T of a geometric schedule: nothing is left
+LAST_RATIO = 150.0  # noise over signal at level T of a geometric schedule: practically pure noise
 
 
 def noise_schedule(
@@ -121,12 +121,12 @@ def noise_schedule(
 ) -> tuple[list[float], list[float]]:
     """Return gains `a` and noise stds `sigma` of the levels 0 … `levels`, with `a^2 + sigma^2 = 1`.
 
-    `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/N`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
+    `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/T`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
     `a_k = sqrt(abar(tau_k) / abar(tau_0))`: the variance preserving schedule of the paper.
-    `geometric`: `sigma/a` grows from `r_first` to `r_last` in equal ratios over levels 1 … T-1, and is 150 at T.
+    `geometric`: `sigma/a` grows geometrically from `r_first` at level 1 to `r_last` at level T-1, and is 150 at T.
 
     Raises:
-        ConfigError: for another schedule, or options that it cannot have.
+        ConfigError: for another schedule, or levels or ratios out of range.
 
     >>> a, sigma = noise_schedule("vp", 4)
     >>> [round(value, 6) for value in a]

@@ -1,7 +1,7 @@
-"""The scale of a linear operator: its norm, how much of the image it loses, and which of its outputs measure anything.
+"""The scale of a linear operator: its norm, how much of the image it loses, and which outputs depend on the image.
 
-Multiplying operator and noise by the same number leaves the problem as it was, so solvers take every step, weight and
-noise std relative to the norm found here.
+Multiplying operator and noise by the same number does not change the problem. Solvers therefore scale every step,
+weight and noise std by the norm found here.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from rgmkit.core.random import randn, seeded
 from rgmkit.errors import IncompatibleError
 
 ROUNDING = 1e-4  # a lost fraction below this counts as none: the operator may be lossless in exact arithmetic
-NORM_STEPS, NORM_RTOL = 20, 1e-3  # of the power iteration
+NORM_STEPS, NORM_RTOL = 20, 1e-3  # most steps of the power iteration, and the relative change that ends it
 LINEAR_RTOL = 1e-3  # relative error of A(a + b) = A(a) + A(b) above which A is not linear
-MEASURED = 1e-6  # relative size of the response to white noise below which an output measures nothing
+MEASURED = 1e-6  # relative response to white noise below which an output does not depend on the image
 
 
 @dataclass(frozen=True, eq=False)
 class OperatorScale:
-    """The singular values of A in three numbers, and the outputs that measure anything.
+    """The largest and the mean squared singular value of A, and the outputs that depend on the image.
 
     Attributes:
         largest_gain: `|A|^2`, the largest squared singular value.
         mean_gain: `|A|_F^2 / n`, the mean squared singular value over the n pixels of an image; at most `largest_gain`.
-        measured: booleans (1, ...) in the shape of a measurement: False where A gives 0 for every image.
+        measured: booleans (1, ...), in the shape of one measurement: False for an output that is 0 for every image.
     """
 
     largest_gain: float
@@ -37,7 +37,7 @@ class OperatorScale:
 
     @property
     def lost(self) -> float:
-        """The fraction of the image that is lost, `1 - mean_gain / largest_gain`: 0 for an orthogonal A."""
+        """Fraction of the image that A loses, `1 - mean_gain / largest_gain`: 0 if all singular values are equal."""
         lost = 1 - self.mean_gain / self.largest_gain
         return 0.0 if lost < ROUNDING else lost
 
@@ -45,12 +45,12 @@ class OperatorScale:
 def measure_scale(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> OperatorScale:
     """Measure the scale of a linear operator with fixed images of white noise: the same for every batch and seed.
 
-    `|A|^2` comes from a power iteration with Rayleigh quotients, which are never too large.
+    `|A|^2` is estimated by power iteration with Rayleigh quotients, which never exceed it.
 
     Args:
         degradation: A.
         shape: of the images, (B, C, H, W).
-        y: a measurement, for its dtype and device.
+        y: a measurement; only its dtype and device are used.
 
     Raises:
         IncompatibleError: if A gives values that are not finite, measures nothing, or is not linear although its class
@@ -58,11 +58,11 @@ def measure_scale(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -
     """
     e = randn((1, *shape[1:]), generator=seeded(0), device=y.device, dtype=y.real.dtype)
     Ae = degradation.A(e)
-    mean_gain = _check_norm(float(Ae.abs().square().sum() / e.square().sum()), degradation)
+    mean_gain = _check_gain(float(Ae.abs().square().sum() / e.square().sum()), degradation)
     _check_linear(degradation, e, Ae)
     largest_gain = max(mean_gain, _largest_gain(degradation, e, Ae))
-    size = Ae.abs()
-    return OperatorScale(largest_gain, mean_gain, size > MEASURED * size.max())
+    response = Ae.abs()
+    return OperatorScale(largest_gain, mean_gain, response > MEASURED * response.max())
 
 
 def _largest_gain(degradation: Degradation, x: Tensor, Ax: Tensor) -> float:
@@ -77,10 +77,10 @@ def _largest_gain(degradation: Degradation, x: Tensor, Ax: Tensor) -> float:
         before, value = value, float(Ax.abs().square().sum())  # the Rayleigh quotient of A^T A
         if abs(value - before) <= NORM_RTOL * value:
             break
-    return _check_norm(value, degradation)
+    return _check_gain(value, degradation)
 
 
-def _check_norm(gain: float, degradation: Degradation) -> float:
+def _check_gain(gain: float, degradation: Degradation) -> float:
     if gain != gain or gain == float("inf"):
         raise IncompatibleError(
             f"{degradation.title}.A gives values that are not finite for an image of finite values: "
@@ -92,7 +92,7 @@ def _check_norm(gain: float, degradation: Degradation) -> float:
 
 
 def _check_linear(degradation: Degradation, e: Tensor, Ae: Tensor) -> None:
-    """Raise unless `A(e + b) = A(e) + A(b)` for images `b` of another noise and of a uniform grey."""
+    """Raise unless `A(e + b) = A(e) + A(b)` for `b` another image of noise, a uniform grey and 0."""
     other = randn(e.shape, generator=seeded(1), device=e.device, dtype=e.dtype)
     for b in (other, torch.full_like(e, 0.5), torch.zeros_like(e)):
         Ab = degradation.A(b)

@@ -1,4 +1,4 @@
-"""A forward process made of any degradation, to train on."""
+"""The forward process of any degradation at increasing severity, for training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class SeverityProcess(ForwardProcess):
     """`y_s = 2 embed(A^(s)((a_s x + 1)/2)) - 1 + sigma_s e`: a degradation at increasing severity, and noise.
 
     `A^(s)` is the degradation at severity `s/T`. The operator acts on [0, 1], the process on [-1, 1].
-    The noise is that of the schedule; the degradation's own is not used. With `a_T` near 0 nothing is left of the image
-    at level T: the terminal law is a degraded uniform grey plus N(0, sigma_T^2 I).
+    The noise is that of the schedule; that of the degradation is not used. Since `a_T` is near 0, `y_T` is a degraded
+    uniform grey plus N(0, sigma_T^2 I).
 
     Args:
         degradation: the operator at level T.
         levels: number of levels T.
-        schedule, r_first, r_last: of the noise schedule, see `noise_schedule`.
+        schedule, r_first, r_last: the noise schedule, see `noise_schedule`.
 
     >>> class Mirror(Degradation):
     ...     def A(self, x):

@@ -27,13 +27,13 @@ Callback = Callable[[int, int, Tensor], None]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Restore the images of measurements `y`, or, without `y`, generate images of the prior.
+    """Restore images from measurements `y`, or, without `y`, generate images from the prior.
 
     Attributes:
         prior: of the images.
         shape: of the images, (B, C, H, W).
         y: the measurements, batch first; None to generate.
-        degradation: by which `y` was measured; None to generate.
+        degradation: with which `y` was measured; None to generate.
     """
 
     prior: Prior
@@ -43,7 +43,7 @@ class Problem:
 
     @staticmethod
     def from_measurement(y: Tensor, degradation: Degradation, prior: Prior) -> Problem:
-        """Return the problem of restoring `y`, once the shapes of the degradation are checked against it.
+        """Return the problem of restoring `y`, after checking that the degradation fits its shape.
 
         Raises:
             IncompatibleError: if `A` maps an image of `image_shape(y.shape)` to another shape than that of `y`, or
@@ -51,25 +51,25 @@ class Problem:
         """
         shape = tuple(degradation.image_shape(tuple(y.shape)))
         with torch.no_grad():
-            made = tuple(degradation.A(y.new_zeros(1, *shape[1:])).shape[1:])
-        if made != tuple(y.shape[1:]):
+            measured_shape = tuple(degradation.A(y.new_zeros(1, *shape[1:])).shape[1:])
+        if measured_shape != tuple(y.shape[1:]):
             raise IncompatibleError(
-                f"{degradation.title} maps an image of shape {shape[1:]} to {made}, but the "
+                f"{degradation.title} maps an image of shape {shape[1:]} to {measured_shape}, but the "
                 f"measurement has {tuple(y.shape[1:])}: check the size of the measurement and the "
                 f"operator's image_shape"
             )
         with torch.no_grad():
-            guess = tuple(degradation.embed(y.new_zeros(1, *made)).shape[1:])
-        if guess != shape[1:]:
+            embedded_shape = tuple(degradation.embed(y.new_zeros(1, *measured_shape)).shape[1:])
+        if embedded_shape != shape[1:]:
             raise IncompatibleError(
-                f"{degradation.title}.embed maps a measurement {made} to {guess}, but the image is "
+                f"{degradation.title}.embed maps a measurement {measured_shape} to {embedded_shape}, but the image is "
                 f"{shape[1:]}: give the operator an embed that returns the image's shape"
             )
         return Problem(prior, shape, y, degradation)
 
     @cached_property
     def scale(self) -> OperatorScale:
-        """The scale of a linear operator, measured when it is first asked for and kept with the problem."""
+        """The scale of a linear operator, measured on first use and then cached."""
         assert self.y is not None and self.degradation is not None  # a restoration
         return measure_scale(self.degradation, self.shape, self.y)
 
@@ -92,8 +92,8 @@ class Solution:
         x: the estimate, in the type and layout of the measurement.
         nfe: network evaluations per image.
         seconds: wall time of the solver.
-        trace: a dict of numbers for each step: "residual" |A x - y|, "level", …
-        notes: for the user: what was done without being asked for, and what is not accurate.
+        trace: a dict of numbers for each step: "residual" (root mean square of A x - y), "sigma", …
+        notes: for the user: automatic choices, such as an estimated noise std, and inaccurate results.
         noise: the noise std that was used; None without a measurement.
         std: standard deviation of each pixel over the samples, in units of [0, 1]; None without samples.
         samples: all samples, along the first axis; `x` is their mean.
@@ -130,7 +130,7 @@ class Solver(ABC):
 
     @abstractmethod
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
-        """Solve a problem that `check` has accepted; `solve` measures the time."""
+        """Solve a problem that `check` has accepted; `solve` fills in `seconds`."""
 
     @final
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Generate and restore level by level."""
+"""Generate images level by level, and restore them with decreasing noise."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from rgmkit.solvers.measurement import (
     trace_row,
 )
 
-TRUST_CAP = 0.3  # the weight of the measurement grows with std up to here
-HIGH, LOW = 1.5, 1 / 8  # first and least last std that model lost information, in units of `lost_std`
+TRUST_CAP = 0.3  # std up to which the weight of the measurement grows with it
+HIGH, LOW = 1.5, 1 / 8  # first std, and least last std, of the noise that models lost information, over `lost_std`
 
 
 @final
 class Cascade(Solver):
     """Generate an image from noise level by level, or restore a measurement with decreasing noise.
 
-    **Generation**, for `s = T … 1`, in T network evaluations: `x <- G(y_s, s - 1, z)`, `y_{s-1} <- R_{s-1}(x)`.
+    **Generation**, for `t = T … 1`, in T network evaluations: `x <- G(y_t, t - 1, z)`, `y_{t-1} <- R_{t-1}(x)`.
 
     **Restoration** is half-quadratic splitting. The std of the denoiser D (`RestoringPrior.denoise`) decreases from
     std_1 to std_n in equal ratios; each iteration moves half-way to the denoised estimate (the first all the way), and
@@ -44,20 +44,19 @@ class Cascade(Solver):
 
     The start is `initial_estimate(y)`. As for `pnp-drs`, s is the noise std over |A|, `lost` the fraction of the image
     that A loses, and `lost_std` the noise std of level 1 on [0, 1] images, at least .1. The last factor of gamma_k is
-    the information that the first input of the network does not carry. One iteration suffices if A loses nothing. The
-    constants were chosen on training digits for denoising, two blurs, super-resolution by 2 and 4, and missing pixels,
-    at noises of .01 to .3.
+    the precision of the measurement less that of the first input of the network, which uses it already. One iteration
+    suffices if A loses nothing. The constants were chosen on training digits for denoising, two blurs,
+    super-resolution by 2 and 4, and missing pixels, with noise of .01 to .3.
 
     Args:
         start: level to start from. Default: T for generation, std_1 as above for restoration.
         trust: factor of `gamma_k`.
-        step: how far each iteration moves towards the denoised estimate, above 0 to 1; the first moves all the way.
-        evaluations: most network evaluations of a restoration, which has at least one iteration.
-        tolerance: a restoration has converged once its residual is at most the noise and it changes by no more than
-            this share of itself; 0 for never.
-        eta: for generation with Gaussian processes, how much of the noise is new at each level. None: all of it, drawn
-            independently of `y_s`, as above (the paper). 1: `y_{s-1}` is drawn from `q(y_{s-1} | x, y_s)` (denoising
-            diffusion GANs, DDPM). 0: nothing is drawn (DDIM). 0 to 1 suits networks whose estimates are means.
+        step: fraction of the way to the denoised estimate, above 0 and at most 1; the first iteration goes all the way.
+        evaluations: most network evaluations of a restoration; at least one iteration is run.
+        tolerance: an image has converged once its residual is at most the noise and its relative change at most this.
+        eta: for generation with Gaussian processes, how much noise is drawn anew at each level. None: all of it,
+            independently of `y_t`, as above (the paper). 1: `y_{t-1}` is drawn from `q(y_{t-1} | x, y_t)` (denoising
+            diffusion GANs, DDPM). 0: none (DDIM). Values from 0 to 1 suit networks that estimate posterior means.
 
     Raises:
         ConfigError: if an option is out of range.
@@ -100,18 +99,18 @@ class Cascade(Solver):
         top = prior.process.levels
         if self.start not in (None, top):
             raise ConfigError(f"cascade.start is {self.start}: without a measurement the start is level {top}")
-        weight = next(prior.parameters(), None)
-        device = None if weight is None else weight.device
+        parameter = next(prior.parameters(), None)
+        device = None if parameter is None else parameter.device
         y = prior.process.terminal(problem.shape, generator=generator, device=device)
-        for s in range(top, 0, -1):
-            x = prior.restore(y, s, generator=generator)
-            callback(top - s + 1, top, x)
-            if s > 1:
-                y = self._descend(prior, x, y, s, generator)
-        return Solution(x, nfe=top, trace=[{"level": s} for s in range(top, 0, -1)])
+        for level in range(top, 0, -1):
+            x = prior.restore(y, level, generator=generator)
+            callback(top - level + 1, top, x)
+            if level > 1:
+                y = self._descend(prior, x, y, level, generator)
+        return Solution(x, nfe=top, trace=[{"level": level} for level in range(top, 0, -1)])
 
     def _descend(self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, generator: Randomness) -> Tensor:
-        """Draw images of the level below that of `y`, given its estimate `x`."""
+        """Draw images of `level - 1`, given `y` of `level` and the estimate `x` made from it."""
         if self.eta is None:
             return prior.degrade(x, level - 1, generator=generator)
         return prior.descend(x, y, level, self.eta, generator=generator)

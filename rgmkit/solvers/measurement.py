@@ -1,4 +1,4 @@
-"""What solvers ask of a measurement: its noise, how much of the image is measured, how large the residual is."""
+"""What solvers compute from a measurement: noise stds, residuals, and whether an image has converged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
-LEAST_NOISE = 1e-3  # relative to |A|, a quarter of a grey value of 8 bits: no measurement counts as more exact
-LEAST_LOST = 0.1  # least noise std that models lost information
-FURTHEST = 5.0  # factor by which the std is raised to that of level 1, at most
-FAITHFUL = 1.05  # of the noise: an estimate with a larger residual does not agree with the measurement
-LARGEST_FACTOR, HALVINGS = 1e4, 8  # of the weight in `reduce_residual`: its bound, and the steps of the bisection
+LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
+LEAST_LOST = 0.1  # least std of the noise that models lost information
+LARGEST_RAISE = 5.0  # largest factor by which a std is raised to reach that of level 1
+DISCREPANCY = 1.05  # largest residual, relative to the noise, that agrees with the measurement (Morozov)
+LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
 
 
 def noise_of(problem: Problem) -> float:
@@ -36,10 +36,10 @@ def relative_noise(problem: Problem) -> float:
 
 
 def initial_std(problem: Problem, lost_std: float) -> float:
-    """Return the noise std to denoise the first estimate with: `sqrt(relative_noise^2 + lost lost_std^2)`.
+    """Return the noise std at which to denoise the initial estimate: `sqrt(relative_noise^2 + lost lost_std^2)`.
 
-    Lost information is modelled as additional Gaussian noise of std `lost_std`. `lost` is that of `OperatorScale`, and
-    1 for an operator that is not linear.
+    Lost information is modelled as additional Gaussian noise of std `lost_std`. `lost` is `OperatorScale.lost`,
+    or 1 for an operator that is not linear.
     """
     assert problem.degradation is not None  # a restoration
     lost = problem.scale.lost if problem.degradation.linear else 1.0
@@ -47,29 +47,29 @@ def initial_std(problem: Problem, lost_std: float) -> float:
 
 
 def fixed_point_std(problem: Problem) -> float:
-    """Return the std of the denoiser in splittings whose fixed point hardly depends on it.
+    """Return the std of the denoiser for splitting methods whose fixed point hardly depends on it.
 
-    It is `initial_std`, raised to the noise of level 1 by a factor of 5 at most. Below level 1 the denoiser mixes its
-    input with an estimate for more noise; iterations at level 1 with the weight that belongs to it are 1 to 4 dB
-    better.
+    It is `initial_std`, raised to the noise std of level 1 where it is smaller, but at most by a factor of 5. Below
+    level 1 the denoiser only blends its input with the estimate of level 1; iterating at level 1, with the weight of
+    the fidelity for its std, is 1 to 4 dB better.
     """
     std = initial_std(problem, lost_std(problem.prior))
     if not isinstance(problem.prior, RestoringPrior):
         return std
-    return max(std, min(problem.prior.level_std(1), FURTHEST * std))
+    return max(std, min(problem.prior.level_std(1), LARGEST_RAISE * std))
 
 
 def lost_std(prior: Prior) -> float:
     """Return the std of the noise that models lost information: that of the network's level 1, at least .1.
 
-    Level 1 is the least noise that a network has learnt. At .02 in place of .1, blurred photographs lost 1 dB with a
-    network whose first levels have little noise: its estimates moved too little.
+    Level 1 has the least noise that a network has learnt. With .02 in place of .1, blurred photographs lost 1 dB with a
+    network whose first levels have little noise: its estimates changed too little.
     """
     return max(prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
 
 
 def residuals(x: Tensor, problem: Problem) -> Tensor:
-    """Return the root mean square of `A x - y` of each image, over the values that measure anything, (B,)."""
+    """Return the root mean square of `A x - y` of each image, (B,), over the outputs that depend on the image."""
     assert problem.y is not None and problem.degradation is not None  # a restoration
     error = problem.degradation.A(x) - problem.y
     if not problem.degradation.linear:
@@ -79,7 +79,7 @@ def residuals(x: Tensor, problem: Problem) -> Tensor:
 
 
 def rms(error: Tensor) -> Tensor:
-    """Return the root mean square of each image, (B,)."""
+    """Return the root mean square over each image, (B,)."""
     return error.flatten(1).norm(dim=1) / max(1, error[0].numel()) ** 0.5
 
 
@@ -90,29 +90,29 @@ def change(before: Tensor, after: Tensor) -> Tensor:
 
 
 def converged(before: Tensor, after: Tensor, problem: Problem, tolerance: float) -> Tensor:
-    """Tell which images have a residual of at most the noise and change by at most `tolerance`, (B,)."""
+    """Tell which images, (B,), have a residual of at most the noise and a relative change of at most `tolerance`."""
     reached = residuals(after, problem) <= noise_of(problem)
     return reached & (change(before, after) <= tolerance)
 
 
 def freeze_converged(done: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    """Return the `old` image where it is done, (B,), and the `new` one elsewhere."""
+    """Return the `old` image where `done`, (B,), is true, and the `new` one elsewhere."""
     return torch.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
 
 
 def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
     """Move each image towards the measurement until its residual is at most 1.05 times the noise.
 
-    The result is the prox of the fidelity at `x` with the least weight that does it, found by bisection between
-    `weight` times 1e-4 and 1e4; images that agree with the measurement stay as they are.
+    The result is the prox of the fidelity at `x` with the smallest weight that suffices, found by bisection between
+    1e-4 and 1e4 times `weight`. Images whose residual is small enough are returned unchanged.
 
     Args:
         x: estimates, (B, C, H, W).
         problem: with a linear degradation.
-        weight: of the fidelity, for its order of magnitude.
+        weight: of the fidelity, the centre of the search.
     """
     assert problem.y is not None and problem.degradation is not None  # a restoration
-    target = FAITHFUL * noise_of(problem)
+    target = DISCREPANCY * noise_of(problem)
     far = residuals(x, problem) > target
     if not bool(far.any()):
         return x

@@ -17,10 +17,10 @@ class OneShot(Solver):
 
         std^2 = s^2 + lost noise_1^2,
 
-    with s the noise std over |A|, lost the fraction of the image that A loses, and noise_1 the noise std of level 1.
-    x_0 is `initial_estimate(y)`. For a degradation that is not linear x_0 is `embed(y)`, s its noise and lost is 1.
-    Lost information is modelled as additional Gaussian noise, of the least level that the network has learnt.
-    It takes one network evaluation, or two between levels, and works with degradations that are not linear.
+    with s the noise std over |A|, lost the fraction of the image that A loses, and noise_1 the noise std of level 1,
+    the least that the network has learnt. Lost information is modelled as additional Gaussian noise of that std. x_0
+    is `initial_estimate(y)`. If the degradation is not linear, x_0 is `embed(y)`, s its noise std and lost 1.
+    This takes one network evaluation, or two if std lies between two levels.
 
     Args:
         level: the level to denoise at. Default: by the std above.

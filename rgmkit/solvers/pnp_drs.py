@@ -27,11 +27,11 @@ from rgmkit.solvers.measurement import (
     trace_row,
 )
 
-FIRST_LOST = 0.3  # noise std that models lost information in the first iteration; it falls from there
-FALLING = 4  # iterations until the last std
-ITERATIONS, EVALUATIONS = 16, 16  # by default, at most
-STILL = 0.25  # of the tolerance: a smaller change ends the iterations whatever the residual
-MAX_BALANCE = 0.2  # most that noise adds to the factor of the weight
+FIRST_LOST = 0.3  # std of the noise that models lost information, in the first iteration
+FALLING = 4  # iterations over which the std decreases
+ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
+STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
+MAX_BALANCE = 0.2  # largest increase of the weight that balances the noise, see the docstring
 
 
 @final
@@ -52,27 +52,27 @@ class PnPDRS(Solver):
         c = max(lost^8, min(.2, s / (std_n sqrt(1 - lost)) - 1)).
 
     Lost information is modelled as additional Gaussian noise of std lost_std: the noise of level 1 on [0, 1] images,
-    and at least .1. std_k falls to std_n over the first 4 iterations, from the std for a lost_std of .3. std_n is never
-    less than the noise of level 1, the least that the network has learnt. Without loss c is 0 and the fixed point is
-    u = D(y, noise), found in one iteration where D denoises at that std. The second term of c gives x the noise that D
-    is told of, `weight s sqrt(1 - lost)`, where most of it comes from the measurement; the first is for operators that
-    lose nearly everything. The constants were chosen on photographs and digits of the training data, over some thirty
-    operators.
+    and at least .1. std_k falls to std_n over the first 4 iterations, from the std for a lost_std of .3. std_n is
+    raised to the noise std of level 1, the least that the network has learnt, by a factor of 5 at most. If A loses
+    nothing, c is 0 and the fixed point is u = D(y, noise), found in one iteration if std_n is the noise std. The second
+    term of c makes the noise of y that the prox passes on to x, of std `weight_n noise |A| sqrt(1 - lost)`, equal to
+    the std_n at which D denoises, unless that takes more than 20 %. The first term is for operators that lose nearly
+    everything. The constants were chosen on photographs and digits of the training data, over some thirty operators.
 
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
-    `tolerance |u|`, or by a quarter of that whatever the residual; it is then frozen while the rest of its batch goes
+    `tolerance |u|`, or u changes by no more than a quarter of that; it is then frozen while the rest of its batch goes
     on. A final residual above 1.05 times the noise is reduced to that by one more prox.
 
-    With `levels`, the first line is that of the paper: `v = G(R_j(x), j - 1, z)` for j = levels … 1, u going towards v.
-    The estimate is `u`; the paper returns `x`, which has more of the noise of the measurement.
+    With `levels`, D(x, std_k) is replaced by `G(R_j(x), j - 1, z)`, as in the paper, and an iteration repeats the three
+    lines for j = levels … 1. The estimate is `u`; the paper returns `x`, which has more of the measurement noise.
 
     Args:
-        alpha: step towards the denoised estimate, above 0 to 1; 1 if A loses nothing.
+        alpha: step towards the denoised estimate, above 0 and at most 1; a single iteration takes 1.
         weight: of the fidelity in the prox. Default: as above.
-        iterations: most iterations of the outer loop. Default: those of 16 network evaluations.
-        levels: number of levels T_r of each iteration, with their noise added, as in the paper; the noise of the first
-            estimate counts towards that of its level. Default: D as above.
-        tolerance: of the change in one iteration; 0 to run all of them where A loses something.
+        iterations: most iterations. Default: 16, or fewer if they would exceed 16 network evaluations.
+        levels: number of levels T_r in each iteration, whose noise is added as in the paper, less the noise that the
+            initial estimate already has. Default: D as above.
+        tolerance: of the relative change in one iteration; with 0 all iterations are run, unless one suffices.
 
     Raises:
         ConfigError: if an option is out of range, or the network has fewer levels.
@@ -113,7 +113,7 @@ class PnPDRS(Solver):
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
         for i, (std, weight) in enumerate(zip(stds, weights, strict=True)):
-            following = stds[min(i + 1, len(stds) - 1)]
+            next_std = stds[min(i + 1, len(stds) - 1)]
             present = 0.0 if i else degradation.noise or 0.0
             inner: Sequence[int | None] = levels or [None]
             for level in inner:
@@ -122,13 +122,13 @@ class PnPDRS(Solver):
                 else:
                     v = self._restore_level(prior, x, level, present if level == levels[0] else 0.0, generator)
                 u = x.lerp(v, alpha)
-                x = degradation.prox(2 * u - x, y, weight) + (following / std) ** 2 * (x - u)
+                x = degradation.prox(2 * u - x, y, weight) + (next_std / std) ** 2 * (x - u)
             before, estimate = estimate, freeze_converged(done, estimate, u)
             trace.append({"sigma": std, **trace_row(before, estimate, problem)})
             callback(i + 1, len(stds), estimate)
             if std == stds[-1]:
                 done |= converged(before, estimate, problem, self.tolerance)
-                done |= change(before, estimate) <= STILL * self.tolerance
+                done |= change(before, estimate) <= STAGNATION * self.tolerance
             if bool(done.all()):
                 break
         if len(stds) > 1 and not levels:
@@ -145,7 +145,7 @@ class PnPDRS(Solver):
         )
 
     def _stds(self, problem: Problem) -> list[float]:
-        """Return the std of each iteration: one if A loses nothing and the network denoises at the std of the noise."""
+        """Return the std of each iteration: only one if A loses nothing and the network denoises at the noise std."""
         prior, last = cast(RestoringPrior, problem.prior), fixed_point_std(problem)
         if problem.scale.lost == 0 and math.isclose(last, relative_noise(problem), rel_tol=1e-3):
             return [last]
@@ -168,10 +168,10 @@ class PnPDRS(Solver):
         return [factor * (std / noise) ** 2 for std in stds]
 
     def _levels(self, prior: RestoringPrior) -> list[int]:
-        """Return the levels of each iteration; none for the denoiser at any std."""
-        most = prior.process.levels
+        """Return the levels of each iteration; an empty list if D is used."""
+        top = prior.process.levels
         if self.levels is None:
             return []
-        if not 1 <= self.levels <= most:
-            raise ConfigError(f"pnp-drs.levels is {self.levels}: this prior has the levels 1 to {most}")
+        if not 1 <= self.levels <= top:
+            raise ConfigError(f"pnp-drs.levels is {self.levels}: this prior has the levels 1 to {top}")
         return list(range(self.levels, 0, -1))

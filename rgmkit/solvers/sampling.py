@@ -15,7 +15,7 @@ from rgmkit.images.array_layout import Layout
 from rgmkit.runtime.device import is_accelerator
 
 CPU_PIXELS = 2**15  # at 128 channels 8 MB of features a layer, which fit in the cache of a CPU
-ACCELERATOR_PIXELS = 2**18  # about 1 GB of features in all
+ACCELERATOR_PIXELS = 2**18  # about 1 GB of features over all layers
 MAX_BATCH = 256
 
 
@@ -42,7 +42,7 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
     """Draw `samples` restorations of each image; return them with their mean and standard deviation.
 
     Sample k of image i depends on (seed, i, k) alone, and sample 0 is the restoration without `samples`. As many as
-    fit are computed in one batch. If the method draws no random numbers, it runs once.
+    `choose_batch_size` allows are computed in one batch. If the solver draws no random numbers, it runs once.
 
     Raises:
         ConfigError: if `samples` is less than 1.

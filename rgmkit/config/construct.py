@@ -23,14 +23,14 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
         kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
         spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object of that
             kind, which is returned as it is.
-        path: where the spec stands in the configuration, for error messages. Default: the kind.
-        folder: the folder that relative file paths in the options start from. Default: the working directory.
+        path: the place of the spec in the configuration, for error messages. Default: the kind.
+        folder: what relative file paths in the options are relative to. Default: the working directory.
         injected: arguments that the caller supplies and users cannot set; each is passed to every
             constructor, nested ones too, that has a parameter of that name.
 
     Raises:
         ConfigError: for an unknown, missing or ill-typed option; the message has its path and the nearest valid name.
-        PluginError: if no plugin gives a component of that name.
+        PluginError: if no plugin provides a component of that name.
 
     >>> build("solver", {"use": "cascade"}).generates
     True
@@ -97,7 +97,7 @@ def degradation(name: str, /, **options: Any) -> Any:
 
     Raises:
         ConfigError: for an unknown, missing or ill-typed option.
-        PluginError: if no plugin gives a degradation of that name.
+        PluginError: if no plugin provides a degradation of that name.
 
     >>> import rgmkit
     >>> rgmkit.degradation("gaussian-noise", noise=0.1).noise
@@ -170,15 +170,15 @@ def _check_object(kind: str, value: Any, path: str) -> Any:
     if isinstance(value, pkgutil.resolve_name(BASES[kind])):
         return value
     plain = value is None or isinstance(value, (bool, int, float, list, tuple))
-    words = repr(value) if plain else f"an object of class {type(value).__name__}"  # whose repr may have many lines
+    words = repr(value) if plain else f"an object of class {type(value).__name__}"  # its repr may have many lines
     raise ConfigError(f"{path} is {words}: give a {kind}, its name, or a mapping with 'use: name'")
 
 
 def _find_kind(base: type) -> str | None:
     """Find the kind of component that an annotation asks for, by the most derived of its base classes."""
-    above = [f"{cls.__module__}:{cls.__name__}" for cls in base.__mro__]
-    homes = {home: kind for kind, home in BASES.items()} | {"torch.nn.modules.module:Module": "network"}
-    return next((homes[name] for name in above if name in homes), None)
+    ancestors = [f"{cls.__module__}:{cls.__name__}" for cls in base.__mro__]
+    kinds = {target: kind for kind, target in BASES.items()} | {"torch.nn.modules.module:Module": "network"}
+    return next((kinds[name] for name in ancestors if name in kinds), None)
 
 
 def _describe_unknown(where: str, name: str, valid: list[str], what: str) -> str:

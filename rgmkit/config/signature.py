@@ -75,14 +75,14 @@ def _resolve_hints(function: Any) -> dict[str, Any]:
 
 
 class Mismatch(Exception):
-    """A value of the wrong type; caught where its path is known."""
+    """A value of the wrong type; `check` adds its path."""
 
 
 def check(value: Any, hint: Any, path: str, *, folder: Path | None, nested: Nested) -> Any:
     """Check `value` against the annotation `hint`, and convert it.
 
-    A float accepts a whole number, but no number accepts a boolean. A string becomes a `Path` (in `folder`, if given)
-    and a list a tuple if the annotation says so; `nested` builds objects.
+    A float accepts a whole number; neither int nor float accepts a boolean. A string becomes a `Path` (in `folder`, if
+    given) and a list a tuple if the annotation says so; `nested` builds objects.
 
     Raises:
         ConfigError: for a value of another type; the message has the path, the value and the expected type.

@@ -13,7 +13,7 @@ from rgmkit.errors import ConfigError
 
 @dataclass(frozen=True)
 class Spec:
-    """The name of a component and the options that are given with it."""
+    """The name of a component and its options."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def override(options: Mapping[str, Any], assignments: Iterable[str]) -> dict[str
         section: Any = result
         for depth, key in enumerate(keys[:-1]):
             place = _find_key(section, key, assignment)
-            inner = _open(section[place] if isinstance(section, list) else section.get(place))
+            inner = _expand_name(section[place] if isinstance(section, list) else section.get(place))
             if not isinstance(inner, (dict, list)):
                 raise ConfigError(f"{assignment!r}: {'.'.join(keys[: depth + 1])} is {inner!r} and has no options")
             section[place] = inner
@@ -113,8 +113,8 @@ def _find_key(section: dict[str, Any] | list[Any], key: str, assignment: str) ->
     return int(key)
 
 
-def _open(value: Any) -> Any:
-    """Turn the name of a component, or nothing, into a mapping that options can be added to."""
+def _expand_name(value: Any) -> Any:
+    """Expand a component given by its name, or None, to a mapping to which options can be added."""
     if not isinstance(value, str):
         return {} if value is None else value
     spec = parse_spec(value)

@@ -1,7 +1,8 @@
-"""YAML by PyYAML, with the scalars of version 1.2: one table says what a plain word means, to reader and writer.
+"""YAML with PyYAML and the scalars of version 1.2: one table tells reader and writer what a plain word means.
 
-PyYAML alone follows version 1.1, where `on` is true, `12:30` is 750 and `1e-2` is text. Its writer quotes what
-*its* reader would mistake; here it quotes what *this* reader would, so that whatever is written reads back the same.
+PyYAML alone follows version 1.1, where `on` is true, `12:30` is 750 and `1e-2` is text. Its writer quotes
+text that its own reader would misread. The writer here quotes text that the reader here would misread, so that every
+value is read back unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SCALARS = {  # tag: the pattern, and the characters that it may start with
     ),
     "merge": (r"<<", ["<"]),
 }
-"""The plain scalars of YAML 1.2 that are not text (core schema, section 10.3.2), but `010` is text, not 10."""
+"""The plain scalars of YAML 1.2 that are not text (core schema, section 10.3.2), except that `010` is text here."""
 
 WIDTH = 10**9  # no line is folded
 LINE_BREAKS = re.compile("[\n\r\x85\u2028\u2029]")

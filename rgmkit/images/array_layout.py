@@ -1,4 +1,4 @@
-"""Convert arrays of any of the usual layouts to a batch `(B, C, H, W)` of floats, and results back.
+"""Convert arrays of the usual layouts to a batch `(B, C, H, W)` of floats, and results back.
 
 Tensors have channels first: `(C, H, W)` or `(B, C, H, W)`. NumPy arrays have them last: `(H, W)`,
 `(H, W, C)` or `(B, H, W, C)`, with C = 1 (grey), 2 (grey and alpha), 3 (colour) or 4 (colour and
@@ -59,7 +59,7 @@ class Layout:
 
 
 def unpack(array: Any, *, name: str = "the image") -> tuple[Tensor, Layout]:
-    """Convert an array to a batch of floats; return it and the layout that `pack`s results in the same form.
+    """Convert an array to a batch of floats; return it, and the layout whose `pack` converts results back.
 
     uint8 and uint16 become float32 in [0, 1], half precision becomes float32; float32, float64 and
     complex values stay. A tensor of two axes is a batch of vectors (B, d).
@@ -127,7 +127,7 @@ def _unpack_numpy(array: Any, name: str) -> tuple[Tensor, Layout]:
         )
     if array.dtype.kind not in "uifc" or array.dtype == np.longdouble:
         raise DataError(f"{name} holds {array.dtype}: convert it to uint8, uint16 or floats in [0, 1]")
-    native = array.astype(array.dtype.newbyteorder("="))  # a copy, so that torch may hold it
+    native = array.astype(array.dtype.newbyteorder("="))  # a copy, which torch may own
     x = torch.from_numpy(native)
     layout = Layout(True, array.ndim == 4, array.ndim > 2, x.dtype, x.device)
     if array.ndim == 2:

@@ -26,9 +26,9 @@ class Format:
         endings: of its files, in lower case, the usual one first.
         codec: the module in `codecs` that reads and writes it.
         depths: bits of a stored value, by the bits of the picture: 8, 16, or 32 for floats.
-        signatures: how its files begin, where the codec has to be chosen by that; all others are read by Pillow.
+        signatures: first bytes of its files, by which the codec is chosen; files with none of them are read by Pillow.
         has_alpha: whether it stores an alpha channel.
-        is_picture: whether its files are pictures and nothing else, so that a folder of data is searched for them.
+        is_picture: whether its files are always pictures, so that they are taken from a folder of training data.
     """
 
     name: str
@@ -100,6 +100,6 @@ def load_codec(name: str) -> ModuleType:
 
 
 def choose_codec(data: bytes) -> ModuleType:
-    """Choose the codec of a file by how its content begins; whatever has no signature here is left to Pillow."""
+    """Choose the codec of a file by its first bytes; Pillow is the default."""
     names = (fmt.codec for fmt in FORMATS if data.startswith(fmt.signatures))
     return load_codec(next(names, "pillow"))

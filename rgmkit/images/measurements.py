@@ -1,4 +1,4 @@
-"""Read and write measurements: as a picture, or in an .npy file if the measurement has another shape, (1, …)."""
+"""Read and write measurements: as a picture, or as an array (1, …) in an .npy file if it has another shape."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def read_measurement(path: Path) -> Picture:
 
 
 def write_measurement(path: Path, y: Tensor, like: Picture) -> Written:
-    """Write a measurement as a picture like another one, or, if it is none, as an array in an .npy file.
+    """Write a measurement as a picture with the alpha and depth of `like`, or else as an array in an .npy file.
 
     Raises:
-        DataError: as for `write`, or if `y` is no picture and `path` names one.
+        DataError: as for `write`, or if `y` is not a picture and `path` is not an .npy file.
     """
     if is_picture(y):
         return write(path, replace(like, x=y))
@@ -57,6 +57,6 @@ def is_picture(y: Tensor) -> bool:
 
 
 def check_storable(path: Path, shape: tuple[int, ...], *, what: str = "measurement") -> None:
-    """Raise a DataError if an array of `shape` (1, …) is no picture and `path` names one."""
+    """Raise a DataError if an array of `shape` (1, …) is not a picture and `path` is not an .npy file."""
     if path.suffix.lower() != ".npy" and not (len(shape) == 4 and shape[1] in (1, 3)):
         raise DataError(f"the {what} has shape {shape} and is no picture: write it as .npy")

@@ -19,7 +19,7 @@ from rgmkit.images.array_layout import quantise, resize_alpha, unpack
 from rgmkit.images.formats import FORMAT_NAMES, check_source, check_target, choose_codec, find_format, load_codec
 from rgmkit.runtime.files import write_file
 
-ROUNDING = 0.02  # of one step: float32 rounding of 16-bit values
+ROUNDING = 0.02  # tolerance, in steps, for the float32 rounding of 16-bit values
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Picture:
         x: colours, float32 (1, C, H, W), in [0, 1] unless the file held other floats.
         alpha: transparency (1, 1, H, W) in [0, 1], set aside and written back; None without.
         bits: depth of a stored value: 8, 16, or 32 for floats.
-        notes: for the user, what reading left out.
+        notes: for the user, on what was not read.
     """
 
     x: Tensor
@@ -51,15 +51,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the values in a file.
+    """How the values of an image were stored in a file.
 
     Attributes:
         path: of the file.
-        bits: depth of a stored value; 32 are floats.
+        bits: depth of a stored value: 8, 16, or 32 for floats.
         values: number of values of the image.
         clipped: how many of them lay outside [0, 1] and were clipped.
         quantised: whether any was rounded to a step of the depth.
-        notes: for the user, what was left out.
+        notes: for the user, on what was not written.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class Written:
 
     @property
     def loss(self) -> str:
-        """Describe what the values lost; empty if that is no more than the rounding of 16 bits.
+        """Describe clipping and rounding to 8 bits; empty if there was neither.
 
         >>> Written(Path("y.png"), bits=8, values=4, clipped=2, quantised=True).loss
         '2 of 4 values are clipped to [0, 1], all are rounded to 8 bits'
@@ -82,14 +82,14 @@ class Written:
 
 
 def read(path: str | Path) -> Picture:
-    """Read the picture in a file, upright, with its alpha channel aside.
+    """Read the picture in a file, upright, with its alpha channel set aside.
 
-    Grey and colour, 8 and 16 bit keep what they are; palettes, 1-bit, CMYK and other colour spaces
-    become grey or RGB. A .npy array has a layout of NumPy images, `(H, W)` or `(H, W, C)`. Floats (.npy
-    and TIFF) are read as they are, also outside [0, 1].
+    Grey and colour pictures of 8 and 16 bits keep their channels and depth; palettes, 1-bit, CMYK and other colour
+    spaces become grey or RGB. A .npy array has the shape `(H, W)` or `(H, W, C)`. Floats (.npy and TIFF) are read as
+    they are, also outside [0, 1].
 
     Raises:
-        DataError: if the file is missing, not a picture, cut off, or holds NaN or infinite values.
+        DataError: if the file is missing, not a picture, truncated, or holds NaN or infinite values.
     """
     path = Path(path)
     check_source(path)
@@ -111,7 +111,7 @@ def decode(data: bytes, *, name: str) -> Picture:
         raise DataError(f"{name} {error}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{name} is not a picture that can be read: give {FORMAT_NAMES}") from error
-    except Exception as error:  # a decoder that meets cut or hostile bytes may raise anything
+    except Exception as error:  # a decoder may raise anything on truncated or malicious bytes
         raise DataError(f"{name} cannot be decoded, it may be cut off or damaged: {_one_line(error)}") from error
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
         raise DataError(
@@ -155,7 +155,7 @@ def write(path: str | Path, picture: Picture | Tensor) -> Written:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress what decoders log and warn about odd tags: whatever matters is raised."""
+    """Suppress log messages and warnings of decoders about odd tags: real problems are raised."""
     log = logging.getLogger("tifffile")
     before, log.disabled = log.disabled, True
     try:
@@ -178,7 +178,7 @@ def _to_array(x: Tensor, bits: int) -> np.ndarray:
 
 
 def _compare(path: Path, x: Tensor, bits: int, notes: tuple[str, ...]) -> Written:
-    """Count what a depth takes away from the values."""
+    """Count the values that were clipped, and check whether any was rounded."""
     if bits == 32:
         return Written(path, bits, x.numel(), notes=notes)
     inside = x.clamp(0, 1)

@@ -15,8 +15,8 @@ def make_sheet(images: Tensor, *, columns: int | None = None, enlarge: int = 1, 
     """Arrange images `(N, C, H, W)` row by row on a white sheet `(C, H', W')`.
 
     Args:
-        columns: images in a row; by default about as many as there are rows.
-        enlarge: pixels of the sheet per pixel of an image, each way.
+        columns: images in a row. Default: about as many as there are rows.
+        enlarge: side, in pixels of the sheet, of one pixel of an image.
         gap: white pixels around each image.
 
     >>> make_sheet(torch.zeros(7, 1, 8, 8), columns=4, enlarge=2).shape

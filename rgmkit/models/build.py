@@ -18,7 +18,7 @@ from rgmkit.errors import ConfigError, PluginError
 
 @dataclass(frozen=True)
 class Images:
-    """The training images: shape of one, and the range of the process in their units."""
+    """Shape and range of the training images: the value v of the process is the pixel value `center + scale * v`."""
 
     shape: tuple[int, ...] | None = None
     center: float = 0.5
@@ -36,7 +36,7 @@ def build_prior(
     """Build the network prior that a configuration describes.
 
     Args:
-        config: of a model folder, or of a training.
+        config: of a model folder or a training run.
         process, network, images: objects that exist already. Default: built from `config`, the network with random
             weights.
         folder: what relative file paths in the options are relative to.

@@ -1,7 +1,6 @@
 """Model folders: `config.yaml`, `model.safetensors` (averaged weights) and `README.md` (the model card).
 
-Loading one reads data only: nothing is unpickled, and nothing is imported because the folder names it,
-except components that are registered anyway.
+Loading one reads data only: nothing is unpickled, and of what the folder names only registered components are imported.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ def load(
     """Load the trained prior of a model folder, or of a model that comes with rgmkit (`digits`).
 
     Args:
-        model: a folder, or the name of a shipped model; a text with a path separator is always a folder.
+        model: a folder, or the name of a shipped model; a name with a path separator is always a folder.
         device: of the prior.
-        network: for a model that was trained with a module of your own: a module of the same kind.
+        network: for a model that was trained with a module of your own: a module of the same architecture.
         dtype: precision of the network, "float32" or "bf16", or the PyTorch dtype. With "bf16" the network computes in
             bfloat16 where that is safe, up to twice as fast on processors that support it and within 1e-2 of float32;
             images, levels and noise stay in float32.
@@ -46,7 +45,7 @@ def load(
             a few per cent faster on a CPU, after minutes of compiling.
 
     Raises:
-        CheckpointError: if a file is missing, cut off, or does not fit the configuration.
+        CheckpointError: if a file is missing, truncated, or does not fit the configuration.
         ConfigError: if there is no such `dtype` or device.
 
     >>> import rgmkit
@@ -73,10 +72,10 @@ def load(
 
 
 def read_weights(model: str | Path) -> dict[str, Tensor]:
-    """Read the weights in a model folder, or of a shipped model; nothing is built.
+    """Read the weights in a model folder, or of a shipped model, without building the network.
 
     Raises:
-        CheckpointError: if there is no such model, or its weights are missing, cut off or damaged.
+        CheckpointError: if there is no such model, or its weights are missing, truncated or damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -96,7 +95,7 @@ def save(
     *,
     about: str | None = None,
 ) -> None:
-    """Write a model folder; each of its three files appears only when it is complete.
+    """Write a model folder; each of its three files is written atomically.
 
     Args:
         prior: its `network` holds the weights to save.
@@ -104,7 +103,7 @@ def save(
         facts: for the model card: data, steps, seed, seconds, metrics.
         about: the first sentence of the model card. Default: by the objective.
     """
-    from safetensors.torch import save as serialise
+    from safetensors.torch import save as to_bytes
 
     network = prior.network
     assert isinstance(network, nn.Module)
@@ -112,7 +111,7 @@ def save(
     content = {**config, "images": images}
     content = {key: serialize_config(value) for key, value in content.items() if key != "plugins"}
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_file(folder / WEIGHTS, serialise(weights))  # with the user's usual permissions, unlike `save_file`
+    write_file(folder / WEIGHTS, to_bytes(weights))  # with the user's usual permissions, unlike `save_file`
     write_file(folder / CONFIG, dump_yaml(content))
     card = write_card(folder.resolve().name, facts, about=about, generative=is_generative(config))
     write_file(folder / CARD, card)
@@ -136,7 +135,7 @@ def describe(model: str | Path) -> dict[str, Any]:
 
 
 def find_mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """List the weights that two networks do not share by name and shape."""
+    """List the weights whose name or shape differs between two networks."""
 
     def shape(tensor: Tensor | None) -> str:
         return "missing" if tensor is None else str(tuple(tensor.shape))

@@ -12,7 +12,7 @@ from rgmkit.config import Spec, read_spec, read_yaml
 from rgmkit.errors import CheckpointError, PluginError
 
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
-CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # endings of weights that others publish
+CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # file endings of weights outside a model folder
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -25,7 +25,7 @@ class ModelSpec:
 
 
 def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
-    """Find the model that is meant: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
+    """Find the model that `given` names: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
 
     Return None for a component or any other object. A model is a folder that exists, the name of a shipped
     model, or any name with a path separator before its options.
@@ -52,7 +52,7 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
 
 
 def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
-    """Find the model or the component that a name means; return None for an object.
+    """Find the model or the prior component that `given` names; return None for an object.
 
     Raises:
         PluginError: if the name is neither.
@@ -106,7 +106,7 @@ def read_config(model: str | Path) -> dict[str, Any]:
 
 
 def check_model(model: str | Path) -> None:
-    """Raise a CheckpointError or a ConfigError unless a model is there, as far as its weights need not be read."""
+    """Raise a CheckpointError or a ConfigError unless a model has a configuration and a weights file."""
     read_config(model)
     weights_file(locate(model))
 

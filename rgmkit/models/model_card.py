@@ -9,7 +9,7 @@ from rgmkit.config import dump_yaml, load_yaml
 
 FENCE = "---\n"
 RENAMED = {"figures": "metrics", "sure": "confident", "nearest": "nearest_neighbour_ratio"}
-"""Facts in the cards of version 0.1, by their present names."""
+"""Names of facts in the model cards of version 0.1, and their present names."""
 
 TITLES = {True: "a restoration-based generative model", False: "a denoiser"}
 GENERATIVE = "A restoration-based generative model: it restores images and generates new ones."
@@ -25,9 +25,9 @@ def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None,
 
     Args:
         name: of the model.
-        facts: what is known of it, in order; `metrics` holds metrics of generated images, by the start of the chain.
+        facts: what is known of it, in order; `metrics` are those of generated images, for each start of the chain.
         about: the sentence. Default: what `generative` says.
-        generative: whether the model generates; else it is a denoiser.
+        generative: whether the model generates images; otherwise it is a denoiser.
 
     >>> card = write_card("digits", {"steps": 100, "metrics": {"noise": {"frechet": 1.5}}})
     >>> read_card(card)["steps"]
@@ -42,7 +42,7 @@ def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None,
 
 
 def read_card(text: str) -> dict[str, Any]:
-    """Read the facts of a card, those of version 0.1 by their present names; none without front matter."""
+    """Read the facts of a model card, under their present names; none without front matter."""
     parts = text.split(FENCE, 2)
     facts = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
     return _rename(facts) if isinstance(facts, dict) else {}

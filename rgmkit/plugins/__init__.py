@@ -1,4 +1,4 @@
-"""Find components by kind and name, among the installed plugins and the files that were added."""
+"""Find components by kind and name, in the installed plugins and the plugin files that were added."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lookup(kind: str, name: str) -> Component:
     """Look up the component of a kind by its `name`, or `name@distribution`.
 
     Raises:
-        PluginError: if no plugin gives it, or several do.
+        PluginError: if no plugin provides it, or several do.
 
     >>> lookup("solver", "cascade").distribution
     'rgmkit'
@@ -47,10 +47,10 @@ def list_components(kind: str | None = None) -> list[Component]:
 
 
 def find(name: str) -> list[Component]:
-    """Find the components of a name, whatever their kind.
+    """Find the components with a name, whatever their kind.
 
     Raises:
-        PluginError: if there is none, or more than one of a kind.
+        PluginError: if there is none, or the name is ambiguous within a kind.
 
     >>> [component.kind for component in find("cascade")]
     ['solver']
@@ -59,7 +59,7 @@ def find(name: str) -> list[Component]:
 
 
 def address(component: Component) -> str:
-    """Return the shortest name that `lookup` finds the component by."""
+    """Return the shortest name under which `lookup` finds the component."""
     return installed().address(component)
 
 
@@ -69,7 +69,7 @@ def list_failures() -> list[Failure]:
 
 
 def list_clashes() -> list[str]:
-    """List the names that several plugins give, a line for each."""
+    """List the names that several plugins provide, one line for each."""
     return list(installed().clashes)
 
 

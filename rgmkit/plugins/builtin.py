@@ -8,7 +8,7 @@ from rgmkit.plugins.hookspec import hookimpl
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """Give composed degradations, solvers, the generic forward process, and data sets."""
+    """List the network prior, composed degradations, solvers, the generic forward process, and data sets."""
     return [
         Component("prior", "network", "rgmkit.core.network_prior:NetworkPrior", "A trained network"),
         Component("degradation", "compose", "rgmkit.core.compose:Compose", "Degradations one after the other"),

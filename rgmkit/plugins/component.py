@@ -1,4 +1,4 @@
-"""A component: one class that a plugin gives by name."""
+"""A component: one class that a plugin provides under a name."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Component:
         name: letters, digits, `.`, `_` and `-`.
         target: the class, or `"package.module:Class"`, which is imported only when it is used.
         summary: one line for listings.
-        distribution, version: of the package that gives it; the loader fills them in.
+        distribution, version: of the package that provides it; filled in by the loader.
 
     Raises:
-        PluginError: if a field is not as above.
+        PluginError: if an argument is not of this form.
 
     >>> Component("degradation", "rain", "rgmkit_rain.rain:Rain", "Streaks of rain").name
     'rain'
@@ -67,7 +67,7 @@ class Component:
 
     @property
     def origin(self) -> str:
-        """The distribution that gives it, and its version.
+        """The distribution that provides it, and its version.
 
         >>> Component("solver", "x", "a:B", distribution="rgmkit-x", version="1.0").origin
         'rgmkit-x 1.0'

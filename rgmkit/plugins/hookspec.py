@@ -15,8 +15,8 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def rgmkit_components() -> list[Component]:  # type: ignore[empty-body]
-    """Return the components that this plugin gives.
+    """Return the components that this plugin provides.
 
-    Keep the module of the hook light: give a target as `"package.module:Class"`, and listing the
-    plugins imports nothing heavy.
+    Keep the module of the hook light, with targets of the form `"package.module:Class"`: listing the plugins then
+    imports nothing heavy.
     """

@@ -1,4 +1,4 @@
-"""Load plugins one by one: one that fails is unregistered and reported, and takes nothing else down."""
+"""Load plugins one by one: one that fails is unregistered and reported, and the others still work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rgmkit.plugins import hookspec
 from rgmkit.plugins.component import Component
 
 CAUGHT = (Exception, SystemExit)
-"""What a plugin may raise without taking anything else down."""
+"""What a plugin may raise without stopping the program."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Source:
 
     @staticmethod
     def of_file(path: Path) -> Source:
-        """Describe a Python file; its name stands for that of a distribution."""
+        """Describe a Python file, whose name takes the place of the distribution's name."""
         return Source(str(path), path.name, "", lambda: _import_file(path))  # two folders may both have an ops.py
 
 
@@ -85,7 +85,7 @@ class Loader:
         self.manager.add_hookspecs(hookspec)
 
     def load(self, source: Source) -> list[Component] | Failure:
-        """Return the components of a plugin, or at which stage it failed and why."""
+        """Load a plugin and return its components, or the stage and cause of its failure."""
         stage, plugin, others = "import", None, self.manager.get_plugins()
         try:
             plugin = source.load()
@@ -111,7 +111,7 @@ class Loader:
 
 
 def _check_components(returned: list[Any]) -> list[Component]:
-    """Check what the hook of one plugin returned; pluggy puts it into a list, and leaves None out."""
+    """Check what the hook of one plugin returned: pluggy wraps it in a list, which is empty if it was None."""
     if not returned:
         raise PluginError("rgmkit_components returned None: return a list of rgmkit.Component")
     (components,) = returned

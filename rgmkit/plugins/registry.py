@@ -1,4 +1,4 @@
-"""Registry of components: which plugin gives a name, which keeps the bare name of several, why a name is missing."""
+"""Registry of components: which plugin provides a name, which one keeps it in a clash, and why a name is missing."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Registry:
         self.failures: list[Failure] = []
         self.clashes: list[str] = []
         self.disabled: list[Source] = []
-        self._given: dict[tuple[str, str], list[Component]] = {}
+        self._components: dict[tuple[str, str], list[Component]] = {}
         self._loader = Loader()
         self._files: set[Path] = set()
 
     def load(self, entries: Iterable[EntryPoint]) -> None:
-        """Load entry points, those of rgmkit first, so that its components keep their bare names."""
+        """Load entry points, rgmkit's own first so that its components keep their bare names."""
         sources = sorted(
             map(Source.of_entry, entries), key=lambda s: (not _built_in(s), _canonical(s.distribution), s.entry)
         )
@@ -45,11 +45,11 @@ class Registry:
             if _is_disabled(source):
                 self.disabled.append(source)
                 continue
-            given = self._loader.load(source)
-            if isinstance(given, Failure):
-                self._fail(given)
+            loaded = self._loader.load(source)
+            if isinstance(loaded, Failure):
+                self._fail(loaded)
             else:
-                self._add(given, source)
+                self._add(loaded, source)
 
     def entries_of(self, distribution: Distribution) -> list[EntryPoint]:
         """Read the entry points of one distribution; if they cannot be read, record that and return none."""
@@ -71,22 +71,23 @@ class Registry:
             return
         if not path.is_file():
             raise PluginError(f"no plugin file {path}: give the path of a Python file")
-        given = self._loader.load(Source.of_file(path))
-        if isinstance(given, Failure):
-            raise PluginError(f"plugin file {path} failed at {given.stage}: {given.reason}") from given.cause
+        loaded = self._loader.load(Source.of_file(path))
+        if isinstance(loaded, Failure):
+            raise PluginError(f"plugin file {path} failed at {loaded.stage}: {loaded.reason}") from loaded.cause
         self._files.add(path)
-        self._add(given, Source.of_file(path))
+        self._add(loaded, Source.of_file(path))
 
     def list_components(self, kind: str | None = None) -> list[Component]:
         """List the components of a kind, or all, in the order of kinds and names."""
         kinds = KINDS if kind is None else (_known_kind(kind),)
-        every = [component for given in self._given.values() for component in given if component.kind in kinds]
-        return sorted(every, key=lambda c: (KINDS.index(c.kind), c.name.lower(), not _built_in(c), c.distribution))
+        listed = [component for namesakes in self._components.values() for component in namesakes]
+        listed = [component for component in listed if component.kind in kinds]
+        return sorted(listed, key=lambda c: (KINDS.index(c.kind), c.name.lower(), not _built_in(c), c.distribution))
 
     def address(self, component: Component) -> str:
         """Return the shortest name of a component: bare, or `name@distribution` if the bare name is taken."""
-        given = self._given[component.kind, component.name]
-        if len(given) == 1 or _built_in(component):
+        namesakes = self._components[component.kind, component.name]
+        if len(namesakes) == 1 or _built_in(component):
             return component.name
         return f"{component.name}@{component.distribution}"
 
@@ -98,17 +99,18 @@ class Registry:
         """
         bare, _, distribution = name.partition("@")
         bare = COMPONENTS.get((kind, bare), bare)
-        given = self._given.get((_known_kind(kind), bare), [])
+        found = self._components.get((_known_kind(kind), bare), [])
         if distribution:
-            given = [c for c in given if _canonical(c.distribution) == _canonical(distribution)]
-        elif given and _built_in(given[0]):
-            return given[0]
-        if not given:
+            found = [c for c in found if _canonical(c.distribution) == _canonical(distribution)]
+        elif found and _built_in(found[0]):
+            return found[0]
+        if not found:
             raise self._unknown(kind, name)
-        if len(given) > 1:
-            who = " and ".join(c.distribution for c in given)
-            raise PluginError(f"{kind} {name!r} is given by {who}: write {' or '.join(map(self.address, given))}")
-        return given[0]
+        if len(found) > 1:
+            providers = " and ".join(c.distribution for c in found)
+            choices = " or ".join(map(self.address, found))
+            raise PluginError(f"{kind} {name!r} is provided by {providers}: write {choices}")
+        return found[0]
 
     def find(self, name: str) -> list[Component]:
         """Find the components of a `name`, or `name@distribution`, in all kinds.
@@ -116,31 +118,31 @@ class Registry:
         Raises:
             PluginError: if there is none.
         """
-        kinds = [kind for kind in KINDS if (kind, name.partition("@")[0]) in self._given]
+        kinds = [kind for kind in KINDS if (kind, name.partition("@")[0]) in self._components]
         if not kinds:
             raise self._unknown(None, name)
         return [self.lookup(kind, name) for kind in kinds]
 
     def _add(self, components: list[Component], source: Source) -> None:
         for component in components:
-            given = self._given.setdefault((component.kind, component.name), [])
-            if any(_canonical(c.distribution) == _canonical(component.distribution) for c in given):
+            namesakes = self._components.setdefault((component.kind, component.name), [])
+            if any(_canonical(c.distribution) == _canonical(component.distribution) for c in namesakes):
                 twice = PluginError(
-                    f"another plugin of {source.distribution} gives the {component.kind} {component.name!r}"
+                    f"another plugin of {source.distribution} provides the {component.kind} {component.name!r}"
                 )
                 self._fail(Failure(source.entry, source.distribution, "naming", twice))
                 continue
-            given.append(component)
-            if len(given) > 1:
-                self._report_clash(given)
+            namesakes.append(component)
+            if len(namesakes) > 1:
+                self._report_clash(namesakes)
 
-    def _report_clash(self, given: list[Component]) -> None:
-        first, last = given[0], given[-1]
+    def _report_clash(self, namesakes: list[Component]) -> None:
+        first, last = namesakes[0], namesakes[-1]
         if _built_in(first):
             fix = f"rgmkit's keeps the name, write {self.address(last)} for the other"
         else:
-            fix = f"write {' or '.join(map(self.address, given))}"
-        clash = f"{last.kind} {last.name!r} of {last.origin} is also given by {first.origin}: {fix}"
+            fix = f"write {' or '.join(map(self.address, namesakes))}"
+        clash = f"{last.kind} {last.name!r} of {last.origin} is also provided by {first.origin}: {fix}"
         self.clashes.append(clash)
         log.warning(clash)
 
@@ -195,7 +197,7 @@ def _known_kind(kind: str) -> str:
 
 
 def _entry_points(registry: Registry) -> Iterable[EntryPoint]:
-    """Read the entry points of rgmkit's group; record and leave out a distribution whose list cannot be read."""
+    """Read the entry points of rgmkit's group; record and skip a distribution whose list cannot be read."""
     try:
         return entry_points(group=GROUP)
     except CAUGHT:  # one malformed list makes the look-up of all fail

@@ -3,4 +3,4 @@
 import numpy as np
 
 Decoded = tuple[np.ndarray, tuple[str, ...]]
-"""An array (H, W) or (H, W, C), and notes on what reading left out."""
+"""An array (H, W) or (H, W, C), and notes on what was not read."""

@@ -1,4 +1,4 @@
-"""Whatever Pillow reads and writes."""
+"""The formats that Pillow reads and writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def decode(data: bytes) -> Decoded:
         opened.load()
         image = ImageOps.exif_transpose(opened)
     array = _to_array(image)
-    # a palette of greys is a grey picture
+    # a palette that has only greys makes a grey picture
     if image.mode in ("P", "PA") and (array[..., :1] == array[..., 1:3]).all():
         array = np.delete(array, (1, 2), axis=-1)
     return array, (FRAMES_NOTE.format(frames),) if frames > 1 else ()

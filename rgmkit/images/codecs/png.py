@@ -1,4 +1,4 @@
-"""PNG in 8 and 16 bits. Pillow has no pictures of several 16-bit channels: these are read and written here."""
+"""PNG in 8 and 16 bits. Pillow does not support several 16-bit channels: these are handled here."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def encode(array: np.ndarray) -> bytes:
 def _decode_16_bits(data: bytes) -> Decoded:
     """Decode a PNG of 16 bits as two pictures of 8 bits.
 
-    Its values are big-endian. Pillow's readers of 16-bit colours keep the high byte, so that the one for big-endian
-    and the one for little-endian order give the two bytes of each value.
+    Its values are big-endian. Pillow's readers for 16-bit colours keep only the high byte: the reader for big-endian
+    order gives the first byte of each value, the reader for little-endian order the second.
     """
     with Image.open(io.BytesIO(data)) as image:
         raw_mode, orientation = image.tile[0][-1], image.getexif().get(pillow.ORIENTATION)
@@ -39,7 +39,7 @@ def _decode_16_bits(data: bytes) -> Decoded:
 
     if raw_mode == "I;16B":
         array = read_as(raw_mode)
-    elif raw_mode == "LA;16B":  # four bytes a pixel, whatever they mean
+    elif raw_mode == "LA;16B":  # grey and alpha: read the four bytes of a pixel as RGBA
         pairs = read_as("RGBA")
         array = 256 * pairs[..., ::2] + pairs[..., 1::2]
     else:

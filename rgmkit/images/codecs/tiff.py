@@ -1,4 +1,4 @@
-"""TIFF in 8 bits, 16 bits and floats: by tifffile where Pillow has no such pictures."""
+"""TIFF in 8 bits, 16 bits and floats: with tifffile where Pillow does not support them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def encode(array: np.ndarray) -> bytes:
 
 
 def _normalize(array: np.ndarray, page: Any) -> np.ndarray:
-    """Bring the values of a page to channels last, black at 0."""
+    """Move the channels of a page last, and invert values whose 0 is white."""
     if page.axes.startswith("S"):
         array = np.moveaxis(array, 0, -1)
     if page.photometric.name == "MINISWHITE" and array.dtype.kind == "u":

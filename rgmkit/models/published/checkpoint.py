@@ -24,12 +24,12 @@ NETWORK = {"centered": True, "skip_rescale": True, "not_use_tanh": False}  # not
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """The weights of one network in a file, by their names without the prefixes of wrappers.
+    """The weights of one network in a file; their names have no prefixes of wrappers.
 
     Attributes:
         weights: by name.
-        averaged: their moving averages, if the state of an optimiser in the file has them.
-        options: of the training, if the file has an `argparse.Namespace`.
+        averaged: their moving averages, if the file has them in the state of an optimiser.
+        options: the training options, if the file has them as an `argparse.Namespace`.
     """
 
     weights: dict[str, Tensor]
@@ -69,8 +69,8 @@ def read_checkpoint(path: Path) -> dict[str, Stored]:
     """Read the state dicts in a file, by entry; a file that is a state dict itself has the one entry `BARE`.
 
     Raises:
-        CheckpointError: for a file that is missing, cut off, something else, or holds objects other than weights and
-            plain values.
+        CheckpointError: for a file that is missing, truncated or not a checkpoint, or that holds objects other than
+            weights and plain values.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "netG.pth"
@@ -135,13 +135,13 @@ def _strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _find_averages(content: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Return the moving averages `ema` in the state of an optimiser, whose parameters have the order of the weights."""
+    """Return the moving averages `ema` from the state of an optimiser, which is in the order of the weights."""
     names, weights = list(_strip_prefixes(state)), list(state.values())
     for optimizer in content.values():
-        kept = optimizer.get("state") if isinstance(optimizer, Mapping) else None
-        if not isinstance(kept, Mapping) or len(kept) != len(weights):
+        states = optimizer.get("state") if isinstance(optimizer, Mapping) else None
+        if not isinstance(states, Mapping) or len(states) != len(weights):
             continue
-        averages = [kept[key].get("ema") for key in sorted(kept) if isinstance(kept[key], Mapping)]
+        averages = [states[key].get("ema") for key in sorted(states) if isinstance(states[key], Mapping)]
         tensors = [average for average in averages if isinstance(average, Tensor)]
         if [average.shape for average in tensors] == [weight.shape for weight in weights]:
             return dict(zip(names, tensors, strict=True))

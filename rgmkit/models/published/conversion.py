@@ -37,11 +37,11 @@ def convert(
         checkpoint: a file of `torch.save`, with a state dict or a mapping that has state dicts, or a `.safetensors`
             file. Moving averages of the weights (`ema`) in the state of an optimiser take the place of the weights.
         out: the model folder; files of a model in it are replaced.
-        process: the forward process of the training, as `name:option=value`. Default: by the options of the training
-            in the file.
-        image_size: side of the training images in pixels. Default: as for `process`.
+        process: the forward process of the training, as `name:option=value`. Default: from the training options in
+            the file.
+        image_size: side of the training images in pixels. Default: from the same options.
         network: the network, and options that override those inferred from the weights. Its class infers them with a
-            class method `read_weights(weights, side) -> (options, image_shape)`; with `side` None the shape is a guess.
+            class method `read_weights(weights, side) -> (options, image_shape)`; without `side` it guesses the shape.
         entry: the state dict to convert, if there are several.
 
     Raises:
@@ -56,8 +56,8 @@ def convert(
     weights = stored.averaged or stored.weights
     if spec.name == "ncsnpp":
         stored.check_network(checkpoint)
-    told = stored.process if process is None else None
-    process = told or process
+    inferred = stored.process if process is None else None
+    process = inferred or process
     side = stored.side if image_size is None else image_size
     if process is None or side is None:
         missing = [] if process else [f"--process with the forward process of its training ({PROCESSES})"]
@@ -69,11 +69,11 @@ def convert(
         raise ConfigError(f"image_size is {side}: give the side of the training images in pixels")
     options, shape = cls.read_weights(weights, side)
     spec, process_spec = Spec(spec.name, {**options, **spec.options}), parse_spec(process)
-    made = build("process", process_spec)
-    made.terminal((1, *shape), generator=seeded(0))  # raises for images that the process cannot take
-    _warn_of_contradictions(checkpoint, stored, made, side)
-    restorer = _build_network(checkpoint, spec, weights, process=made, image_shape=shape)
-    prior = build("prior", "gan", process=made, network=restorer, image_shape=shape)
+    forward = build("process", process_spec)
+    forward.terminal((1, *shape), generator=seeded(0))  # raises for images that the process cannot take
+    _warn_of_contradictions(checkpoint, stored, forward, side)
+    restorer = _build_network(checkpoint, spec, weights, process=forward, image_shape=shape)
+    prior = build("prior", "gan", process=forward, network=restorer, image_shape=shape)
     config = {"process": {"use": process_spec.name, **process_spec.options}, "prior": "network"}
     config["network"] = {"use": spec.name, **spec.options}
     facts = {
@@ -81,7 +81,7 @@ def convert(
         "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         **({"entry": name} if name else {}),
         "weights": "moving averages from the optimiser's state" if stored.averaged else "as they are in the file",
-        "process": f"{told}, by the options in the file" if told else process,
+        "process": f"{inferred}, by the options in the file" if inferred else process,
     }
     models.save(out, prior, config, facts, about=ABOUT)
     return facts
@@ -100,7 +100,7 @@ def _warn_of_contradictions(checkpoint: Path, stored: Stored, process: ForwardPr
 
 
 def _choose_entry(checkpoint: Path, cls: Any, entry: str | None) -> tuple[str, Stored]:
-    """Choose the entry of the file that has the weights of such a network."""
+    """Choose the entry of the file that holds weights of a network of class `cls`."""
     found = read_checkpoint(checkpoint)
     if entry is not None:
         if BARE in found:

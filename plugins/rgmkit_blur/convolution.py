@@ -23,8 +23,8 @@ Boundary = Literal["circular", "reflect", "replicate"]
 class Convolution(Degradation, ABC):
     """`y = k * x + noise * e`: convolution of each channel with a kernel k that sums to 1.
 
-    With a circular boundary the operator is diagonal in the Fourier domain, and so are its prox and
-    pseudo-inverse. The pseudo-inverse is 0 at the frequencies with `|K| <= sqrt(eps)` (3.5e-4 in
+    With a circular boundary the operator, its prox and its pseudo-inverse are diagonal in the Fourier domain.
+    The pseudo-inverse is 0 at the frequencies with `|K| <= sqrt(eps)` (3.5e-4 in
     float32, 1.5e-8 in float64). With `reflect` (about the centre of the outermost pixel) and `replicate`
     the adjoint is exact, and prox and pinv are computed by conjugate gradients.
 

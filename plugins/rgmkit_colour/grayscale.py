@@ -79,11 +79,11 @@ class Grayscale(Degradation):
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """Return `z + gamma / (1 + gamma |w|^2) w (y - A z)`."""
         g = per_image(gamma, widen(z))
-        missing = widen(y) - self.A(widen(z))
-        return (z + g / (1 + g * self._power) * self._w(z) * missing).to(z.dtype)
+        residual = widen(y) - self.A(widen(z))
+        return (z + g / (1 + g * self._power) * self._w(z) * residual).to(z.dtype)
 
     def embed(self, y: Tensor) -> Tensor:
-        """Return the grey image that measures as `y`, `y / sum(w)`; `pinv` if the weights sum to 0."""
+        """Return the grey image whose measurement is `y`, `y / sum(w)`; `pinv` if the weights sum to 0."""
         total = math.fsum(self.weights)
         if abs(total) <= 1e-6 * math.sqrt(self._power):
             return self.pinv(y)

@@ -7,7 +7,7 @@ from rgmkit.plugins import Component, hookimpl
 OPERATORS = {
     "CompressedSensing": "Random projections",
     "Demosaicing": "One colour per pixel, in the Bayer pattern",
-    "MRI": "Some columns of the Fourier transform",
+    "MRI": "Some columns of k-space (the Fourier transform)",
     "SinglePixel": "Single-pixel camera: some Hadamard coefficients",
     "Tomography": "Sums along parallel lines",
 }
@@ -27,7 +27,7 @@ TOTAL_VARIATIONS = {
     "TVL1": "Anisotropic total variation",
 }
 SAMPLERS = {
-    "DPIR": "Plug and play in 8 steps at falling noise levels",
+    "DPIR": "Plug and play in 8 iterations at decreasing noise levels",
     "DPS": "Diffusion posterior sampling",
     "DiffPIR": "Diffusion with the prox of the measurement",
 }
@@ -45,7 +45,7 @@ def rgmkit_components() -> list[Component]:
         Component("prior", "wavelet", "rgmkit_deepinv.wavelet:Wavelet", "Sum of absolute wavelet coefficients"),
         Component("solver", "pgd", "rgmkit_deepinv.splitting:PGD", "Proximal gradient descent"),
         Component("solver", "fista", "rgmkit_deepinv.splitting:FISTA", "Accelerated proximal gradient descent"),
-        Component("solver", "hqs", "rgmkit_deepinv.splitting:HQS", "Half-quadratic splitting, falling steps"),
+        Component("solver", "hqs", "rgmkit_deepinv.splitting:HQS", "Half-quadratic splitting, decreasing steps"),
         Component("solver", "admm", "rgmkit_deepinv.splitting:ADMM", "Alternating direction method of multipliers"),
         Component("solver", "drs", "rgmkit_deepinv.splitting:DRS", "Douglas-Rachford splitting"),
         *_deepinv("degradation", "operators", OPERATORS),

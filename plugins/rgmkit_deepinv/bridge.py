@@ -17,7 +17,7 @@ from rgmkit_deepinv.physics import to_physics
 
 @final
 class DeepinvBridge(Bridge):
-    """Convert operators, priors and denoisers from deepinv and to it."""
+    """Convert deepinv's operators, priors and denoisers to rgmkit's, and the reverse."""
 
     def import_object(self, thing: Any) -> Degradation | Prior:
         """Convert a deepinv operator, prior or denoiser; see `from_deepinv`."""

@@ -21,7 +21,7 @@ class RestoringDenoiser(Denoiser):
     `RestoringPrior.denoise` says how levels are combined.
 
     Images of a batch may have different sigmas. Only the auxiliary variable z is random: image i of a batch
-    draws it from (seed, i) in each call, so that the same call gives the same bits. The result is differentiable
+    draws it from (seed, i) in each call, so that repeating a call gives identical results. The result is differentiable
     with respect to `x`. It is computed in the precision of the network and returned in that of `x`.
 
     Args:
@@ -52,5 +52,5 @@ class RestoringDenoiser(Denoiser):
         return self.prior.denoise(u, sigma, z=z.to(u)).to(x.dtype)
 
     def evaluations(self, sigma: float | Tensor) -> int:
-        """Return the network evaluations of the image that needs the most."""
+        """Return the number of network evaluations, that of the image that needs the most."""
         return self.prior.evaluations(torch.as_tensor(sigma))

@@ -24,8 +24,8 @@ Prox: TypeAlias = Callable[[Tensor, "float | Tensor"], Tensor]
 class ExplicitPrior(Prior):
     """`g(x) = weight * h(x)` with a function `h` of the image that deepinv evaluates.
 
-    The solvers minimise `1/2 |(A x - y) / noise|^2 + g(x)`. Without a `weight`, `g` is `h` itself, and the solvers
-    of this plugin choose
+    The solvers minimise `1/2 |(A x - y) / noise|^2 + g(x)`. Without a `weight`, `g` is `h` itself; the solvers
+    of this plugin then choose
 
         weight = strength * gain^(1/4) / noise * (noise / 0.05)^exponent,
 

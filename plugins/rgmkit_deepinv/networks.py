@@ -28,7 +28,7 @@ class DenoisingNetwork(PlugAndPlay):
 
     Args:
         weights: a file (.safetensors, .pth, .pt, .ckpt), of which only tensors are read, or "download" for
-            deepinv's own weights. Otherwise nothing is downloaded.
+            deepinv's own weights; only then is anything downloaded.
         channels: of the images that it was trained on, 1 or 3.
 
     Raises:
@@ -38,10 +38,10 @@ class DenoisingNetwork(PlugAndPlay):
     def __init__(self, weights: Weights, channels: int, **options: Any) -> None:
         if channels not in (1, 3):
             raise ConfigError(f"channels is {channels}: give 1 for grey images or 3 for colour")
-        with torch.random.fork_rng(devices=[]):  # its initial weights are random
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn from the global generator
             network = self._download(options) if weights == "download" else self._build(None, options)
         if isinstance(weights, Path):
-            load_weights(network, weights, self.name, f"give the weights of a {self.name} of these options, channels …")
+            load_weights(network, weights, self.name, f"give weights of {self.name} with these options")
         super().__init__(network.eval())
         self.channels = channels
 
@@ -67,7 +67,7 @@ class DenoisingNetwork(PlugAndPlay):
             ) from error
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(
-                f"deepinv has no weights of a {self.name} of these options: give weights=FILE, or leave the options out"
+                f"deepinv has no weights of {self.name} with these options: give weights=FILE, or leave the options out"
             ) from error
 
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
@@ -124,9 +124,9 @@ class GSDRUNet(DenoisingNetwork):
 
 @final
 class DnCNN(DenoisingNetwork):
-    """Plug and play with DnCNN, which denoises at its training noise level, whatever the step of the solver.
+    """Plug and play with DnCNN, which denoises at its training noise level and ignores the step of the solver.
 
-    deepinv's weights are for noise of std 2/255, and so for many small steps.
+    deepinv's weights are for noise of std 2/255, which calls for many small steps.
     Source: Zhang et al., "Beyond a Gaussian denoiser", 2017.
 
     Args:

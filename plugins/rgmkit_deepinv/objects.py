@@ -30,8 +30,8 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     """Convert an operator of deepinv to a degradation, or a prior or denoiser of deepinv to a prior.
 
     `thing` is never changed. An operator made by `Degradation.to_deepinv` gives the degradation that it was made
-    from. A prior that rgmkit has by name, such as `TVPrior`, gives that one, whose default weight depends on the
-    noise; for others see `DeepinvPrior`.
+    from. A prior that rgmkit has by name, such as `TVPrior`, is converted to rgmkit's own, whose default weight depends
+    on the noise; for others see `DeepinvPrior`.
 
     Args:
         thing: the operator, prior or denoiser.
@@ -75,7 +75,7 @@ class DeepinvPrior(ExplicitPrior):
     """`g(x) = weight * h(x)` with a deepinv prior `h` that has a value.
 
     Args:
-        prior: `h`; a copy is taken, and each prox uses a new one, so that none depends on an earlier one.
+        prior: `h`; a copy is taken, and each prox uses a fresh copy, so that it does not depend on earlier calls.
         weight: factor of `h`. Default: that of `wavelet` if `h` is a `WaveletPrior` with p = 1; for any other `h` no
             good default is known: the weight is 1, and a note says so.
     """
@@ -100,7 +100,7 @@ class DeepinvPrior(ExplicitPrior):
         return prox
 
     def with_default_weight(self, problem: Problem) -> DeepinvPrior:
-        """Return the prior with the weight of `wavelet` if it is one of wavelets without a weight, else itself."""
+        """Return the prior, with the default weight of `wavelet` if it is a `WaveletPrior` without a weight."""
         if self.weight is None and isinstance(self.prior, optim.WaveletPrior) and self.prior.p == 1:
             return DeepinvPrior(prior=self.prior, weight=Wavelet().with_default_weight(problem).weight)
         return self

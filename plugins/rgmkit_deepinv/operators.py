@@ -22,7 +22,7 @@ class Tomography(PhysicsDegradation):
     """Parallel-beam tomography: sums along straight lines, divided by the norm of the operator.
 
     A square image (B, C, width, width) becomes (B, C, detectors, angles) with
-    `detectors = ceil(sqrt(2) width)`; the angles are spread evenly over half a turn. After the division the values
+    `detectors = ceil(sqrt(2) width)`; the angles are spread evenly over 180 degrees. After the division the values
     are at most about 1, so that `noise` is relative to the brightest sums.
 
     Args:
@@ -116,15 +116,15 @@ class CompressedSensing(PhysicsDegradation):
 
 @final
 class MRI(PhysicsDegradation):
-    """Accelerated magnetic resonance imaging of a real image: some columns of its orthonormal Fourier transform.
+    """Accelerated magnetic resonance imaging of a real image: some columns of its orthonormal k-space.
 
     A grey image (B, 1, H, W) becomes (B, 2, H, W), real and imaginary part, 0 where nothing was measured. The
-    columns are random, denser towards the centre, with a complete band in the middle.
+    columns are random, denser towards the centre, with a fully sampled band in the middle.
 
     Args:
         shape: of the image, (H, W).
         acceleration: one column in `acceleration` is measured.
-        center: fraction of the columns in the complete band. Default: .08, or .04 from acceleration 8 on.
+        center: fraction of the columns in the fully sampled band. Default: .08, or .04 from acceleration 8 on.
         seed: of the columns.
         noise: standard deviation of the noise of the real and of the imaginary part.
 
@@ -148,7 +148,7 @@ class MRI(PhysicsDegradation):
         super().__init__(operators.MRI(mask=columns.step()["mask"]), (1, *shape), noise)
 
     def A(self, x: Tensor) -> Tensor:
-        """Return the measured columns of the Fourier transform."""
+        """Return the measured columns of k-space."""
         if x.shape[1] != 1:
             raise IncompatibleError(f"deepinv.MRI measures grey images, and this has {x.shape[1]} channels")
         return super().A(torch.cat([x, torch.zeros_like(x)], dim=1))
@@ -158,7 +158,7 @@ class MRI(PhysicsDegradation):
         return super().adjoint(y)[:, :1]
 
     def estimate_noise(self, y: Tensor) -> float:
-        """Raise a DataError: it cannot be estimated from frequencies."""
+        """Raise a DataError: it cannot be estimated from k-space."""
         raise _cannot_estimate("deepinv.MRI")
 
     @property

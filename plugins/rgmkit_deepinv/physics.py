@@ -18,7 +18,7 @@ from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_deepinv.copying import copy_module
 
-FAINT = 1e-7  # of the largest value in the back-projection of a white image: pixels below it are not measured
+FAINT = 1e-7  # a pixel is not measured if `A^T A 1` is below this fraction of its maximum
 
 
 def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> LinearPhysics:
@@ -46,7 +46,7 @@ def unwrap(physics: Any) -> Degradation | None:
 
 @final
 class _DegradationPhysics(LinearPhysics):
-    """A degradation in deepinv's interface; further keywords (a noise std, a solver's options) are ignored."""
+    """A degradation with deepinv's interface; extra keywords (a noise std, options of a solver) are ignored."""
 
     def __init__(self, degradation: Degradation, image_shape: tuple[int, ...]) -> None:
         noise = GaussianNoise(degradation.noise) if degradation.noise else ZeroNoise()
@@ -86,7 +86,7 @@ class PhysicsDegradation(Degradation):
 
     Args:
         physics: the operator.
-        image_shape: of the images, (C, H, W); None: asked of the operator.
+        image_shape: of the images, (C, H, W); None: inferred from the operator.
         noise: standard deviation of the noise, in units of the measurement.
     """
 
@@ -131,8 +131,8 @@ class PhysicsDegradation(Degradation):
         if positive and tuple(y.shape) == shape and white.min() > 0 and white.max() <= 1.01:
             return y
         noise = randn(image.shape, generator=seeded(0), dtype=image.dtype, device=y.device)
-        gain, noise_gain = (float(made.abs().square().sum()) / image.numel() for made in (white, self.A(noise)))
-        if positive and 2 * gain > noise_gain:  # with weights of both signs the white image could vanish by chance
+        gain, noise_gain = (float(Ax.abs().square().sum()) / image.numel() for Ax in (white, self.A(noise)))
+        if positive and 2 * gain > noise_gain:  # an A with entries of both signs may nearly cancel a white image
             back = self.adjoint(white)
             measured = back > FAINT * back.max()
             return fill_holes(self.adjoint(y) / back.where(measured, 1), measured)
@@ -208,5 +208,5 @@ def _noise_of(physics: LinearPhysics) -> float:
         return float(model.sigma)
     raise ConfigError(
         f"the noise of {type(physics).__name__} is {type(model).__name__}, not Gaussian with one std: "
-        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with the std that the fidelity counts with"
+        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with the std to use in the fidelity"
     )

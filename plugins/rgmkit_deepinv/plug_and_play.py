@@ -32,8 +32,7 @@ class PlugAndPlay(Prior):
         """Return `denoiser(x, sqrt(gamma))`; `gamma` is a number or a tensor (B,).
 
         Raises:
-            IncompatibleError: with BM3D, for an image that is not larger than a block of 8 x 8 pixels, on which
-                its package crashes.
+            IncompatibleError: with BM3D, for an image with a side of 8 pixels or fewer, on which its package crashes.
         """
         if (x.ndim != 4 or min(x.shape[-2:]) <= BLOCK) and self._uses_bm3d():
             raise IncompatibleError(f"BM3D is for images of 9 x 9 pixels or more, not {tuple(x.shape)}")
@@ -79,7 +78,7 @@ class BM3D(PlugAndPlay):
 
 @final
 class MedianFilter(PlugAndPlay):
-    """Plug and play with the median over a window, whatever the noise level.
+    """Plug and play with the median over a window, which ignores the noise level.
 
     Args:
         size: of the window, in pixels, odd.

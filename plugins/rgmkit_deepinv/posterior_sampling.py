@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class DenoisingSolver(Solver):
     """A method of deepinv whose prior is a denoiser `D(x, sigma)` for noise of any std.
 
-    A trained model denoises as `RestoringPrior.to_deepinv` says, a prior with a prox by the prox of
-    `sigma^2 g`. A noise below 1e-3 is taken as 1e-3. All random numbers come from the solver's
+    A trained model denoises as described in `RestoringPrior.to_deepinv`, any other prior by the prox of
+    `sigma^2 g`. A noise std below 1e-3 is taken as 1e-3. All random numbers come from the solver's
     generator, for each image of a batch on its own.
 
     The trace has for each evaluation "sigma", the noise std of the denoiser, and "residual", the root mean square
@@ -48,7 +48,7 @@ class DenoisingSolver(Solver):
 
     @abstractmethod
     def _evaluations(self) -> int:
-        """Return how often it denoises."""
+        """Return the number of denoiser evaluations."""
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         from rgmkit_deepinv.recording import RecordingDenoiser, SeededDraws
@@ -66,9 +66,9 @@ class DenoisingSolver(Solver):
 
 @final
 class DPIR(DenoisingSolver):
-    """Half-quadratic splitting in 8 iterations, at noise levels that fall from 49/255 to that of the measurement.
+    """Half-quadratic splitting in 8 iterations, at noise levels that decrease from 49/255 to that of the measurement.
 
-    It is made for denoisers: 8 iterations do not minimise an explicit prior such as `tv`; use `admm` for it.
+    It is made for denoisers: for an explicit prior such as `tv`, 8 iterations do not reach the minimum; use `admm`.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021.
     """
@@ -89,7 +89,7 @@ class DiffPIR(DenoisingSolver):
     It draws from the posterior: another seed gives another restoration.
 
     Args:
-        iterations: how often it denoises.
+        iterations: number of denoiser evaluations.
         weight: `lambda`, the weight of the denoiser against the measurement.
         zeta: fraction of the noise that is drawn anew in each iteration, 0 to 1.
 
@@ -126,8 +126,8 @@ class DPS(DenoisingSolver):
     Args:
         iterations: number of steps.
         weight: of the fidelity.
-        guidance: "annealed", the misfit in units of the noise of measurement and step together, or "norm", as
-            published, whose weight depends on the number of pixels.
+        guidance: "annealed", the residual in units of the combined noise of measurement and step, or "norm", as
+            published, where the right weight depends on the number of pixels.
 
     The default weight was chosen on 12 digits, for denoising, two blurs and super-resolution.
     Source: Chung et al., "Diffusion posterior sampling for general noisy inverse problems", 2023.

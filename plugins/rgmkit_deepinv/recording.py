@@ -52,7 +52,7 @@ class RecordingDenoiser(Denoiser):
 def _make_denoiser(
     problem: Problem, generator: Randomness
 ) -> tuple[Callable[[Tensor, Tensor], Tensor], Callable[[float | Tensor], int]]:
-    """Return `D(x, sigma)` in the precision of the problem, and how many network evaluations it takes at a sigma."""
+    """Return `D(x, sigma)` in the precision of the problem, and the number of its network evaluations at a sigma."""
     prior, y = problem.prior, cast(Tensor, problem.y)
     if isinstance(prior, RestoringPrior):
         denoiser, latent = RestoringDenoiser(prior), prior.latent
@@ -67,7 +67,7 @@ def _make_denoiser(
 
 
 class SeededDraws(TorchFunctionMode):
-    """While active, normal draws that would use torch's global generator use the one that is given."""
+    """While active, normal draws without a generator use the given one in place of torch's global generator."""
 
     def __init__(self, generator: Randomness) -> None:
         super().__init__()

@@ -21,17 +21,16 @@ if TYPE_CHECKING:
     from rgmkit_deepinv.terms import Fidelity, PriorTerm
 
 WITH_NETWORK = 20  # iterations
-NOTEWORTHY = 20  # times the tolerance: a last change this large is worth a note
-LEAST_MOVE = 0.02  # of [0, 1], by a step of an explicit prior: missing pixels change no faster than that
+NOTEWORTHY = 20  # a last change of more than this times the tolerance is reported in a note
+LEAST_MOVE = 0.02  # least `step * weight` of an explicit prior: how far missing pixels can move in an iteration
 
 
 class ProximalSolver(Solver):
     """Minimise `1/2 |(A x - y) / noise|^2 + g(x)` by alternating between the two terms.
 
-    Each iteration uses the prox of the prior, and the gradient or the prox of the fidelity. A noise below
-    1e-3, a quarter of a grey value of 8 bits, is taken as
-    1e-3. The start is `initial_estimate(y)`: the pseudo-inverse would be amplified noise. An explicit prior without a
-    weight gets the default for this noise and operator.
+    Each iteration uses the prox of the prior, and the gradient or the prox of the fidelity. A noise std below 1e-3, a
+    quarter of an 8-bit grey value, is taken as 1e-3. The solver starts from `initial_estimate(y)`, because the
+    pseudo-inverse amplifies noise. An explicit prior without a weight gets the default for this noise and operator.
 
     With a `RestoringPrior` this is plug and play: the network denoises at the noise std `sqrt(step)`, see
     `RestoringPrior.denoise`, and draws from the solver's generator; no objective is minimised.
@@ -226,10 +225,10 @@ class ADMM(DouglasRachford):
     """`u <- prox_{step f}(x - z)`, `x <- prox_{step g}(u + z)`, `z <- z + u - x` (Boyd et al. 2011).
 
     Default step: `noise^2 * min(1 / mean squared singular value, 1 / noise)`. The more information the
-    operator loses, the longer the steps, up to where one step of the prior would blur everything. With an explicit
-    prior the step is at least `.02 / weight`, which changes a pixel by up to .02: otherwise missing pixels would hardly
-    change when there is no noise. With a denoiser the step is the `std^2` of `pnp-drs`, in which lost information is
-    modelled as noise.
+    operator loses, the longer the steps; `1 / noise` keeps a step of the prior from blurring everything. With an
+    explicit prior the step is at least `.02 / weight`, which changes a pixel by up to .02: otherwise missing pixels
+    would hardly change when there is no noise. With a denoiser the step is the `std^2` of `pnp-drs`, in which lost
+    information is modelled as noise.
     """
 
     iteration = "ADMMIteration"
@@ -250,10 +249,10 @@ class DRS(DouglasRachford):
 
 @final
 class HQS(FidelityProxSolver):
-    """`u <- prox_{step f}(x)`, `x <- prox_{step g}(u)` with falling steps (Geman and Yang 1995).
+    """`u <- prox_{step f}(x)`, `x <- prox_{step g}(u)` with decreasing steps (Geman and Yang 1995).
 
-    A fixed step minimises another objective, with the fidelity smoothed over `sqrt(step)`. By default the
-    step falls geometrically and all iterations are run: from 3 times the step of `admm` with an explicit prior to a
+    A fixed step minimises another objective, whose fidelity is smoothed over `sqrt(step)`. By default the
+    step decreases geometrically and all iterations are run: from 3 times the step of `admm` with an explicit prior to a
     thirtieth of it, where the difference is small, or to that step itself with a network.
     """
 

@@ -22,10 +22,10 @@ UNWEIGHTED = (
 
 
 class Fidelity(optim.DataFidelity):
-    """`f(x) = 1/2 |(A x - y) / noise|^2`; deepinv's own would compute the adjoint of y again in each gradient.
+    """`f(x) = 1/2 |(A x - y) / noise|^2`; deepinv's own class recomputes the adjoint of y in each gradient.
 
     `error` is the `A x - y` of the latest gradient, for the trace. Where the prox has no closed form, it is computed by
-    a few conjugate gradients from its last result: the iterates of a solver differ less and less.
+    a few conjugate-gradient steps from its previous result, as successive iterates are close to each other.
     """
 
     error: Tensor | None = None
@@ -58,9 +58,9 @@ class Fidelity(optim.DataFidelity):
 
 
 class PriorTerm(optim.Prior):
-    """The prior of a problem by its prox; an explicit prior gets the weight for noise and operator.
+    """The prior of a problem, as its prox; an explicit prior gets its default weight for noise and operator.
 
-    `weight` is that weight, None for other priors; `notes` tell the user of an explicit prior without one.
+    `weight` is that of an explicit prior, None for other priors; `notes` tell the user if an explicit prior has none.
     """
 
     weight: float | None = None
@@ -79,7 +79,7 @@ class PriorTerm(optim.Prior):
 
     @property
     def std(self) -> float | None:
-        """The noise std for a denoiser, with lost information modelled as noise; None for other priors."""
+        """The noise std at which a denoiser is applied, see `fixed_point_std`; None for other priors."""
         with_std = isinstance(self.problem.prior, (RestoringPrior, PlugAndPlay))
         return fixed_point_std(self.problem) if with_std else None
 

@@ -11,14 +11,14 @@ from rgmkit.core.random import Randomness
 from rgmkit.errors import ConfigError
 from rgmkit_deepinv.explicit import ExplicitPrior, Prox, require_images
 
-STEP = 0.03  # of the iteration on [0, 1] images: 100 steps are as accurate as 180 with deepinv's .01
-TGV_STEP = 0.1  # 300 steps are as accurate as 1,000 with deepinv's .01
+STEP = 0.03  # tau of deepinv's iteration, for [0, 1] images: 100 steps are as accurate as 180 with its default .01
+TGV_STEP = 0.1  # tau for TGV: 300 steps are as accurate as 1,000 with deepinv's default .01
 
 
 class IterativePrior(ExplicitPrior):
-    """A prior whose prox is a fixed number of steps of an inner iteration.
+    """A prior whose prox takes a fixed number of steps of an inner iteration.
 
-    The number never depends on the image, so that the result for an image does not depend on its batch.
+    The number does not depend on the image, so that the result for an image does not depend on its batch.
 
     Args:
         weight: factor of `h`, 0 or more. Default: from the noise, see `ExplicitPrior`.
@@ -56,7 +56,7 @@ class TV(IterativePrior):
     The default weight is .1 dB below the best one on average, .3 dB at most on photographs, .9 dB on digits.
 
     Args:
-        weight: factor of `h`, 0 or more; useful are 1 to 25. Default: from the noise, see `ExplicitPrior`.
+        weight: factor of `h`, 0 or more, usually 1 to 25. Default: from the noise, see `ExplicitPrior`.
         steps: of the inner iteration of a single prox.
         warm_steps: of the inner iteration of each prox of a solver.
 
@@ -122,8 +122,8 @@ class TVL1(IterativePrior):
 class TGV(IterativePrior):
     """Total generalised variation of second order, which does not turn slopes into stairs as total variation does.
 
-    `h(x) = min_r |r|_{1,2} + 1.5 |J(D x - r)|_1`, with D the differences of neighbours and J those of a field, per
-    channel. Its value is not provided, since the minimum over r is unknown. deepinv runs an over-relaxed
+    `h(x) = min_r |r|_{1,2} + 1.5 |J(D x - r)|_1`, with D x the differences of neighbours and J those of the field r,
+    per channel. Its value is not provided, since the minimum over r is unknown. deepinv runs an over-relaxed
     primal-dual iteration, whose root mean square error after 300 steps is about 2 % of
     `gamma * weight`. The default weight is that of `tv`.
 

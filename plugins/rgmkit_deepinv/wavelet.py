@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 class Wavelet(ExplicitPrior):
     """`h(x) = |W x|_1`: the detail coefficients of an orthogonal wavelet transform, without the approximation.
 
-    The image is extended by reflection. The prox thresholds the coefficients. It is exact
-    for `haar` on sizes that `2^levels` divides; longer wavelets reach beyond the border, and within
-    their length of it `h` counts some details twice and the prox is that of a slightly different
-    function. Any image size works; images below 32 pixels have fewer levels, so
-    that the coarsest scale keeps 4 pixels.
+    The image is extended by reflection, and the prox thresholds the coefficients. It is exact for `haar` on sizes that
+    `2^levels` divides. Longer wavelets reach beyond the border: within their length of it `h` counts some details
+    twice, and the prox is that of a slightly different function. Any image size works; images smaller than 32 pixels
+    have fewer levels, so that the coarsest scale keeps 4 pixels.
 
     The default weight is .1 dB below the best one on average, .04 dB at most on photographs, 1 dB on digits.
 
@@ -76,6 +75,6 @@ def _check(wavelet: str) -> None:
     if wavelet not in names:
         near = difflib.get_close_matches(wavelet, names, 1)
         hint = f"did you mean {near[0]!r}?" if near else "give haar, db2, sym4, coif1 …"
-        raise ConfigError(f"wavelet is {wavelet!r}, which PyWavelets has not: {hint}")
+        raise ConfigError(f"wavelet is {wavelet!r}, which PyWavelets does not have: {hint}")
     if not pywt.Wavelet(wavelet).orthogonal:
         raise ConfigError(f"wavelet is {wavelet!r}, which is not orthogonal: give haar, db2, sym4, coif1 …")

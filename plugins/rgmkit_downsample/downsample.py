@@ -25,7 +25,7 @@ class Downsample(Degradation):
     Severity s blends the image with its enlarged measurement.
 
     Args:
-        factor: of each side, a whole number of 1 or more.
+        factor: by which each side is divided, a whole number of 1 or more.
         filter: box, gaussian or bicubic.
         noise: standard deviation of the noise, in units of the [0, 1] image.
 
@@ -50,7 +50,7 @@ class Downsample(Degradation):
         """Return the filtered image at every factor-th pixel.
 
         Raises:
-            IncompatibleError: if the factor does not divide the size; `usable_shape` says what to crop to.
+            IncompatibleError: if the factor does not divide the size; `usable_shape` is the size to crop to.
         """
         usable = self.usable_shape(tuple(x.shape))
         if usable != tuple(x.shape):

@@ -21,8 +21,8 @@ class MultiscaleProcess(ForwardProcess):
     `P_k` averages over blocks of 2^k x 2^k pixels, `U_k` repeats each average, which restores the size of
     the image. The noise of a pixel after averaging has std `2 sigma_n` for odd s and `sigma_n` for even s.
     Terminal law: white noise at the lowest resolution, repeated. Images only, of any size: where
-    2^floor(levels/2) does not divide it, the last blocks of a row or column are smaller; they
-    average the m pixels that exist, and their noise is scaled by `sqrt(m) / 2^k`, which gives it the same std.
+    2^floor(levels/2) does not divide a side, the last blocks of a row or column are cut by the border. They
+    average the m pixels within the image, and their noise is scaled by `sqrt(m) / 2^k`, which gives it the same std.
 
     Source: Choi, Park and Kang, ICML 2023, "RGM-SR".
 
@@ -41,8 +41,8 @@ class MultiscaleProcess(ForwardProcess):
     ) -> None:
         a, sigma = noise_schedule(schedule, max(1, (levels + 1) // 2) if levels else 0, r_first=r_first, r_last=r_last)
         n = [(s + 1) // 2 for s in range(levels + 1)]
-        pixel = [sigma[n[s]] * (2 if s % 2 else 1) for s in range(levels + 1)]
-        super().__init__([a[i] for i in n], pixel)
+        pixel_sigma = [sigma[n[s]] * (2 if s % 2 else 1) for s in range(levels + 1)]
+        super().__init__([a[i] for i in n], pixel_sigma)
         self.register_buffer("full_size_sigma", torch.tensor([2**i * sigma[i] for i in n]), persistent=False)
 
     full_size_sigma: Tensor
@@ -68,7 +68,7 @@ class MultiscaleProcess(ForwardProcess):
 
 
 def _averages(x: Tensor, side: int) -> Tensor:
-    """Replace each pixel by the average of its block of `side` x `side` pixels, as far as they exist."""
+    """Replace each pixel by the average of its block of `side` x `side` pixels, without those beyond the border."""
     blocks = avg_pool2d(x, side, ceil_mode=True)
     return interpolate(blocks, scale_factor=float(side), mode="nearest")[..., : x.shape[-2], : x.shape[-1]]
 

@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from rgmkit.core.objective import Critic, Objective, Pair
 
-LEAST_ERROR = 1e-3  # of the noise variance, added to a squared error of which the root or the log is taken
+LEAST_ERROR = 1e-3  # fraction of the noise variance, added to a squared error before its root or log is taken
 
 
 def gradient_penalty(critic: Critic, x: Tensor, level: Tensor, weight: float | Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def _interleave(real: Tensor, fake: Tensor, size: int) -> Tensor:
 
 
 def _group_size(critic: Critic, images: int) -> int | None:
-    """Return how many images the critic compares with each other, 1 if none; None if groups differ in size."""
+    """Return how many images the critic compares with each other, 1 if none; None if groups would differ in size."""
     if not getattr(critic, "compares_batch", False):
         return 1
     size = getattr(critic, "group", None)
@@ -156,7 +156,7 @@ class MMSE(Objective):
     The network learns the mean of all images that fit `y_s`: closest to the truth on average, but smoother than any
     of them. It is a denoiser for the noise of every level, to be used with `prior.denoise`, `to_deepinv` and the
     solvers; generation needs many levels. With power 1 (the default) the corrections of all levels have equal weight;
-    with 0 levels with much noise dominate.
+    with power 0 the levels with much noise dominate.
 
     Source: Ho et al., "Denoising Diffusion Probabilistic Models", 2020.
 

@@ -21,21 +21,21 @@ from rgmkit_inpaint.noise import haar_std
 
 @final
 class Inpaint(Degradation):
-    """`y = m * x + noise * e`: pixels are known where the mask m is 1, and 0 elsewhere.
+    """`y = m * x + noise * e`: pixels where the mask m is 1 are known, the others are 0.
 
-    The mask is the same for every channel and image. It comes from an image, is random, or omits a
-    box; by default a box in the middle, half as high and wide as the image. Prox
-    and pinv (`m * y`) are closed forms, and values of a measurement where m is 0 are ignored.
+    The mask is the same for every channel and image. It comes from an image, is random, or omits a box; by default a
+    box in the middle, half as high and wide as the image. Prox and pinv (`m * y`) are closed forms, and values of a
+    measurement where m is 0 are ignored.
 
-    At severity s the fraction `s` of the random missing pixels is missing (pixels known at one severity are known at
-    all lower ones), or a box with `s` times the sides; with a mask from an image, the image is blended with its filled
+    At severity s the fraction `s` of the missing pixels is missing (a pixel known at one severity is known at all
+    lower ones), or a box with `s` times the sides; with a mask from an image, the image is blended with its filled
     measurement.
 
     Args:
         mask: path of an image: known where it is white (the mean of the colours times alpha is at least 1/2);
             in Python also an array (H, W), known where it is at least 1/2, or a `Mask`.
         keep: fraction of the pixels that are known, at random.
-        seed: of the random pixels, which depend only on (seed, height, width). Default: 0.
+        seed: of the known pixels, which depend only on keep and (seed, height, width). Default: 0.
         box: the missing box, (top, left, height, width) in pixels, or (height, width) of one in the middle.
         noise: standard deviation of the noise, in units of the [0, 1] image.
 

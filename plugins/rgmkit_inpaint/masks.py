@@ -17,20 +17,20 @@ from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 @dataclass(frozen=True)
 class Mask(ABC):
-    """The known pixels, the same in every channel and image; equal masks are the same key of a cache."""
+    """The known pixels, the same in every channel and image; equal masks share a cache entry."""
 
     @abstractmethod
     def known(self, height: int, width: int) -> np.ndarray:
         """Return booleans (height, width), true where a pixel is known."""
 
     def at(self, severity: float) -> Mask | None:
-        """Return the same kind of mask with fewer missing pixels, or None if there is none."""
+        """Return a mask of this kind with fewer missing pixels; None if the kind has no such mask."""
         return None
 
 
 @dataclass(frozen=True)
 class Pixels(Mask):
-    """Each pixel is known with probability `keep`, where a uniform number drawn from (seed, height, width) is below it.
+    """Each pixel is known with probability `keep`: a uniform number, drawn from (seed, height, width), is below `keep`.
 
     Pixels known with one `keep` are known with every larger one.
 

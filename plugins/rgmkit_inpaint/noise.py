@@ -8,22 +8,22 @@ from torch import Tensor
 from rgmkit.core.fourier import widen
 from rgmkit.errors import DataError
 
-LEAST = 48  # blocks; then the std of the estimate is 17 %
-SMOOTHEST = 4  # the smoothest quarter of the blocks is used
+LEAST = 48  # blocks that are needed; the relative std of the estimate is then 17 %
+SMOOTHEST = 4  # the smoothest 1 / SMOOTHEST of the blocks is used
 QUARTILE = 0.6745  # of |d|, with d standard normal
 
 
 def haar_std(y: Tensor, known: Tensor) -> float:
     """Estimate the std of white noise from the pixels of `y` (B, C, H, W) that are `known` (1, 1, H, W).
 
-    The estimate is `median |d| / .6745` over all blocks of 2 x 2 known pixels, overlapping ones included, of all
-    channels and images, with d the diagonal detail of the Haar transform. The three details of white noise are
-    independent: the quarter of the blocks in which the other two are smallest has d with the same distribution, and
-    the least contribution of the image. Blocks with a pixel at the smallest or largest value are left out, since it may
-    be clipped.
+    The estimate is `median |d| / .6745` over blocks of 2 x 2 known pixels, overlapping ones included, of all channels
+    and images, with d the diagonal detail of the Haar transform. Only the quarter of the blocks in which the other two
+    details are smallest is used, where the image contributes least to d. The three details of white noise are
+    independent, so that this choice does not change the distribution of d. Blocks with a pixel at the smallest or
+    largest value are left out, since it may be clipped.
 
     Raises:
-        DataError: if there are fewer than 48 such blocks.
+        DataError: if there are fewer than 48 blocks to choose from.
 
     Source: Donoho and Johnstone, 1994 (the median of the details).
     """

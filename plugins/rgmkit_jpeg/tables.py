@@ -27,7 +27,7 @@ YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5
 
 
 def scale_table(table: np.ndarray, quality: float) -> np.ndarray:
-    """Scale a table to a quality of 1 to 100 by the rule of libjpeg, `jpeg_set_quality`: 50 leaves it as it is.
+    """Scale a table to a quality of 1 to 100 by the rule of libjpeg, `jpeg_set_quality`: 50 leaves it unchanged.
 
     >>> scale_table(LUMINANCE, 75)[0], scale_table(LUMINANCE, 100)[0]
     (array([ 8,  6,  5,  8, 12, 20, 26, 31]), array([1, 1, 1, 1, 1, 1, 1, 1]))

@@ -1,4 +1,4 @@
-"""Metrics: how good an image is."""
+"""Metrics of image quality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PACKAGES = "rgmkit_metrics.other_packages"
 
 @hookimpl
 def rgmkit_components() -> list[Component]:
-    """The metrics by name; nothing of them is imported here."""
+    """List the components of this plugin; their modules are imported when one is used."""
     return [
         Component("metric", "psnr", "rgmkit_metrics.psnr:PSNR", "Peak signal-to-noise ratio"),
         Component("metric", "psnr-y", "rgmkit_metrics.psnr:LumaPSNR", "PSNR of the luma of colour images"),

@@ -15,7 +15,7 @@ from torch import Tensor
 from rgmkit.core.metric import Metric
 from rgmkit.errors import ConfigError, suggest
 
-LONGEST = 14  # letters of a name in tables; longer ones are abbreviated
+LONGEST = 14  # letters of a name in tables; longer names are abbreviated
 
 
 class PackageMetric(Metric):
@@ -44,11 +44,11 @@ class PackageMetric(Metric):
             raise ConfigError(f"{title} needs a package that is not installed: {error}") from error
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{title}: {error}") from error
-        except Exception as error:  # each package has errors of its own for this
+        except Exception as error:  # packages raise various errors when a download fails
             raise ConfigError(f"{title} needs weights that could not be downloaded: {error}") from error
 
     def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
-        """Measure each image on its own, as some metrics average over a batch."""
+        """Measure each image on its own: some metrics would average over a batch."""
         self._metric.to(x.device)
         with torch.no_grad():
             pairs = zip(*(images.split(1) for images in (x, truth) if images is not None), strict=True)

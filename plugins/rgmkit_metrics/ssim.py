@@ -11,14 +11,14 @@ from rgmkit.core.metric import Metric
 from rgmkit.errors import IncompatibleError
 
 STD, RADIUS = 1.5, 5  # the Gaussian window of Wang et al. 2004, 11 by 11 pixels
-STRIP = 2**19  # values compared at a time: each takes 500 bytes
+STRIP = 2**19  # values compared at a time, at 500 bytes of memory each
 
 
 class SSIM(Metric):
     """Structural similarity, at most 1, computed in float64.
 
     A Gaussian window of 11 by 11 pixels, std 1.5, over the positions where it lies inside the image. For images
-    with a side under 11 pixels it shrinks to fit, with a warning; such values compare with others of that size only.
+    with a side under 11 pixels it shrinks to fit, with a warning; such values can only be compared at the same size.
     Source: Wang, Bovik, Sheikh and Simoncelli, 2004.
 
     >>> x = torch.linspace(0, 1, 256).reshape(1, 1, 16, 16)

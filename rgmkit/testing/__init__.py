@@ -1,4 +1,4 @@
-"""Conformance checks for components, one check a test.
+"""Conformance checks for components, one check per test.
 
 Each check is a function that is named after what it tests; pytest uses that name as the id of the test:
 
@@ -10,7 +10,7 @@ Each check is a function that is named after what it tests; pytest uses that nam
     def test_rain(check):
         check(Rain(noise=0.05), image_shape=(3, 12, 8))
 
-The arguments of a check depend on the kind. Every shape is that of one image, preferably not square:
+The arguments of a check depend on the kind. A shape is that of one image, preferably not square:
 
 - degradation: `check(degradation, image_shape)`, images (C, H, W) in [0, 1];
 - process: `check(process, image_shape)`, images (C, H, W) in [-1, 1] or points (d,);

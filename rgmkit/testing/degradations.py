@@ -27,7 +27,7 @@ from rgmkit.testing.measure import (
 
 EXACT = 1e-9  # relative, of float64 arithmetic
 ITERATED = 2e-4  # relative, of the default prox and pinv, whose residual is 1e-5
-PROJECTED = 1e-2  # relative, where small singular values let a small residual leave more
+PROJECTED = 1e-2  # relative; with small singular values, a small residual allows a larger error
 GAMMAS = (0.1, 1.0, 30.0)
 
 Shape = tuple[int, ...]
@@ -75,8 +75,8 @@ def prox(degradation: Degradation, image_shape: Shape) -> None:
     for gamma in GAMMAS:
         x = degradation.prox(z, y, gamma).detach().requires_grad_()
         assert x.shape == z.shape, f"prox gives {tuple(x.shape)} for images of {tuple(z.shape)}"
-        misfit, change = degradation.A(x) - y, x - z
-        (slope,) = torch.autograd.grad((gamma * dot(misfit, misfit) + dot(change, change)).sum() / 2, x)
+        residual, change = degradation.A(x) - y, x - z
+        (slope,) = torch.autograd.grad((gamma * dot(residual, residual) + dot(change, change)).sum() / 2, x)
         scale = dot(z, z).sqrt() + gamma * dot(degradation.adjoint(y), degradation.adjoint(y)).sqrt()
         relative = dot(slope, slope).sqrt() / scale
         small = bool((relative <= ITERATED).all())
@@ -114,15 +114,16 @@ def pinv(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def shapes(degradation: Degradation, image_shape: Shape) -> None:
-    """`image_shape` inverts the change of shape of A, and `embed` returns that shape, for any batch."""
+    """`image_shape` returns the shape of the image behind a measurement, and `embed` an image of it, for any batch."""
     for batch in (1, 4):
         x = draw_images(image_shape, batch=batch)
         y = degradation.A(x)
-        assert y.shape[0] == batch, f"A makes a batch of {y.shape[0]} of {batch} images"
-        told = tuple(degradation.image_shape(tuple(y.shape)))
-        assert told == tuple(x.shape), f"image_shape({tuple(y.shape)}) is {told}, but the image had {tuple(x.shape)}"
+        assert y.shape[0] == batch, f"A turns a batch of {batch} images into one of {y.shape[0]}"
+        inferred = tuple(degradation.image_shape(tuple(y.shape)))
+        differs = f"image_shape({tuple(y.shape)}) is {inferred}, but the image had {tuple(x.shape)}"
+        assert inferred == tuple(x.shape), differs
         shape = tuple(degradation.embed(y).shape)
-        assert shape == told, f"embed gives {shape}, but the image had {told}"
+        assert shape == inferred, f"embed gives {shape}, but the image had {inferred}"
 
 
 def dtypes(degradation: Degradation, image_shape: Shape) -> None:
@@ -145,12 +146,12 @@ def gradients(degradation: Degradation, image_shape: Shape) -> None:
     assert_close(slope, degradation.adjoint(y.detach()), EXACT, "the gradient of <A x, y> against the adjoint")
     w = draw_images(image_shape, seed=2)
     slopes = torch.autograd.grad(dot(degradation.prox(x, y, 2.0), w).sum(), (x, y))
-    # prox is linear in (z, y) together, so that its gradient reproduces it
+    # prox is linear in (z, y) jointly, so that its gradient determines its value
     value = dot(degradation.prox(x, y, 2.0), w)
-    told = dot(slopes[0], x) + dot(slopes[1], y)
+    predicted = dot(slopes[0], x) + dot(slopes[1], y)
     scale = (dot(w, w) * (dot(x, x) + dot(y, y))).sqrt()
-    close = bool(((value - told).abs() <= ITERATED * scale).all())
-    assert close, f"<prox(z, y), w> is {show(value)}, but its gradient gives {show(told)}"
+    close = bool(((value - predicted).abs() <= ITERATED * scale).all())
+    assert close, f"<prox(z, y), w> is {show(value)}, but its gradient gives {show(predicted)}"
 
 
 def noise(degradation: Degradation, image_shape: Shape) -> None:

@@ -1,4 +1,4 @@
-"""Helpers of the checks: relative errors, states of objects, states of random generators."""
+"""Helpers for the checks: compare results, objects and the states of random generators."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def show(values: Tensor) -> str:
 
 
 def one_by_one(function: Callable[..., Tensor], *batches: Any) -> Tensor:
-    """Call `function` with each image on its own, and stack the results; other arguments than tensors are repeated."""
+    """Call `function` with each image on its own, and stack the results; non-tensor arguments are passed each time."""
     size = next(len(batch) for batch in batches if isinstance(batch, Tensor))
     cut = [[b[i : i + 1] if isinstance(b, Tensor) else b for b in batches] for i in range(size)]
     return torch.cat([function(*arguments) for arguments in cut])
@@ -81,7 +81,7 @@ def global_generators_untouched(what: str) -> Iterator[None]:
 
 
 def assert_repeatable(draw: Callable[[], Tensor], what: str) -> None:
-    """Assert that two calls with the same seed give the same, and use no global generator."""
+    """Assert that two calls with the same seed give the same result, and use no global generator."""
     with global_generators_untouched(what):
         first, again = draw(), draw()
     assert torch.equal(first, again), f"{what} gives two different results from the same seed"
@@ -90,7 +90,7 @@ def assert_repeatable(draw: Callable[[], Tensor], what: str) -> None:
 def assert_pure(
     thing: Any, call: Callable[[], Tensor], what: str, *arguments: Tensor, between: Callable[[], Any] | None = None
 ) -> None:
-    """Assert that a call gives the same twice, also with one `between`, and changes neither `thing` nor `arguments`."""
+    """Assert that a call repeated after `between` gives the same result and changes neither `thing` nor `arguments`."""
     before = [argument.clone() for argument in arguments]
     with unchanged(thing, what), global_generators_untouched(what):
         first = call().clone()

@@ -14,7 +14,7 @@ from rgmkit.errors import IncompatibleError
 from rgmkit.testing.measure import BATCH, assert_close, assert_pure, assert_repeatable, draw_images, show, skip
 
 GAMMAS = (0.003, 0.01, 0.1)
-SLACK = 0.01  # share of the decrease of the objective that an iterative prox may miss
+SLACK = 0.01  # fraction of the decrease of the objective that an iterative prox may miss
 
 Shape = tuple[int, ...]
 
@@ -59,11 +59,11 @@ def gradient_of_value(prior: Prior, image_shape: Shape) -> None:
     if not {"value", "grad"} <= prior.provides:
         skip(f"{type(prior).__name__} lacks value or grad")
     x, step, h = _images(prior, image_shape), draw_images(image_shape, seed=1), 1e-5
-    told = dot(prior.grad(x), step)
+    predicted = dot(prior.grad(x), step)
     measured = (prior.value(x + h * step) - prior.value(x - h * step)) / (2 * h)
     scale = (dot(prior.grad(x), prior.grad(x)) * dot(step, step)).sqrt()
-    close = bool(((told - measured).abs() <= 1e-4 * scale + 1e-8).all())
-    assert close, f"the slope along a direction is {show(measured)}, but grad gives {show(told)}"
+    close = bool(((predicted - measured).abs() <= 1e-4 * scale + 1e-8).all())
+    assert close, f"the slope along a direction is {show(measured)}, but grad gives {show(predicted)}"
 
 
 def prox_minimises(prior: Prior, image_shape: Shape) -> None:
@@ -136,8 +136,8 @@ def _rivals(x: Tensor, found: Tensor) -> dict[str, Tensor]:
     grey = per_image(found.flatten(1).mean(1), found)
     rivals = {"at x": x, "at even grey": grey.expand_as(x)}
     for h in (-0.1, 0.1):
-        rivals[f"{h:+} of the way beyond, from x"] = found + h * (found - x)
-        rivals[f"{h:+} of the way beyond, from grey"] = found + h * (found - grey)
+        rivals[f"at {1 + h:g} of the way from x to it"] = found + h * (found - x)
+        rivals[f"at {1 + h:g} of the way from grey to it"] = found + h * (found - grey)
     for h in (1e-3, 1e-2, 0.1):
         rivals[f"at a random point {h:g} from it"] = found + h * draw_images(x.shape[1:], seed=3, dtype=x.dtype)
     return rivals

@@ -26,7 +26,7 @@ Shape = tuple[int, ...]
 
 
 def noise_schedule(process: ForwardProcess, image_shape: Shape) -> None:
-    """Gains decrease from 1, noise increases from 0, and at level T less than 5 % of the image is left."""
+    """Gains never increase from 1, levels 1 … T have noise, and at level T the gain is at most 5 % of the noise std."""
     a, sigma = process.a_by_level.tolist(), process.sigma_by_level.tolist()
     sizes = len(a), len(sigma)
     assert sizes == (process.levels + 1,) * 2, f"{process.levels} levels have {sizes} gains and stds, one more each"
@@ -141,10 +141,10 @@ def gradients(process: ForwardProcess, image_shape: Shape) -> None:
         return (process.degrade(x, level, standard_normal=w) * w).flatten(1).sum(1)
 
     (slope,) = torch.autograd.grad(value(x).sum(), x)
-    told = (slope * step).flatten(1).sum(1)
+    predicted = (slope * step).flatten(1).sum(1)
     with torch.no_grad():
         measured = (value(x + h * step) - value(x - h * step)) / (2 * h)
-    assert_close(told[:, None], measured[:, None], 1e-5, "the slope by autograd against a finite difference")
+    assert_close(predicted[:, None], measured[:, None], 1e-5, "the slope by autograd against a finite difference")
 
 
 def _draw_uniform(image_shape: Shape) -> Tensor:
@@ -160,7 +160,7 @@ def _assert_mean(values: Tensor, expected: float, what: str) -> None:
 
 
 def _assert_same_mean(real: Tensor, drawn: Tensor, left: float, what: str) -> None:
-    """Assert that two samples have the same mean, up to standard errors and what is `left` of the image."""
+    """Assert that two samples have the same mean, up to standard errors and the gain `left` of the image."""
     slack = STANDARD_ERRORS * math.sqrt(float(real.var() + drawn.var()) / len(real)) + left**2 + 1e-6
     difference = abs(float(real.mean() - drawn.mean()))
     message = (

@@ -14,7 +14,7 @@ from rgmkit.core.solver import Problem
 from rgmkit.testing.measure import draw_images
 
 SHAPE = (2, 4, 6)
-STD = 0.1  # of the images: grey plus white noise
+STD = 0.1  # of the images, which are grey plus white noise
 
 
 class Soften(Degradation):
@@ -73,7 +73,7 @@ class NoiseProcess(ForwardProcess):
 
 
 class Restorer(RestoringPrior):
-    """Draw from the posterior of the same images, as a perfect network would."""
+    """Draw from the posterior under the law of these images, as a perfect network would."""
 
     latent = SHAPE[0] * SHAPE[1] * SHAPE[2]
 
@@ -87,7 +87,7 @@ class Restorer(RestoringPrior):
 
 
 def draw_truth() -> Tensor:
-    """Draw images of the prior, (3, *SHAPE)."""
+    """Draw images from the prior, (3, *SHAPE)."""
     return 0.5 + STD * draw_images(SHAPE)
 
 

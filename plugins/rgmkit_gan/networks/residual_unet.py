@@ -19,16 +19,16 @@ from rgmkit.errors import ConfigError
 from rgmkit_gan.networks.parts import Correction, conv, first_axis, pad_to_multiple
 
 WINDOW = 5  # side of the square whose mean is subtracted from a pixel
-MOST_RATIO = 2.5  # noise over signal from which on all levels look alike to the network
-DETAIL = 0.7  # scale of the compressed detail, to unit size at high noise
+MOST_RATIO = 2.5  # sigma / a above which the network no longer distinguishes levels
+DETAIL = 0.7  # factor that gives the compressed detail unit size at high noise
 
 
 def _resample(kind: type[nn.Conv2d] | type[nn.ConvTranspose2d], inputs: int, outputs: int) -> nn.Module:
     """Return a 2x2 convolution of stride 2, or its transpose."""
-    conv = kind(inputs, outputs, 2, 2)
-    nn.init.normal_(conv.weight, std=((4 if kind is nn.Conv2d else 1) * inputs) ** -0.5)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
+    layer = kind(inputs, outputs, 2, 2)
+    nn.init.normal_(layer.weight, std=((4 if kind is nn.Conv2d else 1) * inputs) ** -0.5)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
 
 
 class _Block(nn.Module):
@@ -55,14 +55,14 @@ class ResidualUNet(nn.Module):
     pixels become channels at the input. The scales are joined by 2x2 convolutions of stride 2 and by additions. Images
     of any size are padded to the next size that the scales divide, by reflection.
 
-    Images of each number of channels have an input and an output layer of their own; all else is shared. Levels may
-    lie between two.
+    Images of each number of channels have an input and an output layer of their own; all else is shared. The level may
+    lie between two levels.
 
     Source: the blocks and scales are those of DRUNet (Zhang et al., "Plug-and-play image restoration with deep denoiser
     prior", 2021), with fewer of them.
 
     Args:
-        process: gives the levels and their `a`, `sigma`.
+        process: the forward process, whose levels and their gain `a` and noise std `sigma` are used.
         image_shape: of one training image, (C, H, W).
         channels: the numbers of channels of the images that the network takes. Default: C.
         widths: channels of the features at each scale; each scale halves the resolution.
@@ -113,7 +113,7 @@ class ResidualUNet(nn.Module):
         return self.correct(y, u[..., :height, :width].to(y.dtype), t)
 
     def _enter(self, y: Tensor, t: Tensor) -> Tensor:
-        """Return the first features, not in half precision: that would round weak noise away."""
+        """Return the first features, never in half precision, which would round weak noise away."""
         a, sigma = (value.view(-1, 1, 1, 1).to(y.dtype) for value in self.correct.at(t))
         level = ((sigma / a).clamp(max=MOST_RATIO) / 2 + 1e-3).log() / 3 + 0.8  # about 1 to -1
         layer = cast(nn.Conv2d, self.enter[str(y.shape[1])])
@@ -141,11 +141,11 @@ class ResidualUNet(nn.Module):
 def _locality(
     channels: int, widths: tuple[int, ...], down: tuple[int, ...], up: tuple[int, ...], patch: int
 ) -> Locality:
-    """Return the locality: two convolutions at the ends, two in a block, and the mean that is subtracted.
+    """Return the receptive field, tile alignment and memory of the network.
 
-    A convolution reaches as far as a cell of its scale is wide, and the cells of the coarsest one, which a pixel may
-    lie at either end of, are what tiles must respect. Peak memory is that of a block at the finest scale, or of the
-    input.
+    There is one convolution at either end, two in each block, and the mean that is subtracted. A convolution reaches
+    as far as one cell of its scale. Tiles are aligned with the cells of the coarsest scale, and a pixel may lie at
+    either end of its cell. Memory peaks in a block at the finest scale, or at the input.
     """
     cells = [patch * 2**i for i in range(len(widths))]
     blocks = [n + m for n, m in zip(down, (*up, 0), strict=True)]

@@ -90,8 +90,8 @@ class _Discriminator(nn.Module, ABC):
         embedding: width of the embedding of the level, an even number.
     """
 
-    compares_batch = True  # so real and fake images are judged in different groups
-    group = GROUP  # kept whole by several processes and by accumulated parts of a batch
+    compares_batch = True  # so that real and fake images are judged in separate groups
+    group = GROUP  # not split over processes or accumulated parts of a batch
     blocks: ClassVar[tuple[tuple[int, bool], ...]]  # channels divided by `width`, and whether the resolution is halved
     last_gain: ClassVar[float] = 1.0  # initial gain of the last convolution
 
@@ -121,8 +121,8 @@ class _Discriminator(nn.Module, ABC):
         smallest = 2 ** sum(halves for _, halves in self.blocks)
         if min(x.shape[-2:]) < smallest:
             raise IncompatibleError(
-                f"the discriminator got images of {x.shape[-1]}x{x.shape[-2]} pixels, and halves their sides down "
-                f"from {smallest}: take larger images, or the small discriminator"
+                f"the discriminator got images of {x.shape[-1]}x{x.shape[-2]} pixels, and needs sides of {smallest} or "
+                f"more: take larger images, or the small discriminator"
             )
         level = act(self.t_embed(t, x.dtype))
         h = self.start_conv(x)

@@ -11,13 +11,13 @@ from torch import Tensor
 from rgmkit.errors import CheckpointError
 from rgmkit_gan.networks.ncsnpp.resampling import RESAMPLERS
 
-ATTENDED = 16  # resolution at which published networks attend, in pixels
-COARSEST = 4  # their coarsest resolution, in pixels, if they do not attend
+ATTENDED = 16  # resolution at which published networks have attention, in pixels
+COARSEST = 4  # coarsest resolution, in pixels, of published networks without attention
 FIRST = 3  # layers before the first block: two for the level, the input convolution
 PYRAMIDS = {resampler.strided: name for name, resampler in RESAMPLERS.items()}
 """The resampling that uses a layer of the input pyramid, by the name of the layer."""
 AXES = {"all_modules.0.weight": 2, "all_modules.1.weight": 2, "all_modules.2.weight": 4, "z_transform.1.weight": 2}
-"""Of weights that every network has."""
+"""Number of axes of weights that every network has."""
 
 
 def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
@@ -70,7 +70,7 @@ def _layer_kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
 def _scales(
     weights: Mapping[str, Tensor], kinds: list[str], blocks: int, scales: int, width: int
 ) -> tuple[list[int], list[int]]:
-    """Return the multipliers of the scales on the way down, and the scales that attend."""
+    """Return the multipliers of the scales on the way down, and the scales that have attention."""
     multipliers, attended, at = [], [], 0
     for scale in range(scales):
         multipliers.append(_multiplier(weights, FIRST + at, width))

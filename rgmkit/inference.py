@@ -85,12 +85,12 @@ def restore(
     """
     degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
     solver = resolve_solver(solver, prior, degradation)
-    x, layout = unpack(y, name="y")
+    batch, layout = unpack(y, name="y")
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
-    x = x.to(device)
+    batch = batch.to(device)
     solution = restore_batch(
-        x, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
+        batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
     )
     return pack_solution(solution, layout)
 

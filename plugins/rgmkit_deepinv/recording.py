@@ -14,7 +14,7 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
-from rgmkit.solvers.measurement import residual
+from rgmkit.solvers.measurement import residual_entry
 from rgmkit_deepinv.denoiser import RestoringDenoiser
 from rgmkit_deepinv.explicit import ExplicitPrior
 from rgmkit_deepinv.plug_and_play import PlugAndPlay
@@ -44,7 +44,7 @@ class RecordingDenoiser(Denoiser):
             raise IncompatibleError(f"DPS needs gradients, and the prior {name} has none: take deepinv.DiffPIR")
         self.evaluations += self.count(sigma)
         reported = result.detach().to(cast(Tensor, self.problem.y).dtype)
-        self.trace.append({"sigma": float(torch.as_tensor(sigma).max()), **residual(reported, self.problem)})
+        self.trace.append({"sigma": float(torch.as_tensor(sigma).max()), **residual_entry(reported, self.problem)})
         self.report(len(self.trace), reported)
         return result
 

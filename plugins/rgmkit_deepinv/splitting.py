@@ -15,7 +15,7 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import change, freeze_converged, noise_of, relative_noise, residual, rms
+from rgmkit.solvers.measurement import change, freeze_converged, noise_of, relative_noise, residual_entry, rms
 
 if TYPE_CHECKING:
     from rgmkit_deepinv.terms import Fidelity, PriorTerm
@@ -29,7 +29,7 @@ class ProximalSolver(Solver):
     """Minimise `1/2 |(A x - y) / noise|^2 + g(x)` by alternating between the two terms.
 
     Each iteration uses the prox of the prior, and the gradient or the prox of the fidelity. A noise std below 1e-3, a
-    quarter of an 8-bit grey value, is taken as 1e-3. The solver starts from `initial_estimate(y)`, because the
+    quarter of an 8-bit grey level, is taken as 1e-3. The solver starts from `initial_estimate(y)`, because the
     pseudo-inverse amplifies noise. An explicit prior without a weight gets the default for this noise and operator.
 
     With a `RestoringPrior` this is plug and play: the network denoises at the noise std `sqrt(step)`, see
@@ -156,17 +156,17 @@ class _Trace:
 
     def add(self, x: Tensor, changes: Tensor, converged: Tensor) -> None:
         """Add the row of iterate `x`; images that had `converged` before it are frozen."""
-        found = math.nan if self.fidelity else residual(x, self.problem)["residual"]
+        current = math.nan if self.fidelity else residual_entry(x, self.problem)["residual"]
         if self.fidelity and self.frozen is not None:
             residuals = rms(cast(Tensor, self.fidelity.error))
             self.residuals = residuals if self.residuals is None else residuals.where(~self.frozen, self.residuals)
             self.rows[-1]["residual"] = float(self.residuals.square().mean().sqrt())
         self.frozen = converged
-        self.rows.append({"residual": found, "change": float(changes.max())})
+        self.rows.append({"residual": current, "change": float(changes.max())})
 
     def finish(self, x: Tensor) -> list[dict[str, float]]:
         """Return the rows, the last with the residual of the result `x`."""
-        self.rows[-1] |= residual(x, self.problem)
+        self.rows[-1] |= residual_entry(x, self.problem)
         return self.rows
 
 

@@ -109,22 +109,22 @@ class Tiled(RestoringPrior):
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         out = torch.zeros_like(y)
         tiles = self._tiles(y)
-        for i, (images, (rows, down), (columns, across)) in enumerate(tiles):
+        for i, (images, (rows, row_weights), (columns, column_weights)) in enumerate(tiles):
             part = self.prior._restore(y[images, :, rows, columns], level[images], z[images])
-            out[images, :, rows, columns] += down[:, None] * across * part
+            out[images, :, rows, columns] += row_weights[:, None] * column_weights * part
             if self.progress is not None:
                 self.progress(i + 1, len(tiles))
         return out
 
     def _tiles(self, y: Tensor) -> list[tuple[slice, AxisTile, AxisTile]]:
         """Return the slice of images, and the rows and columns with their weights, of each evaluation."""
-        down, across = (
+        row_tiles, column_tiles = (
             list(zip(self.tiling.intervals(length), self.tiling.weights(length, like=y), strict=True))
             for length in y.shape[-2:]
         )
         return [
             (images, rows, columns)
-            for rows, columns in itertools.product(down, across)
+            for rows, columns in itertools.product(row_tiles, column_tiles)
             for images in self._batches(len(y), len(rows[1]) * len(columns[1]))
         ]
 

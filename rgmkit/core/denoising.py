@@ -35,8 +35,8 @@ def find_shrinkage(x: Tensor, estimate: Tensor, std: Tensor, level_std: Tensor) 
     >>> find_shrinkage(x, x + 0.2, torch.tensor([0.1]), torch.tensor(1000.0))
     tensor([0.2500])
     """
-    bound = (estimate - x).flatten(1).square().mean(1) * (1 - (std / level_std).square())
-    return std.square() / bound.clamp(min=torch.finfo(bound.dtype).tiny)
+    divisor = (estimate - x).flatten(1).square().mean(1) * (1 - (std / level_std).square())
+    return std.square() / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
 
 
 def expand_std(std: float | Tensor, n: int, like: Tensor) -> Tensor:

@@ -70,12 +70,12 @@ def _largest_gain(degradation: Degradation, x: Tensor, Ax: Tensor) -> float:
     value = 0.0
     for _ in range(NORM_STEPS):
         x = degradation.adjoint(Ax)
-        size = float(x.norm())
-        if not 0 < size < float("inf"):
+        norm = float(x.norm())
+        if not 0 < norm < float("inf"):
             break
-        Ax = degradation.A(x / size)
-        before, value = value, float(Ax.abs().square().sum())  # the Rayleigh quotient of A^T A
-        if abs(value - before) <= NORM_RTOL * value:
+        Ax = degradation.A(x / norm)
+        previous, value = value, float(Ax.abs().square().sum())  # the Rayleigh quotient of A^T A
+        if abs(value - previous) <= NORM_RTOL * value:
             break
     return _check_gain(value, degradation)
 

@@ -147,9 +147,10 @@ class Solver(ABC):
         start = time.perf_counter()
         with collect_shortfalls() as shortfalls:
             solution = self._solve(problem, generator=generator, callback=callback or _ignore)
-        for line in (inaccurate := shortfalls.messages()):
-            warnings.warn(line, AccuracyWarning, stacklevel=3)
-        return replace(solution, seconds=time.perf_counter() - start, notes=solution.notes + inaccurate)
+        messages = shortfalls.messages()
+        for message in messages:
+            warnings.warn(message, AccuracyWarning, stacklevel=3)
+        return replace(solution, seconds=time.perf_counter() - start, notes=solution.notes + messages)
 
     @final
     def check(self, problem: Problem) -> None:

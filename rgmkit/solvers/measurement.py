@@ -85,8 +85,8 @@ def rms(error: Tensor) -> Tensor:
 
 def change(before: Tensor, after: Tensor) -> Tensor:
     """Return `|after - before| / |after|` of each image, (B,)."""
-    step, size = (after - before).flatten(1).norm(dim=1), after.flatten(1).norm(dim=1)
-    return step / size.clamp(min=torch.finfo(size.dtype).tiny)
+    difference, norm = (after - before).flatten(1).norm(dim=1), after.flatten(1).norm(dim=1)
+    return difference / norm.clamp(min=torch.finfo(norm.dtype).tiny)
 
 
 def converged(before: Tensor, after: Tensor, problem: Problem, tolerance: float) -> Tensor:
@@ -126,13 +126,13 @@ def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
     return freeze_converged(~far, x, prox(x, y, high.exp()))
 
 
-def residual(x: Tensor, problem: Problem) -> dict[str, float]:
-    """Return the root mean square of `A x - y` over the batch, for the trace; nothing without a measurement."""
+def residual_entry(x: Tensor, problem: Problem) -> dict[str, float]:
+    """Return the "residual" entry of a trace row: the root mean square of `A x - y`; an empty dict without `y`."""
     if problem.y is None or problem.degradation is None:
         return {}
     return {"residual": float(residuals(x, problem).square().mean().sqrt())}
 
 
 def trace_row(before: Tensor, after: Tensor, problem: Problem) -> dict[str, float]:
-    """Return a row of the trace: the residual, and the largest change in the batch."""
-    return residual(after, problem) | {"change": float(change(before, after).max())}
+    """Return a row of the trace: the residual, and the largest relative change in the batch."""
+    return residual_entry(after, problem) | {"change": float(change(before, after).max())}

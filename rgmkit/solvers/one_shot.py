@@ -8,7 +8,7 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import initial_std, residual
+from rgmkit.solvers.measurement import initial_std, residual_entry
 
 
 @final
@@ -46,4 +46,4 @@ class OneShot(Solver):
         start = degradation.initial_estimate(problem.y) if degradation.linear else degradation.embed(problem.y)
         x = prior.denoise(start, std, generator=generator)
         callback(1, 1, x)
-        return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual(x, problem)}])
+        return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual_entry(x, problem)}])

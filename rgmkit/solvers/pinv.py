@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.solvers.measurement import residual
+from rgmkit.solvers.measurement import residual_entry
 
 
 @final
@@ -23,4 +23,4 @@ class PseudoInverse(Solver):
         assert problem.y is not None and problem.degradation is not None  # a restoration, see `check`
         x = problem.degradation.pinv(problem.y)
         callback(1, 1, x)
-        return Solution(x, trace=[residual(x, problem)])
+        return Solution(x, trace=[residual_entry(x, problem)])

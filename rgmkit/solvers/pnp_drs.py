@@ -114,14 +114,15 @@ class PnPDRS(Solver):
         trace: list[dict[str, float]] = []
         for i, (std, weight) in enumerate(zip(stds, weights, strict=True)):
             next_std = stds[min(i + 1, len(stds) - 1)]
-            present = 0.0 if i else degradation.noise or 0.0
-            inner: Sequence[int | None] = levels or [None]
+            inner: Sequence[int | None] = levels or [None]  # None: denoise at std
             for level in inner:
                 if level is None:
-                    v = prior.denoise(x, std, generator=generator)
+                    denoised = prior.denoise(x, std, generator=generator)
                 else:
-                    v = self._restore_level(prior, x, level, present if level == levels[0] else 0.0, generator)
-                u = x.lerp(v, alpha)
+                    is_first = i == 0 and level == levels[0]
+                    noise_std = (degradation.noise or 0.0) if is_first else 0.0
+                    denoised = self._restore_level(prior, x, level, noise_std, generator)
+                u = x.lerp(denoised, alpha)
                 x = degradation.prox(2 * u - x, y, weight) + (next_std / std) ** 2 * (x - u)
             before, estimate = estimate, freeze_converged(done, estimate, u)
             trace.append({"sigma": std, **trace_row(before, estimate, problem)})
@@ -137,11 +138,11 @@ class PnPDRS(Solver):
         return Solution(estimate, nfe=nfe, trace=trace)
 
     def _restore_level(
-        self, prior: RestoringPrior, x: Tensor, level: int, present: float, generator: Randomness
+        self, prior: RestoringPrior, x: Tensor, level: int, noise_std: float, generator: Randomness
     ) -> Tensor:
-        """Return `G(R_j(x), j - 1, z)` for images with white noise of std `present`."""
+        """Return `G(R_j(x), j - 1, z)` for images that have white noise of std `noise_std`."""
         return prior.restore(
-            prior.degrade(x, level, noise_std=present, generator=generator), level, generator=generator
+            prior.degrade(x, level, noise_std=noise_std, generator=generator), level, generator=generator
         )
 
     def _stds(self, problem: Problem) -> list[float]:

@@ -53,7 +53,7 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
     at_once = max(1, choose_batch_size(problem.shape[1:], y.device) // n)
     starts = range(0, samples, at_once)
     parts: list[Solution] = []
-    notes: tuple[str, ...] = ()
+    deterministic = False
     for i, start in enumerate(starts):
         draws = range(start, min(start + at_once, samples))
         batch = problem.repeat(len(draws))
@@ -61,17 +61,21 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
         before = streams.states()
         parts.append(solver.solve(batch, generator=streams, callback=shift_steps(callback, i, len(starts))))
         if all(map(torch.equal, before, streams.states())):
-            notes = (f"{type(solver).__name__} draws nothing with this prior: the {samples} samples are all the same",)
+            deterministic = True
             break
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    if deterministic:
+        alike = f"{type(solver).__name__} draws nothing with this prior: the {samples} samples are all the same"
+        notes = (alike, *notes)
     x = torch.cat([part.x for part in parts]).unflatten(0, (-1, n))
-    x = x[:1].expand(samples, *x.shape[1:]) if notes else x
+    x = x[:1].expand(samples, *x.shape[1:]) if deterministic else x
     return Solution(
-        x[0] if notes else x.mean(0),
-        nfe=parts[0].nfe * (1 if notes else samples),
+        x[0] if deterministic else x.mean(0),
+        nfe=parts[0].nfe * (1 if deterministic else samples),
         seconds=sum(part.seconds for part in parts),
         trace=parts[0].trace,
-        notes=notes + tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        std=torch.zeros_like(x[0]) if notes or samples == 1 else x.std(0),
+        notes=notes,
+        std=torch.zeros_like(x[0]) if deterministic or samples == 1 else x.std(0),
         samples=x,
     )
 

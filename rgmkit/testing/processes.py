@@ -85,7 +85,7 @@ def noise(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def terminal_law(process: ForwardProcess, image_shape: Shape) -> None:
-    """`terminal` has the law of images at level T: mean, variance and correlation of neighbours agree."""
+    """`terminal` has the distribution of images at level T: mean, variance and correlation of neighbours agree."""
     x = _draw_uniform(image_shape)
     real = process.degrade(x, process.full_level(process.levels, x), generator=seeded(1)).double()
     drawn = process.terminal(tuple(x.shape), generator=seeded(2)).double()

@@ -44,9 +44,9 @@ class Cascade(Solver):
 
     The start is `initial_estimate(y)`. As for `pnp-drs`, s is the noise std over |A|, `lost` the fraction of the image
     that A loses, and `lost_std` the noise std of level 1 on [0, 1] images, at least .1. The last factor of gamma_k is
-    the precision of the measurement less that of the first input of the network, which uses it already. One iteration
-    suffices if A loses nothing. The constants were chosen on training digits for denoising, two blurs,
-    super-resolution by 2 and 4, and missing pixels, with noise of .01 to .3.
+    the inverse variance of the measurement less the part that the first input of the network already carries. One
+    iteration suffices if A loses nothing. The constants were chosen on training digits for denoising, two
+    blurs, super-resolution by 2 and 4, and missing pixels, with noise of .01 to .3.
 
     Args:
         start: level to start from. Default: T for generation, std_1 as above for restoration.

@@ -219,7 +219,7 @@ def test_a_stopped_run_goes_on_where_it_was(place, ops, how, run, monkeypatch):
         monkeypatch.setenv("HOW", how)
         ran = run(*arguments)
         assert ran.code == STOPPED[how]
-        assert "stopped with 3 of 4 cells done: the same command goes on from there" in ran.err
+        assert "stopped with 3 of 4 cells done: the same command continues from there" in ran.err
         monkeypatch.delenv("HOW")
     before = {path.name: path.stat().st_mtime_ns for path in (place / "out" / "cells").glob("*.json")}
     assert len(before) == 3

@@ -341,7 +341,7 @@ def test_resuming_what_has_not_begun_starts_it(tmp_path, capsys, whole):
     (tmp_path / "empty").mkdir()
     for out in (tmp_path / "empty", tmp_path / "new"):
         rgmkit.train(POINTS, out=out, resume=True)
-        assert capsys.readouterr().err.startswith(f"note: nothing to resume in {out}: started anew\n")
+        assert capsys.readouterr().err.startswith(f"note: nothing to resume in {out}: started from the beginning\n")
         assert all(whole[name].equal(weights(out)[name]) for name in whole)
 
 
@@ -361,8 +361,8 @@ def test_a_finished_run_is_left_or_its_model_written(tmp_path, capsys):
 @pytest.mark.parametrize(
     "place, words",
     [
-        ("set_up", "stopped before the first step: go on with --resume"),
-        ("train_step", "stopped at step 3 of 30: go on with --resume"),  # by a second Ctrl-C, which does not wait
+        ("set_up", "stopped before the first step: continue with --resume"),
+        ("train_step", "stopped at step 3 of 30: continue with --resume"),  # by a second Ctrl-C, which does not wait
         ("write_model", "stopped before the model was written: --resume writes it"),
     ],
 )

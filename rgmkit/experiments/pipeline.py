@@ -71,7 +71,7 @@ def run(
             evaluate_cells(plan, processes, choose, progress=progress)
         except KeyboardInterrupt:
             done = sum(is_done(plan.folder, cell) for cell in plan.cells)
-            log.warning(f"stopped with {done} of {len(plan.cells)} cells done: the same command goes on from there")
+            log.warning(f"stopped with {done} of {len(plan.cells)} cells done: the same command continues from there")
             raise
         processes.wait()
         results = read_results(plan.folder, main=processes.is_main)

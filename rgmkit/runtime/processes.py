@@ -165,5 +165,5 @@ def _answering() -> Iterator[None]:
         reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0]  # without a line of C++
         raise TrainingError(
             f"another process of this run has ended, or does not answer ({reason[:200]}): look for its own message, "
-            f"and start the run again: training goes on from the last checkpoint with --resume"
+            f"and start the run again: training continues from the last checkpoint with --resume"
         ) from error

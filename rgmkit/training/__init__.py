@@ -1,4 +1,4 @@
-"""Training a restorer. `train` reads the configuration; `loop` is the loop, to be read from top to bottom."""
+"""Train a restorer: `train` reads the configuration, and `loop` has the training loop."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def train(
 ) -> Path:
     """Train the network that `config` describes; return the model folder.
 
-    Several processes, started by `accelerate launch` or `torchrun`, train together what one would.
+    Several processes, started by `accelerate launch` or `torchrun`, share the work of each step.
 
     Args:
         config: a YAML file, or the mapping in it; in a mapping, components may be objects (any `nn.Module` as
             `network` with another as `critic`).
         out: the model folder, new or empty. Default: `runs/<name of the file>`.
-        resume: go on from the last checkpoint in `out`, if there is one; the weights at the end are the same, bit
-            by bit.
+        resume: continue from the last checkpoint in `out`, if there is one; the final weights are the same, bit by
+            bit, as without the interruption.
         overrides: `path=value` changes of the configuration, such as `training.steps=100`.
         progress: show a description of the run and a progress bar on stderr.
-        device: where to train. None: on the accelerator of this machine, if it has one.
+        device: where to train; None for the accelerator of this machine, if it has one.
 
     Raises:
-        ConfigError: for a configuration that does not fit, or a folder that is not empty or in use.
+        ConfigError: for an invalid configuration, or a folder that is not empty or in use.
         PluginError: for a component that no plugin provides.
         CheckpointError: for a checkpoint that cannot be resumed.
-        TrainingError: for a run that diverges, or whose files cannot be written; earlier checkpoints stay whole.
+        TrainingError: for a run that diverges, or whose files cannot be written; earlier checkpoints stay intact.
 
     >>> import tempfile, rgmkit
     >>> config = {"data": "gmm", "network": "mlp", "training": {"steps": 2, "preview_every": 0}}

@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run, in a file that is whole or not there."""
+"""Save and load checkpoints: the state of a run, in a file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _NAME = re.compile(r"step-(\d+)\.pt")
 
 @contextmanager
 def hold_folder(out: Path, *, resume: bool) -> Iterator[None]:
-    """Hold `out` for one run: a folder that is new or empty or, to resume, one with a checkpoint.
+    """Lock `out` for one run: a folder that is new or empty or, to resume, has a checkpoint.
 
     Raises:
-        ConfigError: if the folder is not empty and `resume` is not set, or if another run holds it.
-        CheckpointError: if it holds something else than a run to resume.
+        ConfigError: if the folder is not empty and `resume` is not set, or if another run has locked it.
+        CheckpointError: if it has other content than a run to resume.
     """
     _check(out, resume=resume)
     with lock_folder(out / FOLDER):
-        _check(out, resume=resume)  # again: another run may have come and gone until now
+        _check(out, resume=resume)  # again: another run may have started and ended meanwhile
         for part in out.rglob(".*.part"):  # left by a process that was killed while writing
             part.unlink()
         yield
@@ -58,36 +58,36 @@ def _check(out: Path, *, resume: bool) -> None:
     if any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
         if resume:
             raise CheckpointError(f"{out} has no checkpoint to resume, and is not empty: give another folder with -o")
-        on = ", or go on with what is there with --resume" if (out / FOLDER).is_dir() else ""
+        on = ", or continue the run in it with --resume" if (out / FOLDER).is_dir() else ""
         raise ConfigError(f"{out} is not empty: give another folder with -o{on}")
 
 
 def save_checkpoint(run: Run, out: Path) -> Path:
     """Write the state of `run` to `out/checkpoints`, and delete all but the newest `keep` checkpoints.
 
-    The file is on the disk before it gets its name, and has its name before an older one is deleted.
+    The file is flushed to disk before it is renamed, and older ones are deleted only after that.
     """
     state: dict[str, Any] = {name: part.state_dict() for name, part in run.stateful_parts().items()}
     state |= {"step": run.step, "seconds": run.seconds, "config": fingerprint(run.config), "data": run.data.count}
     path = out / FOLDER / f"step-{run.step:08d}.pt"
     content = io.BytesIO()
-    torch.save(state, content)  # in memory: torch does not say why a file cannot be written
+    torch.save(state, content)  # in memory first: torch does not say why a file cannot be written
     with write_aside(path) as part, part.open("wb") as file:
         file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     found = _checkpoints(out)
     last = found.index(path) + 1
-    for other in found[: max(0, last - run.settings.keep)] + found[last:]:  # later ones are damaged
+    for other in found[: max(0, last - run.settings.keep)] + found[last:]:  # the later ones are damaged
         other.unlink()
     return path
 
 
 def load_last(out: Path) -> dict[str, Any] | None:
-    """Load the newest whole checkpoint in `out`; return None if there is none yet.
+    """Load the newest intact checkpoint in `out`; return None if there are no checkpoints yet.
 
     Raises:
-        CheckpointError: if all that there are are truncated or damaged.
+        CheckpointError: if every checkpoint is truncated or damaged.
     """
     found = _checkpoints(out)
     for path in reversed(found):
@@ -95,7 +95,7 @@ def load_last(out: Path) -> dict[str, Any] | None:
         if state is not None:
             return state
     if found:
-        raise CheckpointError(f"{found[-1]} is cut or damaged, and there is no whole one before it: train again")
+        raise CheckpointError(f"{found[-1]} is cut or damaged, and there is no intact one before it: train again")
     return None
 
 
@@ -119,7 +119,7 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
     for name, part in run.stateful_parts().items():
         try:
             part.load_state_dict(state[name])
-        except (RuntimeError, ValueError, KeyError) as error:  # a class of the user's that has changed
+        except (RuntimeError, ValueError, KeyError) as error:  # the user's code has changed
             raise CheckpointError(
                 f"{out} holds the state of another {name} than this ({' '.join(str(error).split())[:200]}): resume "
                 f"with the code that it was started with, or train into another folder"
@@ -128,7 +128,7 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
-    """Load a checkpoint if its checksums hold, which torch itself does not verify; else return None."""
+    """Load a checkpoint; return None if its checksums, which torch does not verify, show that it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -145,14 +145,14 @@ def _checkpoints(out: Path) -> list[Path]:
 
 
 def fingerprint(config: dict[str, Any]) -> str:
-    """Return the configuration as text, without what may change when a run is resumed."""
+    """Return the configuration as text, without the options that may change when a run is resumed."""
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in FREE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
     return repr(sorted((key, _as_text(value)) for key, value in {**rest, "training": training}.items()))
 
 
 def _rename_components(text: str) -> str:
-    """Return a fingerprint with the present names of components, which had others in version 0.1."""
+    """Replace the names of components of version 0.1 in a fingerprint by their current names."""
     for (kind, old), new in COMPONENTS.items():
         text = text.replace(repr((kind, repr(old))), repr((kind, repr(new))))
     return text
@@ -162,7 +162,7 @@ def _changes(before: str, now: str, path: str = "") -> list[str]:
     """Say what differs between two fingerprints: "training.lr was 0.001 and is 0.1"."""
     try:
         old, new = (dict(ast.literal_eval(text)) for text in (before, now))
-    except (ValueError, SyntaxError, TypeError):  # two plain values, or one beside a mapping
+    except (ValueError, SyntaxError, TypeError):  # at least one of them is a plain value
         was, is_now = ("another" if text.startswith("[(") else text for text in (before, now))
         return [f"{path.removeprefix('.')} was {was} and is {is_now}"]
     return [

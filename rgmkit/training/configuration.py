@@ -1,4 +1,4 @@
-"""Training configurations: what is missing gets its default, and what is wrong is found before PyTorch is imported."""
+"""Read training configurations: fill in defaults, and find errors before PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rgmkit.training.start import read_start_config
 
 KEYS = ("data", "prior", "process", "network", "critic", "objective", "training", "seed", "start", "plugins", "images")
 DEFAULTS: dict[str, Any] = {"seed": 0, "prior": "network", "process": "gaussian", "objective": "relativistic"}
-INHERITED = ("network", "process", "prior")  # from the model that a training starts from
+INHERITED = ("network", "process", "prior")  # keys that default to those of the model under `start`
 KINDS = {"critic": "network"} | {key: key for key in ("data", "prior", "process", "network", "objective")}
 
 
@@ -24,10 +24,10 @@ class Configuration:
     """A checked training configuration with its defaults.
 
     Attributes:
-        content: by key; components are names, specs, mappings or objects.
-        settings: the numbers of the run, from `training`.
-        folder: what relative paths in it are relative to.
-        name: of the file, or "model".
+        content: values by key; components are names, specs, mappings or objects.
+        settings: the options under `training`.
+        folder: the folder that relative paths start from.
+        name: the stem of the file name, or "model".
     """
 
     content: dict[str, Any]
@@ -42,8 +42,8 @@ def read_configuration(
     """Read a YAML file, or take the mapping in it, apply `path=value` overrides, and fill in the defaults.
 
     Raises:
-        ConfigError: for an unknown or missing key, or a value that does not fit.
-        PluginError: for the name of a component that no plugin provides, or a plugin file that fails.
+        ConfigError: for an unknown or missing key, or an invalid value.
+        PluginError: for a component that no plugin provides, or a plugin file that cannot be loaded.
     """
     path = None if isinstance(given, Mapping) else Path(given)
     content = dict(given) if isinstance(given, Mapping) else read_yaml(given)
@@ -61,7 +61,7 @@ def _fill_in(content: Mapping[str, Any], overrides: list[str], folder: Path) -> 
 
 
 def _inherit(start: Any, folder: Path) -> dict[str, Any]:
-    """Return what a configuration takes from the model that it starts from."""
+    """Return the defaults that a configuration takes from the model under `start`."""
     if start is None:
         return {}
     config = read_start_config(start, folder)

@@ -1,4 +1,4 @@
-"""What a step is made of: functions of (seed, step), whatever the number of processes."""
+"""Draw the data and the random numbers of a step from (seed, step), whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rgmkit.training.setup import Run
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some rows of a batch, and what is drawn for them.
+    """Some rows of a batch, and the random numbers drawn for them.
 
     Attributes:
         x: examples, (n, *shape).
-        level: the level that each image is restored from, (n,), 1 … T: int64, or floats between two levels.
-        noise: standard normal, for the degraded images, (n, *shape).
+        level: level of each degraded image, (n,), 1 … T: int64, or float if it may lie between two levels.
+        noise: standard normal, for degrading the images to that level, (n, *shape).
         z: auxiliary variable of the restorer, (n, latent).
         target: level at which the critic judges the estimate, int64 (n,), 0 … T-1; 0 without a critic.
-        real, fake: standard normal, for degrading images and estimates to that level, (n, *shape).
-        dropout: seed of what the networks draw themselves, one for each row.
+        real, fake: standard normal, for degrading images and estimates to the target level, (n, *shape).
+        dropout: seed of the random numbers drawn within the networks, one for each row.
     """
 
     x: Tensor
@@ -42,7 +42,7 @@ class Batch:
         return self._cut(lambda values: values.chunk(parts))
 
     def split_grey(self, fraction: float) -> list[Batch]:
-        """Split the last `fraction` of the rows, rounded, from the others, and make its images grey."""
+        """Convert the last `fraction` of the images to grey, and return the colour and the grey rows as two batches."""
         grey = round(fraction * len(self.x))
         if not grey:
             return [self]
@@ -52,11 +52,11 @@ class Batch:
         return [part for part in parts if len(part.x)]
 
     def to(self, device: torch.device) -> Batch:
-        """Copy the batch to a device, without the seeds: reading a number from there would wait for it."""
+        """Copy the batch to a device, except the seeds: reading them from there would wait for the device."""
         return self._map(lambda values: values.to(device, non_blocking=copies_in_background(device)))
 
     def pin(self) -> Batch:
-        """Copy the batch to memory that an accelerator copies from while it computes."""
+        """Copy the batch to pinned memory, from which an accelerator copies while it computes."""
         return self._map(Tensor.pin_memory)
 
     def _cut(self, cut: Callable[[Tensor], Sequence[Tensor]]) -> list[Batch]:
@@ -69,10 +69,10 @@ class Batch:
 
 
 def draw_batch(run: Run, step: int) -> Batch:
-    """Draw the rows of this process of the batch of a step, on the CPU.
+    """Draw this process's rows of the batch of a step, on the CPU.
 
-    Noise and levels are drawn for the whole batch, and the rows are taken out of it: row i gets the same from one
-    process as from eight.
+    Noise and levels are drawn for the whole batch before its rows are selected, so that row i is the same for any
+    number of processes.
     """
     settings, shape = run.settings, tuple(run.data.shape)
     x = run.data.part(run.rows, settings.batch, seed=run.seed, step=step)
@@ -91,9 +91,9 @@ def draw_batch(run: Run, step: int) -> Batch:
 
 
 def draw_levels(run: Run, generator: torch.Generator) -> Tensor:
-    """Draw a level 1 … T for each image of a batch, (B,), stratified: each batch has them in proportion.
+    """Draw a level 1 … T for each image of a batch, (B,), stratified: each batch has the levels in proportion.
 
-    They are int64, rising; with `between_levels` floats, in random order, and with `grey` in random order, too.
+    They are int64 in ascending order, or float with `between_levels`; with that or `grey` they are in random order.
     """
     weights = run.settings.level_weights or (1.0,) * run.process.levels
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)
@@ -111,8 +111,8 @@ def draw_levels(run: Run, generator: torch.Generator) -> Tensor:
 def draw_target_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     """Draw the level at which each estimate is compared with data: its target, or with probability `spread` 0 … target.
 
-    A sample of the posterior looks like data at every level, also at those with less noise, where the critic can tell
-    more. In the published objective spread is 0.
+    A posterior sample looks like data at every level, and the critic sees errors better at levels with less noise. In
+    the published objective, spread is 0.
     """
     if spread == 0:
         return target

@@ -1,4 +1,4 @@
-"""Batches that are read and drawn while the networks compute."""
+"""Read and draw the next batches while the networks compute."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rgmkit.runtime.device import is_accelerator
 from rgmkit.training.draws import Batch, draw_batch
 from rgmkit.training.setup import Run
 
-MOST_WORKERS = 4  # by default; each holds a batch
+MOST_WORKERS = 4  # by default; each keeps a batch in memory
 
 
 class Feed:
     """The batches of a run, drawn ahead by `training.workers` threads.
 
-    A batch is a function of (seed, step), so the number of threads changes no bit. They are threads, not processes,
-    because decoders release Python's global lock, and all share the decoded pictures that are kept in memory.
+    A batch is a function of (seed, step), so its values do not depend on the number of threads. Threads suffice, since
+    decoders release Python's global interpreter lock, and they share the cache of decoded pictures.
     """
 
     def __init__(self, run: Run) -> None:
@@ -32,10 +32,10 @@ class Feed:
         self._pool.shutdown(cancel_futures=True)
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, and begin with those after it."""
+        """Return the batch of a step, and start to draw those after it."""
         if not self.workers:
             return draw_batch(self.run, step)
-        while self._ahead and self._ahead[0][0] != step:  # a step that was not asked for
+        while self._ahead and self._ahead[0][0] != step:  # a step that was skipped
             self._ahead.popleft()[1].cancel()
         self._fill(step)
         batch = self._ahead.popleft()[1].result()
@@ -43,7 +43,7 @@ class Feed:
         return batch
 
     def _fill(self, step: int) -> None:
-        """Let the workers draw `step` and what follows it, a batch for each of them."""
+        """Let the workers draw the batches from `step` on, one for each worker."""
         first = self._ahead[-1][0] + 1 if self._ahead else step
         for ahead in range(first, step + self.workers):
             self._ahead.append((ahead, self._pool.submit(draw_batch, self.run, ahead)))

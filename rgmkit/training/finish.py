@@ -1,4 +1,4 @@
-"""What is written when a network is trained: the model folder, with metrics of generated images."""
+"""Finish a run: write the model folder, with metrics of generated images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAMPLES, BATCH = 1000, 250
 
 
 def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
-    """Evaluate the averaged network and write the model folder `out`, with a picture of the losses."""
+    """Evaluate the averaged network and write the model folder `out`, with a plot of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
     facts = {
         "data": describe_data(run),
@@ -43,7 +43,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
 
 
 def is_written(run: Run, out: Path) -> bool:
-    """Whether `out` holds the whole model of this run at its present step."""
+    """Whether `out` holds the complete model of this run at its current step."""
     try:
         return bool(models.describe(out)["facts"].get("steps") == run.step)
     except RgmkitError:
@@ -51,9 +51,9 @@ def is_written(run: Run, out: Path) -> bool:
 
 
 def fall_back(run: Run, out: Path) -> str:
-    """Write the model of the last good checkpoint of a run that diverged; say so in words."""
+    """Write the model of the last good checkpoint of a run that diverged; return a message about it."""
     state = load_last(out)
-    assert state is not None  # the first one is written before the first step
+    assert state is not None  # a checkpoint is written before the first step
     restore_run(run, state, out)
     if run.step == 0:
         return "training stopped, and there is no good checkpoint but that of the initial weights"
@@ -66,8 +66,8 @@ def evaluate_chains(
 ) -> dict[str, Any]:
     """Evaluate `n` generated images, and those of chains that start at each level from degraded real images.
 
-    The second kind shows at which level quality degrades: where the metrics drop from one level to the next, the
-    step between the two is the weak one.
+    The latter show at which level quality degrades: if the metrics drop from one start level to the next, the step
+    between the two is the weak one.
     """
     if type(data).score is Data.score:
         return {}

@@ -1,4 +1,4 @@
-"""What stops a training run: values that are not finite, a critic that explodes, files that cannot be written."""
+"""Stop a training run if a value is not finite, the critic diverges, or a file cannot be written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rgmkit.training.setup import Run
 
 
 class Diverged(TrainingError):
-    """The weights are useless now; those of the last checkpoint are good."""
+    """The run has diverged; the weights of the last checkpoint are still good."""
 
 
 class LossMonitor:
-    """Collects the losses of every step on the device, and reads them when asked to: reading waits for the device."""
+    """Collect the losses of every step on the device; only `check` reads them, since reading waits for the device."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -28,7 +28,7 @@ class LossMonitor:
         self._losses: list[Tensor] = []
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Add the losses of the step that was just done."""
+        """Add the losses of the current step."""
         self._names = list(losses)
         self._steps.append(self.run.step)
         self._losses.append(torch.stack([loss.detach().float() for loss in losses.values()]))
@@ -37,7 +37,7 @@ class LossMonitor:
         """Check all losses since the last call; return those of the last step, averaged over the processes.
 
         Raises:
-            Diverged: naming the loss, its value and the step.
+            Diverged: if a loss is not finite, or that of the critic exceeds `critic_limit`.
         """
         if not self._losses:
             return {}
@@ -75,11 +75,11 @@ def check_weights(run: Run) -> None:
 
 @contextmanager
 def stop_when_unwritable(run: Run, out: Path) -> Iterator[None]:
-    """Raise a TrainingError for a file that cannot be written; those written before stay whole."""
+    """Raise a TrainingError for a file that cannot be written; files written before stay intact."""
     try:
         yield
     except (OSError, DataError) as error:
         reason = explain_write_error(error, Path(error.filename or out)) if isinstance(error, OSError) else error
         last = sorted((out / "checkpoints").glob("step-*.pt"))
         kept = f"the last checkpoint is {last[-1]}" if last else "there is no checkpoint yet"
-        raise TrainingError(f"{reason}; training stopped at step {run.step}, {kept}: go on with --resume") from error
+        raise TrainingError(f"{reason}; training stopped at step {run.step}, {kept}: continue with --resume") from error

@@ -1,4 +1,4 @@
-"""What a run tells: a line at its start, and its losses."""
+"""Report on a run: a description at its start, and its losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = ("step", "seconds", *LOSSES, "lr")
 
 
 def describe_run(run: Run, out: Path) -> str:
-    """Say in one line what is trained on what."""
+    """Describe the data, the networks and the number of steps in one line."""
     examples = "examples" if run.data.count is None else f"{run.data.count:,} examples"
     shape = "x".join(str(size) for size in run.data.shape)
     critic = "" if run.critic is None else f", critic {count_parameters(run.critic):,}"
@@ -40,21 +40,21 @@ def describe_data(run: Run) -> str:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Count the weights of a module, fixed ones included."""
+    """Count the weights of a module, including fixed ones."""
     return sum(weight.numel() for weight in module.parameters())
 
 
 class LossLog:
-    """Writes losses by step to `out/losses.csv`, and to `out/log` where TensorBoard (`rgmkit[log]`) is installed.
+    """Write the losses to `out/losses.csv`, and to `out/log` if TensorBoard (`rgmkit[log]`) is installed.
 
-    Lines of steps after the present one, which are done again, are dropped.
+    Rows of steps after the current one, left by an interrupted run that is resumed, are removed.
     """
 
     def __init__(self, run: Run, out: Path) -> None:
         self.run = run
         table = out / TABLE
         before = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.exists() else []
-        whole = [line for line in before[1:] if line.count(",") == len(COLUMNS) - 1]  # the last one may be cut
+        whole = [line for line in before[1:] if line.count(",") == len(COLUMNS) - 1]  # the last one may be incomplete
         kept = [line for line in whole if int(line.partition(",")[0]) <= run.step]
         with write_aside(table) as part:
             part.write_text("\n".join([",".join(COLUMNS), *kept, ""]), encoding="utf-8")
@@ -66,7 +66,7 @@ class LossLog:
             self._writer = SummaryWriter(out / "log", purge_step=run.step + 1)
 
     def write(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of the step that was just done."""
+        """Add the losses of the current step."""
         run, rate = self.run, self.run.optimizer.param_groups[0]["lr"]
         row = {"step": f"{run.step}", "seconds": f"{run.seconds:.2f}", "lr": f"{rate:.6g}"}
         row |= {name: f"{value:.6g}" for name, value in losses.items()}
@@ -87,7 +87,7 @@ def draw_losses(out: Path) -> None:
     """Draw `out/losses.png`, a panel for each loss in `out/losses.csv`, if that has two lines or more."""
     from matplotlib.figure import Figure
 
-    if not (out / TABLE).exists():  # begun by a version that wrote none
+    if not (out / TABLE).exists():  # a run begun by a version that wrote none
         return
     with (out / TABLE).open(encoding="utf-8") as table:
         rows = list(DictReader(table))

@@ -1,4 +1,4 @@
-"""The training loop, to be read from top to bottom."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 def run_training(
     configuration: Configuration, out: Path, *, resume: bool, progress: bool, device: str | torch.device
 ) -> Path:
-    """Train what a configuration describes into the folder `out`; see `rgmkit.train`."""
+    """Train the network of a configuration, and write its model into the folder `out`; see `rgmkit.train`."""
     processes = ProcessGroup.join(device)
     run, threads = None, torch.get_num_threads()
     with unwind_on_sigterm():
@@ -62,8 +62,8 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
         restore_run(run, state, out)
     else:
         if resume and progress:
-            _say(f"note: nothing to resume in {out}: started anew")
-        _write_on_main(run, out, lambda: save_checkpoint(run, out))  # a full or read-only disk shows now
+            _say(f"note: nothing to resume in {out}: started from the beginning")
+        _write_on_main(run, out, lambda: save_checkpoint(run, out))  # so that a full or read-only disk is found now
     if run.step < run.settings.steps:
         if progress:
             _say(describe_run(run, out))
@@ -133,8 +133,8 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
 def compile_restorer(run: Run) -> Iterator[None]:
     """Compile the restorer at its first call in the block, if the settings say so.
 
-    The critic is not compiled: its penalty needs a second derivative, which compiled code lacks. Nor is the network
-    of averaged weights, which is evaluated too seldom.
+    The critic is not compiled: its gradient penalty needs second derivatives, which compiled code does not support.
+    Nor is the network of averaged weights, which is evaluated too rarely.
     """
     if not run.settings.compile:
         yield
@@ -154,11 +154,11 @@ def _write_on_main(run: Run, out: Path, write: Callable[[], object]) -> None:
 
 
 def _describe_stop(run: Run | None) -> str:
-    """Say where a run was stopped, and how to go on."""
+    """Say where a run was stopped, and how to continue it."""
     if run is None or run.step == 0:
-        return "stopped before the first step: go on with --resume"
+        return "stopped before the first step: continue with --resume"
     if run.step < run.settings.steps:
-        return f"stopped at step {run.step} of {run.settings.steps}: go on with --resume"
+        return f"stopped at step {run.step} of {run.settings.steps}: continue with --resume"
     return "stopped before the model was written: --resume writes it"
 
 

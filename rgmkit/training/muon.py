@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal, with Adam for all else."""
+"""Muon: momentum with orthogonalised updates for hidden weight matrices, Adam for all other weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-LEAST_SIDE = 32  # inputs and outputs of a layer that Muon steps; those of an image are fewer
+LEAST_SIDE = 32  # fewest inputs and outputs of a layer that Muon updates; images have fewer channels
 MOMENTUM = 0.95
 UPDATE_SIZE = 0.2  # root mean square of an update over the learning rate, about that of Adam
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of the quintic iteration
@@ -17,18 +17,18 @@ ITERATIONS = 5
 
 @final
 class Muon(torch.optim.Optimizer):
-    """Step along the momentum of each hidden weight with its singular values set to about 1.
+    """Update each hidden weight along its momentum, with the singular values of the update set to about 1.
 
-    Muon steps the convolutions and dense layers with at least 32 inputs and outputs, each as a matrix with a row for
-    each index of the first axis; Adam steps biases, and the layers at the input and the output of the network. An
-    update has .2 times the learning rate as its root mean square, about that of Adam, so that one rate suits both.
+    Muon updates the convolutions and dense layers with at least 32 inputs and outputs, each as a matrix with one row
+    per index of its first axis. Adam updates the biases, and the first and last layers of the network. The root mean
+    square of an update is 0.2 times the learning rate, about that of Adam, so that one learning rate suits both.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the size of the update is
     that of Liu et al., "Muon is scalable for LLM training", 2025.
 
     Args:
         parameters: the weights.
-        lr: learning rate of both.
+        lr: learning rate of both optimisers.
         betas: of Adam.
     """
 
@@ -41,7 +41,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Step all weights that have a gradient."""
+        """Update all weights that have a gradient."""
         assert closure is None
         lr = self.param_groups[0]["lr"]
         for weight in self._matrices:
@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
             self._adam.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of both."""
+        """Return the state of both optimisers."""
         return {**super().state_dict(), "adam": None if self._adam is None else self._adam.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """Return about `U V^T` of the singular value decomposition `U S V^T`: singular values within .7 to 1.2.
+    """Approximate `U V^T` of the singular value decomposition `U S V^T`, with singular values from 0.7 to 1.2.
 
     >>> values = torch.linalg.svdvals(orthogonalize(torch.randn(32, 40, generator=torch.Generator().manual_seed(0))))
     >>> bool((values > 0.6).all() and (values < 1.3).all())

@@ -1,4 +1,4 @@
-"""Sheets of samples while a network trains."""
+"""Write sheets of samples while a network trains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class _Stopped(Exception):
 
 
 def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> None:
-    """Write 64 generated images, or points over the data, to `out/samples/step-….png`, unless the run is stopped."""
+    """Write 64 generated images, or generated points drawn over the data, to `out/samples/step-….png`.
+
+    Nothing is written if the run is stopped while they are generated.
+    """
     from rgmkit.inference import generate
 
     path = out / "samples" / f"step-{run.step:08d}.png"
@@ -40,7 +43,7 @@ def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> Non
 
 
 def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:
-    """Draw samples over data."""
+    """Draw a scatter plot of samples over data."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")

@@ -1,4 +1,4 @@
-"""One batch through every part of a run, so that what does not fit is found before anything is written."""
+"""Pass one batch through every part of a run, so that parts that do not fit are found before anything is written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rgmkit.training.setup import Run
 
 @torch.no_grad()
 def rehearse(run: Run) -> None:
-    """Degrade, restore and judge the first part of a batch; nothing in `run` changes.
+    """Pass the first part of a batch through the forward process, the network and the critic; `run` is unchanged.
 
     Raises:
-        ConfigError: naming the part that does not take its input.
-        RgmkitError: as the data or the process raise it.
+        ConfigError: naming the part that does not accept its input.
+        RgmkitError: any that the data or the process raises.
     """
     settings = run.settings
     rows = run.rows[: len(run.rows) // settings.accumulate]
@@ -49,7 +49,7 @@ def rehearse(run: Run) -> None:
 
 @contextmanager
 def _naming(part: str, shape: tuple[int, ...]) -> Iterator[None]:
-    """Raise a ConfigError that names the part for whatever a third party's module raises."""
+    """Turn whatever a third party's module raises into a ConfigError that names the part."""
     try:
         yield
     except RgmkitError:

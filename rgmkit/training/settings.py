@@ -1,4 +1,4 @@
-"""The numbers of a training run."""
+"""The options of a training run."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ class TrainingSettings:
     Attributes:
         steps: optimiser steps of the restorer; one step of the critic comes before each.
         batch: examples per step.
-        optimizer: "adam", or "muon", which takes about half as many steps for convolutions without normalisation, and
-            10 to 30 % more time for each.
+        optimizer: "adam" or "muon"; for convolutional networks without normalisation, "muon" takes about half as many
+            steps, each 10 to 30 % slower.
         lr: learning rate of the restorer.
         critic_lr: learning rate of the critic. Default: `lr`.
-        warmup: steps in which both learning rates rise from 0.
-        lr_end: where the cosine schedule of both learning rates ends.
+        warmup: steps over which both learning rates rise from 0.
+        lr_end: final value of both learning rates, which follow a cosine schedule.
         betas: of both Adam optimisers.
-        ema: decay of the exponential moving average of the weights, which is what is saved (shorter at the start).
+        ema: decay of the exponential moving average of the weights, which the model folder stores; smaller in the
+            first steps.
         fidelity: weight lambda of the fidelity term. Default: 1e-3, and 0 for an objective without a critic.
-        spread: fraction of the estimates that the critic judges at a level drawn below their target level, where less
-            noise hides them; 0 as published.
-        final_steps: how many of the `steps`, at the end, train without `spread`, along a second cosine. Take about
-            the length of the average, 1/(1 - ema): the averaged weights then lie between those of both losses,
-            which measured better than either.
+        spread: fraction of the estimates that the critic judges at a random level from 0 to their target level, where
+            less noise hides their errors; 0 as published.
+        final_steps: number of steps at the end without `spread`, with a second cosine of the learning rates. Best about
+            the length of the average, 1/(1 - ema): averaging the weights of both phases gave better results than
+            either alone.
         final_lr: learning rate of both networks at the start of the final steps.
-        level_weights: how often the levels 1 … T are trained, in proportion. Default: equally often.
-        between_levels: draw each of the levels 1 … T-2 anywhere between it and the next one, for a network and a
-            process that are continuous.
-        grey: fraction of a batch of colour images that is trained as grey images, for a network that takes both.
+        level_weights: relative frequencies of the levels 1 … T. Default: all equal.
+        between_levels: replace each of the levels 1 … T-2 by a random number between it and the next one, for a
+            network and a process that are continuous.
+        grey: fraction of each batch of colour images that is converted to grey, for a network that takes both.
         precision: "bf16" computes the networks in bfloat16 where that is safe.
         compile: compile the restorer with `torch.compile`, which takes minutes before the first step on a CPU.
-        accumulate: number of parts that a batch is computed in, one after the other, to save memory.
+        accumulate: number of parts into which a batch is split to save memory (gradient accumulation).
         threads: CPU threads; small networks are fastest with one.
-        workers: threads that read and decode the batches to come, each one batch at a time; 0 reads each batch when
-            it is needed. Default: 1 on a CPU, up to 4 on an accelerator.
-        critic_limit: stop the training when the loss of the critic exceeds this in size, averaged over 20 steps.
+        workers: threads that read and decode the next batches, one batch each; with 0, each batch is read when it is
+            needed. Default: 1 on a CPU, up to 4 on an accelerator.
+        critic_limit: stop the training if the absolute loss of the critic, averaged over 20 steps, exceeds this.
         checkpoint_every: steps between checkpoints.
-        checkpoint_minutes: minutes between checkpoints, if that is sooner; 0 counts steps only.
-        keep: how many checkpoints are kept, the newest ones.
+        checkpoint_minutes: minutes between checkpoints, whichever comes first; 0 counts steps only.
+        keep: number of newest checkpoints to keep.
         preview_every: steps between sheets of samples; 0 for none.
     """
 

@@ -1,4 +1,4 @@
-"""From a configuration to everything that a training run consists of."""
+"""Build all parts of a training run from its configuration."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ from rgmkit.training.start import load_start_weights
 
 @dataclass(eq=False)
 class Run:
-    """A training run: what is trained, on what, and how far it has come.
+    """The state of a training run.
 
     Attributes:
-        config: the configuration, which goes into the model folder.
-        schedules: learning rates of the restorer, and of the critic.
-        rows: of each batch, those that this process computes, part by part.
-        step, seconds: steps done, and the time that they took.
+        config: the configuration, which is stored in the model folder.
+        process: the forward process.
+        processes: the computing processes that share the run.
+        average: the network with the averaged weights.
+        schedules: learning-rate schedules of the restorer and, if there is one, of the critic.
+        rows: indices of the rows of each batch that this process computes, part by part.
+        step, seconds: number of steps done, and the time they took.
     """
 
     config: dict[str, Any]
@@ -62,29 +65,29 @@ class Run:
 
     @property
     def fidelity_weight(self) -> float:
-        """The weight lambda of the fidelity; by default 0 without a critic, whose estimates would follow the noise."""
+        """The weight lambda of the fidelity; by default 0 without a critic, since the estimates would fit the noise."""
         if self.settings.fidelity is not None:
             return self.settings.fidelity
         return 1e-3 if self.objective.needs_critic else 0.0
 
     def stateful_parts(self) -> dict[str, Any]:
-        """Return everything whose state a checkpoint keeps, by name."""
+        """Return the parts whose state a checkpoint stores, by name."""
         names = ("network", "critic", "average", "optimizer", "critic_optimizer")
         parts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {**parts, **dict(zip(("schedule", "critic_schedule"), self.schedules, strict=False))}
 
     def prior(self) -> RestoringPrior:
-        """Return the prior with the averaged weights, which previews, metrics and model folders are made with."""
+        """Return the prior with the averaged weights, for previews, metrics and the model folder."""
         images = Images(tuple(self.data.shape), self.data.center, self.data.scale)
         prior = build_prior(self.config, process=self.process, network=self.average.module, images=images)
         return prior.to(self.device).eval()
 
 
 def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
-    """Build everything that a configuration names; the initial weights depend on the seed only.
+    """Build all parts of the run; the initial weights depend on the seed only.
 
     Raises:
-        ConfigError, PluginError: for a name or a value that does not fit, with its path.
+        ConfigError, PluginError: for an invalid name or value, with its path.
     """
     settings, folder, device = configuration.settings, configuration.folder, processes.device
     objective: Objective = build("objective", configuration.content["objective"], folder=folder)
@@ -125,7 +128,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
 
 
 def _choose_critic(content: Mapping[str, Any], objective: Objective) -> dict[str, Any]:
-    """Return the configuration with the critic that belongs to the network, unless one is named or none is needed."""
+    """Return the configuration with its critic: the one it names, or that of the network; none if none is needed."""
     config = dict(content)
     if not objective.needs_critic:
         if config.pop("critic", None) is not None:
@@ -139,7 +142,7 @@ def _choose_critic(content: Mapping[str, Any], objective: Objective) -> dict[str
 
 
 def _own_rows(settings: TrainingSettings, processes: ProcessGroup, critic: nn.Module | None) -> list[int]:
-    """Return the rows of a batch that this process computes, part by part; groups that a critic compares stay whole."""
+    """Return this process's rows of a batch, part by part; groups of images that a critic compares are not split."""
     parts = processes.size * settings.accumulate
     if parts == 1:
         return list(range(settings.batch))
@@ -157,9 +160,9 @@ def _own_rows(settings: TrainingSettings, processes: ProcessGroup, critic: nn.Mo
 
 
 def split_rows(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
-    """Split the rows of a batch into parts of equal length with whole groups: row i is in group i mod (batch / group).
+    """Split the rows of a batch into parts of equal length; rows of one group stay together.
 
-    The same rule finds the groups within each part.
+    Row i is in group i mod (batch / group), and the same rule holds within each part.
 
     >>> split_rows(8, 2)
     [[0, 1, 2, 3], [4, 5, 6, 7]]
@@ -202,7 +205,7 @@ def _make_optimizer(module: nn.Module, lr: float, settings: TrainingSettings) ->
 
 
 def _make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> LambdaLR:
-    """Make the cosine schedule of a learning rate, and the second one of the final steps."""
+    """Make the schedule of a learning rate: warm-up, a cosine, and a second cosine for the final steps."""
     steps, last, start = settings.steps - settings.final_steps, settings.final_steps, optimizer.defaults["lr"]
     end, restart = settings.lr_end / start, settings.final_lr / start
 
@@ -218,7 +221,7 @@ def _make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings)
 
 
 def _warm_average(decay: float) -> Any:
-    """Average with decay min(decay, (1 + n)/(10 + n)) after n steps, which forgets the initial weights quickly."""
+    """Average with decay min(decay, (1 + n)/(10 + n)) after n steps, so that the initial weights fade quickly."""
 
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:

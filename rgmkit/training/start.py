@@ -1,4 +1,4 @@
-"""The trained model that a training starts from: `start: MODEL`."""
+"""Start training from the weights of a trained model: `start: MODEL`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
     """Load the weights of the model into `network`.
 
     Raises:
-        ConfigError: if there is no such model, or its weights are those of another network.
+        ConfigError: if there is no such model, or its weights do not fit the network.
     """
     weights = _read(models.read_weights, start, folder)
     differing = models.find_mismatches(weights, network.state_dict())

@@ -1,4 +1,4 @@
-"""One step of a training: the loss of the critic, the loss of the restorer, and their optimisers."""
+"""One training step: the losses of the critic and the restorer, and the updates of their weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rgmkit.training.setup import Run
 
 
 def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
-    """Step the critic, then the restorer, on this process's rows of a batch; return the losses.
+    """Update the critic, then the restorer, on this process's rows of a batch; return the losses.
 
     `min_G E[lambda F(x_hat, y_s, s) + g_{s-1}(R_{s-1}(x_hat))]`, `x_hat = G(y_s, s - 1, z)`
     (Choi, Park and Kang 2023, the objective of an RGM). Every draw is a function of (seed, step, row).
     """
-    # Clean images with what is drawn for them, in parts that are computed one after the other.
+    # Split the clean images and their random numbers into parts that are computed one after the other.
     batch, count = batch.to(run.device), run.settings.accumulate
     whole = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale))
     parts = [each for part in whole.split(count) for each in part.split_grey(run.settings.grey)]
@@ -39,10 +39,10 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
             losses["critic"] += loss.detach()
         _update(run, run.critic_optimizer)
 
-    # The restorer learns to look like data to the critic, and to agree with the degraded images.
+    # The restorer learns to make estimates that the critic takes for data and that agree with the degraded images.
     critic = no_critic if run.critic is None else run.critic
     for part in parts:
-        if estimate is None or len(parts) > 1:  # keeping the graphs of all parts would take the memory of the whole
+        if estimate is None or len(parts) > 1:  # keeping the graphs of all parts would save no memory
             estimate = estimate_images(run, part)
         ratio = len(batch.x) / len(part.x)
         with _precision(run):
@@ -53,7 +53,7 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
         losses["fidelity"] += fidelity.detach() / part.x[0].numel()
     _update(run, run.optimizer)
 
-    # The averaged weights follow, and the learning rates go down.
+    # Update the averaged weights and the learning rates.
     run.average.update_parameters(run.network)
     for schedule in run.schedules:
         schedule.step()
@@ -72,7 +72,7 @@ class Estimate:
 def estimate_images(run: Run, batch: Batch) -> Estimate:
     """Degrade the images of a batch, restore them, and degrade data and estimates to the target levels."""
     process, target = run.process, batch.target
-    seed_global_generators(int(batch.dropout[0]), run.device)  # for dropout; the loop has forked the CPU's
+    seed_global_generators(int(batch.dropout[0]), run.device)  # for dropout; the loop restores the CPU's generator
     y = process.degrade(batch.x, batch.level, standard_normal=batch.noise)
     with _precision(run):
         x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
@@ -83,7 +83,7 @@ def estimate_images(run: Run, batch: Batch) -> Estimate:
 
 
 def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    # Gradients of its own parameters only: the other network is differentiated through, not trained.
+    # Compute gradients for the optimizer's own parameters only: the loss also depends on the other network.
     loss.backward(inputs=optimizer.param_groups[0]["params"])
 
 

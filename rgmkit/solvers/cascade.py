@@ -143,9 +143,10 @@ class Cascade(Solver):
         top = prior.process.levels
         if self.start is not None and not 1 <= self.start <= top:
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
-        lost = lost_std(prior)
-        high = prior.level_std(self.start) if self.start else initial_std(problem, HIGH * lost)
-        low = min(high, problem.scale.lost**0.5 * min(max(relative_noise(problem), LOW * lost), lost))
+        std_of_lost = lost_std(prior)
+        high = prior.level_std(self.start) if self.start else initial_std(problem, HIGH * std_of_lost)
+        clamped = min(max(relative_noise(problem), LOW * std_of_lost), std_of_lost)
+        low = min(high, problem.scale.lost**0.5 * clamped)
         if low == 0:
             return [high]
         for n in range(self.evaluations, 1, -1):

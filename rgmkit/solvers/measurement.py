@@ -35,15 +35,15 @@ def relative_noise(problem: Problem) -> float:
     return noise / problem.scale.largest_gain**0.5 if problem.degradation.linear else noise
 
 
-def initial_std(problem: Problem, lost_std: float) -> float:
-    """Return the noise std at which to denoise the initial estimate: `sqrt(relative_noise^2 + lost lost_std^2)`.
+def initial_std(problem: Problem, std_of_lost: float) -> float:
+    """Return the noise std at which to denoise the initial estimate: `sqrt(relative_noise^2 + lost std_of_lost^2)`.
 
-    Lost information is modelled as additional Gaussian noise of std `lost_std`. `lost` is `OperatorScale.lost`,
+    Lost information is modelled as additional Gaussian noise of std `std_of_lost`. `lost` is `OperatorScale.lost`,
     or 1 for an operator that is not linear.
     """
     assert problem.degradation is not None  # a restoration
     lost = problem.scale.lost if problem.degradation.linear else 1.0
-    return math.hypot(relative_noise(problem), lost**0.5 * lost_std)
+    return math.hypot(relative_noise(problem), lost**0.5 * std_of_lost)
 
 
 def fixed_point_std(problem: Problem) -> float:

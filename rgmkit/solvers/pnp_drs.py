@@ -31,7 +31,7 @@ FIRST_LOST = 0.3  # std of the noise that models lost information, in the first 
 FALLING = 4  # iterations over which the std decreases
 ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
-MAX_BALANCE = 0.2  # largest increase of the weight that balances the noise, see the docstring
+MAX_BALANCE = 0.2  # bound of the second term of c in `PnPDRS`
 
 
 @final
@@ -69,7 +69,7 @@ class PnPDRS(Solver):
     Args:
         alpha: step towards the denoised estimate, above 0 and at most 1; a single iteration takes 1.
         weight: of the fidelity in the prox. Default: as above.
-        iterations: most iterations. Default: 16, or fewer if they would exceed 16 network evaluations.
+        iterations: most iterations. Default: 16; without `levels`, as many of them as 16 network evaluations allow.
         levels: number of levels T_r in each iteration, whose noise is added as in the paper, less the noise that the
             initial estimate already has. Default: D as above.
         tolerance: of the relative change in one iteration; with 0 all iterations are run, unless one suffices.

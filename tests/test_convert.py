@@ -145,7 +145,7 @@ def test_forms_of_a_checkpoint_on_the_command_line(tmp_path, capsys):
         facts = rgmkit.models.folder.describe(out)["facts"]
         assert facts["converted from"] == file.name and facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
         card = (out / "README.md").read_text()
-        assert "Nothing was measured" in card and "trained with rgmkit" not in card
+        assert "No metrics were computed" in card and "trained with rgmkit" not in card
     assert facts["entry"] == "netG_dict"
 
 
@@ -263,7 +263,7 @@ def broken(folder):
         "something else": [b"GIF89a" * 9, b"a text\n" * 9],
         "Python object posix.mkdir": [{"netG_dict": good, "x": Code()}],
         "no state dict": [[1, 2], torch.zeros(3), {"epoch": 3}],
-        "another network than ncsnpp": [torch.nn.Linear(2, 2).state_dict(), {"all_modules.2.weight": torch.zeros(2)}],
+        "a network other than ncsnpp": [torch.nn.Linear(2, 2).state_dict(), {"all_modules.2.weight": torch.zeros(2)}],
         "a discriminator": [SmallDiscriminator(image_shape=(3, 16, 16), width=4, embedding=8).state_dict()],
         "all_modules.2.bias, missing in place of (8,)": [fewer],
         "residual blocks": [{name: weight for name, weight in good.items() if ".14." not in name}],

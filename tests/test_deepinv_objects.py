@@ -105,7 +105,7 @@ def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
         x = rgmkit.restore(y, "gaussian-noise:noise=0.1", prior, solver="pgd:iterations=1").x
         assert x.shape == y.shape and not torch.equal(x, y)
         assert all(vars(prior)[key] is value for key, value in attributes.items())
-    with pytest.raises(IncompatibleError, match=r"RED is no deepinv.*its denoiser, prior.denoiser, is one"):
+    with pytest.raises(IncompatibleError, match=r"RED is not a deepinv.*its denoiser, prior.denoiser, is one"):
         rgmkit.restore(y, "gaussian-noise:noise=0.1", deepinv.optim.RED(deepinv.models.MedianFilter()))
     with pytest.raises(ConfigError, match="give a degradation"):
         rgmkit.restore(y, object(), "tv")
@@ -120,7 +120,7 @@ def test_priors_of_deepinv_have_a_weight_that_suits_the_noise_or_a_note():
         assert not as_it_is.notes
     smooth = deepinv.optim.SmoothedTVPrior()
     (note,) = rgmkit.restore(y, blur, smooth, solver="pgd:iterations=1").notes
-    assert "it counts with 1: give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=" in note
+    assert "so 1 is used: give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=" in note
     assert not rgmkit.restore(y, blur, from_deepinv(smooth, weight=2), solver="pgd:iterations=1").notes
 
 

@@ -55,7 +55,7 @@ class Convolution(Degradation, ABC):
         if self.boundary == "reflect" and (rows >= height or columns >= width):
             raise IncompatibleError(
                 f"blur: a kernel of {self.taps.shape[0]} x {self.taps.shape[1]} pixels reaches {rows} x {columns} "
-                f"pixels over the border, more than reflection gives of an image of {height} x {width}: take a "
+                f"pixels beyond the border, more than reflection can extend an image of {height} x {width}: use a "
                 f"smaller kernel, or boundary=replicate or circular"
             )
         # the Fourier transform wraps around: only the margin is affected, and it is cut off

@@ -8,4 +8,4 @@ from rgmkit.plugins import Component, hookimpl
 @hookimpl
 def rgmkit_components() -> list[Component]:
     """List the components of this plugin; their modules are imported when one is used."""
-    return [Component("degradation", "grayscale", "rgmkit_colour.grayscale:Grayscale", "One channel of several")]
+    return [Component("degradation", "grayscale", "rgmkit_colour.grayscale:Grayscale", "Weighted sum of the channels")]

@@ -55,7 +55,7 @@ class Grayscale(Degradation):
         """Return `sum_c w_c x_c`.
 
         Raises:
-            IncompatibleError: if the image has another number of channels than there are weights.
+            IncompatibleError: if the image does not have one channel for each weight.
         """
         if x.ndim != 4 or x.shape[1] != len(self.weights):
             raise IncompatibleError(

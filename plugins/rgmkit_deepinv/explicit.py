@@ -86,5 +86,5 @@ class ExplicitPrior(Prior):
 def require_images(x: Tensor) -> Tensor:
     """Return `x` if it is a batch of images, else raise an IncompatibleError."""
     if x.ndim != 4:
-        raise IncompatibleError(f"this prior is one of images (B, C, H, W), and x has the shape {tuple(x.shape)}")
+        raise IncompatibleError(f"this prior is for images (B, C, H, W), and x has shape {tuple(x.shape)}")
     return x

@@ -24,7 +24,7 @@ Widths: TypeAlias = tuple[int, int, int, int]
 class DenoisingNetwork(PlugAndPlay):
     """Plug and play with a network of deepinv, whose weights are in a file or downloaded by deepinv.
 
-    Weights are required: a network with random weights is no denoiser.
+    Weights are required: a network with random weights is not a denoiser.
 
     Args:
         weights: a file (.safetensors, .pth, .pt, .ckpt), of which only tensors are read, or "download" for
@@ -74,7 +74,7 @@ class DenoisingNetwork(PlugAndPlay):
         """Return `denoiser(x, sqrt(gamma))`.
 
         Raises:
-            IncompatibleError: if the image has another number of channels than the network.
+            IncompatibleError: if the numbers of channels of image and network differ.
         """
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise IncompatibleError(

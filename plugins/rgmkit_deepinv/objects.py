@@ -38,7 +38,7 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
         options: those of `Physics` (image_shape, noise) or of an explicit prior (weight).
 
     Raises:
-        IncompatibleError: for anything else.
+        IncompatibleError: for any other object.
 
     >>> import torch
     >>> from deepinv.optim import L1Prior
@@ -57,7 +57,7 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
         return DenoiserPrior(denoiser=thing, **options)
     hint = "; its denoiser, prior.denoiser, is one" if hasattr(thing, "denoiser") else ""
     raise IncompatibleError(
-        f"{type(thing).__name__} is no deepinv LinearPhysics, Denoiser, PnP or explicit Prior: pass one of those{hint}"
+        f"{type(thing).__name__} is not a deepinv LinearPhysics, Denoiser, PnP or explicit Prior: pass one{hint}"
     )
 
 

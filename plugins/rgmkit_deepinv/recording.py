@@ -41,7 +41,7 @@ class RecordingDenoiser(Denoiser):
         result = self.denoise(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device).flatten().expand(len(x)))
         if x.requires_grad and not result.requires_grad:
             name = type(self.problem.prior).__name__
-            raise IncompatibleError(f"DPS needs gradients, and the prior {name} has none: take deepinv.DiffPIR")
+            raise IncompatibleError(f"DPS needs gradients, and the prior {name} has none: use deepinv.DiffPIR")
         self.evaluations += self.count(sigma)
         reported = result.detach().to(cast(Tensor, self.problem.y).dtype)
         self.trace.append({"sigma": float(torch.as_tensor(sigma).max()), **residual_entry(reported, self.problem)})

@@ -16,7 +16,7 @@ from rgmkit_deepinv.plug_and_play import PlugAndPlay
 
 PROX_RTOL, PROX_STEPS = 1e-4, 20  # of the conjugate gradients in one iteration
 UNWEIGHTED = (
-    "no weight is known that suits this prior of deepinv, it counts with 1: "
+    "this prior of deepinv has no default weight, so 1 is used: "
     "give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=…)"
 )
 

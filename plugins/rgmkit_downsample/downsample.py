@@ -56,7 +56,7 @@ class Downsample(Degradation):
         if usable != tuple(x.shape):
             raise IncompatibleError(
                 f"downsample: factor {self.factor} does not divide an image of {_size(x.shape)} pixels "
-                f"(height x width): crop it to {_size(usable)}, or take another factor"
+                f"(height x width): crop it to {_size(usable)}, or use another factor"
             )
         return self.sampling.A(x)
 
@@ -74,7 +74,7 @@ class Downsample(Degradation):
         if 0 in usable[-2:]:
             raise IncompatibleError(
                 f"downsample: factor {self.factor} is larger than a side of an image of {_size(image_shape)} "
-                f"pixels (height x width): take a smaller factor"
+                f"pixels (height x width): use a smaller factor"
             )
         return usable
 

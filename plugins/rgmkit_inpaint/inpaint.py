@@ -77,7 +77,7 @@ class Inpaint(Degradation):
         """Return `m * x`.
 
         Raises:
-            IncompatibleError: if the mask has another size than the image, or the box is not within the image.
+            IncompatibleError: if the size of the mask is not that of the image, or the box is not within the image.
         """
         return x.where(self._known(x), 0)
 

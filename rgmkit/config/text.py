@@ -109,7 +109,7 @@ def _find_key(section: dict[str, Any] | list[Any], key: str, assignment: str) ->
     if isinstance(section, dict):
         return key
     if not key.isdecimal() or int(key) >= len(section):
-        raise ConfigError(f"{assignment!r}: {key!r} is no item of a list of {len(section)}: give a number from 0")
+        raise ConfigError(f"{assignment!r}: {key!r} is not an index of a list of {len(section)}: give a number from 0")
     return int(key)
 
 

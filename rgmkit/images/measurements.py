@@ -59,4 +59,4 @@ def is_picture(y: Tensor) -> bool:
 def check_storable(path: Path, shape: tuple[int, ...], *, what: str = "measurement") -> None:
     """Raise a DataError if an array of `shape` (1, …) is not a picture and `path` is not an .npy file."""
     if path.suffix.lower() != ".npy" and not (len(shape) == 4 and shape[1] in (1, 3)):
-        raise DataError(f"the {what} has shape {shape} and is no picture: write it as .npy")
+        raise DataError(f"the {what} has shape {shape} and is not a picture: write it as .npy")

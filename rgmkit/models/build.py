@@ -56,7 +56,7 @@ def build_prior(
         center=images.center, scale=images.scale, generative=is_generative(config),
     )  # fmt: skip
     if not isinstance(prior, RestoringPrior):
-        raise ConfigError(f"prior is {config['prior']!r}, which has no network: take 'network'")
+        raise ConfigError(f"prior is {config['prior']!r}, which has no network: use 'network'")
     return prior
 
 

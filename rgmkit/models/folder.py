@@ -63,7 +63,7 @@ def load(
     differing = find_mismatches(weights, prior.network.state_dict())
     if differing:
         raise CheckpointError(
-            f"{folder / WEIGHTS} holds the weights of another network than {folder / CONFIG} names: "
+            f"{folder / WEIGHTS} does not hold the weights of the network in {folder / CONFIG}: "
             f"{len(differing)} differ, the first is {differing[0]}; copy both files of one model"
         )
     prior.network.load_state_dict(weights)

@@ -122,7 +122,7 @@ def _check_components(returned: list[Any]) -> list[Component]:
             raise PluginError(f"rgmkit_components returned {component!r} in its list: put rgmkit.Component there")
     for (kind, name), count in Counter((c.kind, c.name) for c in components).items():
         if count > 1:
-            raise PluginError(f"it gives the {kind} {name!r} twice")
+            raise PluginError(f"it provides the {kind} {name!r} twice")
     return list(components)
 
 

@@ -18,7 +18,7 @@ from rgmkit.core.random import seeded
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.models.published.checkpoint import BARE, Stored, read_checkpoint
 
-ABOUT = "Published weights of a restoration-based generative model, converted by rgmkit. Nothing was measured."
+ABOUT = "Published weights of a restoration-based generative model, converted by rgmkit. No metrics were computed."
 PROCESSES = "as published gaussian:levels=4, or multiscale:levels=7 for the multi-scale model"
 
 

@@ -122,7 +122,7 @@ class _Discriminator(nn.Module, ABC):
         if min(x.shape[-2:]) < smallest:
             raise IncompatibleError(
                 f"the discriminator got images of {x.shape[-1]}x{x.shape[-2]} pixels, and needs sides of {smallest} or "
-                f"more: take larger images, or the small discriminator"
+                f"more: use larger images, or the small discriminator"
             )
         level = act(self.t_embed(t, x.dtype))
         h = self.start_conv(x)

@@ -34,10 +34,10 @@ def modulate(h: Tensor, groups: int, gamma: Tensor, beta: Tensor) -> Tensor:
 class _Modulated(Function):
     """With `u = s h + o`, `s = gamma / std`, `o = beta - mean s` for each image and channel, and `g` of `silu(u)`:
 
-    the derivative with respect to h is `s g_u + k h + l`, where `g_u = silu'(u) g` and, with sums over the n values of
+    the derivative with respect to h is `s g_u + k h + c`, where `g_u = silu'(u) g` and, with sums over the n values of
     a group and `d_gamma = sum_hw g_u norm(h)`,
 
-        k = -sum(gamma d_gamma) / (n std^2),  l = -sum(gamma sum_hw g_u) / (n std) - k mean.
+        k = -sum(gamma d_gamma) / (n std^2),  c = -sum(gamma sum_hw g_u) / (n std) - k mean.
     """
 
     @staticmethod
@@ -68,6 +68,6 @@ class _Modulated(Function):
         d_gamma = inverse * ((g_u * h).sum((2, 3), dtype=mean.dtype) - mean * d_beta)
         n = h[0].numel() // ctx.groups
         k = -over_group(gamma * d_gamma) * inverse.square() / n
-        rest = -over_group(gamma * d_beta) * inverse / n - k * mean
-        k, rest = (each.to(h.dtype)[:, :, None, None] for each in (k, rest))
-        return torch.addcmul(rest, h, k).addcmul_(g_u, s), None, d_gamma, d_beta
+        c = -over_group(gamma * d_beta) * inverse / n - k * mean
+        k, c = (each.to(h.dtype)[:, :, None, None] for each in (k, c))
+        return torch.addcmul(c, h, k).addcmul_(g_u, s), None, d_gamma, d_beta

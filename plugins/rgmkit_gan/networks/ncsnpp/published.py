@@ -34,15 +34,15 @@ def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[
     blocks, rest = divmod(kinds.count("block") - 3 * scales, 2 * scales)
     if rest or blocks < 1:
         raise CheckpointError(
-            f"it has {kinds.count('block')} residual blocks, which make no network of {scales} scales"
+            f"it has {kinds.count('block')} residual blocks, which do not make a network of {scales} scales"
         )
-    first, channels = weights["all_modules.2.weight"].shape[:2]
-    multipliers, attended = _scales(weights, kinds, blocks, scales, int(first))
+    width, channels = weights["all_modules.2.weight"].shape[:2]
+    multipliers, attended = _scales(weights, kinds, blocks, scales, int(width))
     if side is None:
         side = ATTENDED * 2 ** attended[0] if attended else COARSEST * 2 ** (scales - 1)
     style, latent = weights["z_transform.1.weight"].shape
     options = {
-        "width": int(first),
+        "width": int(width),
         "multipliers": multipliers,
         "blocks": blocks,
         "attention": [-(-side // 2**i) for i in attended],
@@ -57,9 +57,9 @@ def read_weights(weights: Mapping[str, Tensor], side: int | None) -> tuple[dict[
 def _layer_kinds(weights: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield the kind of each layer from the first block on."""
     if any(name not in weights or weights[name].ndim != n or 0 in weights[name].shape for name, n in AXES.items()):
-        found = "start_conv.weight" in weights
-        other = f"another network than ncsnpp, the first is {next(iter(weights), None)}"
-        what = "a discriminator: give the file of the generator" if found else other
+        is_discriminator = "start_conv.weight" in weights
+        other = f"a network other than ncsnpp, the first is {next(iter(weights), None)}"
+        what = "a discriminator: give the file of the generator" if is_discriminator else other
         raise CheckpointError(f"its weights are those of {what}")
     marks = {"Dense_0.weight": "block", "NIN_0.W": "attention", **{f"{name}.weight": name for name in PYRAMIDS}}
     last = max(int(name.split(".")[1]) for name in weights if re.match(r"all_modules\.\d+\.", name))
@@ -85,5 +85,5 @@ def _multiplier(weights: Mapping[str, Tensor], layer: int, width: int) -> int:
     weight = weights.get(f"all_modules.{layer}.Conv_0.weight")
     multiplier, rest = divmod(weight.shape[0], width) if weight is not None and weight.ndim == 4 else (0, 0)
     if rest or multiplier < 1:
-        raise CheckpointError(f"layer all_modules.{layer} is no residual block of a multiple of {width} channels")
+        raise CheckpointError(f"layer all_modules.{layer} is not a residual block with a multiple of {width} channels")
     return multiplier

@@ -132,7 +132,7 @@ class NCSNpp(nn.Module):
     def _restore(self, y: Tensor, t: Tensor, style: Tensor) -> Tensor:
         layers = iter(self.all_modules)
         level = silu(next(layers)(embed_level(t, self.width, y.dtype)))
-        level = silu(next(layers)(level))  # in the form that every block takes
+        level = silu(next(layers)(level))  # the activation that every block would apply
         h, pyramid = next(layers)(y), y
         skips = [h]
         for i, attends in enumerate(self.attends):

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that `rgmkit --help` is quick."""
+"""The command line. Each command imports what it needs when it runs, so that `rgmkit --help` is fast."""
 
 from rgmkit.cli.app import main
 

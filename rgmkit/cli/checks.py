@@ -14,7 +14,7 @@ from rgmkit.runtime.files import check_writable
 
 
 def check_pictures(image: Path, outputs: Sequence[Path], *, truth: Path | None = None) -> None:
-    """Check that the inputs exist, and that the outputs can be written and would replace none of them.
+    """Check that the inputs exist, and that the outputs can be written and would not overwrite an input.
 
     Raises:
         DataError, ConfigError: if a check fails.
@@ -48,10 +48,10 @@ def check_new_folder(folder: Path, *, overwrite: bool) -> None:
 def check_names(*, folder: Path | None = None, **given: Any) -> None:
     """Check that each component or model exists, by kind: `check_names(prior="tv", solver="pgd")`.
 
-    Anything that is not given by its name is left unchecked. Nothing is imported.
+    Only names are checked; objects are skipped. No component is imported.
 
     Raises:
-        PluginError, CheckpointError, ConfigError: if a spec is malformed, or there is nothing of that name.
+        PluginError, CheckpointError, ConfigError: if a spec is malformed, or its name is unknown.
     """
     for kind, spec in given.items():
         named = models.find_prior(spec, folder) if kind == "prior" else read_spec(spec)
@@ -78,6 +78,6 @@ def check_grid(grid: Path, overrides: Iterable[str]) -> None:
 
 
 def _items(content: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
-    """Return each item of a list, or the one value that stands for it, with its place in the configuration."""
+    """Return each item of a list, or a single value as one item, with its path in the configuration."""
     given = content.get(key)
     return [(f"{key}[{i}]", item) for i, item in enumerate(given if isinstance(given, list) else [given])]

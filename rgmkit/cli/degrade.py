@@ -48,21 +48,21 @@ def degrade(image: Path, degradation: str, out: Path, seed: int, device: str | N
     from rgmkit.resolve import resolve_degradation
     from rgmkit.runtime.device import choose_device
 
-    place = choose_device(device)
-    operator = resolve_degradation(degradation, simulate=True).to(place)
+    torch_device = choose_device(device)
+    operator = resolve_degradation(degradation, simulate=True).to(torch_device)
     picture = read_true_image(image, operator)
     with torch.no_grad():
-        y = operator(picture.x.to(place), generator=Streams(seed, [0])).cpu()
+        y = operator(picture.x.to(torch_device), generator=Streams(seed, [0])).cpu()
     written = images.write_measurement(out, y, like=picture)
     say_notes([*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])], out)
 
 
 def read_true_image(path: Path, degradation: Degradation, *, shape: tuple[int, ...] | None = None) -> Picture:
-    """Read an image, cropped to a size that the degradation can take, and print what was left out.
+    """Read an image, crop it to a size that the degradation accepts, and print notes about it.
 
     Raises:
         DataError: if it cannot be read.
-        IncompatibleError: if it has another shape than `shape`, that of the image that was measured.
+        IncompatibleError: if its shape is not `shape`, that of the image that was measured.
     """
     from rgmkit import images
     from rgmkit.resolve import usable_size

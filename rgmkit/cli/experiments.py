@@ -47,7 +47,7 @@ def run(
     check_grid(grid, overrides)
     from rgmkit.runtime.device import choose_device
 
-    where = choose_device(device)
+    torch_device = choose_device(device)
     if dry_run:
         from rgmkit.experiments.plan import make_plan
 
@@ -55,7 +55,7 @@ def run(
         return 0
     from rgmkit import experiments
 
-    results = experiments.run(grid, out=out, overrides=overrides, device=where, overwrite=overwrite)
+    results = experiments.run(grid, out=out, overrides=overrides, device=torch_device, overwrite=overwrite)
     if not results.main:
         return 0
     _print_results(results)

@@ -94,7 +94,7 @@ def generate(
 def _generate_parts(
     prior: Prior, count: int, processes: ProcessGroup, batch: int | None, callback: Callback, **options: Any
 ) -> Iterator[Tensor]:
-    """Generate all images in order, batch by batch; several processes take turns, and the main one gets all."""
+    """Generate all images in order, batch by batch; several processes share them, and the main one gets all."""
     from rgmkit.inference import generate_batches
     from rgmkit.solvers.sampling import choose_batch_size
 
@@ -122,7 +122,7 @@ def _to_rows(part: Tensor, *, points: bool) -> np.ndarray:
 
 
 def write_npz(path: Path, name: str, count: int, parts: Iterable[np.ndarray]) -> None:
-    """Write an array of `count` rows to an .npz file, part by part, so that the memory does not grow with it.
+    """Write an array of `count` rows to an .npz file part by part, so that memory does not grow with the array.
 
     Raises:
         DataError: if the file cannot be written.

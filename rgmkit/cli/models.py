@@ -1,4 +1,4 @@
-"""`rgmkit train`, `rgmkit info` and `rgmkit convert`: make model folders, and look into them."""
+"""`rgmkit train`, `rgmkit info` and `rgmkit convert`: make model folders, and show their contents."""
 
 from __future__ import annotations
 

@@ -15,18 +15,18 @@ from rgmkit.errors import find_nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path, readable=False)  # the commands' own messages say more about a file
+PATH = click.Path(path_type=Path, readable=False)  # the commands check files themselves, with better messages
 
 
 @dataclass
 class Settings:
-    """Settings of the whole run."""
+    """Settings of one call of the command line."""
 
     debug: bool = False
 
 
 class Commands(click.Group):
-    """A group of commands that suggests the nearest one for an unknown name."""
+    """A group of commands that suggests the nearest name for an unknown one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the command that `args` start with."""
@@ -37,7 +37,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the commands in the order that a newcomer needs them."""
+        """List the commands in the order in which a newcomer needs them."""
         return list(self.commands)
 
 
@@ -83,7 +83,7 @@ def _add_files(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) 
 
 
 def common(command: F) -> F:
-    """Add `--plugin` and `--debug`, which every command takes."""
+    """Add `--plugin` and `--debug`, which every command accepts."""
     debug = click.option(
         "--debug", is_flag=True, expose_value=False, callback=_set_debug, is_eager=True,
         help="Show the traceback of an error.",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rgmkit.plugins import Component
 
 GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", "image_shape", "center", "scale")}
-"""Arguments of constructors that a training run supplies, by kind; users cannot set them."""
+"""Constructor arguments that a training run supplies, by kind of component; users cannot set them."""
 
 
 @click.group(

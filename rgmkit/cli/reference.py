@@ -1,4 +1,4 @@
-"""Write the reference of the command line from the commands: `python -m rgmkit.cli.reference FILE.md`."""
+"""Write the reference of the command line: `python -m rgmkit.cli.reference FILE.md`."""
 
 from __future__ import annotations
 

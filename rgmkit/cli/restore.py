@@ -97,20 +97,20 @@ def restore(
     from rgmkit.resolve import resolve_degradation, resolve_metrics, resolve_prior, resolve_solver
     from rgmkit.runtime.device import choose_device
 
-    place = choose_device(device)
-    operator, network = resolve_degradation(degradation).to(place), resolve_prior(prior).to(place)
+    torch_device = choose_device(device)
+    operator, network = resolve_degradation(degradation).to(torch_device), resolve_prior(prior).to(torch_device)
     method = resolve_solver(solver, network, operator)
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 
     measured = images.read_measurement(image)
-    y = measured.x.to(place)
+    y = measured.x.to(torch_device)
     shape = tuple(operator.image_shape(tuple(y.shape)))
     images.check_storable(out, shape, what="image")
     true = read_true_image(truth, operator, shape=shape) if truth else None
     say_notes(measured.notes, image)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)  # the notes say it
+        warnings.simplefilter("ignore", AccuracyWarning)  # the notes say the same
         solution = restore_batch(y, operator, network, method, seed=seed, samples=samples, tile=tile)
     say_notes(solution.notes)
 
@@ -128,7 +128,7 @@ def restore(
 
 
 def compare(before: Tensor, after: Tensor, truth: Tensor | None, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    """Apply the metrics before and after."""
+    """Apply the metrics to the images before and after restoration."""
     pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
     return {
         label: {when: round(float(metric(x, truth)), 4) for when, x in pair.items()}
@@ -146,7 +146,7 @@ def std_path(out: Path) -> Path:
 
 
 def write_restoration(out: Path, solution: Solution, like: Picture) -> dict[str, Any]:
-    """Write the image, and beside it the standard deviation of the samples if there is one; return facts of that."""
+    """Write the restored image and, if there are samples, their standard deviation; return facts of the latter."""
     from rgmkit import images
 
     say_notes(images.write_measurement(out, solution.x.cpu(), like=like).notes, out)
@@ -154,7 +154,7 @@ def write_restoration(out: Path, solution: Solution, like: Picture) -> dict[str,
 
 
 def _write_std(path: Path, std: Tensor, like: Picture) -> dict[str, Any]:
-    """Write a standard deviation: its values if the format stores floats, else from black, 0, to white, the largest."""
+    """Write a standard deviation: as values if the format stores floats, else as grey from 0 (black) to the largest."""
     from rgmkit import images
     from rgmkit.images.formats import find_format
 

@@ -42,7 +42,7 @@ class Range:
 
     def refine(self, line: ScoreAlong, best: Any, coarse: int, count: int) -> Any:
         """Refine the best value by golden-section search between its neighbours in the coarse grid (Kiefer 1953)."""
-        middle, step = self._place(best), 1 / (coarse - 1)
+        middle, step = self._fraction(best), 1 / (coarse - 1)
         left, right = max(0.0, middle - step), min(1.0, middle + step)
         for _ in range(count):
             up = right - middle >= middle - left
@@ -61,15 +61,15 @@ class Range:
         """Return both ends."""
         return self._value(0.0), self._value(1.0)
 
-    def _value(self, place: float) -> Any:
-        """Return the value at a position from 0 (low) to 1 (high)."""
+    def _value(self, fraction: float) -> Any:
+        """Return the value at a fraction of the scale, from 0 (low) to 1 (high)."""
         if self.scale == "log":
-            value = self.low * (self.high / self.low) ** place
+            value = self.low * (self.high / self.low) ** fraction
         else:
-            value = self.low + (self.high - self.low) * place
+            value = self.low + (self.high - self.low) * fraction
         return round(value) if self.whole else float(f"{value:.{DIGITS}g}")
 
-    def _place(self, value: float) -> float:
+    def _fraction(self, value: float) -> float:
         if self.scale == "log":
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)

@@ -113,9 +113,9 @@ class Results:
         """
         rows: dict[tuple[int, int, int], list[Record]] = {}
         for r in self.records:
-            place = (self.degradations.index(r.degradation), self.images.index(r.image), self.seeds.index(r.seed))
-            rows.setdefault(place, []).append(r)
-        return {place: rows[place] for place in sorted(rows, key=lambda place: (place[2], place[1], place[0]))}
+            positions = (self.degradations.index(r.degradation), self.images.index(r.image), self.seeds.index(r.seed))
+            rows.setdefault(positions, []).append(r)
+        return dict(sorted(rows.items(), key=lambda row: row[0][::-1]))
 
 
 def read_results(folder: Path, *, main: bool = True) -> Results:

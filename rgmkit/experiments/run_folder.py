@@ -107,8 +107,8 @@ def begin_run(folder: Path, content: Mapping[str, Any], facts: RunFacts) -> None
 
 def remove_unfinished(folder: Path) -> None:
     """Remove the partly written files of a killed run."""
-    for place in (folder, folder / CELLS, folder / PICTURES):
-        for part in place.glob(".*.part"):
+    for parent in (folder, folder / CELLS, folder / PICTURES):
+        for part in parent.glob(".*.part"):
             part.unlink(missing_ok=True)
 
 

@@ -1,1 +1,1 @@
-"""What a machine needs: devices and precision, processes, signals, files, locks, progress and memory."""
+"""Interfaces to the machine: devices, precision, processes, signals, files, locks, progress and memory."""

@@ -1,7 +1,7 @@
-"""Where to compute: the one file that knows PyTorch's accelerators by name.
+"""Devices: the only file that names PyTorch's accelerators.
 
-The modules of PyTorch's accelerators (`torch.cuda`, `torch.xpu`, `torch.mps`) share most of their functions. Where one
-lacks a function, the answer is that of a CPU.
+The modules of PyTorch's accelerators (`torch.cuda`, `torch.xpu`, `torch.mps`) share most of their functions. If one
+lacks a function, it is treated as a CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BACKGROUND_COPIES = ("cuda", "xpu")  # accelerators that copy from pinned memory
 
 
 def as_device(device: str | torch.device) -> torch.device:
-    """Return the device of that name.
+    """Return the device with this name.
 
     Raises:
         ConfigError: if this machine has no such device.
@@ -35,7 +35,7 @@ def as_device(device: str | torch.device) -> torch.device:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device of that name; by default the accelerator of this machine, or its CPU.
+    """Return the device with this name; by default the accelerator of this machine, or its CPU.
 
     Raises:
         ConfigError: if this machine has no such device.
@@ -48,7 +48,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def is_accelerator(device: torch.device | None) -> bool:
-    """Whether a device is not the CPU: it has memory of its own and computes large batches fastest.
+    """Whether a device is not the CPU, so that it has its own memory and favours large batches.
 
     >>> is_accelerator(torch.device("cpu"))
     False
@@ -63,12 +63,12 @@ def synchronize(device: torch.device) -> None:
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give unused memory of the device back to the system."""
+    """Release cached, unused memory of the device."""
     _function(device, "empty_cache", otherwise=lambda: None)()
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on the device."""
+    """Return the number of free bytes on the device."""
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     read = _function(device, "mem_get_info", otherwise=lambda *_: (psutil.virtual_memory().available,))
@@ -76,7 +76,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def measures_peak(device: torch.device) -> bool:
-    """Whether the device keeps the peak of its allocated memory."""
+    """Whether PyTorch records the peak of the device's allocated memory."""
     return _function(device, "max_memory_allocated") is not None
 
 
@@ -86,12 +86,12 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_allocated(device: torch.device) -> int:
-    """Return the most bytes that were allocated at a time since `reset_peak`."""
+    """Return the peak of the allocated memory since `reset_peak`, in bytes."""
     return int(_function(device, "max_memory_allocated")(device))
 
 
 def supports_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 without emulating it; a CPU that emulates it counts."""
+    """Whether the device computes in bfloat16 natively; true for any CPU, even if it emulates it."""
     return bool(_function(device, "is_bf16_supported", otherwise=lambda _: True)(False))
 
 
@@ -101,7 +101,7 @@ def autocast_bf16(device: torch.device, enabled: bool) -> torch.autocast:
 
 
 def copies_in_background(device: torch.device) -> bool:
-    """Whether pinned memory is copied to the device while that computes."""
+    """Whether pinned memory is copied to the device while it computes."""
     return device.type in BACKGROUND_COPIES
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: each is written under a temporary name and then renamed."""
+"""Write files atomically: each is written under a temporary name and then renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if os.name == "posix" else {err
 
 
 def check_writable(path: Path) -> None:
-    """Raise a DataError unless a file can be written to `path`: check before a long computation.
+    """Raise a DataError unless a file can be written to `path`; to be called before a long computation.
 
     >>> check_writable(Path("new_folder/a.png"))
     """
@@ -29,12 +29,12 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to, and rename it to `path` when the block ends well.
+    """Yield a temporary path beside `path` to write to, and rename it to `path` if the block succeeds.
 
-    Missing folders are made. Whatever happens, the temporary file is gone afterwards.
+    Missing folders are created. The temporary file never remains.
 
     Raises:
-        DataError: if the file cannot be written: the disk is full, the folder is read-only.
+        DataError: if the file cannot be written, for example because the disk is full or the folder read-only.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
@@ -53,18 +53,18 @@ def write_aside(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
     except OSError as error:
         if error.filename is not None and Path(error.filename) not in (part, path, *path.parents):
-            raise  # something else that the block opened
+            raise  # of another file that the block opened
         raise DataError(explain_write_error(error, path)) from error
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a whole file, see `write_aside`; text in UTF-8."""
+    """Write a file by `write_aside`; text is encoded as UTF-8."""
     with write_aside(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def explain_write_error(error: OSError, path: Path) -> str:
-    """Say in one line that `path` cannot be written, why, and what to do.
+    """Return one line that says that `path` cannot be written, why, and what to do.
 
     >>> explain_write_error(OSError(errno.ENOSPC, "No space left on device"), Path("a.png"))
     'a.png cannot be written (No space left on device): make room'

@@ -1,4 +1,4 @@
-"""One run per folder: a lock that the system takes back when its process ends, however it ends."""
+"""One run per folder: a lock that the system releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from filelock import FileLock, Timeout
 from rgmkit.errors import ConfigError
 
 LOCK, OWNER = ".lock", ".owner"
-"""The lock, and a file with the number of the process that holds it: on Windows a locked file cannot be read."""
+"""The lock, and a file with the id of the process that holds it, since on Windows a locked file cannot be read."""
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold `folder/.lock`, making the folder if it is missing; the lock of a killed process is free again.
+    """Hold the lock `folder/.lock`, creating the folder if it is missing.
 
     Raises:
         ConfigError: if another process holds it, or the folder cannot be written to.
@@ -33,7 +33,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written to ({error.strerror}): give another folder with -o") from error
     try:
-        with suppress(OSError):  # the number only helps the reader of a message, and the disk may be full
+        with suppress(OSError):  # the id is only for a message, and the disk may be full
             (folder / OWNER).write_text(str(os.getpid()))
         yield
     finally:

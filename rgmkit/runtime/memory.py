@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work."""
+"""Measure the peak memory of a block of code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rgmkit.runtime.device import measures_peak, peak_allocated, reset_peak
 
 MIB = 2**20
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # written to `clear_refs`, it sets VmHWM to the present size (Linux, proc(5))
+RESET_PEAK = "5"  # written to `clear_refs`, it sets VmHWM to the current size (Linux, proc(5))
 EVERY = 0.02  # seconds between two samples, where the system records no peak
 
 
@@ -27,10 +27,10 @@ class Peak:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """Measure the peak memory of the block: what an accelerator allocates, else what the whole process holds.
+    """Measure the peak memory of the block: allocated on an accelerator, else the resident memory of the process.
 
-    The latter includes all libraries, some hundred MiB. Linux records its peak; elsewhere, or where that cannot
-    be reset, a thread samples it every 20 ms.
+    The latter includes all libraries, a few hundred MiB. Linux records its peak; elsewhere, or if the record cannot be
+    reset, a thread samples it every 20 ms.
 
     >>> with peak_memory(torch.device("cpu")) as peak:
     ...     x = torch.ones(2**20)

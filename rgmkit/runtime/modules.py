@@ -1,4 +1,4 @@
-"""Move modules between devices, and switch their mode."""
+"""Copy modules to a device, and switch them to evaluation mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def to_device(module: M, device: torch.device) -> M:
-    """Return `module`, or a copy on `device` if its tensors are elsewhere; the original is never moved."""
+    """Return `module`, or a copy on `device` if any of its tensors is elsewhere; the original is never moved."""
     tensors = itertools.chain(module.parameters(), module.buffers())
     if all(tensor.device == device for tensor in tensors):
         return module
@@ -24,7 +24,7 @@ def to_device(module: M, device: torch.device) -> M:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put `module` into evaluation mode for the block, then each submodule back into its former mode."""
+    """Put `module` into evaluation mode for the block, then restore the mode of each submodule."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

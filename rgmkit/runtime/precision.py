@@ -1,4 +1,4 @@
-"""Networks that compute in bfloat16 or compiled, with float32 inputs and outputs."""
+"""Evaluate networks in bfloat16 or compiled, with float32 inputs and outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MULTIPLYING = (nn.Conv1d, nn.Conv2d, nn.Linear)  # layers that autocast computes
 
 
 def as_precision(dtype: str | torch.dtype) -> Precision:
-    """Return the precision of that name or PyTorch type.
+    """Return the precision with this name or PyTorch dtype.
 
     Raises:
         ConfigError: if there is no such precision.
@@ -34,7 +34,7 @@ def as_precision(dtype: str | torch.dtype) -> Precision:
 
 
 def prepare_network(network: nn.Module, *, precision: Precision, compile: bool) -> nn.Module:
-    """Prepare `network` for evaluation: convert its layers in place, and wrap it unless it stays as it is.
+    """Convert the layers of `network` in place and wrap it; return it unchanged if there is nothing to do.
 
     Raises:
         ConfigError: if `compile` is neither True nor False: "no" would count as true.
@@ -52,7 +52,7 @@ def prepare_network(network: nn.Module, *, precision: Precision, compile: bool) 
 
 @final
 class Evaluated(nn.Module):
-    """A network `G(y, t, z)` under autocast, compiled, or both; the estimate has the type of `y`.
+    """A network `G(y, t, z)` under autocast, compiled, or both; the estimate has the dtype of `y`.
 
     Convolutions and dense layers hold bfloat16 weights and multiply in bfloat16, accumulating in float32; other
     operations, such as adding a correction to the input, are computed in float32. `inner` is the network itself.
@@ -60,8 +60,8 @@ class Evaluated(nn.Module):
     Args:
         network: the restorer.
         precision: "bf16", or "float32" for the network as it is.
-        compile: compile the network with `torch.compile` when it is first called; on a CPU that needs a C++ compiler,
-            and minutes for each new image size.
+        compile: compile the network with `torch.compile` when it is first called; on a CPU this needs a C++ compiler,
+            and takes minutes for each new image size.
     """
 
     def __init__(self, network: nn.Module, precision: Precision, compile: bool) -> None:
@@ -74,7 +74,7 @@ class Evaluated(nn.Module):
             network.compile()
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Restore images `y` of level t + 1."""
+        """Restore images `y` of level t + 1, where `t` is the target level."""
         errors = explain_compile_errors() if self.compiles else nullcontext()
         with errors, autocast_bf16(y.device, self.precision == "bf16"):
             return self.inner(y, t, z).to(y.dtype)

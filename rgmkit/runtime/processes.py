@@ -1,4 +1,4 @@
-"""Several processes that share one piece of work, on one machine or more."""
+"""Share work between several processes, on one machine or more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def is_main_process() -> bool:
-    """Whether the launcher gave this process rank 0; it need not have joined the others yet.
+    """Whether the launcher gave this process rank 0; works before `ProcessGroup.join`.
 
     >>> is_main_process()
     True
@@ -33,8 +33,8 @@ def is_main_process() -> bool:
 class ProcessGroup:
     """One process, or those that `accelerate launch` or `torchrun` started.
 
-    The process of rank 0 is the main one: it alone writes what exists once. As a context manager, the group is left
-    at the end of the block.
+    The process of rank 0 is the main process, which alone writes shared files. As a context manager, the process leaves
+    the group at the end of the block.
 
     Attributes:
         device: where this process computes.
@@ -51,8 +51,8 @@ class ProcessGroup:
         """Join the group that the launcher's environment describes; on accelerators each process takes one of them.
 
         Args:
-            device: the device, or its kind where there are several processes.
-            timeout: how long the processes wait for each other. Default: as `torch.distributed` has it.
+            device: the device; with several processes only its type matters.
+            timeout: how long the processes wait for each other. Default: that of `torch.distributed`.
         """
         device = as_device(device)
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
@@ -64,7 +64,7 @@ class ProcessGroup:
         return cls(state.device, state.num_processes, state.process_index)
 
     def leave(self) -> None:
-        """End the connections to the other processes."""
+        """Close the connections to the other processes."""
         if self.size > 1:
             from accelerate import PartialState
 
@@ -90,7 +90,7 @@ class ProcessGroup:
         return list(items[self.rank :: self.size])
 
     def wait(self) -> None:
-        """Wait until all processes have come here."""
+        """Wait until all processes have reached this call."""
         if self.size > 1:
             from accelerate import PartialState
 
@@ -108,7 +108,7 @@ class ProcessGroup:
             tensor.copy_(mean.view(tensor.shape))
 
     def reduce_max(self, *numbers: int) -> list[int]:
-        """Return the maximum of each number over the processes, so that all decide alike."""
+        """Return the maximum of each number over the processes, so that all take the same decision."""
         if self.size == 1:
             return list(numbers)
         maxima = torch.tensor(numbers, device=self.device)
@@ -162,7 +162,7 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0]  # without a line of C++
+        reason = re.sub(r"^\[\S+\] ", "", " ".join(str(error).split())).split(". ")[0]  # without the line of C++ source
         raise TrainingError(
             f"another process of this run has ended, or does not answer ({reason[:200]}): look for its own message, "
             f"and start the run again: training continues from the last checkpoint with --resume"

@@ -18,17 +18,17 @@ DELAY = 2.0  # seconds before a bar appears
 
 @contextmanager
 def show_progress(title: str) -> Iterator[Callback]:
-    """Give a solver's callback that shows a bar on stderr after two seconds, in a terminal or a notebook."""
+    """Yield a solver callback that shows a bar on stderr after two seconds, in a terminal or a notebook."""
     from tqdm.auto import tqdm
 
-    notebook = "ipykernel" in sys.modules  # its stderr is no terminal
+    notebook = "ipykernel" in sys.modules  # whose stderr is not a terminal
     with tqdm(desc=title, unit="step", delay=DELAY, disable=False if notebook else None, leave=False) as bar:
         yield _BarCallback(bar)
 
 
 @contextmanager
 def follow_progress(title: str, callback: Callback | None, *, shown: bool) -> Iterator[Callback | None]:
-    """Give the caller's own callback or, if there is none and `shown` is set, that of a progress bar."""
+    """Yield the caller's own callback or, if there is none and `shown` is set, that of a progress bar."""
     if callback is not None or not shown:
         yield callback
     else:
@@ -37,7 +37,7 @@ def follow_progress(title: str, callback: Callback | None, *, shown: bool) -> It
 
 
 class _BarCallback:
-    """A solver's callback that advances a bar, and counts the tiles of a long step."""
+    """A solver callback that advances a bar and shows the tiles of a long step."""
 
     def __init__(self, bar: tqdm[Any]) -> None:
         self.bar, self.started = bar, time.monotonic()

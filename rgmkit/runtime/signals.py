@@ -1,6 +1,6 @@
-"""One rule for SIGINT (Ctrl-C) and SIGTERM: work ends in good order, then the process ends as by the signal.
+"""Handle SIGINT (Ctrl-C) and SIGTERM alike: stop the work cleanly, then end the process as the signal would.
 
-`DeferredSignals` waits for the end of a step, `unwind_on_sigterm` unwinds the stack at once. A second signal acts
+`DeferredSignals` lets the current step finish, `unwind_on_sigterm` unwinds the stack at once. A second signal acts
 immediately. Outside the main thread, where Python handles no signals, both do nothing.
 """
 
@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 
 class DeferredSignals:
-    """Note the first SIGINT or SIGTERM that arrives in the block, in place of acting on it.
+    """Record the first SIGINT or SIGTERM that arrives in the block, instead of acting on it.
 
     Attributes:
-        received: the number of the signal, or 0.
+        received: the number of the signal; 0 if there was none.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class DeferredSignals:
 
 @contextmanager
 def unwind_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt in the block, as Ctrl-C does, and end the process after it."""
+    """Let SIGTERM raise KeyboardInterrupt in the block, as Ctrl-C does, and then end the process."""
     if not _handles_signals():
         yield
         return
@@ -67,7 +67,7 @@ def unwind_on_sigterm() -> Iterator[None]:
 def end_by(number: int) -> NoReturn:
     """End this process as the signal would: SIGINT raises KeyboardInterrupt, SIGTERM terminates."""
     signal.raise_signal(signal.Signals(number))
-    raise SystemExit(128 + number)  # where a handler of the caller's has let it pass
+    raise SystemExit(128 + number)  # if a handler of the caller ignored the signal
 
 
 def _handles_signals() -> bool:

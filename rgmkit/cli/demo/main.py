@@ -85,7 +85,7 @@ def _draw_digits(path: Path, digits: Tensor, training: Tensor, evaluations: int)
 
 
 def _draw(path: Path, title: str, sheets: dict[str, Tensor], *, width: float) -> None:
-    """Write a figure of labelled sheets, one below the other, each as wide as the figure."""
+    """Write a figure of labelled sheets, one below the other, each over the full width."""
     ratios = [sheet.shape[-2] / sheet.shape[-1] for sheet in sheets.values()]
     height = width * sum(ratios) + LABEL_HEIGHT * len(sheets) + TITLE_HEIGHT
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -100,7 +100,7 @@ def _draw(path: Path, title: str, sheets: dict[str, Tensor], *, width: float) ->
 
 
 def _write_page(path: Path, rows: list[Row], *, generated: int, seconds: float, evaluations: int) -> None:
-    """Write one HTML file beside the figures; it loads nothing else."""
+    """Write the HTML page, which shows the figures beside it."""
     folder = FileSystemLoader(Path(__file__).parent)
     template = Environment(loader=folder, autoescape=True, undefined=StrictUndefined).get_template("page.html")
     restored = len(rows[0].stages[0])

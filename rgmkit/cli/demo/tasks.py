@@ -1,4 +1,4 @@
-"""The restoration tasks of the demonstration, and what became of them."""
+"""The restoration tasks of the demonstration, and their results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rgmkit.core.prior import Prior
 from rgmkit.core.random import Streams
 from rgmkit.inference import restore
 
-TV_SOLVER = "pgd"  # its 100 iterations stop short of the minimiser, which has 1 dB less on digits
+TV_SOLVER = "pgd"  # 100 iterations stop before convergence; the minimiser has 1 dB less on digits
 NETWORK_SOLVER = "pnp-drs:iterations=4"  # at most 8 network evaluations
 
 
@@ -23,7 +23,7 @@ class Task:
     Attributes:
         title: in words.
         degradation: a spec.
-        tv: a spec; its weight has the best mean PSNR on training digits with `TV_SOLVER`.
+        tv: a spec; its weight gives the best mean PSNR on training digits with `TV_SOLVER`.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Row:
             total variation and of the network.
         nfe: network evaluations per digit.
         seconds: of the network, for all digits.
-        stages: the digits as they were, measured, and restored by both, in [0, 1].
+        stages: true digits, measurements, and restorations by total variation and by the network, in [0, 1].
     """
 
     task: Task

@@ -46,14 +46,14 @@ def _fill(gallery: Gallery, album: Album, results: Results) -> bool:
 
     An exact gallery is given up at the first row that does not fit.
     """
-    for place, records in results.rows().items():
+    for positions, records in results.rows().items():
         row = None if gallery.left_out else GalleryRow.load(results.folder, records)
         if row is None or not album.add(row):
             if gallery.exact:
                 return False
             row, gallery.left_out = None, gallery.left_out + 1
         shown = _without_pictures(records, results) if row is None else _with_pictures(row, records, album, results)
-        gallery.rows["/".join(map(str, place))] = shown
+        gallery.rows["/".join(map(str, positions))] = shown
     gallery.uris = album.uris
     return not album.exceeds_budget
 

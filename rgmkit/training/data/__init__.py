@@ -1,1 +1,1 @@
-"""Data sets: what a network is trained on."""
+"""Data sets for training."""

@@ -1,4 +1,4 @@
-"""Data in tar archives: one archive in random access, or many shards that are read in sequence."""
+"""Data in tar archives: one archive with random access, or many shards that are read in sequence."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rgmkit.training.data.pictures import Channels, Crop, PictureFiles
 from rgmkit.training.data.tar import Tar
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_SHARDS, _WITHIN = 4, 5  # streams of one (seed, epoch), apart from those of the other data
+_SHARDS, _WITHIN = 4, 5  # so that these streams differ from those in base.py
 
 
 @final
 class Archive(PictureFiles):
-    """Square crops of the pictures in a tar archive, (C, size, size) in [0, 1], as of a folder of its files.
+    """Square crops of the pictures in a tar archive, (C, size, size) in [0, 1], as `Folder` gives for the same files.
 
     The archive is read in place and may be larger than the memory; a compressed one (.gz, .bz2, .xz) is decompressed
     into a temporary file first.
@@ -33,8 +33,8 @@ class Archive(PictureFiles):
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
-        DataError: for a file that is missing, truncated, no tar archive or without pictures; for its pictures, as
-            `Folder`.
+        DataError: for a file that is missing, truncated, not a tar archive or without pictures; for the pictures in it,
+            as `Folder`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Archive(PictureFiles):
         return len(self.tar)
 
     def name(self, i: int) -> str:
-        """Return the archive, and the name in it."""
+        """Return the path of the archive and the name in it."""
         return self.tar.name(self._order_of_names[i])
 
     def open(self, i: int) -> BinaryIO:
@@ -62,14 +62,14 @@ class Archive(PictureFiles):
 class Shards(PictureFiles):
     """Square crops of the pictures in many tar archives, such as those of webdataset, (C, size, size) in [0, 1].
 
-    For data that are larger than the memory. An epoch takes the shards one after the other in random order and
-    shuffles the pictures within a window, so that they are read in nearly the order that they have on the disk. Sizes
-    are checked when pictures are read, not before.
+    For data larger than the memory. An epoch takes the shards one after the other in random order and shuffles the
+    pictures within a window, so that they are read nearly in the order in which they are stored. Sizes are checked only
+    when pictures are read.
 
     Args:
         path: the shards: "train-{000..099}.tar", "train-*.tar", or one archive.
-        ending: of the pictures, if a sample has several files: "jpg", "input.png". Default: all picture formats.
-        window: number of pictures that are shuffled together: some thousands, more if neighbours are alike.
+        ending: ending of the pictures if a sample has several files: "jpg", "input.png". Default: all picture formats.
+        window: number of pictures that are shuffled together: some thousands, more if neighbours are similar.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
@@ -98,14 +98,14 @@ class Shards(PictureFiles):
         return self._firsts[-1]
 
     def name(self, i: int) -> str:
-        """Return the shard, and the name in it."""
-        tar, place = self._find(i)
-        return tar.name(place)
+        """Return the path of the shard and the name in it."""
+        tar, index = self._find(i)
+        return tar.name(index)
 
     def open(self, i: int) -> BinaryIO:
         """Open the picture."""
-        tar, place = self._find(i)
-        return tar.open(place)
+        tar, index = self._find(i)
+        return tar.open(index)
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """Return the shards in random order, their pictures shuffled window by window."""
@@ -120,7 +120,7 @@ class Shards(PictureFiles):
 
 
 def _expand(path: Path) -> list[Path]:
-    """Expand a pattern to its shards, in the order of their names."""
+    """List the shards that match a pattern, sorted by name."""
     if ":/" in path.as_posix():
         raise DataError(f"{path} is not on this machine: download the shards first, and give their path")
     ranges = _RANGE.findall(str(path))

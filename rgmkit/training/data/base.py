@@ -1,4 +1,4 @@
-"""Training data: a batch for each step, the same whenever it is asked for."""
+"""Base classes of training data: a batch for each step, the same whenever it is read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Flip: TypeAlias = bool | Literal["all"]
 class Data(ABC):
     """A source of training batches.
 
-    A batch is a function of (seed, step) alone, so that a resumed run goes on with the next batch without any state.
-    Several threads may ask for batches at once.
+    A batch is a function of (seed, step) alone, so that a resumed run continues with the next batch without stored
+    state. Several threads may call `batch` at once.
 
     Attributes:
-        shape: of one example: (C, H, W) for images in [0, 1], (d,) for points.
-        center, scale: of the range that a forward process sees as [-1, 1], in the units of the data.
+        shape: shape of one example: (C, H, W) for images in [0, 1], (d,) for points.
+        center, scale: a forward process works on (x - center) / scale, which is in [-1, 1] for images.
         count: number of examples; None if they are endless.
     """
 
@@ -36,11 +36,11 @@ class Data(ABC):
         """Return the `size` examples of a step, (size, *shape), float32."""
 
     def part(self, rows: Sequence[int], size: int, *, seed: int, step: int) -> Tensor:
-        """Return some rows of the batch, for one of several processes. Default: select them from the whole batch."""
+        """Return only these rows of a batch of `size`, for one of several processes. Default: select from the whole."""
         return self.batch(size, seed=seed, step=step)[list(rows)]
 
     def examples(self, n: int, *, seed: int = 0) -> Tensor:
-        """Return `n` examples to compare generated ones with."""
+        """Return `n` examples for comparison with generated ones."""
         return self.batch(n, seed=seed, step=-1)
 
     def score(self, samples: Tensor) -> dict[str, float]:
@@ -49,22 +49,22 @@ class Data(ABC):
 
 
 class FiniteData(Data):
-    """A finite number of examples: each comes once per epoch, in an order drawn from (seed, epoch).
+    """A finite number of examples, each used once per epoch, in an order drawn from (seed, epoch).
 
     Attributes:
         draws: whether `take` draws random numbers. If so, it is called for one example at a time, with a generator
-            of (seed, step, row), so that a row of a batch is the same in any number of processes.
+            seeded by (seed, step, row), so that a row of a batch is the same for any number of processes.
 
     Args:
-        flip: mirror each image left to right with probability 1/2; "all": take one of the eight turned and mirrored
-            images, which have to be square.
+        flip: mirror each image left to right with probability 1/2; "all": one of the eight rotations and reflections of
+            each image, which has to be square.
     """
 
     draws: bool = True
 
     def __init__(self, *, flip: Flip = False) -> None:
         self.flip = flip
-        self._orders: dict[tuple[int, int], Tensor] = {}  # of the epochs that batches were last taken from
+        self._orders: dict[tuple[int, int], Tensor] = {}  # of the last two epochs
 
     @abstractmethod
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class FiniteData(Data):
 
     @abstractmethod
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the examples at these places, (n, *shape); `generator` draws what is random, such as a crop."""
+        """Return the examples with these indices, (n, *shape); `generator` is for random choices such as crops."""
 
     @property
     def count(self) -> int:  # type: ignore[override]
@@ -84,13 +84,13 @@ class FiniteData(Data):
         return self.part(range(size), size, seed=seed, step=step)
 
     def part(self, rows: Sequence[int], size: int, *, seed: int, step: int) -> Tensor:
-        """Return some rows of the next `size` examples, and read no others."""
-        places = torch.tensor([self._place(step * size + row, seed) for row in rows], dtype=torch.int64)
+        """Return only these rows of the batch, without reading the others."""
+        indices = torch.tensor([self._index(step * size + row, seed) for row in rows], dtype=torch.int64)
         if self.draws:
-            each = zip(places.split(1), rows, strict=True)
-            examples = torch.cat([self.take(place, seeded(seed, step, _TAKE, row)) for place, row in each])
+            each = zip(indices.split(1), rows, strict=True)
+            examples = torch.cat([self.take(index, seeded(seed, step, _TAKE, row)) for index, row in each])
         else:
-            examples = self.take(places, torch.Generator())
+            examples = self.take(indices, torch.Generator())
         if not self.flip:
             return examples
         generator = seeded(seed, step, _FLIP)
@@ -102,17 +102,18 @@ class FiniteData(Data):
         return torch.stack([example.rot90(turn, (-2, -1)) for example, turn in zip(examples, turns, strict=True)])
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """Return the places of all examples in the order of an epoch, int64 (len,). Default: a uniform permutation."""
+        """Return the indices of all examples in the order of an epoch, int64 (len,). Default: a uniform permutation."""
         return torch.randperm(len(self), generator=seeded(seed, epoch, _ORDER))
 
-    def _place(self, position: int, seed: int) -> int:
+    def _index(self, position: int, seed: int) -> int:
+        """Return the index of the example at a position in the endless sequence of shuffled epochs."""
         epoch, offset = divmod(position, len(self))
         order = self._orders.get((seed, epoch))
         if order is None:
             order = self.order(seed, epoch)
-            # Another thread may be at the end of the epoch before.
+            # Keep the previous order, too: another thread may still read the end of that epoch.
             self._orders = dict([*list(self._orders.items())[-1:], ((seed, epoch), order)])
         return int(order[offset])
 
 
-_ORDER, _FLIP, _TAKE = 1, 2, 3  # keep the streams of one (seed, number) apart
+_ORDER, _FLIP, _TAKE = 1, 2, 3  # so that streams with the same seed and step or epoch differ

@@ -33,7 +33,7 @@ class Digits(FiniteData):
     """Handwritten digits, 8x8 pixels enlarged to 16x16 by bicubic interpolation, grey.
 
     Args:
-        split: "train" (1,500 images) or "held-out" (the other 297, never trained on).
+        split: "train" (1,500 images) or "held-out" (the other 297, not used in training).
 
     >>> Digits(split="held-out").images.shape
     torch.Size([297, 1, 16, 16])
@@ -53,7 +53,7 @@ class Digits(FiniteData):
         return len(self.images)
 
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the images at these places, (n, 1, 16, 16) in [0, 1]; nothing is drawn."""
+        """Return the images with these indices, (n, 1, 16, 16) in [0, 1]; `generator` is not used."""
         return self.images[indices]
 
     def score(self, samples: Tensor) -> dict[str, float]:
@@ -61,8 +61,8 @@ class Digits(FiniteData):
 
         `frechet`: Fréchet distance in 40 principal components, divided by that between two random halves of the real
         digits; `confident`, `least class`: see `RealImages.classify` (held-out digits: about 0.9);
-        `nearest_neighbour_ratio`: distance to the nearest training digit, divided by that of held-out digits (below 1:
-        copies).
+        `nearest_neighbour_ratio`: distance to the nearest training digit, divided by that of held-out digits (well
+        below 1: the network copies training digits).
         """
         samples, train, held_out = samples.clamp(0, 1), Digits(split="train").images, Digits(split="held-out").images
         real = real_digits()
@@ -85,9 +85,9 @@ def real_digits() -> RealImages:
 
 
 class RealImages:
-    """Real images with their classes; what is fitted to them is fitted once.
+    """Real images with their classes, to compare generated images with; features and classifier are fitted once.
 
-    The distance is not an FID: its features are principal components of the pixels, not Inception's.
+    The Fréchet distance is not an FID: its features are principal components of the pixels, not Inception's.
 
     Args:
         images: in [0, 1], (N, C, H, W).
@@ -104,8 +104,8 @@ class RealImages:
     def classify(self, samples: Tensor) -> dict[str, float]:
         """Return the fraction of samples classified with a confidence above 0.8, and that of the rarest class.
 
-        The classifier, an SVM with an RBF kernel, is trained on a random half of the real images. Without scikit-learn
-        there is nothing to return.
+        The classifier, an SVM with an RBF kernel, is trained on a random half of the real images. Without scikit-learn,
+        the result is empty.
         """
         if not find_spec("sklearn"):
             return {}
@@ -154,7 +154,7 @@ def frechet(a: Tensor, b: Tensor, features: PrincipalComponents) -> float:
     """Return the Fréchet distance between Gaussians fitted to the features of two sets of images."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    # Only one of several processes computes it, so it must not wait for the others.
+    # Only one of several processes computes the distance, so it must not wait for the others.
     distance = FrechetInceptionDistance(feature=features, sync_on_compute=False)
     distance.update(a, real=True)
     distance.update(b, real=False)

@@ -26,7 +26,7 @@ class Folder(PictureFiles):
     """Square crops of the pictures below a folder, (C, size, size) in [0, 1].
 
     The pictures are the PNG, JPEG and TIFF files, in the order of their paths within the folder. Names that begin
-    with a dot are skipped, links are followed. Alpha channels are ignored.
+    with a dot are skipped; links are followed. Alpha channels are ignored.
 
     Args:
         path: the folder.
@@ -56,7 +56,7 @@ class Folder(PictureFiles):
         return len(self.files)
 
     def name(self, i: int) -> str:
-        """Return its path."""
+        """Return the path of the file."""
         return f"{self.files[i]}"
 
     def picture(self, i: int) -> Tensor:
@@ -134,7 +134,7 @@ class Arrays(FiniteData):
         return len(self.images)
 
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the images at these places, (n, C, H, W); nothing is drawn."""
+        """Return the images with these indices, (n, C, H, W); `generator` is not used."""
         x, _ = unpack(np.asarray(self.images[indices.numpy()]), name=self.name)
         return x.float()
 
@@ -160,13 +160,13 @@ def _array(path: Path, key: str) -> np.ndarray:
 
 
 def _check(images: np.ndarray, name: str) -> None:
-    """Raise a DataError unless these are images."""
+    """Raise a DataError unless the array holds images."""
     if images.ndim not in (3, 4) or 0 in images.shape or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
         hint = "; channels come last: transpose(0, 2, 3, 1)" if images.ndim == 4 and images.shape[1] in (1, 3) else ""
         raise DataError(f"{name} has shape {images.shape}: save (N, H, W) or (N, H, W, C) with C = 1 or 3{hint}")
     if images.dtype.kind == "f" and images.dtype.itemsize <= 8:
         low, high = float(images.min()), float(images.max())
-        if not (low >= 0 and high <= 1):  # NaN is neither
+        if not (low >= 0 and high <= 1):  # also catches NaN
             raise DataError(describe_range(name, low, high))
     elif images.dtype.name not in ("uint8", "uint16"):
         raise DataError(f"{name} holds {images.dtype}: save uint8, uint16 or floats in [0, 1]")

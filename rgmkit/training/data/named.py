@@ -31,15 +31,15 @@ class _Items(Pictures):
         return len(self.items)
 
     def name(self, i: int) -> str:
-        """Return the data set and the place in it."""
+        """Return the name of the data set and the index in it."""
         return f"picture {i} of {self.title}"
 
     def item(self, i: int) -> Any:
-        """Return what the library has at place `i`."""
+        """Return the item with index `i` of the library's data set."""
         return self.items[i]
 
     def picture(self, i: int) -> Tensor:
-        """Decode the picture and turn it upright."""
+        """Decode the picture and rotate it upright."""
         try:
             image = self.item(i)
             if not isinstance(image, Image.Image):
@@ -50,7 +50,7 @@ class _Items(Pictures):
             array = np.array(image.convert("RGB" if self.channels == "rgb" else "L"))
         except DataError:
             raise
-        except Exception as error:  # whatever a decoder raises at broken bytes
+        except Exception as error:  # whatever a decoder raises for broken data
             raise DataError(f"{self.name(i)} cannot be decoded: {_one_line(error)}") from error
         return torch.from_numpy(array).float().div(255).reshape(*array.shape[:2], -1).movedim(-1, 0)
 
@@ -66,14 +66,14 @@ class Torchvision(_Items):
     """Square crops of the pictures of a data set of torchvision, (C, size, size) in [0, 1]; without labels.
 
     Args:
-        name: of the class in torchvision.datasets, such as CIFAR10 or CelebA.
+        name: name of a class in torchvision.datasets, such as CIFAR10 or CelebA.
         root: the folder of its files.
         options: further arguments of its constructor, such as {split: train} or {train: true}.
         download: download missing files, where torchvision can.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
-        ConfigError: for another name or option.
+        ConfigError: for an unknown name or option.
         DataError: if the files are missing or damaged.
 
     >>> fake = Torchvision(name="FakeData", options={"size": 9, "image_size": [3, 20, 24]}, size=16)
@@ -110,7 +110,7 @@ class Torchvision(_Items):
         if not len(self.items):
             raise DataError(f"{self.title} holds no pictures")
         if isinstance(self.items, datasets.ImageFolder) and "loader" not in arguments:
-            self.items.loader = _open_image  # its own one clips 16 bits at 255
+            self.items.loader = _open_image  # its own loader clips 16 bits at 255
 
     def item(self, i: int) -> Any:
         """Return the image, without its label."""
@@ -160,7 +160,7 @@ class HuggingFace(_Items):
             raise ConfigError(f"{self.title} has no column {column!r}: give one of {', '.join(self.items.features)}")
 
     def item(self, i: int) -> Any:
-        """Return the picture of a row."""
+        """Return the picture in a row of the table."""
         return self.items[i][self.column]
 
 

@@ -1,4 +1,4 @@
-"""What all data sets of pictures share: square crops, mirroring, and the handling of broken pictures."""
+"""Base classes of picture data sets: square crops, a cache, and the handling of broken pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rgmkit.images.array_layout import quantise
 from rgmkit.training.data.base import FiniteData, Flip
 
 MEMORY = 2**30  # bytes of decoded pictures that are cached
-MOST_BROKEN = 0.01  # of the pictures of a data set
+MOST_BROKEN = 0.01  # largest fraction of broken pictures in a data set
 
 Channels: TypeAlias = Literal["grey", "rgb"]
 Crop: TypeAlias = Literal["centre", "random"]
@@ -28,14 +28,14 @@ class Pictures(FiniteData):
     """Square crops of pictures, (C, size, size) in [0, 1].
 
     A picture is decoded when it is first needed, and cached in 8 bits per value until the cache has 1 GiB. A broken
-    picture is replaced by the next intact one; more than 1 % of broken ones are an error.
+    picture is replaced by the next intact one; more than 1 % of broken pictures raise a DataError.
 
     Args:
         size: side of a crop, in pixels. Pictures are cropped, never resized.
         channels: "rgb" or "grey"; pictures of the other kind are converted (luma of ITU-R BT.601).
-        crop: "centre", or "random", a new place at each draw.
-        flip: mirror each image left to right with probability 1/2; "all": take one of the eight turned and mirrored
-            images.
+        crop: "centre", or "random" for a new position at each draw.
+        flip: mirror each image left to right with probability 1/2; "all": one of the eight rotations and reflections
+            of each image.
     """
 
     def __init__(self, *, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False) -> None:
@@ -48,33 +48,33 @@ class Pictures(FiniteData):
         self._cache: dict[int, Tensor] = {}
         self._room = MEMORY
         self._broken: set[int] = set()
-        self._lock = Lock()  # of these three: several threads read pictures
+        self._lock = Lock()  # guards the three above: several threads read pictures
 
     @abstractmethod
     def name(self, i: int) -> str:
-        """Name the picture at place `i` in error messages."""
+        """Return the name of picture `i` for messages."""
 
     @abstractmethod
     def picture(self, i: int) -> Tensor:
-        """Read the picture at place `i`, (1, H, W) or (3, H, W) in [0, 1].
+        """Read picture `i`, (1, H, W) or (3, H, W) in [0, 1].
 
         Raises:
             DataError: if it is broken.
         """
 
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return crops of the pictures at these places, (n, C, size, size), where `generator` draws them."""
+        """Return crops of the pictures with these indices, (n, C, size, size), at positions drawn by `generator`."""
         corners = torch.rand(len(indices), 2, generator=generator).tolist()
         crops = [self._crop(self._whole(i), *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
         return torch.stack(crops).float() / 255
 
     def _crop(self, image: Tensor, down: float, right: float) -> Tensor:
-        """Crop at these fractions of the possible offsets; centred crops have been made before."""
+        """Crop at these fractions of the largest offsets; a centred crop is cached as such and stays as it is."""
         top, left = int(down * (image.shape[1] - self.size + 1)), int(right * (image.shape[2] - self.size + 1))
         return image[:, top : top + self.size, left : left + self.size]
 
     def _whole(self, i: int) -> Tensor:
-        """Return the picture at place `i`, or the next intact one: uint8 (C, H, W)."""
+        """Return picture `i`, or the next intact one: uint8 (C, H, W)."""
         while (cached := self._cache.get(i)) is None:
             if i not in self._broken:
                 try:
@@ -110,7 +110,7 @@ class Pictures(FiniteData):
         return quantise(x, torch.uint8)
 
     def _skip(self, i: int, error: DataError) -> None:
-        """Count a broken picture; raise a DataError if there are too many now."""
+        """Record a broken picture; raise a DataError if there are now too many."""
         with self._lock:
             first = not self._broken
             self._broken.add(i)
@@ -125,11 +125,11 @@ class Pictures(FiniteData):
 
 
 class PictureFiles(Pictures):
-    """Pictures in files, whose headers give their sizes before any is decoded."""
+    """Pictures in files, whose sizes can be checked from their headers."""
 
     @abstractmethod
     def open(self, i: int) -> BinaryIO:
-        """Open the file of the picture at place `i`."""
+        """Open the file of picture `i`."""
 
     def picture(self, i: int) -> Tensor:
         """Read and decode the file."""
@@ -137,7 +137,7 @@ class PictureFiles(Pictures):
             return decode(file.read(), name=self.name(i)).x[0]
 
     def check_sizes(self) -> None:
-        """Check every header, so that pictures that are too small are found before the training begins."""
+        """Check the sizes in all headers, so that too small pictures are found before training begins."""
         sizes: dict[int, tuple[int, int]] = {}
         for i in range(len(self)):
             try:
@@ -155,7 +155,7 @@ class PictureFiles(Pictures):
             )
 
     def _size(self, i: int) -> tuple[int, int]:
-        """Return width and height from the header; a picture that Pillow does not know is decoded."""
+        """Return width and height from the header; decode the picture if Pillow cannot read it."""
         try:
             with warnings.catch_warnings(), self.open(i) as file:
                 warnings.simplefilter("ignore")

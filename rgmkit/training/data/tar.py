@@ -27,22 +27,22 @@ _BLOCK = 512
 class Tar:
     """The pictures in a tar archive, in the order of the archive.
 
-    A compressed archive (gzip, bzip2, xz) is decompressed once, into a nameless temporary file. Any other is opened
-    only while it is read, since there may be thousands.
+    A compressed archive (gzip, bzip2, xz) is decompressed once, into an unnamed temporary file. An uncompressed one is
+    open only while it is read, since there may be thousands.
 
     Args:
         path: the archive.
-        ending: only files whose name from its first dot on is this, such as "jpg" or "input.png". Default: all
-            files of pictures whose name does not begin with a dot.
+        ending: take only files whose name ends like this after its first dot: "jpg", "input.png". Default: all picture
+            files. Names that begin with a dot are always skipped.
 
     Raises:
-        DataError: if it is missing, truncated or no tar archive, or holds no pictures.
+        DataError: if it is missing, truncated or not a tar archive, or holds no pictures.
     """
 
     def __init__(self, path: Path, *, ending: str | None = None) -> None:
         self.path = path
         self._unpacked: IO[bytes] | None = None
-        self._lock = Lock()  # of the position in it: several threads read
+        self._lock = Lock()  # guards the position in the temporary file: several threads read it
         try:
             self._unpacked = _decompress(path)
             with self._opened() as file:
@@ -69,7 +69,7 @@ class Tar:
         return f"{self.path}/{self.inside(i)}"
 
     def inside(self, i: int) -> str:
-        """Read the name of the i-th picture from the archive: millions of names would fill the memory."""
+        """Read the name of the i-th picture from the archive; millions of names would not fit in memory."""
         header, offset, _ = self._places[i].tolist()
         with self._opened() as file:
             file.seek(header)
@@ -91,7 +91,7 @@ class Tar:
         try:
             with self.path.open("rb") as file:
                 yield file
-        except OSError as error:  # it was there when the run began
+        except OSError as error:  # it has been removed since the run began
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def open(self, i: int) -> io.BytesIO:

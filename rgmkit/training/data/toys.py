@@ -1,4 +1,4 @@
-"""Distributions of points in the plane, on which a new objective can be judged in seconds."""
+"""Toy distributions of points in the plane, on which an objective can be tested in seconds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from rgmkit.core.random import seeded
 from rgmkit.training.data.base import Data
 
-_POINTS = 3  # keeps the stream of the data apart from that of the noise of the same step
+_POINTS = 3  # so that the streams of data and noise of a step differ
 
 
 class Points(Data):
-    """Endless points (n, 2); a forward process sees them divided by their standard deviation."""
+    """Endless points (n, 2), which a forward process takes divided by their standard deviation."""
 
     shape = (2,)
     center = 0.0
@@ -43,7 +43,10 @@ class Mixture(Points):
         return self.means[mode] + self.std * torch.randn(n, 2, generator=generator)
 
     def score(self, points: Tensor) -> dict[str, float]:
-        """Return the modes found (with 25 % of their points within 4 std), and the fraction of points within 4 std."""
+        """Return the number of modes found, and the fraction of points within 4 std of a mode.
+
+        A mode is found if at least 25 % of the points expected there are within 4 std of it.
+        """
         distance, mode = torch.cdist(points, self.means).min(1)
         near = distance <= 4 * self.std
         share = torch.bincount(mode[near], minlength=len(self.means)) / len(points)
@@ -71,7 +74,7 @@ class Gaussian25(Mixture):
 
 @final
 class Checkerboard(Points):
-    """The uniform distribution on eight unit cells of [-2, 2]^2, the black squares of a board."""
+    """The uniform distribution on eight unit cells of [-2, 2]^2, the black squares of a chessboard pattern."""
 
     scale = math.sqrt(4 / 3)  # std of a coordinate: uniform on [-2, 2]
 
@@ -85,7 +88,7 @@ class Checkerboard(Points):
         return self.cells[cell] + torch.rand(n, 2, generator=generator)
 
     def score(self, points: Tensor) -> dict[str, float]:
-        """Return the cells found (with 25 % of their points), and the fraction of points inside a cell."""
+        """Return the number of cells found (with 25 % of the expected points or more), and the fraction inside."""
         corner = points.floor()
         hit = (corner[:, None] == self.cells).all(-1)
         found = int((hit.float().mean(0) >= 0.25 / len(self.cells)).sum())

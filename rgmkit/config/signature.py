@@ -136,7 +136,7 @@ def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested
 
 
 def _check_union(value: Any, args: tuple[Any, ...], path: str, recurse: Recurse) -> Any:
-    """Take the first alternative that fits: an exact type before a conversion, a file path before text."""
+    """Use the first alternative that accepts the value: an exact type before a conversion, a file path before text."""
     if type(value) in args and not (isinstance(value, str) and Path in args):
         return value
     for alternative in sorted(args, key=lambda arg: arg is str):

@@ -1,4 +1,4 @@
-"""The picture formats that are read and written: one row for each, and one module in `codecs` behind it.
+"""The picture formats that are read and written: one row for each, with a codec module in `codecs`.
 
 To add a format, write a codec, a module with `decode(data) -> (array, notes)` and `encode(array) -> bytes`, where the
 array is (H, W) or (H, W, C) of uint8, uint16 or float32, and add a row to `FORMATS`. Nothing else in rgmkit names a

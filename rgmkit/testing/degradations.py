@@ -114,7 +114,7 @@ def pinv(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def shapes(degradation: Degradation, image_shape: Shape) -> None:
-    """`image_shape` returns the shape of the image behind a measurement, and `embed` an image of it, for any batch."""
+    """For any batch, `image_shape` infers the shape of the image from that of y, and `embed` returns this shape."""
     for batch in (1, 4):
         x = draw_images(image_shape, batch=batch)
         y = degradation.A(x)

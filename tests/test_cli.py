@@ -379,7 +379,7 @@ def test_generated_sheet_and_points(run, models, tmp_path, monkeypatch):
     assert run("generate", models / "digits", "-n", 4) == (0, "", "written: samples.png\n")
     assert images.read("samples.png").x.shape[-1] > 2 * 16
     again = run("generate", models / "digits", "-n", 4)
-    assert again.code == 2 and "samples.png is there already" in again.err
+    assert again.code == 2 and "samples.png already exists" in again.err
     assert run("generate", models / "points", "-n", 20, "-o", "p.npz").code == 0
     points = np.load("p.npz")["points"]
     assert (points.shape, points.dtype) == ((20, 2), np.float32)

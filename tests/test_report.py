@@ -162,7 +162,7 @@ def test_lost_pictures_and_failed_cells_say_why(tmp_path):
 def test_a_report_without_answers(tmp_path):
     failed = [replace(record, error="no", after={}, before={}, pictures={}, path=[]) for record in make_run(tmp_path)]
     for records in ([], failed):
-        assert "No cell of this grid has an answer" in report(tmp_path, records).shown
+        assert "No cell of this grid is finished" in report(tmp_path, records).shown
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", "report.html"}  # nothing left aside
 
 

@@ -37,11 +37,11 @@ SOME_FAILED = 1
 def run(
     grid: Path, out: Path | None, overrides: tuple[str, ...], overwrite: bool, dry_run: bool, device: str | None
 ) -> int:
-    """Restore images under degradations by methods, and compare.
+    """Compare restoration methods on images and degradations.
 
     The grid names data, degradations, methods (a prior and a solver) and seeds; each combination is a cell.
-    Finished cells are saved at once: the same command continues where it was stopped, and tries failed cells
-    again. It prints a table for each degradation, and writes results.csv, results.md, and report.html with the
+    Each cell is saved as soon as it is finished: the same command continues where it was stopped, and tries failed
+    cells again. It prints a table for each degradation, and writes results.csv, results.md, and report.html with the
     pictures. Exit code 1 means that some cells failed; the tables count them.
     """
     check_grid(grid, overrides)
@@ -69,13 +69,13 @@ def run(
     return SOME_FAILED
 
 
-@click.command(short_help="Write the tables and the page of a run again.", epilog=examples("rgmkit report runs/deblur"))
+@click.command(short_help="Rewrite the tables and the report of a run.", epilog=examples("rgmkit report runs/deblur"))
 @click.argument("folder", metavar="DIR", type=PATH)
 @options.common
 def report(folder: Path) -> None:
-    """Write the tables and the page of the run in DIR again, from the finished cells.
+    """Rewrite the tables and the report of the run in DIR, from its finished cells.
 
-    Nothing is computed. Use it to look at a run that is unfinished or was stopped.
+    No cell is computed. Use it to look at a run that is unfinished or was stopped.
     """
     from rgmkit.errors import DataError
     from rgmkit.experiments.pipeline import write

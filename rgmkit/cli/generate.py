@@ -40,19 +40,21 @@ DEFAULT = Path("samples.png")
     ),
 )
 @click.argument("model")
-@click.option("-n", "count", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
+@click.option(
+    "-n", "count", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Number of images."
+)
 @click.option(
     "-o",
     "--out",
     "asked",
     metavar="FILE",
     type=PATH,
-    help=f"A sheet, .png, or uint8 images (N, H, W, C), .npz. [default: {DEFAULT}, if it is not there yet]",
+    help=f"A sheet, .png, or uint8 images (N, H, W, C), .npz. [default: {DEFAULT}, if it does not exist yet]",
 )
 @options.seed
 @options.solver
 @click.option(
-    "--batch", metavar="B", type=click.IntRange(min=1), help="Images at a time. [default: by the free memory]"
+    "--batch", metavar="B", type=click.IntRange(min=1), help="Images per batch. [default: as the free memory allows]"
 )
 @options.device
 @options.common
@@ -67,7 +69,7 @@ def generate(
     the work: see docs/distributed.md.
     """
     if asked is None and DEFAULT.exists():
-        raise ConfigError(f"{DEFAULT} is there already: name a file with -o")
+        raise ConfigError(f"{DEFAULT} already exists: name a file with -o")
     out = asked or DEFAULT
     check_output(out, (".png", ".npz"))
     check_names(prior=model, solver=solver)

@@ -14,7 +14,7 @@ from rgmkit.cli.options import PATH, examples, print_json, say_notes
 
 
 @click.command(
-    short_help="Train the model of a configuration file.",
+    short_help="Train a model as a configuration file describes.",
     epilog=examples(
         "rgmkit train examples/digits_quick.yaml -o runs/digits",
         "rgmkit train examples/digits.yaml -o runs/digits --resume",
@@ -29,7 +29,7 @@ from rgmkit.cli.options import PATH, examples, print_json, say_notes
 @options.device
 @options.common
 def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], device: str | None) -> None:
-    """Train the model of a configuration file; prints the model folder.
+    """Train a model as a configuration file describes, and print its folder.
 
     An interrupted run (Ctrl-C, SIGTERM) writes a checkpoint before it ends, and --resume continues from the last
     checkpoint. Several processes, started by `accelerate launch` or `torchrun`, train together: see
@@ -80,7 +80,7 @@ def _format_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 @click.command(
-    short_help="Make a model folder of published weights.",
+    short_help="Convert published weights to a model folder.",
     epilog=examples(
         "rgmkit convert netG_1300.pth -o models/cifar10 --process gaussian:levels=4 --image-size 32",
         "rgmkit convert content.pth -o models/cifar10-sr",
@@ -92,13 +92,13 @@ def _format_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 @click.option(
     "--process",
     metavar="SPEC",
-    help="The forward process of its training, such as gaussian:levels=4. [default: what the file says]",
+    help="The forward process it was trained with, such as gaussian:levels=4. [default: as stored in the file]",
 )
 @click.option(
     "--image-size",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Side of its training images in pixels. [default: what the file says]",
+    help="Side of its training images in pixels. [default: as stored in the file]",
 )
 @click.option(
     "--network",
@@ -107,11 +107,11 @@ def _format_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     show_default=True,
     help="The network, with options that the weights do not show, such as ncsnpp:dropout=0.1.",
 )
-@click.option("--entry", metavar="NAME", help="Which state dict, where the file holds several restorers.")
+@click.option("--entry", metavar="NAME", help="Name of the state dict, if the file holds several restorers.")
 @options.overwrite("Replace the model in a folder that is not empty.")
 @options.common
 def convert(checkpoint: Path, out: Path, network: str, process: str | None, overwrite: bool, **given: Any) -> None:
-    """Make a model folder of a published checkpoint; prints the folder.
+    """Convert a published checkpoint to a model folder, and print the folder.
 
     CHECKPOINT is a file of torch.save, or .safetensors: the state dict of the restorer, or a training checkpoint that
     contains it. Nothing in it is executed. The options of the network are inferred from the names and shapes of the

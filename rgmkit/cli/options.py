@@ -120,4 +120,6 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 degradation = click.option(
     "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
 )
-solver = click.option("--solver", metavar="SPEC", help="The solver, such as cascade. [default: what suits the prior]")
+solver = click.option(
+    "--solver", metavar="SPEC", help="The solver, such as cascade. [default: one that suits the prior]"
+)

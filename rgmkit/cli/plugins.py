@@ -39,7 +39,7 @@ def group(ctx: click.Context, as_json: bool) -> None:
 @options.as_json
 @options.common
 def list_command(as_json: bool) -> None:
-    """List the components: name, kind, summary, and the distribution that gives them. Nothing is imported for it."""
+    """List the components: name, kind, summary, and the distribution that provides them. None is imported."""
     from rgmkit import plugins
 
     components, failures = plugins.list_components(), plugins.list_failures()
@@ -51,11 +51,11 @@ def list_command(as_json: bool) -> None:
         print_json({"components": listed, "failures": failed, "clashes": plugins.list_clashes()})
         return
     rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in components]
-    _print_table([("name", "kind", "what it is", "given by"), *rows])
+    _print_table([("name", "kind", "what it is", "provided by"), *rows])
     if failures:
         click.echo()
         rows = [(f.entry, f.stage, f.reason, f.distribution) for f in failures]
-        _print_table([("failed", "at", "why", "given by"), *rows])
+        _print_table([("failed", "at", "why", "provided by"), *rows])
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:
@@ -85,7 +85,7 @@ def show_command(name: str, as_json: bool) -> None:
         click.echo(f"{facts['description']}\n")
         for option in facts["options"]:
             default = "required" if option["required"] else f"default {option['default']}"
-            default = "given by the training run" if option["given"] else default
+            default = "set by the training run" if option["given"] else default
             click.echo(f"  {option['name']}: {option['type']}; {default}")
         if not facts["options"]:
             click.echo("  It has no options.")

@@ -86,7 +86,7 @@ def restore(
     """Restore the measurement IMAGE of the degradation.
 
     If the degradation gives no noise=…, the noise is estimated from IMAGE, and a note says how large it is.
-    "Before" is the measurement itself, enlarged if it is smaller than the image.
+    Metrics "before" are those of the measurement itself, enlarged if it is smaller than the image.
     """
     check_pictures(image, [out] if samples is None else [out, std_path(out)], truth=truth)
     check_names(degradation=degradation, prior=prior, solver=solver)

@@ -17,8 +17,8 @@ CSV, MARKDOWN = "results.csv", "results.md"
 COSTS = ("NFE", "seconds", "MiB", "cells")
 LEGEND = (
     "Mean ± standard deviation (of the population) over images and seeds; NFE: network evaluations; seconds: median "
-    "of the solver's; MiB: highest peak of memory; cells: how many have an answer. Bold: the best mean among the "
-    "methods with the most answers. The first row is the measurement itself, brought to the size of the image."
+    "time of the solver; MiB: highest peak memory; cells: number of finished cells. Bold: the best mean among the "
+    "methods with the most finished cells. The first row is the measurement itself, resampled to the size of the image."
 )
 
 

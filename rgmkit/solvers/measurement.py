@@ -13,6 +13,7 @@ from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
 LEAST_LOST = 0.1  # least std of the noise that models lost information
+LAST_LOST, LEAST_LAST = 4.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
 LARGEST_RAISE = 5.0  # largest factor by which a std is raised to reach that of level 1
 DISCREPANCY = 1.05  # largest residual, relative to the noise, that agrees with the measurement (Morozov)
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
@@ -49,11 +50,12 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
 def fixed_point_std(problem: Problem) -> float:
     """Return the std of the denoiser for splitting methods whose fixed point hardly depends on it.
 
-    It is `initial_std`, raised to the noise std of level 1 where it is smaller, but at most by a factor of 5. Below
-    level 1 the denoiser only blends its input with the estimate of level 1; iterating at level 1, with the weight of
-    the fidelity for its std, is 1 to 4 dB better.
+    It is `initial_std` with a `lost_std` of at most 4 times the noise (.02 for weak noise), raised to the noise std of
+    level 1 where it is smaller, but at most by a factor of 5. Below level 1 the denoiser only blends its input with the
+    estimate of level 1; iterating at level 1, with the weight of the fidelity for its std, is 1 to 4 dB better.
     """
-    std = initial_std(problem, lost_std(problem.prior))
+    last_lost = max(LEAST_LAST, LAST_LOST * relative_noise(problem))
+    std = initial_std(problem, min(last_lost, lost_std(problem.prior)))
     if not isinstance(problem.prior, RestoringPrior):
         return std
     return max(std, min(problem.prior.level_std(1), LARGEST_RAISE * std))

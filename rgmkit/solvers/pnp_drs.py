@@ -28,10 +28,10 @@ from rgmkit.solvers.measurement import (
 )
 
 FIRST_LOST = 0.3  # std of the noise that models lost information, in the first iteration
-FALLING = 4  # iterations over which the std decreases
+RATIO, HELD = 1.4, 2  # largest ratio of successive stds; least iterations at the last std
 ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
-MAX_BALANCE = 0.2  # bound of the second term of c in `PnPDRS`
+MAX_BALANCE = 0.1  # bound of the second term of c in `PnPDRS`
 
 
 @final
@@ -48,15 +48,15 @@ class PnPDRS(Solver):
     The first x is the prox at `initial_estimate(y)`. Everything is relative to the operator: with s the noise std
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
-        std_n^2 = s^2 + lost lost_std^2,    weight_k = (1 + c) (std_k / noise)^2,
-        c = max(lost^8, min(.2, s / (std_n sqrt(1 - lost)) - 1)).
+        std_n^2 = s^2 + lost min(lost_std, max(4 s, .02))^2,    weight_k = (1 + c) (std_k / noise)^2,
+        c = max(lost^8, min(.1, s / (std_n sqrt(1 - lost)) - 1)).
 
     Lost information is modelled as additional Gaussian noise of std lost_std: the noise of level 1 on [0, 1] images,
-    and at least .1. std_k falls to std_n over the first 4 iterations, from the std for a lost_std of .3. std_n is
+    and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of .3. std_n is
     raised to the noise std of level 1, the least that the network has learnt, by a factor of 5 at most. If A loses
     nothing, c is 0 and the fixed point is u = D(y, noise), found in one iteration if std_n is the noise std. The second
     term of c makes the noise of y that the prox passes on to x, of std `weight_n noise |A| sqrt(1 - lost)`, equal to
-    the std_n at which D denoises, unless that takes more than 20 %. The first term is for operators that lose nearly
+    the std_n at which D denoises, unless that takes more than 10 %. The first term is for operators that lose nearly
     everything. The constants were chosen on photographs and digits of the training data, over some thirty operators.
 
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
@@ -152,7 +152,8 @@ class PnPDRS(Solver):
             return [last]
         first = initial_std(problem, FIRST_LOST)
         iterations = self.iterations or ITERATIONS
-        falling = min(FALLING, iterations) if first > 2 * last else 1
+        falling = 1 + math.ceil(math.log(first / last) / math.log(RATIO)) if first > 2 * last else 1
+        falling = min(falling, max(1, iterations - HELD))
         stds: list[float] = np.geomspace(first, last, falling).tolist() if falling > 1 else [last]
         stds = [*stds[:-1], *[last] * (iterations - falling + 1)]
         while self.iterations is None and sum(map(prior.evaluations, stds)) > EVALUATIONS:

@@ -19,7 +19,7 @@ from rgmkit.cli.demo import demo
 from rgmkit.cli.experiments import report, run
 from rgmkit.cli.generate import generate
 from rgmkit.cli.models import convert, info, train
-from rgmkit.cli.options import Commands, Settings, examples, say
+from rgmkit.cli.options import Commands, CommandSettings, examples, say
 from rgmkit.cli.restore import restore
 from rgmkit.errors import RgmkitError
 
@@ -55,13 +55,13 @@ for _command in (demo, train, generate, degrade, restore, run, report, plugins.g
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: with 0, with 2 after an error, or with 130 after Ctrl-C."""
-    settings = Settings()
+    settings = CommandSettings()
     with _show_warnings(settings):
         code = _run(args, settings)
     sys.exit(code)
 
 
-def _run(args: Sequence[str] | None, settings: Settings) -> int:
+def _run(args: Sequence[str] | None, settings: CommandSettings) -> int:
     try:
         code = cli.main(args, prog_name="rgmkit", standalone_mode=False, obj=settings)
         if sys.stdout is not None:
@@ -85,7 +85,7 @@ def _run(args: Sequence[str] | None, settings: Settings) -> int:
         return _fail(error, f"out of memory: take a smaller image or batch ({_describe(error)[:120]})", settings)
 
 
-def _fail(error: Exception, message: str, settings: Settings) -> int:
+def _fail(error: Exception, message: str, settings: CommandSettings) -> int:
     if settings.debug:
         traceback.print_exception(error)
     say(f"error: {message}")
@@ -106,7 +106,7 @@ class _OneLine(logging.Handler):
 
 
 @contextlib.contextmanager
-def _show_warnings(settings: Settings) -> Iterator[None]:
+def _show_warnings(settings: CommandSettings) -> Iterator[None]:
     """Print each log record of rgmkit and each Python warning as one line on stderr."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

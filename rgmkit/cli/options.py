@@ -19,7 +19,7 @@ PATH = click.Path(path_type=Path, readable=False)  # the commands check files th
 
 
 @dataclass
-class Settings:
+class CommandSettings:
     """Settings of one call of the command line."""
 
     debug: bool = False
@@ -72,7 +72,7 @@ def examples(*lines: str) -> str:
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        ctx.ensure_object(Settings).debug = True
+        ctx.ensure_object(CommandSettings).debug = True
 
 
 def _add_files(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
@@ -95,9 +95,9 @@ def common(command: F) -> F:
     return plugin(debug(command))
 
 
-def out(metavar: str, meaning: str, **settings: Any) -> Callable[[F], F]:
+def out(metavar: str, meaning: str, **attributes: Any) -> Callable[[F], F]:
     """Add `-o`, the file or folder that a command writes."""
-    return click.option("-o", "--out", metavar=metavar, type=PATH, help=meaning, **settings)
+    return click.option("-o", "--out", metavar=metavar, type=PATH, help=meaning, **attributes)
 
 
 def overrides(meaning: str) -> Callable[[F], F]:

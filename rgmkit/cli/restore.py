@@ -98,8 +98,8 @@ def restore(
     from rgmkit.runtime.device import choose_device
 
     torch_device = choose_device(device)
-    operator, network = resolve_degradation(degradation).to(torch_device), resolve_prior(prior).to(torch_device)
-    method = resolve_solver(solver, network, operator)
+    operator, built_prior = resolve_degradation(degradation).to(torch_device), resolve_prior(prior).to(torch_device)
+    built_solver = resolve_solver(solver, built_prior, operator)
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 
     measured = images.read_measurement(image)
@@ -111,7 +111,7 @@ def restore(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # the notes say the same
-        solution = restore_batch(y, operator, network, method, seed=seed, samples=samples, tile=tile)
+        solution = restore_batch(y, operator, built_prior, built_solver, seed=seed, samples=samples, tile=tile)
     say_notes(solution.notes)
 
     facts: dict[str, Any] = {

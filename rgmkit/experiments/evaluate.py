@@ -145,7 +145,7 @@ class Evaluator:
 
 
 class PathRecorder:
-    """A solver's callback that records a metric at about `POINTS` iterations, and the time that recording takes."""
+    """A solver callback that records a metric at about `POINTS` iterations, and measures the time this takes."""
 
     def __init__(self, truth: Tensor, metric: Metric) -> None:
         self.truth, self.metric, self.spent = truth, metric, 0.0

@@ -69,26 +69,26 @@ def make_plan(
     stem = "grid" if isinstance(grid, Mapping) else Path(grid).stem
     folder = Path("runs") / stem if out is None else Path(out)
     tuning = found.tuning
-    fixed = None if overwrite and (folder / "grid.yaml").exists() else find_run(folder, found.content)
-    if fixed:
-        check_pictures(folder, found.data, fixed.pictures, "data")
+    facts = None if overwrite and (folder / "grid.yaml").exists() else find_run(folder, found.content)
+    if facts:
+        check_pictures(folder, found.data, facts.pictures, "data")
         if tuning:
-            check_pictures(folder, tuning.data, fixed.training, "tune.data")
+            check_pictures(folder, tuning.data, facts.training, "tune.data")
     with naming("data"):
-        photographs = found.data.select(fixed.pictures if fixed else None)
+        photographs = found.data.select(facts.pictures if facts else None)
     with naming("tune.data"):
-        training = tuning.data.select(fixed.training if fixed else None) if tuning else []
+        training = tuning.data.select(facts.training if facts else None) if tuning else []
     _check_apart(photographs, training)
     pairs = list(itertools.product(range(len(found.operators)), range(len(found.methods))))
-    unfit = _rehearse(found, pairs, photographs, "data", continues=fixed is not None)
+    unfit = _rehearse(found, pairs, photographs, "data", continues=facts is not None)
     for i, j in unfit:  # a method that fits no degradation is a mistake, and vice versa
         if all((i, b) in unfit for a, b in pairs if a == i) or all((a, j) in unfit for a, b in pairs if b == j):
             raise unfit[i, j]
     tuned = [(i, j) for i, j in pairs if found.methods[j].parameters and (i, j) not in unfit]
-    for error in _rehearse(found, tuned, training, "tune.data", continues=fixed is not None).values():
+    for error in _rehearse(found, tuned, training, "tune.data", continues=facts is not None).values():
         raise error
     reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without the place in the grid
-    return Plan(found, folder, tuple(photographs), tuple(training), fixed is not None, reasons)
+    return Plan(found, folder, tuple(photographs), tuple(training), facts is not None, reasons)
 
 
 def _check_apart(photographs: Sequence[Photograph], training: Sequence[Photograph]) -> None:

@@ -21,8 +21,8 @@ from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
-MADE = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # GRID marks the folder of a run
-FREE = ("plugins", "title")  # keys that may change when a run is continued
+WRITTEN = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # GRID marks the folder of a run
+CHANGEABLE = ("plugins", "title")  # keys that may change when a run is continued
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:
         if folder.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder} is not empty and holds no run: name another folder with -o")
         return None
-    old = {key: value for key, value in read_yaml(folder / GRID).items() if key not in FREE}
-    new = {key: value for key, value in content.items() if key not in FREE}
+    old = {key: value for key, value in read_yaml(folder / GRID).items() if key not in CHANGEABLE}
+    new = {key: value for key, value in content.items() if key not in CHANGEABLE}
     differs = find_difference(old, new)
     if differs:
         raise ConfigError(f"{folder} holds the run of another grid ({differs}): name another folder, or --overwrite it")
@@ -97,7 +97,7 @@ def begin_run(folder: Path, content: Mapping[str, Any], facts: RunFacts) -> None
     if (folder / GRID).exists():
         for name in (CELLS, PICTURES):
             shutil.rmtree(folder / name, ignore_errors=True)
-        for name in MADE:
+        for name in WRITTEN:
             (folder / name).unlink(missing_ok=True)
     with write_aside(folder / FACTS) as part:
         part.write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")

@@ -94,7 +94,7 @@ class ProcessGroup:
         if self.size > 1:
             from accelerate import PartialState
 
-            with _answering():
+            with _explain_lost_process():
                 PartialState().wait_for_everyone()
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -102,7 +102,7 @@ class ProcessGroup:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])  # one message instead of hundreds
-        with _answering():
+        with _explain_lost_process():
             dist.all_reduce(flat)
         for tensor, mean in zip(tensors, (flat / self.size).split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
@@ -112,7 +112,7 @@ class ProcessGroup:
         if self.size == 1:
             return list(numbers)
         maxima = torch.tensor(numbers, device=self.device)
-        with _answering():
+        with _explain_lost_process():
             dist.all_reduce(maxima, dist.ReduceOp.MAX)
         return [int(number) for number in maxima]
 
@@ -121,7 +121,7 @@ class ProcessGroup:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        with _answering():
+        with _explain_lost_process():
             dist.gather_object(value, values if self.is_main else None)
         return values if self.is_main else []
 
@@ -138,7 +138,7 @@ class ProcessGroup:
                 answer[0] = function()
             except (RgmkitError, OSError) as error:
                 answer[1] = error
-        with _answering():
+        with _explain_lost_process():
             dist.broadcast_object_list(answer, device=None if self.device.type == "cpu" else self.device)
         if answer[1] is not None:
             raise answer[1]
@@ -157,7 +157,7 @@ class ProcessGroup:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _explain_lost_process() -> Iterator[None]:
     """Raise a TrainingError if another process has ended or does not answer in time."""
     try:
         yield

@@ -22,7 +22,7 @@ from rgmkit.runtime.lock import LOCK, OWNER, lock_folder
 from rgmkit.training.setup import Run
 
 FOLDER = "checkpoints"
-FREE = frozenset(
+CHANGEABLE = frozenset(
     {
         "accumulate", "checkpoint_every", "checkpoint_minutes", "critic_limit", "keep", "preview_every", "threads",
         "workers",
@@ -146,7 +146,7 @@ def _checkpoints(out: Path) -> list[Path]:
 
 def fingerprint(config: dict[str, Any]) -> str:
     """Return the configuration as text, without the options that may change when a run is resumed."""
-    training = {k: v for k, v in (config.get("training") or {}).items() if k not in FREE}
+    training = {k: v for k, v in (config.get("training") or {}).items() if k not in CHANGEABLE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
     return repr(sorted((key, _as_text(value)) for key, value in {**rest, "training": training}.items()))
 

@@ -431,23 +431,23 @@ def test_the_search_takes_one_number_after_the_other():
         calls[text] = -((math.log(values["a"]) - 1) ** 2) - (values["n"] - 7) ** 2 - (values["kind"] != "good")
         return calls[text]
 
-    numbers = [Range("a", 0.1, 1000.0), Range("n", 1.0, 40.0, "linear", whole=True), Choices("kind", ("bad", "good"))]
+    numbers = [Range("a", 0.1, 1000.0), Range("n", 1.0, 40.0, "linear", integer=True), Choices("kind", ("bad", "good"))]
     best = search(score, numbers, evaluations=20)
     assert best["a"] == pytest.approx(math.e, rel=0.1) and best["n"] == 7 and best["kind"] == "good"
     assert isinstance(best["n"], int) and len(calls) <= 20 * 3
 
 
 def test_what_is_tuned_is_a_range_or_choices():
-    assert read_range("x", [0.1, 10], path="x", whole=False) == Range("x", 0.1, 10.0, "log")
-    assert read_range("x", [0, 10], path="x", whole=True) == Range("x", 0.0, 10.0, "linear", whole=True)
-    assert read_range("x", {"low": 1, "high": 9, "scale": "linear"}, path="x", whole=False) == Range(
+    assert read_range("x", [0.1, 10], path="x", integer=False) == Range("x", 0.1, 10.0, "log")
+    assert read_range("x", [0, 10], path="x", integer=True) == Range("x", 0.0, 10.0, "linear", integer=True)
+    assert read_range("x", {"low": 1, "high": 9, "scale": "linear"}, path="x", integer=False) == Range(
         "x", 1, 9, "linear"
     )
-    assert read_range("x", [4, 8, 16], path="x", whole=True) == Choices("x", (4, 8, 16))
-    assert read_range("x", {"choices": [4, 8]}, path="x", whole=True) == Choices("x", (4, 8))
-    assert read_range("x", ["db4", "haar"], path="x", whole=False) == Choices("x", ("db4", "haar"))
+    assert read_range("x", [4, 8, 16], path="x", integer=True) == Choices("x", (4, 8, 16))
+    assert read_range("x", {"choices": [4, 8]}, path="x", integer=True) == Choices("x", (4, 8))
+    assert read_range("x", ["db4", "haar"], path="x", integer=False) == Choices("x", ("db4", "haar"))
     with pytest.raises(ConfigError, match=r"x\.low is 0: a logarithmic scale needs positive numbers"):
-        read_range("x", {"low": 0, "high": 9, "scale": "log"}, path="x", whole=False)
+        read_range("x", {"low": 0, "high": 9, "scale": "log"}, path="x", integer=False)
 
 
 def test_photographs_are_read_as_they_are_asked_for(tmp_path):

@@ -33,7 +33,7 @@ class Range:
     low: float
     high: float
     scale: Literal["log", "linear"] = "log"
-    whole: bool = False
+    integer: bool = False
 
     def list_coarse(self, count: int) -> list[Any]:
         """Return `count` values evenly spaced on the scale, including both ends; fewer if rounding makes some equal."""
@@ -67,7 +67,7 @@ class Range:
             value = self.low * (self.high / self.low) ** fraction
         else:
             value = self.low + (self.high - self.low) * fraction
-        return round(value) if self.whole else float(f"{value:.{DIGITS}g}")
+        return round(value) if self.integer else float(f"{value:.{DIGITS}g}")
 
     def _fraction(self, value: float) -> float:
         if self.scale == "log":
@@ -115,13 +115,13 @@ class _RangeSchema:
     choices: list[Any] | None = None
 
 
-def read_range(name: str, asked: Any, *, path: str, whole: bool) -> Parameter:
+def read_range(name: str, asked: Any, *, path: str, integer: bool) -> Parameter:
     """Read a range or choices: two numbers are a range, a longer list choices.
 
     Raises:
         ConfigError: for anything else, with its `path`.
 
-    >>> read_range("prior.weight", [0.1, 100], path="tune", whole=False).scale
+    >>> read_range("prior.weight", [0.1, 100], path="tune", integer=False).scale
     'log'
     """
     if isinstance(asked, Mapping):
@@ -129,22 +129,22 @@ def read_range(name: str, asked: Any, *, path: str, whole: bool) -> Parameter:
         if given.choices is not None:
             return _make_choices(name, given.choices, path)
         if given.low is not None and given.high is not None:
-            return _make_range(name, given.low, given.high, given.scale, path, whole)
+            return _make_range(name, given.low, given.high, given.scale, path, integer)
     elif isinstance(asked, (list, tuple)):
         if len(asked) == 2 and all(_is_number(value) for value in asked):
-            return _make_range(name, asked[0], asked[1], None, path, whole)
+            return _make_range(name, asked[0], asked[1], None, path, integer)
         return _make_choices(name, asked, path)
     raise ConfigError(
         f"{path} is {asked!r}: give two numbers, [low, high], a longer list of choices, or low: and high: with a scale:"
     )
 
 
-def _make_range(name: str, low: float, high: float, scale: str | None, path: str, whole: bool) -> Range:
+def _make_range(name: str, low: float, high: float, scale: str | None, path: str, integer: bool) -> Range:
     if not -math.inf < low < high < math.inf:
         raise ConfigError(f"{path} goes from {low:g} to {high:g}: give the lower end first, and two different ones")
     if scale == "log" and low <= 0:
         raise ConfigError(f"{path}.low is {low:g}: a logarithmic scale needs positive numbers, take scale: linear")
-    return Range(name, float(low), float(high), "linear" if scale == "linear" or low <= 0 else "log", whole)
+    return Range(name, float(low), float(high), "linear" if scale == "linear" or low <= 0 else "log", integer)
 
 
 def _make_choices(name: str, values: Sequence[Any], path: str) -> Choices:

@@ -129,14 +129,14 @@ def _read_parameter(name: str, asked: Any, specs: Mapping[str, Any], path: str, 
     if not isinstance(spec, (str, Mapping)):
         raise ConfigError(f"{path}.{name}: the {part} is an object and has no options here: give it by its name")
     used = parse_spec(spec).name if isinstance(spec, str) else spec.get("use")
-    whole = False
+    integer = False
     if isinstance(used, str) and "." not in option:
         with naming(f"{path}.{name}"):
             known = options_of(plugins.load_class(part, used))
         if option not in known:
             raise ConfigError(f"{path}.{name} is no option of {part} {used!r}: {suggest(option, known)}")
-        whole = known[option].type is int
-    return read_range(name, asked, path=f"{path}.{name}", whole=whole)
+        integer = known[option].type is int
+    return read_range(name, asked, path=f"{path}.{name}", integer=integer)
 
 
 def _insert(specs: Mapping[str, Any], values: Values) -> dict[str, Any]:

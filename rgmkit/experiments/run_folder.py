@@ -76,7 +76,7 @@ def read_facts(folder: Path) -> RunFacts:
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no run: name the folder that `rgmkit run` wrote") from error
     except (ValueError, TypeError) as error:
-        raise DataError(f"{file} is damaged ({error}): start anew with --overwrite") from error
+        raise DataError(f"{file} is damaged ({error}): start afresh with --overwrite") from error
 
 
 def check_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str) -> None:

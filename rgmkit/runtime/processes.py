@@ -132,17 +132,17 @@ class ProcessGroup:
         """
         if self.size == 1:
             return function()
-        answer: list[Any] = [None, None]
+        outcome: list[Any] = [None, None]
         if self.is_main:
             try:
-                answer[0] = function()
+                outcome[0] = function()
             except (RgmkitError, OSError) as error:
-                answer[1] = error
+                outcome[1] = error
         with _explain_lost_process():
-            dist.broadcast_object_list(answer, device=None if self.device.type == "cpu" else self.device)
-        if answer[1] is not None:
-            raise answer[1]
-        return answer[0]
+            dist.broadcast_object_list(outcome, device=None if self.device.type == "cpu" else self.device)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]
 
     @contextmanager
     def enter_on_main(self, context: AbstractContextManager[Any]) -> Iterator[None]:

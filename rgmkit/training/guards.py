@@ -56,8 +56,9 @@ class LossMonitor:
         size = float(table[:, self._names.index("critic")].abs().mean()) if "critic" in self._names else 0.0
         if size > limit:
             raise Diverged(
-                f"the critic has exploded: its loss is {size:.3g} in size in the steps up to {steps[-1]}, more than "
-                f"critic_limit, {limit:g}: train with a smaller critic_lr, or a larger gamma of the objective"
+                f"the critic has diverged: its absolute loss is {size:.3g} on average in the steps up to "
+                f"{steps[-1]}, more than critic_limit, {limit:g}: train with a smaller critic_lr, "
+                f"or a larger gamma of the objective"
             )
         return dict(zip(self._names, table[-1].tolist(), strict=True))
 

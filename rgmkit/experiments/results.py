@@ -46,7 +46,7 @@ class Results:
 
     Attributes:
         folder: the folder of the run.
-        records: one per cell that was tried, in the order of the grid.
+        records: one per cell that is finished, failed or left out, in the order of the grid.
         main: whether this process writes the tables; False in all others of a run on several processes.
         title: title of the tables and the report.
         infos: name, unit, decimals and direction of the metrics, by label.

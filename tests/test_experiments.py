@@ -522,7 +522,8 @@ def test_a_run_of_version_0_1_continues_and_is_reported(tmp_path, run):
     after = records(folder)
     assert [r.key for r in after] == [r.key for r in before] and len(after) == 4
     for old, new in zip(before, after, strict=True):
-        assert new.after == pytest.approx(old.after, abs=1e-4) and new.before == pytest.approx(old.before, abs=1e-4)
+        assert new.before == pytest.approx(old.before, abs=1e-4)
+        assert new.after == pytest.approx(old.after, abs=0.02)  # solvers started from embed(y) in version 0.1
     assert sum(new != old for old, new in zip(before, after, strict=True)) == 1, "the others are left alone"
     page = (folder / "report.html").read_text()
     assert (

@@ -277,7 +277,7 @@ class Counts(toys.Restorer):
     ("name", "wrong", "words"),
     [
         ("capabilities", HidesGrad, "grad works"),
-        ("prox_minimises", WeakProx, "beyond, from"),
+        ("prox_minimises", WeakProx, "of the way from"),
         ("gradient_of_value", WrongGrad, "the slope"),
         ("one_image_at_a_time", BatchValue, "value of a batch"),
         ("restoring", Lonely, "mixed levels"),

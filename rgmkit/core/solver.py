@@ -77,8 +77,8 @@ class Problem:
         """Return the problem of restoring every image `copies` times in one batch, with the same scale."""
         assert self.y is not None  # a restoration
         many = replace(self, shape=(copies * self.shape[0], *self.shape[1:]), y=torch.cat([self.y] * copies))
-        if "scale" in vars(self):
-            vars(many)["scale"] = self.scale
+        if self.degradation is not None and self.degradation.linear:
+            vars(many)["scale"] = self.scale  # measured once, however many batches the copies make
         return many
 
     measured = RenamedAttribute("from_measurement")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import ClassVar, cast, final
 
 import numpy as np
@@ -102,28 +102,60 @@ class PnPDRS(Solver):
         self.tolerance = tolerance
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
-        prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
-        y, levels = cast(Tensor, problem.y), self._levels(prior)
-        stds = [prior.level_std(levels[0])] * (self.iterations or ITERATIONS) if levels else self._stds(problem)
-        weights = self._weights(problem, [prior.level_std(1)] * len(stds) if levels else stds)
-        alpha = 1.0 if len(stds) == 1 else self.alpha
-        x = estimate = degradation.initial_estimate(y)
-        if len(stds) > 1 and not levels:
-            x = degradation.prox(x, y, weights[0])
-        done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        trace: list[dict[str, float]] = []
-        for i, (std, weight) in enumerate(zip(stds, weights, strict=True)):
-            next_std = stds[min(i + 1, len(stds) - 1)]
-            inner: Sequence[int | None] = levels or [None]  # None: denoise at std
-            for level in inner:
-                if level is None:
-                    denoised = prior.denoise(x, std, generator=generator)
-                else:
-                    is_first = i == 0 and level == levels[0]
-                    noise_std = (degradation.noise or 0.0) if is_first else 0.0
-                    denoised = self._restore_level(prior, x, level, noise_std, generator)
-                u = x.lerp(denoised, alpha)
+        if self.levels is None:
+            return self._solve_by_std(problem, generator, callback)
+        return self._solve_by_level(problem, self.levels, generator, callback)
+
+    def _solve_by_std(self, problem: Problem, generator: Randomness, callback: Callback) -> Solution:
+        """Denoise at a decreasing std: D(x, std_k)."""
+        prior, degradation, y = _parts(problem)
+        stds = self._stds(problem)
+        weights, alpha = self._weights(problem, stds), self.alpha if len(stds) > 1 else 1.0
+
+        def iterate(x: Tensor) -> Iterator[Tensor]:
+            if len(stds) > 1:
+                x = degradation.prox(x, y, weights[0])
+            for std, next_std, weight in zip(stds, [*stds[1:], stds[-1]], weights, strict=True):
+                u = x.lerp(prior.denoise(x, std, generator=generator), alpha)
+                yield u
                 x = degradation.prox(2 * u - x, y, weight) + (next_std / std) ** 2 * (x - u)
+
+        start = degradation.initial_estimate(y)
+        estimate, trace = self._follow(iterate(start), start, problem, stds, callback)
+        if len(stds) > 1:
+            estimate = reduce_residual(estimate, problem, weights[-1])
+        return Solution(estimate, nfe=sum(map(prior.evaluations, stds[: len(trace)])), trace=trace)
+
+    def _solve_by_level(self, problem: Problem, top: int, generator: Randomness, callback: Callback) -> Solution:
+        """Add the noise of each level and restore from it, as in the paper: G(R_j(x), j - 1, z)."""
+        prior, degradation, y = _parts(problem)
+        if not 1 <= top <= prior.process.levels:
+            raise ConfigError(f"pnp-drs.levels is {top}: this prior has the levels 1 to {prior.process.levels}")
+        iterations = self.iterations or ITERATIONS
+        weight, alpha = self._weights(problem, [prior.level_std(1)])[0], self.alpha if iterations > 1 else 1.0
+
+        def iterate(x: Tensor) -> Iterator[Tensor]:
+            noise_std = degradation.noise or 0.0
+            for _ in range(iterations):
+                for level in range(top, 0, -1):
+                    degraded = prior.degrade(x, level, noise_std=noise_std, generator=generator)
+                    u = x.lerp(prior.restore(degraded, level, generator=generator), alpha)
+                    if level == 1:
+                        yield u
+                    x = degradation.prox(2 * u - x, y, weight) + (x - u)
+                    noise_std = 0.0  # only the initial estimate has the noise of y
+
+        start, stds = degradation.initial_estimate(y), [prior.level_std(top)] * iterations
+        estimate, trace = self._follow(iterate(start), start, problem, stds, callback)
+        return Solution(estimate, nfe=top * len(trace), trace=trace)
+
+    def _follow(
+        self, iterates: Iterator[Tensor], estimate: Tensor, problem: Problem, stds: list[float], callback: Callback
+    ) -> tuple[Tensor, list[dict[str, float]]]:
+        """Return the iterate at which each image has converged, or the last one, and the trace."""
+        done = torch.zeros(len(estimate), dtype=torch.bool, device=estimate.device)
+        trace: list[dict[str, float]] = []
+        for i, (std, u) in enumerate(zip(stds, iterates, strict=False)):
             before, estimate = estimate, freeze_converged(done, estimate, u)
             trace.append({"sigma": std, **trace_row(before, estimate, problem)})
             callback(i + 1, len(stds), estimate)
@@ -132,18 +164,7 @@ class PnPDRS(Solver):
                 done |= change(before, estimate) <= STAGNATION * self.tolerance
             if bool(done.all()):
                 break
-        if len(stds) > 1 and not levels:
-            estimate = reduce_residual(estimate, problem, weights[-1])
-        nfe = sum(len(levels) or prior.evaluations(std) for std in stds[: len(trace)])
-        return Solution(estimate, nfe=nfe, trace=trace)
-
-    def _restore_level(
-        self, prior: RestoringPrior, x: Tensor, level: int, noise_std: float, generator: Randomness
-    ) -> Tensor:
-        """Return `G(R_j(x), j - 1, z)` for images that have white noise of std `noise_std`."""
-        return prior.restore(
-            prior.degrade(x, level, noise_std=noise_std, generator=generator), level, generator=generator
-        )
+        return estimate, trace
 
     def _stds(self, problem: Problem) -> list[float]:
         """Return the std of each iteration: only one if A loses nothing and the network denoises at the noise std."""
@@ -169,11 +190,6 @@ class PnPDRS(Solver):
         factor = 1 + max(lost**8, min(MAX_BALANCE, balance))
         return [factor * (std / noise) ** 2 for std in stds]
 
-    def _levels(self, prior: RestoringPrior) -> list[int]:
-        """Return the levels of each iteration; an empty list if D is used."""
-        top = prior.process.levels
-        if self.levels is None:
-            return []
-        if not 1 <= self.levels <= top:
-            raise ConfigError(f"pnp-drs.levels is {self.levels}: this prior has the levels 1 to {top}")
-        return list(range(self.levels, 0, -1))
+
+def _parts(problem: Problem) -> tuple[RestoringPrior, Degradation, Tensor]:
+    return cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation), cast(Tensor, problem.y)

@@ -1,0 +1,172 @@
+"""Training steps against the equations, written out in float64: losses, updates, averaged weights, target levels."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import softplus
+
+import rgmkit
+from rgmkit.core.random import seeded
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.configuration import read_configuration
+from rgmkit.training.draws import draw_batch, draw_target_levels
+from rgmkit.training.settings import TrainingSettings
+from rgmkit.training.setup import set_up
+from rgmkit.training.step import train_step
+
+STEPS, BATCH = 4, 12
+ADVERSARIAL = {"use": "relativistic", "gamma": 0.5, "interval": 2, "floor": 0.1}
+OPTIONS = {
+    "steps": 10, "batch": BATCH, "lr": 0.02, "critic_lr": 0.05, "betas": (0.5, 0.9), "ema": 0.3, "spread": 0.5,
+    "fidelity": 0.03, "lr_end": 0.01, "preview_every": 0, "checkpoint_every": 1, "keep": 20,
+}  # fmt: skip
+
+
+def spread_out(image, *values):
+    """Stack an image with maps of constant values, one for each image of the batch."""
+    return torch.cat([image, *(v.reshape(-1, 1, 1, 1).to(image).expand_as(image) for v in values)], 1)
+
+
+class Restorer(torch.nn.Module):
+    latent = 1
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 1, 3, padding=1)
+
+    def forward(self, y, t, z):
+        return self.layer(spread_out(y, t, z[:, 0]))
+
+
+class Critic(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(2, 1, 3, stride=4)
+
+    def forward(self, x, t):
+        return self.layer(spread_out(x, t)).tanh().flatten(1).sum(1)
+
+
+def make_run(objective=ADVERSARIAL, **changes):
+    training = {**OPTIONS, **changes}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network, critic = Restorer(), Critic() if objective != "mmse" else None
+    config = {"data": "digits", "network": network, "critic": critic, "objective": objective, "training": training}
+    return set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+
+
+class Reference:
+    """The steps of a run, in float64, from the equations in `train_step` and in the docstrings of the objectives."""
+
+    def __init__(self, run):
+        self.process, self.adversarial = run.process, run.critic is not None
+        self.G, self.D = copy.deepcopy(run.network).double(), copy.deepcopy(run.critic)
+        self.optimizers = [torch.optim.Adam(self.G.parameters(), lr=1.0, betas=OPTIONS["betas"])]
+        if self.adversarial:
+            self.D = self.D.double()
+            self.optimizers.append(torch.optim.Adam(self.D.parameters(), lr=1.0, betas=OPTIONS["betas"]))
+        self.average = [weight.detach().clone() for weight in self.G.parameters()]
+
+    def degrade(self, x, level, noise):
+        a, sigma = (v[level].double().reshape(-1, 1, 1, 1) for v in self._coefficients())
+        return a * x + sigma * noise.double()
+
+    def _coefficients(self):
+        return self.process.a_by_level, self.process.sigma_by_level
+
+    def update(self, loss, which, step):
+        parameters, optimizer = list((self.G, self.D)[which].parameters()), self.optimizers[which]
+        lr, end = (OPTIONS["lr"], OPTIONS["critic_lr"])[which], OPTIONS["lr_end"]
+        optimizer.param_groups[0]["lr"] = end + (lr - end) * (1 + math.cos(math.pi * step / OPTIONS["steps"])) / 2
+        for weight, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            weight.grad = grad
+        optimizer.step()
+
+    def step(self, batch, step):
+        x, s, t, z = 2 * batch.x.double() - 1, batch.level, batch.target, batch.z.double()
+        y, real = self.degrade(x, s, batch.noise), self.degrade(x, t, batch.real)
+        sigma_s, sigma_t = (self.process.sigma_by_level[level].double() for level in (s, t))
+        losses = {}
+        if self.adversarial:
+            fake = self.degrade(self.G(y, s - 1, z), t, batch.fake).detach()
+            loss = softplus(self.D(fake, t) - self.D(real, t)).mean()
+            if step % 2 == 0:
+                for images in (real.clone().requires_grad_(), fake.requires_grad_()):
+                    (slope,) = torch.autograd.grad(self.D(images, t).sum(), images, create_graph=True)
+                    loss = loss + 0.5 * 2 * ((0.1 + sigma_t**2) * slope.square().sum((1, 2, 3))).mean() / 2
+            losses["critic"] = loss.item()
+            self.update(loss, 1, step)
+        x_hat = self.G(y, s - 1, z)
+        if self.adversarial:
+            prior = softplus(self.D(real, t) - self.D(self.degrade(x_hat, t, batch.fake), t)).mean()
+        else:
+            prior = ((x_hat - x).square().mean((1, 2, 3)) / sigma_s**2).mean()
+        a = self.process.a_by_level[s].double().reshape(-1, 1, 1, 1)
+        fidelity = ((y - a * x_hat).square().sum((1, 2, 3)) / (2 * sigma_s**2)).mean()
+        losses |= {"prior": prior.item(), "fidelity": fidelity.item() / x[0].numel()}
+        self.update(prior + OPTIONS["fidelity"] * fidelity, 0, step)
+        n = step + 1
+        decay = min(OPTIONS["ema"], (1 + n) / (10 + n))
+        with torch.no_grad():
+            self.average = [decay * m + (1 - decay) * w for m, w in zip(self.average, self.G.parameters(), strict=True)]
+        return losses
+
+
+def assert_same(weights, expected):
+    for weight, value in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight.double(), value.double(), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("objective", [ADVERSARIAL, "mmse"], ids=["relativistic", "mmse"])
+def test_steps_follow_the_equations(objective, parts):
+    run = make_run(objective, accumulate=parts)
+    reference = Reference(run)
+    for step in range(STEPS):
+        batch = draw_batch(run, step)
+        expected, losses = reference.step(batch, step), train_step(run, batch)
+        run.step += 1
+        assert {name: float(loss) for name, loss in losses.items()} == pytest.approx(expected, rel=1e-4)
+    assert_same(run.network.parameters(), reference.G.parameters())
+    assert_same(run.average.module.parameters(), reference.average)
+    if run.critic is not None:
+        assert_same(run.critic.parameters(), reference.D.parameters())
+
+
+def test_the_model_has_the_averaged_weights(tmp_path):
+    """They are computed again from the weights in the checkpoints."""
+    config = {"data": "gmm", "network": "mlp", "objective": "mmse", "training": {**OPTIONS, "steps": 6}}
+    out = rgmkit.train(config, out=tmp_path / "model", progress=False)
+    first, *states = (torch.load(path)["network"] for path in sorted((out / "checkpoints").glob("step-*.pt")))
+    expected = first
+    for n, state in enumerate(states, 1):
+        decay = min(0.3, (1 + n) / (10 + n))
+        expected = {name: decay * expected[name] + (1 - decay) * weight for name, weight in state.items()}
+    saved = load_file(out / "model.safetensors")
+    assert len(states) == 6 and saved.keys() == expected.keys()
+    assert_same(saved.values(), [expected[name] for name in saved])
+
+
+def test_spread_draws_lower_targets_until_the_final_steps():
+    run = make_run(batch=4000, spread=1.0, final_steps=3)
+    drawn = draw_batch(run, 6)
+    for level in range(1, 5):
+        share = torch.bincount(drawn.target[drawn.level == level], minlength=5) / 1000
+        assert share.tolist() == pytest.approx([1 / level] * level + [0] * (5 - level), abs=0.05)
+    final = draw_batch(run, 7)
+    assert torch.equal(final.target, final.level - 1)
+    target = torch.full((4000,), 3)
+    assert float((draw_target_levels(target, 0.2, seeded(0)) < 3).double().mean()) == pytest.approx(0.15, abs=0.02)
+
+
+def test_options_that_are_left_out_mean_the_same_for_ever():
+    """A run is resumed, and a published configuration is read, with the options that it names and no others."""
+    settings = TrainingSettings()
+    assert (settings.betas, settings.ema, settings.spread, settings.lr_end) == ((0.0, 0.99), 0.999, 0.0, 0.0)
+    assert make_run(fidelity=None).fidelity_weight == 1e-3 and make_run("mmse", fidelity=None).fidelity_weight == 0

@@ -54,8 +54,8 @@ NAMES = {
 }
 """What an old module has beyond its new one, by its old name."""
 
-COMPONENTS = {("prior", "gan"): "network"}
-"""Components by their old names; model folders have them, so that no warning is due."""
+COMPONENTS = {("prior", "gan"): "network", ("prior", "deepinv.TGV"): "tgv"}
+"""Components by their old names; model folders and grids have them, so that no warning is due."""
 
 
 def warn_renamed(old: str, new: str) -> None:

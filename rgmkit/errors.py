@@ -46,6 +46,10 @@ class AccuracyWarning(UserWarning):
     """An iterative method stopped before it reached the requested accuracy."""
 
 
+class PriorWarning(UserWarning):
+    """A prior does not model what the degradation has lost."""
+
+
 def suggest(name: object, known: Iterable[str]) -> str:
     """List the known names and suggest the nearest, as the end of an error message.
 

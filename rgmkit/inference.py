@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.adapters import fit_prior
+from rgmkit.adapters import fit_prior, note_lost_colours
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, PriorWarning
 from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
@@ -77,6 +77,9 @@ def restore(
         IncompatibleError: if measurement, degradation, prior and solver do not fit together.
         ConfigError, PluginError, CheckpointError: if a name, an option or a model folder is wrong.
 
+    Warns:
+        PriorWarning: if the degradation loses colours, as `grayscale` does, and the prior does not model them.
+
     >>> import numpy as np
     >>> y = np.full((16, 20), 128, dtype=np.uint8)
     >>> solution = restore(y, "gaussian-noise:noise=0.1", "tv")
@@ -118,13 +121,15 @@ def restore_batch(
             prior, (images * (samples or 1), *shape), like=y, tile=tile, progress=getattr(follow, "tile", None)
         )
         problem = Problem.from_measurement(y, degradation, prior)
+        for note in (lost := note_lost_colours(problem)):
+            warnings.warn(note, PriorWarning, stacklevel=3)
         with evaluation_mode(prior):
             if samples is None:
                 streams = Streams(seed, range(images), purpose=RESTORING)
                 solution = solver.solve(problem, generator=streams, callback=follow)
             else:
                 solution = draw_samples(solver, problem, samples, seed=seed, callback=follow)
-    return replace(solution, noise=degradation.noise, notes=estimated + adapted + solution.notes)
+    return replace(solution, noise=degradation.noise, notes=estimated + adapted + lost + solution.notes)
 
 
 def generate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from analytic import GaussianRestorer
@@ -14,7 +16,7 @@ import rgmkit
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.random import Streams, seeded
-from rgmkit.errors import IncompatibleError
+from rgmkit.errors import IncompatibleError, PriorWarning
 
 
 def test_a_grey_model_restores_each_channel():
@@ -30,7 +32,9 @@ def test_a_grey_model_restores_each_channel():
     ]:
         operator = rgmkit.degradation(degradation, noise=0.1)
         y = operator(draw(*shape).sigmoid(), generator=Streams(0, [0]))
-        solution = rgmkit.restore(y, operator, prior)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PriorWarning)  # grayscale loses colours
+            solution = rgmkit.restore(y, operator, prior)
         assert solution.x.shape == shape and f"each of the {shape[1]} channels" in solution.notes[0]
     with pytest.raises(IncompatibleError, match="colour"):
         rgmkit.generate(prior, 1, shape=(3, 16, 16))
@@ -70,6 +74,31 @@ def test_a_colour_model_restores_a_grey_photograph():
     assert solution.x.shape == (1, 4, 6) and "three equal channels" in solution.notes[0]
     tiled = rgmkit.restore(torch.rand(1, 130, 9, generator=seeded(0)), "gaussian-noise:noise=0.1", unet(3), tile=20)
     assert len(tiled.notes) == 2
+
+
+@pytest.mark.parametrize(
+    "spec", ["grayscale:noise=0.1", "grayscale:weights=[2,1,0],noise=0.1", "downsample:noise=0.1", "inpaint:noise=0.1"]
+)
+def test_lost_colours_are_said_unless_the_prior_models_them(spec):
+    degradation, lost = rgmkit.degradation(spec), "grayscale" in spec
+    y = degradation.A(draw(1, 3, 16, 18).sigmoid().float())
+    colour = unet(3, network=ResidualUNet, channels=(1, 3), widths=(8,), down=(1,), up=())
+    for prior in (None, "tikhonov", unet(), colour):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            solution = rgmkit.restore(y, degradation, prior)
+        said = [str(each.message) for each in caught if each.category is PriorWarning]
+        assert len(said) == (lost and prior is not colour)
+        assert all("loses colours" in note and "photographs-colour" in note and note in solution.notes for note in said)
+        assert any("for colour photographs photographs-colour" in note for note in solution.notes) == (
+            getattr(prior, "channels", None) == (1,)
+        )
+
+
+def test_a_channel_that_is_not_measured_starts_from_the_mean_of_the_others():
+    y = torch.full((1, 1, 5, 6), 0.8)
+    start = rgmkit.degradation("grayscale:weights=[0,1,1]").initial_estimate(y)
+    torch.testing.assert_close(start, torch.full((1, 3, 5, 6), 0.4))
 
 
 def test_a_network_for_grey_and_colour_takes_both_as_they_are():

@@ -143,7 +143,7 @@ def test_holes_and_total_variation_of_deepinv_are_those_of_rgmkit():
     assert torch.equal(mask * first, mask * x) and float(first[(mask == 0).expand_as(first)].min()) > 0
     y = mask * x
     as_it_is = rgmkit.restore(y, holes, deepinv.optim.TVPrior(), solver="admm:iterations=5").x
-    by_name = rgmkit.restore(y, holes, "tv", solver="admm:iterations=5").x
+    by_name = rgmkit.restore(y, holes, "tv:coupled=false", solver="admm:iterations=5").x
     assert torch.equal(as_it_is, by_name)
 
 

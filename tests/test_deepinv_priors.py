@@ -9,8 +9,8 @@ import deepinv
 import pytest
 import torch
 from deepinv.utils import DownloadError
-from pictures import uniform
-from rgmkit_deepinv import networks, pixelwise, requirements, total_variation, wavelet
+from pictures import COLOUR, normal, uniform
+from rgmkit_deepinv import networks, pixelwise, requirements, tikhonov, total_variation, wavelet
 from rgmkit_deepinv.objects import from_deepinv
 from safetensors.torch import save_file
 from skimage.data import camera
@@ -28,7 +28,9 @@ SHAPE = (2, 8, 12)
 PRIORS = {
     "tv": lambda: total_variation.TV(weight=3),
     "tv-alone": lambda: total_variation.TV(steps=150),
-    "tikhonov": lambda: pixelwise.Tikhonov(weight=2),
+    "tv-uncoupled": lambda: total_variation.TV(weight=3, coupled=False),
+    "tikhonov": lambda: tikhonov.Tikhonov(weight=2),
+    "tikhonov-of-pixels": lambda: pixelwise.Tikhonov(weight=2),
     "haar": lambda: wavelet.Wavelet(weight=2, wavelet="haar", levels=2),
     "l1-of-deepinv": lambda: from_deepinv(deepinv.optim.L1Prior(), weight=2),
     "haar-of-deepinv": lambda: from_deepinv(deepinv.optim.WaveletPrior(level=2, wv="haar")),
@@ -55,7 +57,7 @@ def test_priors_conform(name, check):
 
 
 @pytest.mark.parametrize("check", checks("prior"), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("spec", ["deepinv.TGV:weight=3,steps=100", "deepinv.TVL1:weight=3", "deepinv.L1:weight=2"])
+@pytest.mark.parametrize("spec", ["tgv:weight=3,steps=100", "deepinv.TVL1:weight=3", "deepinv.L1:weight=2"])
 def test_priors_by_name_conform(spec, check):
     check(rgmkit.prior(spec), (2, 8, 12))
 
@@ -69,6 +71,78 @@ def test_prox_of_tv_is_accurate_and_forgets_what_came_before():
     assert bool((error < 0.01 * 2 * gamma).all()), error
     tv.prox(1 - x, 0.1)
     assert torch.equal(first, tv.prox(x, gamma))
+
+
+def difference_matrix(height, width):
+    """Return D for images of one channel, in float64."""
+    basis = torch.eye(height * width, dtype=torch.float64).reshape(-1, height, width)
+    return torch.cat([basis.diff(dim=1).flatten(1), basis.diff(dim=2).flatten(1)], 1).T
+
+
+@pytest.mark.parametrize("size", [(5, 4), (1, 6)])
+def test_tikhonov_is_the_square_of_the_gradient(size):
+    x, prior = uniform(2, 3, *size, dtype=torch.float64), rgmkit.prior("tikhonov", weight=3)
+    D, flat = difference_matrix(*size), x.flatten(2)
+    torch.testing.assert_close(prior.value(x), 1.5 * (flat @ D.T).square().sum((1, 2)))
+    torch.testing.assert_close(prior.grad(x).flatten(2), 3 * flat @ D.T @ D)
+    gamma = torch.tensor([0.2, 7.0], dtype=torch.float64)
+    exact = [torch.linalg.solve(torch.eye(len(D.T)) + 3 * g * D.T @ D, f.T).T for f, g in zip(flat, gamma, strict=True)]
+    torch.testing.assert_close(prior.prox(x, gamma).flatten(2), torch.stack(exact))
+
+
+def test_tikhonov_leaves_the_mean_alone(photo):
+    y = 0.3 * photo
+    x = rgmkit.restore(y, "gaussian-noise:noise=0.3", "tikhonov:weight=1e4").x
+    assert float(x.std()) < 0.3 * float(y.std())
+    torch.testing.assert_close(x.mean(), y.mean())
+
+
+def test_the_center_of_tikhonov_is_read_from_old_files():
+    with pytest.warns(DeprecationWarning, match=r"use the prior deepinv\.Tikhonov"):
+        prior = rgmkit.prior("tikhonov:weight=2,center=0.4")
+    assert torch.equal(prior.prox(torch.full((1, 1, 2, 2), 0.7), 1.0), torch.full((1, 1, 2, 2), 0.7))
+
+
+def rotation(size):
+    return torch.linalg.qr(normal(size, size)).Q
+
+
+@pytest.mark.parametrize("name", ["tv", "tgv"])
+def test_coupled_variations_turn_with_the_colours(name):
+    """An orthogonal change of the colour axes commutes with the prox, only if all channels have one norm."""
+    x, Q, prior = uniform(2, 3, 12, 10, dtype=torch.float64), rotation(3), rgmkit.prior(name, weight=1, steps=50)
+
+    def turn(image):
+        return torch.einsum("cd,bdhw->bchw", Q, image)
+
+    torch.testing.assert_close(prior.prox(turn(x), 0.2), turn(prior.prox(x, 0.2)))
+    assert not torch.allclose(rgmkit.prior("tv:coupled=false", weight=1).prox(turn(x), 0.2), turn(prior.prox(x, 0.2)))
+    if "value" in prior.provides:
+        torch.testing.assert_close(prior.value(turn(x)), prior.value(x))
+        grey = x[:, :1].expand(x.shape)
+        torch.testing.assert_close(prior.value(grey), 3**0.5 * prior.value(x[:, :1]))
+
+
+def test_uncoupled_total_variation_treats_each_channel_on_its_own():
+    x, alone = uniform(2, 3, 12, 10, dtype=torch.float64), rgmkit.prior("tv:coupled=false,weight=2,steps=50")
+    gamma = torch.tensor([0.05, 0.2], dtype=torch.float64)
+    coupled = rgmkit.prior("tv:weight=2,steps=50")
+    channels = [x[:, c : c + 1] for c in range(3)]
+    torch.testing.assert_close(alone.prox(x, gamma), torch.cat([coupled.prox(c, gamma) for c in channels], 1))
+    torch.testing.assert_close(alone.value(x), sum(coupled.value(c) for c in channels))
+    assert not from_deepinv(deepinv.optim.TVPrior()).coupled
+
+
+def test_coupling_helps_colour_photographs():
+    x = avg_pool2d(COLOUR.float(), 4)
+    coupled, alone = (restored(x, "gaussian-noise:noise=0.1", prior)[1] for prior in ("tv", "tv:coupled=false"))
+    assert coupled > alone + 0.5
+
+
+def test_a_weight_of_zero_leaves_flat_images():
+    flat = torch.full((1, 3, 8, 8), 0.5)
+    for name in ("tv", "tgv", "tikhonov"):
+        torch.testing.assert_close(rgmkit.prior(name, weight=0).prox(flat, 0.1), flat)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 17), (33, 20), (3, 5), (1, 1)])
@@ -85,8 +159,8 @@ def test_wavelets_without_ptwt_say_what_to_install(monkeypatch):
         rgmkit.prior("wavelet")
 
 
-@pytest.mark.parametrize("prior", ["tv", "wavelet"])
-@pytest.mark.parametrize("noise", [0.02, 0.2])
+@pytest.mark.parametrize("prior", ["tv", "wavelet", "tikhonov"])
+@pytest.mark.parametrize("noise", [0.01, 0.3])
 @pytest.mark.parametrize("operator", ["gaussian-noise:", "blur:std=1,"])
 def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     spec = f"{operator}noise={noise}"
@@ -102,9 +176,25 @@ def test_a_weight_of_zero_and_no_noise_leave_the_image(photo):
     assert restored(photo, "gaussian-noise:noise=0", "tv:weight=0")[1] > 100
 
 
+@pytest.mark.parametrize("noise", [0.01, 0.3])
+def test_the_default_weight_of_colours_is_near_the_best(noise):
+    x, spec = avg_pool2d(COLOUR.float(), 4), f"gaussian-noise:noise={noise}"
+    problem = Problem.from_measurement(x, rgmkit.degradation(spec), rgmkit.prior("tv"))
+    weight = problem.prior.with_default_weight(problem).weight
+    after = {f: restored(x, spec, f"tv:weight={weight * f}")[1] for f in (0.4, 1, 2.5)}
+    assert after[1] > max(after.values()) - 0.5, after
+
+
+def test_tgv_keeps_a_noisy_slope_that_tv_turns_into_stairs():
+    slope = torch.linspace(0, 1, 48).expand(1, 1, 48, 48).contiguous()
+    tgv, tv = (restored(slope, "gaussian-noise:noise=0.1", prior)[1] for prior in ("tgv", "tv"))
+    assert tgv > tv + 1
+
+
 def test_tgv_is_the_prox_of_its_minimum():
     slope = torch.linspace(0, 1, 16, dtype=torch.float64).expand(1, 1, 16, 16)
-    tgv = total_variation.TGV(weight=1, steps=300)
+    tgv = rgmkit.prior("deepinv.TGV:weight=1,steps=300")  # the old name
+    assert isinstance(tgv, total_variation.TGV)
     assert (tgv.prox(slope, 0.02) - slope).abs().max() < (
         rgmkit.prior("tv", weight=1).prox(slope, 0.02) - slope
     ).abs().max()
@@ -121,7 +211,7 @@ def quality(x, truth):
     return float(psnr(x.detach().clamp(0, 1).float(), truth).mean())
 
 
-@pytest.mark.parametrize("name", ["deepinv.TGV", "deepinv.TVL1", "deepinv.BM3D", "deepinv.MedianFilter"])
+@pytest.mark.parametrize("name", ["tgv", "deepinv.TVL1", "deepinv.BM3D", "deepinv.MedianFilter"])
 def test_a_prior_by_name_restores(digits, name):
     degradation = rgmkit.degradation("gaussian-noise:noise=0.2")
     y = degradation(digits[:1], generator=seeded(1))

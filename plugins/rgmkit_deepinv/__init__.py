@@ -21,11 +21,11 @@ NETWORKS = {
     "FFDNet": "Plug and play with FFDNet and your weights",
     "GSDRUNet": "Plug and play with the gradient-step DRUNet and your weights",
 }
-PIXELWISE = {"L1": "Sum of absolute values: most pixels are black"}
-TOTAL_VARIATIONS = {
-    "TGV": "Total generalised variation of second order",
-    "TVL1": "Anisotropic total variation",
+PIXELWISE = {
+    "L1": "Sum of absolute values: most pixels are black",
+    "Tikhonov": "Squared distance to grey",
 }
+TOTAL_VARIATIONS = {"TVL1": "Anisotropic total variation"}
 SAMPLERS = {
     "DPIR": "Plug and play in 8 iterations at decreasing noise levels",
     "DPS": "Diffusion posterior sampling",
@@ -40,8 +40,9 @@ def rgmkit_components() -> list[Component]:
         Component(
             "bridge", "deepinv", "rgmkit_deepinv.bridge:DeepinvBridge", "Objects of deepinv in rgmkit, and the reverse"
         ),
-        Component("prior", "tv", "rgmkit_deepinv.total_variation:TV", "Isotropic total variation"),
-        Component("prior", "tikhonov", "rgmkit_deepinv.pixelwise:Tikhonov", "Squared distance to grey"),
+        Component("prior", "tv", "rgmkit_deepinv.total_variation:TV", "Total variation: edges between flat parts"),
+        Component("prior", "tgv", "rgmkit_deepinv.total_variation:TGV", "Total generalised variation: and slopes"),
+        Component("prior", "tikhonov", "rgmkit_deepinv.tikhonov:Tikhonov", "Square of the gradient: smooth images"),
         Component("prior", "wavelet", "rgmkit_deepinv.wavelet:Wavelet", "Sum of absolute wavelet coefficients"),
         Component("solver", "pgd", "rgmkit_deepinv.splitting:PGD", "Proximal gradient descent"),
         Component("solver", "fista", "rgmkit_deepinv.splitting:FISTA", "Accelerated proximal gradient descent"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
@@ -31,10 +32,9 @@ class ExplicitPrior(Prior):
 
     where noise is the noise std over |A|, and `gain = |A|_F^2 / (n |A|^2)` the mean squared singular value of the
     operator over the n pixels of an image, relative to the largest (1 for denoising, .02 for a Gaussian blur of std 2).
-    The form, and `strength` and `exponent` of each prior, were fitted to the best PSNR on four scikit-image photographs
-    (camera, astronaut, coffee, chelsea) in grey at 128x128 and on 64 digits at 16x16, for denoising, blur (std 1, 2, 4)
-    and downsampling (2, 4) with noise .02, .05, .1 and .2. Each class says how far its default is from the best weight
-    of each case; a single weight for all cases is up to 2.6 dB worse with `tv`. docs/results/defaults.md has the table.
+    A prior that couples C channels multiplies it by `C^min(1/2, max(0, .3 + .11 ln(noise / .05)))`, since the norm of
+    C channels of noise is sqrt(C) times that of one. docs/results/defaults.md says how the constants were chosen, and
+    how far the default is from the best weight.
 
     Args:
         weight: factor of `h`, 0 or more. Default: from noise and operator, as above.
@@ -43,6 +43,8 @@ class ExplicitPrior(Prior):
     provides = frozenset({"value", "prox"})
     strength: ClassVar[float]
     exponent: ClassVar[float]
+    coupled: bool = False  # whether the channels of a pixel have one norm
+    least_threshold: ClassVar[float] = 0.02  # least `step * weight` of a splitting, for pixels that are not measured
 
     def __init__(self, *, weight: float | None = None) -> None:
         super().__init__()
@@ -66,13 +68,15 @@ class ExplicitPrior(Prior):
         """Return this prior with the weight that was given, else with the default for noise and operator."""
         if self.weight is not None:
             return self
-        prior, scale = copy.copy(self), problem.scale
-        prior.weight = self.default_weight(relative_noise(problem), scale.mean_gain / scale.largest_gain)
+        prior, scale, noise = copy.copy(self), problem.scale, relative_noise(problem)
+        prior.weight = self.default_weight(noise, scale.mean_gain / scale.largest_gain)
+        if self.coupled:
+            prior.weight *= problem.shape[1] ** min(0.5, max(0.0, 0.3 + 0.11 * math.log(noise / 0.05)))
         return prior
 
     @classmethod
     def default_weight(cls, noise: float, gain: float) -> float:
-        """Return the default weight for a relative noise std and a relative gain."""
+        """Return the default weight for a relative noise std and a relative gain, for one channel."""
         return cls.strength * gain**0.25 / noise * (noise / 0.05) ** cls.exponent
 
     def _factor(self) -> float:

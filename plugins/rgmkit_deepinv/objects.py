@@ -65,7 +65,7 @@ NAMED: dict[type, Callable[..., Prior]] = {
     optim.L1Prior: L1,
     optim.Tikhonov: partial(Tikhonov, center=0.0),
     optim.TVL1Prior: TVL1,
-    optim.TVPrior: TV,
+    optim.TVPrior: partial(TV, coupled=False),
 }
 """The priors of deepinv that rgmkit has by name."""
 

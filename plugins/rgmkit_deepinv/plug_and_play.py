@@ -23,6 +23,7 @@ class PlugAndPlay(Prior):
     """Plug and play: the prox of `gamma g` is a deepinv denoiser at the noise std `sqrt(gamma)`."""
 
     provides = frozenset({"prox"})
+    models_colour = True
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 WITH_NETWORK = 20  # iterations
 NOTEWORTHY = 20  # a last change of more than this times the tolerance is reported in a note
-LEAST_MOVE = 0.02  # least `step * weight` of an explicit prior: how far missing pixels can move in an iteration
 
 
 class ProximalSolver(Solver):
@@ -209,7 +208,7 @@ class FidelityProxSolver(ProximalSolver):
     def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
         noise = relative_noise(problem)
         step = noise**2 * min(problem.scale.largest_gain / problem.scale.mean_gain, 1 / noise)
-        return max(step, LEAST_MOVE / prior.weight) if prior.weight else step
+        return max(step, prior.least_threshold / prior.weight) if prior.weight else step
 
 
 class DouglasRachford(FidelityProxSolver):

@@ -64,6 +64,7 @@ class PriorTerm(optim.Prior):
     """
 
     weight: float | None = None
+    least_threshold: float = 0.0
     notes: tuple[str, ...] = ()
 
     def __init__(self, problem: Problem, generator: Randomness) -> None:
@@ -72,6 +73,7 @@ class PriorTerm(optim.Prior):
         if isinstance(prior, ExplicitPrior):
             prior = prior.with_default_weight(problem)
             self.weight, self._prox = prior.weight, prior.make_prox(problem.shape)
+            self.least_threshold = prior.least_threshold
             if prior.weight is None:
                 self.notes = (UNWEIGHTED,)
         else:

@@ -5,10 +5,44 @@ from __future__ import annotations
 import math
 from typing import final
 
+import torch
 from torch import Tensor
 
-from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.prior import NoPrior, RestoringPrior
 from rgmkit.core.process import ForwardProcess
+from rgmkit.core.random import randn, seeded
+from rgmkit.core.solver import Problem
+
+COLOUR_MODEL = "photographs-colour"  # the shipped model that is recommended for colour images
+LOST = 1e-6  # relative squared singular value below which a combination of channels is not measured
+
+
+def note_lost_colours(problem: Problem) -> tuple[str, ...]:
+    """Return a note if the operator loses colours and the prior does not model them."""
+    prior, degradation = problem.prior, problem.degradation
+    if prior.models_colour or degradation is None or not loses_colours(problem):
+        return ()
+    who = "there is no prior" if isinstance(prior, NoPrior) else "the prior does not model them"
+    return (
+        f"{degradation.title} loses colours, and {who}: expect a wrong tint; for photographs use the prior "
+        f"{COLOUR_MODEL}, which stays nearly grey",
+    )
+
+
+def loses_colours(problem: Problem) -> bool:
+    """Tell whether a linear operator maps colour images that differ in a combination of their channels to the same.
+
+    White noise is put into one channel after the other: their measurements are then linearly dependent.
+    """
+    y, degradation, shape = problem.y, problem.degradation, problem.shape
+    if y is None or degradation is None or not degradation.linear or shape[1:2] != (3,) or len(shape) != 4:
+        return False
+    e = randn((1, 1, *shape[2:]), generator=seeded(0), device=y.device, dtype=y.real.dtype)
+    channels = torch.eye(3, dtype=e.dtype, device=e.device)[:, None, :, None, None]
+    with torch.no_grad():
+        responses = torch.cat([degradation.A(e * channel).flatten(1) for channel in channels])
+    least, *_, largest = torch.linalg.eigvalsh((responses @ responses.mH).to("cpu", torch.complex128)).tolist()
+    return bool(least <= LOST * largest)
 
 
 @final
@@ -29,7 +63,7 @@ class ChannelByChannel(RestoringPrior):
             scale=prior.scale,
         )  # fmt: skip
         self.prior, self.latent, self.locality = prior, prior.latent, prior.locality
-        self.continuous = prior.continuous
+        self.continuous, self.models_colour = prior.continuous, False
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         channels = y.shape[1]

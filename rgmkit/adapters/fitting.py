@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
+from rgmkit.adapters.channels import COLOUR_MODEL, ChannelByChannel, MeanOfChannels
 from rgmkit.adapters.tiled import Progress, Tiled, find_overlap
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import Prior, RestoringPrior
@@ -60,7 +60,8 @@ def _adapt_channels(prior: RestoringPrior, shape: tuple[int, ...]) -> tuple[Rest
         return prior, ()
     if 1 in prior.channels:
         note = f"the model was trained on grey images: each of the {channels} channels is restored on its own"
-        return ChannelByChannel(prior, channels=channels), (note,)
+        better = f"; for colour photographs {COLOUR_MODEL} is better" if channels == 3 else ""
+        return ChannelByChannel(prior, channels=channels), (note + better,)
     if 3 in prior.channels and channels == 1:
         note = "the model was trained on colour images: it gets the grey image as three equal channels"
         return MeanOfChannels(prior, size=(height, width)), (note,)

@@ -14,7 +14,7 @@ from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_pictures
 from rgmkit.cli.degrade import read_true_image
 from rgmkit.cli.options import PATH, examples, print_json, say_notes
-from rgmkit.errors import AccuracyWarning
+from rgmkit.errors import AccuracyWarning, PriorWarning
 from rgmkit.images.formats import USUAL_ENDINGS
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def restore(
     say_notes(measured.notes, image)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)  # the notes say the same
+        for said in (AccuracyWarning, PriorWarning):  # the notes say the same
+            warnings.simplefilter("ignore", said)
         solution = restore_batch(y, operator, built_prior, built_solver, seed=seed, samples=samples, tile=tile)
     say_notes(solution.notes)
 

@@ -30,6 +30,9 @@ def fill_holes(x: Tensor, known: Tensor) -> Tensor:
     if bool(known.all()) or not bool(known.any()):
         return x.where(known, 0)
     height, width = x.shape[-2:]
+    if height == width == 1:  # a channel without any known pixel gets the mean of the others
+        count = known.expand(x.shape).sum(1, keepdim=True)
+        return x.where(known, x.where(known, 0).sum(1, keepdim=True) / count.clamp(min=1))
     odd = (0, width % 2, 0, height % 2)
     share = avg_pool2d(pad(known.to(x), odd), 2)
     coarse = avg_pool2d(pad(x.where(known, 0), odd), 2) / share.where(share > 0, 1)

@@ -32,6 +32,7 @@ class Prior(nn.Module, ABC):
     """
 
     provides: ClassVar[frozenset[str]] = frozenset()
+    models_colour: bool = False  # whether it tells natural colours from others
 
     def value(self, x: Tensor) -> Tensor:
         """Return `g(x)` of each image, (B,)."""
@@ -107,6 +108,7 @@ class RestoringPrior(Prior):
     provides: ClassVar[frozenset[str]] = frozenset({"restore", "prox"})
     latent: int = 0  # number of values of the auxiliary variable z
     continuous: bool = False  # whether the network also restores from fractional levels
+    models_colour = True
     generative: bool = True  # False for a denoiser, which estimates the posterior mean
     channels: tuple[int, ...] = ()  # numbers of channels of the images that the network takes; () if unknown
     locality: Locality | None = None  # None: an output pixel may depend on the whole image

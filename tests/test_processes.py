@@ -113,6 +113,8 @@ def test_the_level_below_given_an_answer():
     np.testing.assert_allclose(x, [1, 0.665778, 0.269191, 0.057822], atol=2e-6)
     np.testing.assert_allclose(y, [0, 0.201576, 0.193001, 0.111852], atol=2e-6)
     np.testing.assert_allclose(e.square(), [0, 0.440819, 0.884202, 0.984061], atol=2e-6)
+    half = process.descend(none, none, level, 0.5, standard_normal=one)[:, 0]
+    torch.testing.assert_close(half, e / 2)  # the variance of what is drawn is eta^2 times that of eta 1
     noisy = process.degrade(0.3 * one, level, standard_normal=-1.5 * one)
     below = process.degrade(0.3 * one, level - 1, standard_normal=-1.5 * one)
     torch.testing.assert_close(process.descend(0.3 * one, noisy, level, 0.0, standard_normal=one), below)

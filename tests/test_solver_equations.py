@@ -1,0 +1,296 @@
+"""pnp-drs, cascade and one-shot against the equations in their docstrings, with the constants that stand there."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from analytic import GaussianRestorer
+from rgmkit_noise.process import GaussianProcess
+
+import rgmkit
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.random import seeded
+from rgmkit.core.solver import Problem
+from rgmkit.solvers.measurement import reduce_residual, residuals
+
+SHAPE = (1, 12, 12)
+
+
+class Diagonal(Degradation):
+    """`d x`, pixel by pixel."""
+
+    def __init__(self, d, *, noise=0.0):
+        super().__init__(noise=noise)
+        self.d = d
+
+    def A(self, x):
+        return self.d * x
+
+    def prox(self, z, y, gamma):
+        return (z + gamma * self.d * y) / (1 + gamma * self.d**2)
+
+
+def make_restorer(first_std):
+    """Make a prior whose level 1 has the noise std `first_std`, and the next two 3 and 9 times that."""
+    prior = GaussianRestorer(SHAPE, sample=False)
+    prior.process = GaussianProcess(levels=4, schedule="geometric", r_first=2 * first_std, r_last=18 * first_std)
+    return prior
+
+
+def make_gains(measured, *, least=1.0):
+    """Make gains from `least` to 1 in the first columns, a fraction `measured` of them all, and 0 in the others."""
+    columns = torch.linspace(least, 1, SHAPE[-1])
+    columns[round(measured * SHAPE[-1]) :] = 0
+    return columns.expand(SHAPE)
+
+
+def make_problem(gains, noise, first_std, *, factor=1.0):
+    degradation = Diagonal(factor * gains, noise=factor * noise)
+    x = 0.55 + 0.075 * torch.randn(1, *SHAPE, generator=seeded(1))
+    return Problem.from_measurement(degradation(x, generator=seeded(2)), degradation, make_restorer(first_std))
+
+
+# Gains, noise and the least noise of the network: between them, each branch of the formulas is taken.
+CASES = {
+    "nothing lost": (make_gains(1), 0.01, 0.1),
+    "little lost": (make_gains(1, least=0.7), 0.1, 0.05),
+    "little lost, little noise": (make_gains(1, least=0.7), 0.012, 0.02),
+    "half lost": (make_gains(0.5), 0.1, 0.2),
+    "half lost, less noise": (make_gains(0.5), 0.015, 0.03),
+    "half lost, no noise": (make_gains(0.5), 0.0, 0.3),
+    "half lost, much noise": (make_gains(0.5), 0.3, 0.3),
+    "half lost, a network for less noise": (make_gains(0.5), 0.1, 0.05),
+    "small gains": (make_gains(1, least=0.1), 0.1, 0.05),
+    "most lost": (make_gains(0.1), 0.1, 0.05),
+}
+FACTORS = {"half lost, less noise": 30.0, "half lost, no noise": 30.0}  # of operator and noise together
+
+
+def make_case(name):
+    return make_problem(*CASES[name], factor=FACTORS.get(name, 1.0))
+
+
+def measure(problem):
+    """Return the quantities in the docstrings of pnp-drs and cascade."""
+    scale, level_1 = problem.scale, problem.prior.level_std(1)
+    norm = scale.largest_gain**0.5
+    noise = max(problem.degradation.noise, 1e-3 * norm)
+    return SimpleNamespace(
+        norm=norm, noise=noise, s=noise / norm, lost=scale.lost, level_1=level_1, lost_std=max(level_1, 0.1)
+    )
+
+
+def follow(problem, solver):
+    """Return what each iteration gives, before the residual is reduced, and the stds at which it denoises."""
+    estimates = []
+    solution = rgmkit.solver(solver).solve(problem, generator=seeded(0), callback=lambda k, n, x: estimates.append(x))
+    return estimates, [row["sigma"] for row in solution.trace], solution
+
+
+def last_std(q):
+    """Return std_n of pnp-drs."""
+    std = math.hypot(q.s, q.lost**0.5 * min(q.lost_std, max(4 * q.s, 0.02)))
+    return max(std, min(q.level_1, 5 * std))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_stds_of_pnp_drs(name):
+    """From the first std to the last in equal ratios, as few as are at most 1.4, twice at least at the last."""
+    problem = make_case(name)
+    q, evaluations = measure(problem), problem.prior.evaluations
+    _, stds, solution = follow(problem, "pnp-drs:tolerance=0")
+    first, last = math.hypot(q.s, q.lost**0.5 * 0.3), last_std(q)
+    falling = stds[: stds.index(stds[-1]) + 1]
+    assert stds[-1] == pytest.approx(last, rel=1e-6)
+    if first > 2 * last:
+        assert first / last <= 1.4 ** (len(falling) - 1) < 1.4 * first / last
+        assert falling == pytest.approx(np.geomspace(first, last, len(falling)).tolist(), rel=1e-6)
+    else:
+        assert len(falling) == 1
+    assert len(stds) == 16 or sum(map(evaluations, stds)) + evaluations(last) > 16
+    assert solution.nfe == sum(map(evaluations, stds)) <= 16
+    held = follow(problem, "pnp-drs:tolerance=0,iterations=4")[1]
+    assert len(held) == 4 and held[1:] == pytest.approx([held[1], last, last], rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1, 0.6])
+@pytest.mark.parametrize("name", CASES)
+def test_the_iterates_of_pnp_drs(name, alpha):
+    problem = make_case(name)
+    estimates, stds, _ = follow(problem, f"pnp-drs:tolerance=0,alpha={alpha}")
+    q, degradation, y, prior = measure(problem), problem.degradation, problem.y, problem.prior
+    c = max(q.lost**8, min(0.1, q.s / (last_std(q) * (1 - q.lost) ** 0.5) - 1))
+    weights = [(1 + c) * (std / q.noise) ** 2 for std in stds]
+    x = degradation.prox(degradation.initial_estimate(y), y, weights[0])
+    for k, (std, weight) in enumerate(zip(stds, weights, strict=True)):
+        u = x + alpha * (prior.denoise(x, std) - x)
+        torch.testing.assert_close(estimates[k], u, rtol=1e-4, atol=1e-5)
+        w = degradation.prox(2 * u - x, y, weight)
+        x = w + (stds[min(k + 1, len(stds) - 1)] / std) ** 2 * (x - u)
+
+
+def test_the_second_term_of_c_passes_on_the_noise_that_is_denoised():
+    """`weight_n noise |A| sqrt(1 - lost)` is the std of the noise in the first prox, and equal to std_n."""
+    problem = make_case("little lost")
+    q, weights = measure(problem), []
+    prox = problem.degradation.prox
+    problem.degradation.prox = lambda z, y, gamma: weights.append(gamma) or prox(z, y, gamma)
+    _, stds, _ = follow(problem, "pnp-drs")
+    assert q.s < stds[-1] and weights[-1] > 1.01 * (stds[-1] / q.noise) ** 2
+    assert weights[-1] * q.noise * q.norm * (1 - q.lost) ** 0.5 == pytest.approx(stds[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_pnp_drs_by_levels(levels):
+    """The paper's lines; the noise of the measurement counts only for the first denoising, of the initial estimate."""
+    problem = make_problem(make_gains(1, least=0.7), 0.2, 0.25)
+    solver = f"pnp-drs:levels={levels},iterations=3,alpha=0.6,tolerance=0"
+    estimates, generator = [], seeded(3)
+    rgmkit.solver(solver).solve(problem, generator=seeded(3), callback=lambda k, n, x: estimates.append(x))
+    degradation, y, prior, q = problem.degradation, problem.y, problem.prior, measure(problem)
+    c = max(q.lost**8, min(0.1, q.s / (q.level_1 * (1 - q.lost) ** 0.5) - 1))
+    weight, x, noise_std = (1 + c) * (q.level_1 / q.noise) ** 2, degradation.initial_estimate(y), 0.2
+    for k in range(3):
+        for level in range(levels, 0, -1):
+            degraded = prior.degrade(x, level, noise_std=noise_std, generator=generator)
+            u = x + 0.6 * (prior.restore(degraded, level, generator=generator) - x)
+            x = degradation.prox(2 * u - x, y, weight) + x - u
+            noise_std = 0.0
+        torch.testing.assert_close(estimates[k], u, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["", "levels=1,"])
+def test_a_single_iteration_goes_all_the_way(option):
+    problem = make_case("half lost")
+    found, _, _ = follow(problem, f"pnp-drs:{option}iterations=1,alpha=0.3")
+    expected, _, _ = follow(problem, f"pnp-drs:{option}iterations=1")
+    torch.testing.assert_close(found[0], expected[0])
+
+
+def test_noise_that_is_present_is_not_added_again():
+    prior, level, x = make_restorer(0.1), torch.tensor([1, 2, 3]), torch.rand(3, *SHAPE, generator=seeded(0))
+    e = torch.randn(3, *SHAPE, generator=seeded(1))
+    process = prior.process
+    a, sigma = (v(level).reshape(-1, 1, 1, 1) for v in (process.a, process.sigma))
+    for std in (0.0, 0.07, 0.1, 0.5):
+        added = (sigma.square() - (2 * std * a).square()).clamp(min=0).sqrt()
+        found = prior.degrade(x, level, noise_std=std, generator=seeded(1))
+        torch.testing.assert_close(found, a * (2 * x - 1) + added * e, rtol=1e-4, atol=1e-4)
+
+
+STOPS = {  # the rule that stops
+    "residual": ((make_gains(1, least=0.7), 0.05, 0.3), "pnp-drs", 0.01, 0.0025),
+    "stagnation": ((make_gains(0.5), 0.02, 0.3), "pnp-drs", 0.01, 0.0025),
+    "cascade": ((make_gains(1, least=0.95), 0.1, 0.2), "cascade", 0.002, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_when_an_image_has_converged(name):
+    case, solver, tolerance, stagnation = STOPS[name]
+    problem = make_problem(*case)
+    rows = follow(problem, f"{solver}:tolerance=0")[2].trace
+    rules = [
+        (row["residual"] <= problem.degradation.noise and row["change"] <= tolerance, row["change"] <= stagnation)
+        for row in rows
+    ]
+    stop = next(k for k, rule in enumerate(rules) if any(rule))
+    assert rules[stop] == ((False, True) if name == "stagnation" else (True, False))
+    assert len(follow(problem, solver)[1]) == stop + 1 < len(rows)
+
+
+def test_pnp_drs_stops_at_the_last_std_only():
+    problem = make_case("half lost, less noise")
+    stds = follow(problem, "pnp-drs:tolerance=0")[1]
+    assert len(follow(problem, "pnp-drs:tolerance=9")[1]) == stds.index(stds[-1]) + 1 > 1
+
+
+def test_the_residual_is_reduced_to_the_noise():
+    """By the least step that suffices: to 1.05 times the noise, wherever the search starts."""
+    problem = make_problem(make_gains(0.5, least=0.6), 0.02, 0.1)
+    far, near = torch.full((1, *SHAPE), 0.2), problem.degradation.initial_estimate(problem.y)
+    for weight in (1e-2, 1.0, 1e4):
+        left = residuals(reduce_residual(far, problem, weight), problem)
+        assert 0.92 * 1.05 * 0.02 < float(left) <= 1.05 * 0.02
+    assert reduce_residual(near, problem, 1.0).equal(near)
+    assert float(residuals(far, problem)) > 3 * 0.02
+    _, _, solution = follow(make_case("half lost, no noise"), "pnp-drs:iterations=2")
+    assert float(residuals(solution.x, make_case("half lost, no noise"))) <= 1.05e-3 * 30
+
+
+def test_residuals_are_those_of_the_outputs_that_depend_on_the_image():
+    problem = make_case("half lost")
+    error = (problem.degradation.d * 0.3 - problem.y)[..., :6]
+    expected = error.square().mean().sqrt().reshape(1)
+    torch.testing.assert_close(residuals(torch.full((1, *SHAPE), 0.3), problem), expected)
+
+
+@pytest.mark.parametrize("options", [{"trust": 0.7, "step": 0.5}, {"trust": 0.2, "step": 0.9}], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_the_iterates_of_cascade(name, options):
+    problem = make_case(name)
+    given = "".join(f",{key}={value}" for key, value in options.items() if value not in (0.7, 0.5))
+    estimates, stds, solution = follow(problem, f"cascade:tolerance=0{given}")
+    q, degradation, y, prior = measure(problem), problem.degradation, problem.y, problem.prior
+    first = math.hypot(q.s, q.lost**0.5 * 1.5 * q.lost_std)
+    last = min(first, q.lost**0.5 * min(max(q.s, q.lost_std / 8), q.lost_std))
+    assert stds == pytest.approx(np.geomspace(first, last, len(stds)).tolist() if last else [first], rel=1e-6)
+    more = np.geomspace(first, last or first, len(stds) + 1).tolist()
+    assert solution.nfe <= 8 < sum(map(prior.evaluations, more)) or last == 0
+    x = degradation.initial_estimate(y)
+    information = max(0.0, 1 / q.noise**2 - (1 - q.lost) / (q.norm * first) ** 2)
+    for k, std in enumerate(stds):
+        gamma = options["trust"] * min(std, 0.3) ** 2 * information
+        target = x + (options["step"] if k else 1) * (prior.denoise(x, std) - x)
+        x = degradation.prox(target, y, gamma)
+        torch.testing.assert_close(estimates[k], x, rtol=1e-4, atol=1e-5)
+
+
+def test_cascade_generates_with_the_share_of_new_noise_that_is_asked_for():
+    prior, found, eta = make_restorer(0.1), [], 0.4
+    x = rgmkit.solver("cascade", eta=eta).solve(Problem(prior, (3, *SHAPE)), generator=seeded(0)).x
+    generator = seeded(0)
+    y = prior.process.terminal((3, *SHAPE), generator=generator)
+    for level in range(4, 0, -1):
+        found = prior.restore(y, level, generator=generator)
+        y = prior.descend(found, y, level, eta, generator=generator)
+    torch.testing.assert_close(x, found)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_std_of_one_shot(name):
+    problem = make_case(name)
+    estimates, stds, _ = follow(problem, "one-shot")
+    q = measure(problem)
+    assert stds == pytest.approx([math.hypot(q.s, q.lost**0.5 * q.level_1)], rel=1e-6)
+    expected = problem.prior.denoise(problem.degradation.initial_estimate(problem.y), stds[0])
+    torch.testing.assert_close(estimates[0], expected)
+
+
+@pytest.mark.parametrize("std", [0.0, 0.005, 0.05, 0.09, 0.1, 0.2, 0.5, 30.0])
+def test_the_denoiser_between_the_levels(std):
+    """Below level 1, at it, between the levels, and above the last: the formulas of `RestoringPrior.denoise`."""
+    prior = make_restorer(0.1)
+    x = 0.5 + 0.4 * torch.rand(2, *SHAPE, generator=seeded(0)) * torch.tensor([0.2, 1]).reshape(2, 1, 1, 1)
+
+    def estimate(level):
+        return prior.restore(prior.process.mean(2 * x - 1, torch.full((2,), level)), level)
+
+    levels = prior.level_stds.tolist()
+    if std <= levels[0]:
+        r = (std / levels[0]) ** 2
+        moved = (estimate(1) - x).square().mean((1, 2, 3))
+        weight = torch.full((2,), 1.1 * r / (r + 0.1))
+        weight = weight if r > 0.999 else weight.minimum(std**2 / moved / (1 - r))
+        expected = x + weight.reshape(2, 1, 1, 1) * (estimate(1) - x)
+    elif std >= levels[-1]:
+        expected = estimate(4)
+    else:
+        low = max(k for k in range(4) if levels[k] <= std)
+        weight = math.log(std / levels[low]) / math.log(levels[low + 1] / levels[low])
+        expected = estimate(low + 1) + weight * (estimate(low + 2) - estimate(low + 1))
+    torch.testing.assert_close(prior.denoise(x, std), expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Known in closed form: a restorer of Gaussian data, pixel by pixel, and the matrix of an operator."""
+"""Known in closed form: a restorer of Gaussian data, operators pixel by pixel, and the matrix of an operator."""
 
 from __future__ import annotations
 
@@ -44,6 +44,20 @@ class Trainable(GaussianRestorer):
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         return self.dropout(super()._restore(y, level, z)) + self.offset
+
+
+class Diagonal(Degradation):
+    """`d x`, pixel by pixel."""
+
+    def __init__(self, d, *, noise=0.0):
+        super().__init__(noise=noise)
+        self.d = d
+
+    def A(self, x):
+        return self.d * x
+
+    def prox(self, z, y, gamma):
+        return (z + gamma * self.d * y) / (1 + gamma * self.d**2)
 
 
 def matrix(degradation: Degradation, *shape: int) -> torch.Tensor:

@@ -8,30 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from analytic import GaussianRestorer
+from analytic import Diagonal, GaussianRestorer
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
-from rgmkit.core.degradation import Degradation
 from rgmkit.core.random import seeded
 from rgmkit.core.solver import Problem
 from rgmkit.solvers.measurement import reduce_residual, residuals
 
 SHAPE = (1, 12, 12)
-
-
-class Diagonal(Degradation):
-    """`d x`, pixel by pixel."""
-
-    def __init__(self, d, *, noise=0.0):
-        super().__init__(noise=noise)
-        self.d = d
-
-    def A(self, x):
-        return self.d * x
-
-    def prox(self, z, y, gamma):
-        return (z + gamma * self.d * y) / (1 + gamma * self.d**2)
 
 
 def make_restorer(first_std):

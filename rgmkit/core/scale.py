@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import operator_norm
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import IncompatibleError
 
@@ -45,7 +46,7 @@ class OperatorScale:
 def measure_scale(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> OperatorScale:
     """Measure the scale of a linear operator with fixed images of white noise: the same for every batch and seed.
 
-    `|A|^2` is estimated by power iteration with Rayleigh quotients, which never exceed it.
+    `|A|^2` is estimated by power iteration, from below.
 
     Args:
         degradation: A.
@@ -60,24 +61,18 @@ def measure_scale(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -
     Ae = degradation.A(e)
     mean_gain = _check_gain(float(Ae.abs().square().sum() / e.square().sum()), degradation)
     _check_linear(degradation, e, Ae)
-    largest_gain = max(mean_gain, _largest_gain(degradation, e, Ae))
+    largest_gain = operator_norm(
+        lambda x: degradation.adjoint(degradation.A(x)),
+        shape,
+        generator=seeded(0),
+        dtype=e.dtype,
+        device=y.device,
+        rtol=NORM_RTOL,
+        max_steps=NORM_STEPS,
+    )
     response = Ae.abs()
+    largest_gain = max(mean_gain, _check_gain(largest_gain, degradation))
     return OperatorScale(largest_gain, mean_gain, response > MEASURED * response.max())
-
-
-def _largest_gain(degradation: Degradation, x: Tensor, Ax: Tensor) -> float:
-    """Return `|A|^2` by power iteration from the image `x`, whose measurement is `Ax`."""
-    value = 0.0
-    for _ in range(NORM_STEPS):
-        x = degradation.adjoint(Ax)
-        norm = float(x.norm())
-        if not 0 < norm < float("inf"):
-            break
-        Ax = degradation.A(x / norm)
-        previous, value = value, float(Ax.abs().square().sum())  # the Rayleigh quotient of A^T A
-        if abs(value - previous) <= NORM_RTOL * value:
-            break
-    return _check_gain(value, degradation)
 
 
 def _check_gain(gain: float, degradation: Degradation) -> float:

@@ -1,0 +1,83 @@
+"""The scale of an operator, and the estimate from which solvers start."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from analytic import Diagonal
+from pictures import normal, uniform
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.scale import measure_scale
+from rgmkit.errors import IncompatibleError
+
+SHAPE = (1, 1, 20, 20)
+Y = torch.zeros(SHAPE)
+
+
+class Half(Degradation):
+    """`.7 x` in half precision."""
+
+    def A(self, x):
+        return (0.7 * x).half().to(x)
+
+
+class Bent(Degradation):
+    """Linear but for a hundredth."""
+
+    def A(self, x):
+        return x + 0.01 * x.abs()
+
+
+class Difference(Degradation):
+    """`x` less its neighbour: the mean is lost."""
+
+    def A(self, x):
+        return x - x.roll(1, -1)
+
+
+def test_the_largest_and_the_mean_gain():
+    for factor in (1.0, 0.01):
+        d = factor * torch.linspace(0, 1, 400).reshape(SHAPE)
+        scale = measure_scale(Diagonal(d), SHAPE, Y)
+        assert 0.96 * factor**2 < scale.largest_gain <= factor**2  # the 20 largest gains are within 10 % of each other
+        assert scale.mean_gain == pytest.approx(factor**2 / 3, rel=0.15) and scale.lost == pytest.approx(2 / 3, rel=0.1)
+    d = torch.ones(SHAPE)
+    d[..., 0] = 2
+    assert measure_scale(Diagonal(d), SHAPE, Y).largest_gain == pytest.approx(4, rel=1e-3)
+
+
+def test_rounding_is_no_loss():
+    d = 1 - 2e-5 * uniform(*SHAPE)
+    assert measure_scale(Diagonal(d), SHAPE, Y).lost == 0
+    d[0, 0, 0, 0] = 0  # one pixel of 400 is one
+    assert measure_scale(Diagonal(d), SHAPE, Y).lost > 0
+
+
+def test_an_operator_that_is_linear_up_to_rounding():
+    assert measure_scale(Half(), SHAPE, Y).lost < 0.01
+    with pytest.raises(IncompatibleError, match="Bent says that it is linear"):
+        measure_scale(Bent(), SHAPE, Y)
+
+
+def test_outputs_that_depend_on_the_image():
+    d = torch.ones(SHAPE)
+    d[..., 0], d[..., 1], d[..., 2] = 0, 1e-9, 1e-3
+    measured = measure_scale(Diagonal(d), SHAPE, Y).measured
+    assert measured.equal(d > 1e-8)
+
+
+def test_pixels_that_are_hardly_measured_are_filled():
+    d = torch.ones(SHAPE)
+    d[..., 5, 5], d[..., 12, 12] = 0.3, 0.15  # gains of .09 and .02
+    y = torch.full(SHAPE, 0.5)
+    start = Diagonal(d).initial_estimate(y)
+    expected = torch.full(SHAPE, 0.5)
+    expected[..., 5, 5] = 0.5 / 0.3
+    torch.testing.assert_close(start, expected)
+
+
+def test_an_operator_that_loses_the_mean_starts_from_grey():
+    operator, y = Difference(), normal(*SHAPE)
+    start = operator.initial_estimate(y)
+    torch.testing.assert_close(start, 0.5 + operator.adjoint(y) / 2, rtol=0.1, atol=0.1)  # the mean squared gain is 2

@@ -361,6 +361,13 @@ def test_measurement_that_is_no_picture(run, photo, tmp_path):
     assert restored.code == 0 and images.read(tmp_path / "x.png").x.shape == (1, 1, 15, 22)
 
 
+def test_lost_colours_are_said_once(run, photo, tmp_path):
+    args = ("-d", "grayscale:noise=0.01", "-o", tmp_path / "x.png")
+    said = run("restore", photo, *args).err
+    assert "note: Grayscale loses colours, and there is no prior" in said and "--prior photographs-colour" in said
+    assert said.count("loses colours") == 1 and "warning" not in said
+
+
 def test_generated_images_depend_on_the_seed_only(run, models, tmp_path):
     first, second, more = (tmp_path / f"{name}.npz" for name in ("first", "second", "more"))
     run("generate", models / "digits", "-n", 5, "-o", first, "--seed", 1)

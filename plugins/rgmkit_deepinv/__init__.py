@@ -40,8 +40,10 @@ def rgmkit_components() -> list[Component]:
         Component(
             "bridge", "deepinv", "rgmkit_deepinv.bridge:DeepinvBridge", "Objects of deepinv in rgmkit, and the reverse"
         ),
-        Component("prior", "tv", "rgmkit_deepinv.total_variation:TV", "Total variation: edges between flat parts"),
-        Component("prior", "tgv", "rgmkit_deepinv.total_variation:TGV", "Total generalised variation: and slopes"),
+        Component("prior", "tv", "rgmkit_deepinv.total_variation:TV", "Total variation: piecewise constant images"),
+        Component(
+            "prior", "tgv", "rgmkit_deepinv.total_variation:TGV", "Total generalised variation: piecewise linear"
+        ),
         Component("prior", "tikhonov", "rgmkit_deepinv.tikhonov:Tikhonov", "Square of the gradient: smooth images"),
         Component("prior", "wavelet", "rgmkit_deepinv.wavelet:Wavelet", "Sum of absolute wavelet coefficients"),
         Component("solver", "pgd", "rgmkit_deepinv.splitting:PGD", "Proximal gradient descent"),

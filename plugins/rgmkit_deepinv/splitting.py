@@ -200,7 +200,8 @@ class FISTA(ProximalSolver):
 class FidelityProxSolver(ProximalSolver):
     """A solver that uses the prox of the fidelity.
 
-    Default step: `max(noise^2 min(1 / mean squared singular value, 1 / noise), .02 / weight)`.
+    Default step: `max(noise^2 min(1 / mean squared singular value, 1 / noise), least_threshold / weight)`, where
+    `least_threshold` is that of the explicit prior, usually .02.
     """
 
     most = 50

@@ -47,7 +47,7 @@ class IterativePrior(ExplicitPrior):
 
 
 class TV(IterativePrior):
-    """Isotropic total variation, `h(x) = sum_p sqrt(sum_c (x_right - x_p)^2 + (x_below - x_p)^2)`.
+    """Isotropic total variation, `h(x) = sum_p sqrt(sum_c ((x_right - x_p)^2 + (x_below - x_p)^2))`.
 
     The sum under the root goes over the channels c, so that edges of all colours lie at the same pixels; with
     `coupled=False` each channel has a root of its own. Differences across the border are 0. The prox has no closed

@@ -24,8 +24,8 @@ def note_lost_colours(problem: Problem) -> tuple[str, ...]:
         return ()
     who = "there is no prior" if isinstance(prior, NoPrior) else "the prior does not model them"
     return (
-        f"{degradation.title} loses colours, and {who}: expect a wrong tint; for photographs use the prior "
-        f"{COLOUR_MODEL}, which stays nearly grey",
+        f"{degradation.title} loses colours, and {who}: expect a wrong tint; for photographs give "
+        f"--prior {COLOUR_MODEL}, which stays nearly grey",
     )
 
 

@@ -50,6 +50,7 @@ def test_the_largest_and_the_mean_gain():
 
 def test_rounding_is_no_loss():
     assert measure_scale(rgmkit.degradation("blur:std=0.25"), SHAPE, Y).lost == 0  # 5e-6
+    d = torch.ones(SHAPE)
     d[0, 0, 0, 0] = 0  # one pixel of 400 is one
     assert measure_scale(Diagonal(d), SHAPE, Y).lost > 0
 

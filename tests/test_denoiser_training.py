@@ -66,6 +66,26 @@ def test_a_resumed_training_is_the_uninterrupted_one(tmp_path, monkeypatch, conf
     assert all(not torch.equal(whole[name], before[name]) for name in whole if "weight" in name)  # both entrances, too
 
 
+def test_a_network_starts_from_one_with_fewer_blocks(tmp_path, config):
+    small = rgmkit.train(config, out=tmp_path / "small", progress=False)
+    larger = {**config, "start": str(small), "network": {**config["network"], "down": [2, 3], "up": [2]}}
+    prior, grown = rgmkit.load(small), prepare(larger).network
+    y, level = torch.rand(1, 3, 16, 16, generator=seeded(0)), torch.tensor([2])
+    assert torch.equal(grown(y, level, torch.zeros(1, 0)), prior.network(y, level, torch.zeros(1, 0)))
+    fresh = prepare({**larger, "start": None}).network
+    assert torch.equal(grown.down[1][2].first.weight, fresh.down[1][2].first.weight)  # so that the new block learns
+
+
+@pytest.mark.parametrize(
+    ("change", "word"), [({"widths": [8, 48]}, "down.1.0.first"), ({"up": [0]}, "up.0.0"), ({"patch": 1}, "enter")]
+)
+def test_another_difference_than_more_blocks_is_refused(tmp_path, config, change, word):
+    small = rgmkit.train(config, out=tmp_path / "small", progress=False)
+    larger = {**config, "start": str(small), "network": {**config["network"], "down": [2, 2], **change}}
+    with pytest.raises(ConfigError, match=word):
+        prepare(larger)
+
+
 def test_levels_lie_anywhere_between_two(config):
     run = prepare(changed(config, batch=1000, level_weights=[1, 0, 3, 1, 0]))
     level = draw_levels(run, seeded(0))

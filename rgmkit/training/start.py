@@ -25,12 +25,15 @@ def read_start_config(start: Any, folder: Path) -> dict[str, Any]:
 
 
 def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
-    """Load the weights of the model into `network`.
+    """Load the weights of the model into `network`, which may have blocks beyond those of the model if it can add them.
 
     Raises:
         ConfigError: if there is no such model, or its weights do not fit the network.
     """
     weights = _read(models.read_weights, start, folder)
+    add_blocks = getattr(network, "add_blocks", None)
+    if add_blocks is not None:
+        weights = add_blocks(weights)
     differing = models.find_mismatches(weights, network.state_dict())
     if differing:
         raise ConfigError(

@@ -6,6 +6,7 @@ CPU computes fastest; everything is local, so that a large image may be restored
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import cast, final
 
@@ -111,6 +112,12 @@ class ResidualUNet(nn.Module):
         h = self._trunk(self._enter(y, t))
         u = pixel_shuffle(self.leave[str(y.shape[1])](h), self.patch)
         return self.correct(y, u[..., :height, :width].to(y.dtype), t)
+
+    def add_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of a network with fewer blocks at its scales, completed: a new block changes nothing."""
+        own = self.state_dict()
+        new = [name for name in own if name not in weights and name.startswith(("down.", "up."))]
+        return {**weights, **{name: own[name] * 0 if ".second." in name else own[name] for name in new}}
 
     def _enter(self, y: Tensor, t: Tensor) -> Tensor:
         """Return the first features, never in half precision, which would round weak noise away."""

@@ -145,8 +145,8 @@ def generate(
 ) -> Tensor:
     """Generate `n` images (n, C, H, W), clamped to [0, 1], or points (n, d), on the device of the prior.
 
-    The random numbers of image `i` depend on (seed, i) alone: the batch size changes nothing but float rounding,
-    and a larger `n` gives the same first images.
+    The random numbers of image `i` depend on (seed, i) alone. The same call gives the same bits; another batch size,
+    or a larger `n`, gives the same first images up to the rounding of floats.
 
     Args:
         prior: a trained prior, the name of a shipped model, or the folder of a model.

@@ -91,6 +91,13 @@ def test_an_image_stops_on_its_own(solver, network, digits):
     assert all({"residual", "change"} <= set(row) for row in whole.trace)
 
 
+def test_the_batch_size_changes_rounding_only(network):
+    found = [rgmkit.generate(network, 9, seed=3, batch=batch) for batch in (1, 7, 9)]
+    assert torch.equal(found[0], rgmkit.generate(network, 9, seed=3, batch=1))
+    for x in found[:2]:
+        torch.testing.assert_close(x, found[2], rtol=0, atol=1e-4)
+
+
 def test_pnp_drs_needs_one_evaluation_where_nothing_is_lost(network, digits):
     degradation, y = measured("gaussian-noise:noise=0.2", digits)  # the noise of level 1
     solution = rgmkit.restore(y, degradation, network, solver="pnp-drs")

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from rgmkit.cli.app import main
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 collect_ignore = ["version_0_1"]  # its tests are run by test_third_party.py, where its package is installed
 
@@ -87,6 +90,15 @@ def fresh_processes() -> BaseContext:
     networks = ["rgmkit_gan.networks.unet", "rgmkit_gan.objectives", "sklearn.datasets"]
     context.set_forkserver_preload(["test_survival", "test_distributed", *networks])
     return context
+
+
+@pytest.fixture(scope="session")
+def photo() -> Tensor:
+    """A grey photograph (1, 1, 64, 64)."""
+    from pictures import CAMERA  # not by the process that only hands the tests out
+    from torch.nn.functional import avg_pool2d
+
+    return avg_pool2d(CAMERA, 8)
 
 
 class Ran(NamedTuple):

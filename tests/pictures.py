@@ -10,6 +10,9 @@ from rgmkit.core.random import randn, seeded
 COLOUR = torch.from_numpy(data.astronaut()[40:221, 150:303].copy()).movedim(-1, 0)[None] / 255
 """A colour photograph with odd sides, (1, 3, 181, 153)."""
 
+CAMERA = torch.from_numpy(data.camera() / 255).float()[None, None]
+"""A grey photograph, (1, 1, 512, 512)."""
+
 GREY = torch.from_numpy(data.camera()[::3, ::3].copy())[None, None] / 255
 """A grey photograph, (1, 1, 171, 171)."""
 

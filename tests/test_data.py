@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import tarfile
 import warnings
 from dataclasses import fields
@@ -340,6 +339,7 @@ def test_archives_and_names_that_do_not_fit(tmp_path, spec, words):
 
 def test_as_many_shards_as_there_are(tmp_path):
     """More than a process may have open files; one that vanishes is broken pictures."""
+    resource = pytest.importorskip("resource")
     folder = plain(tmp_path / "pictures", 2)
     for i in range(150):
         packed(tmp_path / f"{i:03}.tar", folder, names=["000.png", "001.png"])

@@ -13,8 +13,6 @@ import torch
 from pictures import uniform
 from rgmkit_deepinv.objects import from_deepinv
 from rgmkit_deepinv.physics import Physics
-from skimage.data import camera
-from torch.nn.functional import avg_pool2d
 
 import rgmkit
 from rgmkit import plugins
@@ -163,12 +161,6 @@ def test_an_operator_of_deepinv_as_a_degradation(case, check):
         pytest.skip("an operator of deepinv works in its own precision")
     degradation = Physics(physics=case[0], image_shape=case[1]).double()
     check(degradation, case[1] or (1, 8, 12))
-
-
-@pytest.fixture(scope="module")
-def photo():
-    whole = torch.from_numpy(camera() / 255).float()[None, None]
-    return avg_pool2d(whole, 8)
 
 
 @pytest.mark.slow

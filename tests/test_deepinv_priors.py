@@ -13,7 +13,6 @@ from pictures import COLOUR, normal, uniform
 from rgmkit_deepinv import networks, pixelwise, requirements, tikhonov, total_variation, wavelet
 from rgmkit_deepinv.objects import from_deepinv
 from safetensors.torch import save_file
-from skimage.data import camera
 from torch.nn.functional import avg_pool2d
 
 import rgmkit
@@ -35,12 +34,6 @@ PRIORS = {
     "l1-of-deepinv": lambda: from_deepinv(deepinv.optim.L1Prior(), weight=2),
     "haar-of-deepinv": lambda: from_deepinv(deepinv.optim.WaveletPrior(level=2, wv="haar")),
 }
-
-
-@pytest.fixture(scope="module")
-def photo():
-    whole = torch.from_numpy(camera() / 255).float()[None, None]
-    return avg_pool2d(whole, 8)
 
 
 def restored(photo, spec, prior, **options):

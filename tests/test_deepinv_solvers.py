@@ -6,8 +6,6 @@ import pytest
 import torch
 from pictures import uniform
 from rgmkit_deepinv import pixelwise, posterior_sampling
-from skimage.data import camera
-from torch.nn.functional import avg_pool2d
 
 import rgmkit
 from rgmkit.core.random import Streams, seeded
@@ -19,12 +17,6 @@ from rgmkit.training.data.digits import Digits
 psnr = rgmkit.metric("psnr")
 SHAPE = (2, 8, 12)
 SOLVERS = ["pgd", "fista", "admm", "drs", "hqs"]
-
-
-@pytest.fixture(scope="module")
-def photo():
-    whole = torch.from_numpy(camera() / 255).float()[None, None]
-    return avg_pool2d(whole, 8)
 
 
 def restored(photo, spec, prior, **options):

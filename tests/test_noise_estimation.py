@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from skimage.data import camera, chelsea
+from pictures import CAMERA
+from skimage.data import chelsea
 from torch.nn.functional import avg_pool2d
 
 import rgmkit
 from rgmkit.core.random import Streams
 from rgmkit.errors import DataError
-
-
-@pytest.fixture(scope="module")
-def photo():
-    return torch.from_numpy(camera() / 255).float()[None, None]
 
 
 def measured(spec, x):
@@ -24,8 +20,8 @@ def measured(spec, x):
 
 @pytest.mark.parametrize("operator", ["gaussian-noise:", "blur:std=1.5,", "downsample:factor=2,"])
 @pytest.mark.parametrize("noise", [0.02, 0.1])
-def test_noise_is_estimated_within_15_percent_on_photographs(photo, operator, noise):
-    degradation, y = measured(f"{operator}noise={noise}", photo)
+def test_noise_is_estimated_within_15_percent_on_photographs(operator, noise):
+    degradation, y = measured(f"{operator}noise={noise}", CAMERA)
     assert degradation.estimate_noise(y) == pytest.approx(noise, rel=0.15)
     colour = torch.from_numpy(chelsea() / 255).float().movedim(-1, 0)[None, :, :300, :450]
     degradation, y = measured(f"{operator}noise={noise}", colour)
@@ -46,8 +42,8 @@ def test_what_has_no_details_has_no_estimate(y):
 
 
 @pytest.mark.parametrize("asked", ["blur:std=1", {"use": "blur", "std": 1}])
-def test_noise_that_is_not_given_is_estimated_and_said(photo, asked):
-    small = avg_pool2d(photo, 4)
+def test_noise_that_is_not_given_is_estimated_and_said(asked):
+    small = avg_pool2d(CAMERA, 4)
     _, y = measured("blur:std=1,noise=0.05", small)
     solution = rgmkit.restore(y, asked, "tikhonov", solver="pgd:iterations=5")
     assert solution.noise == pytest.approx(0.05, rel=0.1)

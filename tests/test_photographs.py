@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from pictures import CAMERA
 from skimage import data
 
 import rgmkit
@@ -20,13 +21,6 @@ psnr = rgmkit.metric("psnr")
 @pytest.fixture(scope="module")
 def digits():
     return rgmkit.load("digits")
-
-
-@pytest.fixture(scope="module")
-def camera():
-    """Two grey photographs (2, 1, 203, 301)."""
-    x = torch.from_numpy(data.camera()).float()[None, None] / 255
-    return torch.cat([x[..., 100:303, 100:401], x[..., 200:403, 211:512]])
 
 
 def run(capsys, *args):
@@ -105,9 +99,9 @@ TASKS = [
 
 @pytest.mark.parametrize("spec", TASKS)
 @pytest.mark.parametrize("name", ["photographs", "photographs-colour"])
-def test_the_shipped_networks_for_photographs(camera, name, spec):
+def test_the_shipped_networks_for_photographs(name, spec):
     """Better than total variation with its default weight, in 16 evaluations or fewer."""
-    x = camera[:1, :, 100:196, 120:216]
+    x = CAMERA[..., 200:296, 220:316]
     degradation = rgmkit.degradation(spec)
     y = degradation(x, generator=Streams(0, [0]))
     network, smooth = (rgmkit.restore(y, degradation, prior) for prior in (name, "tv"))

@@ -7,7 +7,6 @@ import errno
 import os
 import random
 import re
-import resource
 import signal
 import time
 from pathlib import Path
@@ -244,6 +243,7 @@ def test_a_full_disk(tmp_path, monkeypatch, run, at):
     """A limit on the size of a file, which the system enforces, is met as a full disk is: half-way through it."""
     config = yaml_file(tmp_path / "a.yaml", {**POINTS, "training": {**POINTS["training"], "checkpoint_every": 5}})
     out, kept = tmp_path / "run", {}
+    resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(run, losses):
@@ -270,6 +270,7 @@ def generate(run, out):
 
 
 def test_generating_onto_a_full_disk(tmp_path, run):
+    resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:

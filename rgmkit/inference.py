@@ -60,12 +60,14 @@ def restore(
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
             a model folder. None: no prior.
         solver: an object, a name or a spec. Default: `pnp-drs` with a network, or `one-shot` if the
-            degradation is not linear; `admm` with any other prior; the pseudo-inverse
-            `pinv` without a prior.
+            degradation is not linear; `posterior` around these with a network and `samples`; `admm` with any
+            other prior; the pseudo-inverse `pinv` without a prior.
         seed: of all random numbers that the solver draws.
-        samples: how many restorations of each image to draw, each with its own auxiliary variables z and noise;
-            the first is the one without `samples`. `Solution.x` is their mean, `Solution.std` the standard
-            deviation of each pixel in floats, and `Solution.samples` holds all of them along a new first axis.
+        samples: how many restorations of each image to draw from the posterior. `Solution.x` is their mean, with the
+            default solver and an even number the estimate without `samples`; `Solution.std` is the standard deviation
+            of each pixel in floats, `Solution.interval(0.8)` an interval that should hold 80 % of the true values,
+            and `Solution.samples` all draws along a new first axis. An explicit solver, other than `posterior`, is
+            run as often, each time with other random numbers.
         tile: side in pixels of the square tiles that the network processes one at a time, without their overlap.
             Default: by the free memory. A network that declares no receptive field is tiled only if `tile` is given.
         callback: called as `callback(step, steps, x)` after each step, with `x` a batch of floats. If it has a method
@@ -87,7 +89,7 @@ def restore(
     ((16, 20), dtype('uint8'))
     """
     degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
-    solver = resolve_solver(solver, prior, degradation)
+    solver = resolve_solver(solver, prior, degradation, samples=samples)
     batch, layout = unpack(y, name="y")
     device = prior.device or layout.device
     degradation = to_device(degradation, device)

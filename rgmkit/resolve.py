@@ -92,12 +92,18 @@ def _check_network(spec: Spec) -> None:
 
 
 def resolve_solver(
-    given: Any, prior: Prior, degradation: Degradation, *, path: str = "solver", folder: Path | None = None
+    given: Any,
+    prior: Prior,
+    degradation: Degradation,
+    *,
+    samples: int | None = None,
+    path: str = "solver",
+    folder: Path | None = None,
 ) -> Solver:
     """Build a solver, return an object as it is, or choose the default for `None`.
 
-    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is not linear;
-    `admm` with any other prior.
+    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is not linear, or
+    `posterior` to draw `samples`; `admm` with any other prior.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong.
@@ -107,7 +113,7 @@ def resolve_solver(
     if isinstance(prior, NoPrior):
         name = "pinv"
     elif isinstance(prior, RestoringPrior):
-        name = "pnp-drs" if degradation.linear else "one-shot"
+        name = "posterior" if samples is not None else "pnp-drs" if degradation.linear else "one-shot"
     else:
         name = "admm"
     return build("solver", name)

@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     "--samples",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Draw N restorations: OUT is their mean, and OUT with -std before the ending their standard deviation.",
+    help="Draw N restorations from the posterior: OUT is their mean, and OUT with -std before the ending their "
+    "standard deviation.",
 )
 @click.option("--trace", is_flag=True, help="Print the residual, the change and the level of each step of the solver.")
 @options.seed
@@ -99,7 +100,7 @@ def restore(
 
     torch_device = choose_device(device)
     operator, built_prior = resolve_degradation(degradation).to(torch_device), resolve_prior(prior).to(torch_device)
-    built_solver = resolve_solver(solver, built_prior, operator)
+    built_solver = resolve_solver(solver, built_prior, operator, samples=samples)
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 
     measured = images.read_measurement(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Randomness
 from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.deprecation import RenamedAttribute
-from rgmkit.errors import AccuracyWarning, IncompatibleError
+from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
 
 Callback = Callable[[int, int, Tensor], None]
 """Called as `callback(step, steps, x)` after each step; `x` is the estimate so far."""
@@ -76,10 +78,14 @@ class Problem:
     def repeat(self, copies: int) -> Problem:
         """Return the problem of restoring every image `copies` times in one batch, with the same scale."""
         assert self.y is not None  # a restoration
-        many = replace(self, shape=(copies * self.shape[0], *self.shape[1:]), y=torch.cat([self.y] * copies))
+        return self.with_measurement(torch.cat([self.y] * copies))
+
+    def with_measurement(self, y: Tensor) -> Problem:
+        """Return the problem of restoring other measurements of the same kind, with the same scale."""
+        other = replace(self, shape=(len(y), *self.shape[1:]), y=y)
         if self.degradation is not None and self.degradation.linear:
-            vars(many)["scale"] = self.scale  # measured once, however many batches the copies make
-        return many
+            vars(other)["scale"] = self.scale  # measured once
+        return other
 
     measured = RenamedAttribute("from_measurement")
 
@@ -96,7 +102,7 @@ class Solution:
         notes: for the user: automatic choices, such as an estimated noise std, and inaccurate results.
         noise: the noise std that was used; None without a measurement.
         std: standard deviation of each pixel over the samples, in units of [0, 1]; None without samples.
-        samples: all samples, along the first axis; `x` is their mean.
+        samples: all samples, along the first axis; `x` is their mean. See also `interval`.
     """
 
     x: Any
@@ -107,6 +113,30 @@ class Solution:
     noise: float | None = None
     std: Any = None
     samples: Any = None
+
+    def interval(self, coverage: float = 0.8) -> tuple[Any, Any]:
+        """Return the ends of a credible interval of each pixel, in the type and layout of `x`, from the samples.
+
+        They are the values of rank `(1 - coverage)/2 (N + 1)` from below and from above among the N samples,
+        interpolated between ranks. If truth and samples have the same law, the true value lies between them with
+        probability `coverage`, whatever N.
+
+        Raises:
+            ConfigError: if there are no samples, or too few: N + 1 < 2 / (1 - coverage).
+        """
+        if self.samples is None or not 0 < coverage < 1:
+            raise ConfigError(f"an interval of coverage {coverage}: give samples= to restore, and a coverage in (0, 1)")
+        needed = math.ceil(2 / (1 - coverage) - 1 - 1e-9)
+        if len(self.samples) < needed:
+            raise ConfigError(f"an interval of coverage {coverage} needs {needed} samples, not {len(self.samples)}")
+        samples = self.samples
+        values = samples.cpu().double().numpy() if isinstance(samples, Tensor) else samples.astype(float)
+        ends = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0, method="weibull")
+        if isinstance(samples, Tensor):
+            ends = torch.from_numpy(ends if samples.is_floating_point() else np.rint(ends)).to(samples)
+        else:
+            ends = (ends if samples.dtype.kind == "f" else np.rint(ends)).astype(samples.dtype)
+        return ends[0], ends[1]
 
     def __repr__(self) -> str:
         x = f"{type(self.x).__name__} {tuple(getattr(self.x, 'shape', ()))}"

@@ -16,6 +16,7 @@ def rgmkit_components() -> list[Component]:
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
         Component("solver", "pinv", "rgmkit.solvers.pinv:PseudoInverse", "Least squares, with no prior"),
         Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
+        Component("solver", "posterior", "rgmkit.solvers.posterior:Posterior", "Draws, with calibrated uncertainty"),
         Component("process", "severity", "rgmkit.core.severity:SeverityProcess", "The severities of any degradation"),
         Component("data", "digits", "rgmkit.training.data.digits:Digits", "Handwritten digits, 16x16"),
         Component("data", "folder", "rgmkit.training.data.files:Folder", "Crops of the pictures in a folder"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -13,6 +15,7 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.images.array_layout import Layout
 from rgmkit.runtime.device import is_accelerator
+from rgmkit.solvers.posterior import Posterior
 
 CPU_PIXELS = 2**15  # at 128 channels 8 MB of features a layer, which fit in the cache of a CPU
 ACCELERATOR_PIXELS = 2**18  # about 1 GB of features over all layers
@@ -41,41 +44,77 @@ def shift_steps(callback: Callback | None, i: int, count: int) -> Callback | Non
 def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, callback: Callback | None) -> Solution:
     """Draw `samples` restorations of each image; return them with their mean and standard deviation.
 
-    Sample k of image i depends on (seed, i, k) alone, and sample 0 is the restoration without `samples`. As many as
-    `choose_batch_size` allows are computed in one batch. If the solver draws no random numbers, it runs once.
+    `Posterior` draws in pairs around one estimate. Any other solver is run `samples` times, and sample 0 is the
+    restoration without `samples`; if it draws no random numbers, it runs once. Sample k of image i depends on
+    (seed, i, k) alone. As many as `choose_batch_size` allows are computed in one batch.
 
     Raises:
         ConfigError: if `samples` is less than 1.
     """
     check_samples(samples)
-    assert problem.y is not None  # a restoration
-    y, n = problem.y, len(problem.y)
-    at_once = max(1, choose_batch_size(problem.shape[1:], y.device) // n)
-    starts = range(0, samples, at_once)
+    if isinstance(solver, Posterior):
+        return _draw_pairs(solver, problem, samples, seed, callback)
     parts: list[Solution] = []
     deterministic = False
-    for i, start in enumerate(starts):
-        draws = range(start, min(start + at_once, samples))
-        batch = problem.repeat(len(draws))
-        streams = Streams(seed, range(n), purpose=RESTORING, draws=draws)
+    for i, draws, count in _batches(problem, samples):
+        batch, streams = problem.repeat(len(draws)), _streams(problem, seed, draws)
         before = streams.states()
-        parts.append(solver.solve(batch, generator=streams, callback=shift_steps(callback, i, len(starts))))
+        parts.append(solver.solve(batch, generator=streams, callback=shift_steps(callback, i, count)))
         if all(map(torch.equal, before, streams.states())):
             deterministic = True
             break
-    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    notes: tuple[str, ...] = ()
     if deterministic:
-        alike = f"{type(solver).__name__} draws nothing with this prior: the {samples} samples are all the same"
-        notes = (alike, *notes)
-    x = torch.cat([part.x for part in parts]).unflatten(0, (-1, n))
+        notes = (f"{type(solver).__name__} draws nothing with this prior: the {samples} samples are all the same",)
+    x = torch.cat([part.x for part in parts]).unflatten(0, (-1, problem.shape[0]))
     x = x[:1].expand(samples, *x.shape[1:]) if deterministic else x
+    return _summarise(x, parts, nfe=parts[0].nfe * (1 if deterministic else samples), notes=notes)
+
+
+@torch.no_grad()
+def _draw_pairs(solver: Posterior, problem: Problem, samples: int, seed: int, callback: Callback | None) -> Solution:
+    """Draw samples 2k and 2k + 1 as the estimate plus and minus the same simulated error."""
+    solver.check(problem)
+    start = time.perf_counter()
+    batches = list(_batches(problem, (samples + 1) // 2))
+    first = solver.estimate(problem, generator=_streams(problem, seed))
+    errors = []
+    for i, draws, count in batches:
+        if callback is not None:
+            callback(i + 1, count + 1, first.x)
+        batch, near = problem.repeat(len(draws)), torch.cat([first.x] * len(draws))
+        errors.append(solver.simulate_error(batch, near, generator=_streams(problem, seed, [k + 1 for k in draws])))
+    error = torch.cat([part.x for part in errors]).unflatten(0, (-1, problem.shape[0]))
+    if callback is not None:
+        callback(len(batches) + 1, len(batches) + 1, first.x)
+    x = torch.stack([first.x + error, first.x - error], 1).flatten(0, 1)[:samples]
+    nfe = first.nfe + sum(part.nfe * len(draws) for part, (_, draws, _) in zip(errors, batches, strict=True))
+    return replace(_summarise(x, [first, *errors], nfe=nfe), seconds=time.perf_counter() - start)
+
+
+def _batches(problem: Problem, draws: int) -> Iterator[tuple[int, range, int]]:
+    """Yield the index of each batch, the draws of all images that it holds, and the number of batches."""
+    assert problem.y is not None  # a restoration
+    at_once = max(1, choose_batch_size(problem.shape[1:], problem.y.device) // problem.shape[0])
+    starts = range(0, draws, at_once)
+    for i, start in enumerate(starts):
+        yield i, range(start, min(start + at_once, draws)), len(starts)
+
+
+def _streams(problem: Problem, seed: int, draws: Iterable[int] = (0,)) -> Streams:
+    return Streams(seed, range(problem.shape[0]), purpose=RESTORING, draws=draws)
+
+
+def _summarise(x: Tensor, parts: list[Solution], *, nfe: int, notes: tuple[str, ...] = ()) -> Solution:
+    """Return the samples `x`, (N, B, ...), with their mean and standard deviation."""
+    alike = len(x) == 1 or bool((x[1:] == x[:1]).all())
     return Solution(
-        x[0] if deterministic else x.mean(0),
-        nfe=parts[0].nfe * (1 if deterministic else samples),
+        x[0] if alike else x.mean(0),
+        nfe=nfe,
         seconds=sum(part.seconds for part in parts),
         trace=parts[0].trace,
-        notes=notes,
-        std=torch.zeros_like(x[0]) if deterministic or samples == 1 else x.std(0),
+        notes=tuple(dict.fromkeys((*notes, *(note for part in parts for note in part.notes)))),
+        std=torch.zeros_like(x[0]) if alike else x.std(0),
         samples=x,
     )
 

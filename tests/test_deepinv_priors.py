@@ -90,6 +90,15 @@ def test_tikhonov_leaves_the_mean_alone(photo):
     torch.testing.assert_close(x.mean(), y.mean())
 
 
+def test_missing_pixels_reach_the_minimum_of_tikhonov():
+    degradation, prior = rgmkit.degradation("inpaint:keep=0.2,noise=0.01"), rgmkit.prior("tikhonov:weight=100")
+    y = degradation(uniform(1, 1, 12, 10), generator=seeded(1)).double()
+    mask, D = degradation.A(torch.ones_like(y)).flatten(), difference_matrix(12, 10)
+    exact = torch.linalg.solve(mask.diag() / 1e-4 + 100 * D.T @ D, mask * y.flatten() / 1e-4)
+    x = rgmkit.restore(y, degradation, prior).x
+    torch.testing.assert_close(x.flatten(), exact, atol=1e-3, rtol=0)
+
+
 def test_the_center_of_tikhonov_is_read_from_old_files():
     with pytest.warns(DeprecationWarning, match=r"use the prior deepinv\.Tikhonov"):
         prior = rgmkit.prior("tikhonov:weight=2,center=0.4")

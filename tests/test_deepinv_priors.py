@@ -8,6 +8,7 @@ import unittest
 import deepinv
 import pytest
 import torch
+from analytic import Diagonal
 from deepinv.utils import DownloadError
 from pictures import COLOUR, normal, uniform
 from rgmkit_deepinv import networks, pixelwise, requirements, tikhonov, total_variation, wavelet
@@ -172,6 +173,23 @@ def test_the_default_weight_is_near_the_best(photo, prior, noise, operator):
     after = {f: restored(photo, spec, f"{prior}:weight={weight * f}", solver="admm")[1] for f in (0.4, 1, 2.5)}
     assert after[1] == restored(photo, spec, prior, solver="admm")[1]
     assert after[1] > max(after.values()) - 0.3, after
+
+
+FITTED = {  # strength and exponent
+    "tv": (0.5, 0.25), "wavelet": (0.9, 0.5), "tikhonov": (2.2, 0.7), "tgv": (0.5, 0.25),
+    "deepinv.TVL1": (0.4, 0.25), "deepinv.L1": (0.5, 0.25), "deepinv.Tikhonov": (1.8, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_the_default_weight_is_the_one_that_was_fitted(name):
+    strength, exponent = FITTED[name]
+    d, noise = 30 * torch.linspace(0, 1, 24).expand(1, 16, 24), 0.2
+    problem = Problem.from_measurement(torch.zeros(1, 1, 16, 24), Diagonal(d, noise=30 * noise), rgmkit.prior(name))
+    gain = problem.scale.mean_gain / problem.scale.largest_gain
+    noise *= 30 / problem.scale.largest_gain**0.5
+    expected = strength * gain**0.25 / noise * (noise / 0.05) ** exponent
+    assert problem.prior.with_default_weight(problem).weight == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_weight_of_zero_and_no_noise_leave_the_image(photo):

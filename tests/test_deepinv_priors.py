@@ -97,7 +97,7 @@ def test_missing_pixels_reach_the_minimum_of_tikhonov():
     mask, D = degradation.A(torch.ones_like(y)).flatten(), difference_matrix(12, 10)
     exact = torch.linalg.solve(mask.diag() / 1e-4 + 100 * D.T @ D, mask * y.flatten() / 1e-4)
     x = rgmkit.restore(y, degradation, prior).x
-    torch.testing.assert_close(x.flatten(), exact, atol=1e-3, rtol=0)
+    torch.testing.assert_close(x.flatten(), exact, atol=5e-3, rtol=0)
 
 
 def test_the_center_of_tikhonov_is_read_from_old_files():

@@ -40,8 +40,8 @@ class Posterior(Solver):
     network that samples, with a latent z, restores and re-degrades with new noise; the last std is 1.25 times that of
     level 1, and e is multiplied by 1.05, since a network restores its own images better than real ones. Both were
     chosen on training digits. Any other network is taken for a denoiser, D(x, t) = E[x | x + t n]: x' solves the
-    probability-flow equation `dx = (x - D(x, t)) dt / t`, and is then given white noise of the variance that D leaves
-    at the last level, the mean over the pixels of `t^2 dD/dx`.
+    probability-flow equation `dx = (x - D(x, t)) dt / t`, and is then given what D leaves out at the last level, see
+    `draw_residual`.
 
     Args:
         estimator: the solver S. Default: `pnp-drs`, or `one-shot` if the degradation is not linear.
@@ -106,24 +106,28 @@ def integrate_flow(prior: RestoringPrior, near: Tensor, stds: list[float], gener
     """Generate images from `near`: add noise of the first std, and follow the probability flow to the last."""
     x = near + stds[0] * _noise_like(near, generator)
     before, last_step = x, math.inf
-    for i, std in enumerate(stds):
+    for std, next_std in zip(stds, [*stds[1:], None], strict=True):
         denoised = prior.denoise(x, std, generator=generator)
-        if i + 1 == len(stds):
+        if next_std is None:
             break
-        step = math.log(std / stds[i + 1])
+        step = math.log(std / next_std)
         aim = denoised + step / (2 * last_step) * (denoised - before)
         x = aim + math.exp(-step) * (x - aim)
         before, last_step = denoised, step
-    residual = std * _mean_gain(prior, near, std, generator).clamp(0, 1).sqrt()
-    return denoised + per_image(residual, x) * _noise_like(x, generator)
+    return denoised + draw_residual(prior, near, stds[-1], generator)
 
 
-def _mean_gain(prior: RestoringPrior, x: Tensor, std: float, generator: Randomness) -> Tensor:
-    """Estimate the mean over the pixels of dD/dx, (B,), with one image of noise added to and subtracted from `x`."""
-    e = _noise_like(x, generator)
+def draw_residual(prior: RestoringPrior, x: Tensor, std: float, generator: Randomness) -> Tensor:
+    """Draw what a denoiser D leaves out at `std`: noise with the variance `std^2 tr(J)` and the correlation of `J n`.
+
+    J = dD/dx at `x`; `std^2 J` is the covariance of the image given its noisy version. `J n` is a central difference.
+    """
+    n = _noise_like(x, generator)
     z = randn((len(x), prior.latent), generator=generator, device=x.device, dtype=x.dtype)
-    up, down = (prior.denoise(x + sign * std * e, std, z=z) for sign in (1, -1))
-    return dot(e, up - down) / (2 * std * dot(e, e))
+    up, down = (prior.denoise(x + sign * std * n, std, z=z) for sign in (1, -1))
+    change = (up - down) / 2
+    variance = std * dot(n, change).clamp(min=0) / dot(change, change).clamp(min=torch.finfo(x.dtype).tiny)
+    return change * per_image(variance.sqrt(), x)
 
 
 def _noise_like(x: Tensor, generator: Randomness) -> Tensor:

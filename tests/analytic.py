@@ -64,3 +64,30 @@ def matrix(degradation: Degradation, *shape: int) -> torch.Tensor:
     """A as a matrix, made column by column."""
     basis = torch.eye(math.prod(shape), dtype=torch.float64).reshape(-1, *shape)
     return degradation.A(basis).flatten(1).T
+
+
+class ExactRestorer(RestoringPrior):
+    """The posterior mean for Gaussian images with correlated pixels, at every level of any process."""
+
+    def __init__(self, process, shape=(1, 4, 6), *, reach=2.0):
+        super().__init__(process.double(), image_shape=shape)
+        rows, columns = (torch.arange(n, dtype=torch.float64) for n in shape[1:])
+        places = torch.cartesian_prod(rows, columns)
+        self.covariance = 0.04 * torch.exp(-torch.cdist(places, places).square() / (2 * reach**2))
+
+    def posterior_mean(self, y, A, noise, black):
+        """Return the mean given `y = A x + black + noise`, for the matrices A and noise; x in [0, 1] with mean 1/2."""
+        gain = self.covariance @ A.T @ torch.linalg.inv(A @ self.covariance @ A.T + noise @ noise.T)
+        error = (y - black).flatten(1) - 0.5 * A.sum(1)
+        return 0.5 + error @ gain.T
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        shape, rows = y.shape[1:], []
+        basis = torch.eye(shape.numel(), dtype=y.dtype).reshape(-1, *shape)
+        for image, s in zip(y.split(1), level.tolist(), strict=True):
+            black = self.mean(torch.zeros(1, *shape, dtype=y.dtype), s)
+            A = (self.mean(basis, s) - black).flatten(1).T
+            noise = self.process.shape_noise(basis, self.process.full_level(s, basis)).flatten(1).T
+            noise = torch.cat([noise, 1e-6 * torch.eye(len(noise))], 1)
+            rows.append(self.posterior_mean(image, A, noise, black))
+        return (torch.cat(rows).reshape(y.shape) - self.center) / self.scale

@@ -9,15 +9,32 @@ import numpy as np
 import pytest
 import torch
 from rgmkit_blur.blur import Blur
+from rgmkit_downsample.downsample import Downsample
 from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_noise.process import GaussianProcess
 
+import rgmkit
 import rgmkit.testing
 from rgmkit.core.process import noise_schedule
 from rgmkit.core.severity import SeverityProcess
 from rgmkit.errors import ConfigError, IncompatibleError
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "forward_processes.npz"
+
+
+class Views(rgmkit.Degradation):
+    """Four blurred views of an image, beside each other: more values than pixels."""
+
+    def A(self, x):
+        return torch.cat([x.roll(i, -2) / 2 + x / 2 for i in range(4)], -1)
+
+    def image_shape(self, y_shape):
+        return *y_shape[:-1], y_shape[-1] // 4
+
+    def embed(self, y):
+        return torch.stack(y.chunk(4, -1)).mean(0)
+
+
 PROCESSES = {
     "gaussian": GaussianProcess(levels=4),
     "gaussian geometric": GaussianProcess(levels=3, schedule="geometric", r_first=0.2, r_last=2),
@@ -26,6 +43,10 @@ PROCESSES = {
     "multiscale even": MultiscaleProcess(levels=4),
     "multiscale geometric": MultiscaleProcess(levels=5, schedule="geometric", r_first=0.3, r_last=2),
     "severity": SeverityProcess(degradation=Blur(std=2.0), levels=4),
+    "severity of three values": SeverityProcess(degradation=Blur(std=2.0), levels=3, severities=(0, 0.5, 1)),
+    "severity, fewer values": SeverityProcess(degradation=Downsample(factor=2, filter="bicubic"), schedule="geometric"),
+    "severity, more values": SeverityProcess(degradation=Views(), schedule="geometric"),
+    "severity of version 0.1": SeverityProcess(degradation=Blur(std=2.0), levels=4, severities=None),
 }
 
 
@@ -87,7 +108,7 @@ def test_terminal_of_an_operator_that_moves_grey():
         def A(self, x):
             return x * (torch.arange(x.shape[-1]) % 2)
 
-    process = SeverityProcess(degradation=Half())
+    process = SeverityProcess(degradation=Half(), severities=None)
     y = process.terminal((400, 1, 4, 4), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(y.mean((0, 1, 2)), torch.tensor([-1.0, 0, -1, 0]), atol=0.1, rtol=0)
 

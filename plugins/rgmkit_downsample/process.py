@@ -55,6 +55,11 @@ class MultiscaleProcess(ForwardProcess):
         """Return `U_k P_k 2^n sigma_n e`, with the same std in blocks that the border cuts."""
         return self._by_level(_averaged_noise, per_image(self.full_size_sigma[level], e) * e, level)
 
+    def denoising_levels(self) -> tuple[Tensor, Tensor]:
+        """Return the odd levels, which of the two with the same noise before averaging have the higher resolution."""
+        levels, _ = super().denoising_levels()
+        return levels[::2], (self.full_size_sigma / self.a_by_level)[1::2]
+
     def _by_level(self, average: Callable[[Tensor, int], Tensor], x: Tensor, level: Tensor) -> Tensor:
         """Apply `average(x, 2^k)` with the k of each image."""
         if x.ndim != 4:

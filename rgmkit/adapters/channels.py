@@ -116,3 +116,7 @@ class _MeanProcess(ForwardProcess):
 
     def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
         return self.process.shape_noise(e, level) / math.sqrt(self.channels)
+
+    def denoising_levels(self) -> tuple[Tensor, Tensor]:
+        levels, stds = self.process.denoising_levels()
+        return levels, stds / math.sqrt(self.channels)

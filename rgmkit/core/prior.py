@@ -165,6 +165,11 @@ class RestoringPrior(Prior):
         return self.center + self.scale * self._restore(y, level, z)
 
     @final
+    def mean(self, x: Tensor, level: int | Tensor) -> Tensor:
+        """Degrade images `x` to `level` without noise."""
+        return self.process.mean((x - self.center) / self.scale, self._level(level, x))
+
+    @final
     def denoise(
         self, x: Tensor, std: float | Tensor, *, z: Tensor | None = None, generator: Randomness = None
     ) -> Tensor:
@@ -196,8 +201,9 @@ class RestoringPrior(Prior):
             IncompatibleError: if `std` has another number of values.
             ConfigError: if `std` is negative or not finite.
         """
-        stds = expand_std(std, len(x), self.level_stds)
-        lower, weight = find_levels(stds, self.level_stds)
+        levels, level_stds = self._denoising_levels()
+        stds = expand_std(std, len(x), level_stds)
+        lower, weight = find_levels(stds, level_stds)
         if z is None:
             z = randn((len(x), self.latent), generator=generator, device=x.device, dtype=x.dtype)
         if self.continuous:
@@ -205,16 +211,16 @@ class RestoringPrior(Prior):
             low, weight = x, torch.where(lower > 0, 1.0, weight)
             high = self._estimate(x, level, z, weight > 0)
         else:
-            low = self._estimate(x, lower, z, (lower > 0) & (weight < 1))
-            high = self._estimate(x, (lower + 1).clamp(max=self.process.levels), z, weight > 0)
-        weight = torch.where(lower > 0, weight, weight.minimum(find_shrinkage(x, high, stds, self.level_stds[0])))
+            low = self._estimate(x, levels[(lower - 1).clamp(min=0)], z, (lower > 0) & (weight < 1))
+            high = self._estimate(x, levels[lower.clamp(max=len(levels) - 1)], z, weight > 0)
+        weight = torch.where(lower > 0, weight, weight.minimum(find_shrinkage(x, high, stds, level_stds[0])))
         return low.lerp(high, per_image(weight, low).expand_as(low))
 
     @final
     def evaluations(self, std: float | Tensor) -> int:
         """Return the largest number of network evaluations that `denoise` needs for an image of the batch."""
-        stds = expand_std(std, torch.as_tensor(std).numel(), self.level_stds)
-        lower, weight = find_levels(stds, self.level_stds)
+        _, level_stds = self._denoising_levels()
+        lower, weight = find_levels(expand_std(std, torch.as_tensor(std).numel(), level_stds), level_stds)
         if self.continuous:
             return int(((lower > 0) | (weight > 0)).any())
         return int((((lower > 0) & (weight < 1)).int() + (weight > 0).int()).max())
@@ -246,6 +252,11 @@ class RestoringPrior(Prior):
     noise = RenamedAttribute("level_std")
     noises = RenamedAttribute("level_stds")
 
+    def _denoising_levels(self) -> tuple[Tensor, Tensor]:
+        """Return the levels for denoising, and their noise stds on [0, 1] images."""
+        levels, stds = self.process.denoising_levels()
+        return levels, self.scale * stds
+
     def _level(self, level: int | Tensor, like: Tensor) -> Tensor:
         return level if isinstance(level, Tensor) else self.process.full_level(level, like)
 
@@ -253,7 +264,6 @@ class RestoringPrior(Prior):
         """Restore from `level`, without adding noise, where that is `needed`; return `x` elsewhere."""
         if not bool(needed.any()):
             return x
-        y = self.process.mean((x[needed] - self.center) / self.scale, level[needed])
         x_hat = x.clone()
-        x_hat[needed] = self.restore(y, level[needed], z=z[needed])
+        x_hat[needed] = self.restore(self.mean(x[needed], level[needed]), level[needed], z=z[needed])
         return x_hat

@@ -93,6 +93,20 @@ class ForwardProcess(nn.Module, ABC):
             f"leave out eta, or train on a gaussian process"
         )
 
+    @property
+    def error_by_level(self) -> Tensor:
+        """Error of the estimate `a_s y` at each level, roughly: what networks add to it. Default: the noise std."""
+        return self.sigma_by_level
+
+    def denoising_levels(self) -> tuple[Tensor, Tensor]:
+        """Return levels for denoising, int64, and the std of the noise that each is for, relative to the image.
+
+        `mean` of an image with white noise of this std is an image of that level. Both increase. Default: all levels
+        1 … T, `sigma_s / a_s`.
+        """
+        levels = torch.arange(1, self.levels + 1, device=self.a_by_level.device)
+        return levels, (self.sigma_by_level / self.a_by_level)[1:]
+
     def full_level(self, level: int, like: Tensor) -> Tensor:
         """Return `level` for every image of the batch `like`: int64 (B,)."""
         return torch.full((len(like),), level, dtype=torch.int64, device=like.device)

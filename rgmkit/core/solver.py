@@ -17,8 +17,9 @@ from torch import Tensor
 
 from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import NoPrior, Prior
-from rgmkit.core.random import Randomness
+from rgmkit.core.operator_levels import OperatorLevel, find_operator_levels
+from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
+from rgmkit.core.random import Randomness, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.deprecation import RenamedAttribute
 from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
@@ -75,6 +76,15 @@ class Problem:
         assert self.y is not None and self.degradation is not None  # a restoration
         return measure_scale(self.degradation, self.shape, self.y)
 
+    @cached_property
+    def operator_levels(self) -> list[OperatorLevel]:
+        """Levels of the network that are measurements of this degradation, by increasing noise; often none."""
+        assert self.y is not None and self.degradation is not None  # a restoration
+        if not isinstance(self.prior, RestoringPrior):
+            return []
+        x = torch.rand((1, *self.shape[1:]), generator=seeded(0)).to(self.y.real)
+        return find_operator_levels(self.prior, self.degradation, x)
+
     def repeat(self, copies: int) -> Problem:
         """Return the problem of restoring every image `copies` times in one batch, with the same scale."""
         assert self.y is not None  # a restoration
@@ -85,6 +95,7 @@ class Problem:
         other = replace(self, shape=(len(y), *self.shape[1:]), y=y)
         if self.degradation is not None and self.degradation.linear:
             vars(other)["scale"] = self.scale  # measured once
+        vars(other)["operator_levels"] = self.operator_levels
         return other
 
     measured = RenamedAttribute("from_measurement")

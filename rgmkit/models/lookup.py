@@ -102,7 +102,21 @@ def read_config(model: str | Path) -> dict[str, Any]:
     folder = locate(model)
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
-    return read_yaml(folder / CONFIG)
+    return set_severities(read_yaml(folder / CONFIG), None)
+
+
+def set_severities(config: dict[str, Any], default: list[float] | None) -> dict[str, Any]:
+    """Return a configuration whose process `severity`, if it has one, names its severities.
+
+    Model folders name them; in those of version 0.1, which do not, severity and noise increase together (None).
+
+    >>> set_severities({"process": "severity:levels=3"}, [0, 1])
+    {'process': {'use': 'severity', 'severities': [0, 1], 'levels': 3}}
+    """
+    spec = read_spec(config.get("process"))
+    if spec is None or spec.name != "severity":
+        return config
+    return {**config, "process": {"use": spec.name, "severities": default, **spec.options}}
 
 
 def check_model(model: str | Path) -> None:

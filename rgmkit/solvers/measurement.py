@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from rgmkit.core.operator_levels import restore_measurement
 from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
@@ -59,6 +62,21 @@ def fixed_point_std(problem: Problem) -> float:
     if not isinstance(problem.prior, RestoringPrior):
         return std
     return max(std, min(problem.prior.level_std(1), LARGEST_RAISE * std))
+
+
+def restore_as_trained(
+    problem: Problem, generator: Randomness, *, factor: float = math.inf
+) -> tuple[Tensor, int] | None:
+    """Restore `y` if the network was trained on its operator; return the estimate and the network evaluations.
+
+    None if it was not, or if the noise is `factor` times less than the least of these levels or more than the largest.
+    """
+    assert problem.y is not None and problem.degradation is not None  # a restoration
+    levels, noise = problem.operator_levels, noise_of(problem)
+    if not levels or not levels[0].noise <= factor * noise or noise > levels[-1].noise:
+        return None
+    prior = cast(RestoringPrior, problem.prior)
+    return restore_measurement(prior, problem.y, problem.degradation, levels, noise, generator=generator)
 
 
 def lost_std(prior: Prior) -> float:

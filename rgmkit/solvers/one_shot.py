@@ -8,7 +8,7 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import initial_std, residual_entry
+from rgmkit.solvers.measurement import initial_std, residual_entry, restore_as_trained
 
 
 @final
@@ -20,7 +20,8 @@ class OneShot(Solver):
     with s the noise std over |A|, lost the fraction of the image that A loses, and noise_1 the noise std of level 1,
     the least that the network has learnt. Lost information is modelled as additional Gaussian noise of that std. x_0
     is `initial_estimate(y)`. If the degradation is not linear, x_0 is `embed(y)`, s its noise std and lost 1.
-    This takes one network evaluation, or two if std lies between two levels.
+    This takes one network evaluation, or two if std lies between two levels. If the network was trained on this
+    operator, it restores y itself, see `restore_measurement`.
 
     Args:
         level: the level to denoise at. Default: by the std above.
@@ -42,6 +43,10 @@ class OneShot(Solver):
         if self.level is not None and not 1 <= self.level <= top:
             raise ConfigError(f"one-shot.level is {self.level}: this prior has the levels 1 to {top}")
         std = initial_std(problem, prior.level_std(1)) if self.level is None else prior.level_std(self.level)
+        if self.level is None and (trained := restore_as_trained(problem, generator)) is not None:
+            x, evaluations = trained
+            callback(1, 1, x)
+            return Solution(x, nfe=evaluations, trace=[residual_entry(x, problem)])
         degradation = problem.degradation
         start = degradation.initial_estimate(problem.y) if degradation.linear else degradation.embed(problem.y)
         x = prior.denoise(start, std, generator=generator)

@@ -24,6 +24,7 @@ from rgmkit.solvers.measurement import (
     noise_of,
     reduce_residual,
     relative_noise,
+    restore_as_trained,
     trace_row,
 )
 
@@ -31,6 +32,7 @@ FIRST_LOST = 0.3  # std of the noise that models lost information, in the first 
 RATIO, HELD = 1.4, 2  # largest ratio of successive stds; least iterations at the last std
 ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
+TRAINED = 2.5  # most noise of the network's estimate from y itself over that of y, to start from it
 MAX_BALANCE = 0.1  # bound of the second term of c in `PnPDRS`
 
 
@@ -62,6 +64,11 @@ class PnPDRS(Solver):
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
     `tolerance |u|`, or u changes by no more than a quarter of that; it is then frozen while the rest of its batch goes
     on. A final residual above 1.05 times the noise is reduced to that by one more prox.
+
+    If the network was trained on A (`OperatorLevel`), its estimate from y itself is the start, in place of
+    `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u, whose
+    errors are partly independent. Where y has less noise than the least noise_1 of these levels, the weight of the
+    estimate is `(noise / noise_1)^2 / 2`, and from a ratio of 2.5 on it is not used.
 
     With `levels`, D(x, std_k) is replaced by `G(R_j(x), j - 1, z)`, as in the paper, and an iteration repeats the three
     lines for j = levels … 1. The estimate is `u`; the paper returns `x`, which has more of the measurement noise.
@@ -109,7 +116,11 @@ class PnPDRS(Solver):
     def _solve_by_std(self, problem: Problem, generator: Randomness, callback: Callback) -> Solution:
         """Denoise at a decreasing std: D(x, std_k)."""
         prior, degradation, y = _parts(problem)
-        stds = self._stds(problem)
+        stds, start, nfe = self._stds(problem), degradation.initial_estimate(y), 0
+        trained = restore_as_trained(problem, generator, factor=TRAINED) if len(stds) > 1 else None
+        if trained is not None:
+            start, nfe = trained
+            stds = [stds[-1]] * len(stds)
         weights, alpha = self._weights(problem, stds), self.alpha if len(stds) > 1 else 1.0
 
         def iterate(x: Tensor) -> Iterator[Tensor]:
@@ -120,11 +131,13 @@ class PnPDRS(Solver):
                 yield u
                 x = degradation.prox(2 * u - x, y, weight) + (next_std / std) ** 2 * (x - u)
 
-        start = degradation.initial_estimate(y)
         estimate, trace = self._follow(iterate(start), start, problem, stds, callback)
+        if trained is not None:
+            least = problem.operator_levels[0].noise
+            estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
         if len(stds) > 1:
             estimate = reduce_residual(estimate, problem, weights[-1])
-        return Solution(estimate, nfe=sum(map(prior.evaluations, stds[: len(trace)])), trace=trace)
+        return Solution(estimate, nfe=nfe + sum(map(prior.evaluations, stds[: len(trace)])), trace=trace)
 
     def _solve_by_level(self, problem: Problem, top: int, generator: Randomness, callback: Callback) -> Solution:
         """Add the noise of each level and restore from it, as in the paper: G(R_j(x), j - 1, z)."""

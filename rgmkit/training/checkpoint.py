@@ -148,6 +148,9 @@ def fingerprint(config: dict[str, Any]) -> str:
     """Return the configuration as text, without the options that may change when a run is resumed."""
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in CHANGEABLE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
+    process = rest.get("process")
+    if isinstance(process, dict) and process.get("severities", ...) is None:  # version 0.1 did not name them
+        rest["process"] = {k: v for k, v in process.items() if k != "severities"}
     return repr(sorted((key, _as_text(value)) for key, value in {**rest, "training": training}.items()))
 
 

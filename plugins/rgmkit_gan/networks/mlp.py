@@ -61,7 +61,7 @@ class MLP(nn.Module):
         d = first_axis(image_shape, axes=1, network="mlp")
         self.latent, self.octaves = latent, octaves
         self.body = _ResidualMLP(d * (1 + 2 * octaves) + latent, d, process.levels, width, depth)
-        self.correct = Correction(process.a_by_level, process.sigma_by_level)
+        self.correct = Correction(process)
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Restore points (B, d) from points `y` of level t + 1; `z` is (B, latent)."""

@@ -6,33 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from rgmkit.core.process import interpolate_levels
+from rgmkit.core.process import ForwardProcess, interpolate_levels
 from rgmkit.errors import ConfigError
 
 
 class Correction(nn.Module):
-    """`x_hat = a_{t+1} y + sigma_{t+1} u`: the best linear estimate for data of unit variance, plus a correction.
+    """`x_hat = a_{t+1} y + error_{t+1} u`: the best linear estimate for data of unit variance, plus a correction.
 
     The linear estimate is close to the result at low levels and vanishes at level T, while the correction `u` has unit
     size at all levels.
 
     Args:
-        a_by_level, sigma_by_level: gain and noise std of the levels 0 … T.
+        process: its gains `a_by_level`, and the errors `error_by_level` of the linear estimate.
     """
 
     a: Tensor
     sigma: Tensor
+    error: Tensor
 
-    def __init__(self, a_by_level: Tensor, sigma_by_level: Tensor) -> None:
+    def __init__(self, process: ForwardProcess) -> None:
         super().__init__()
-        self.register_buffer("a", a_by_level[1:].clone(), persistent=False)
-        self.register_buffer("sigma", sigma_by_level[1:].clone(), persistent=False)
+        self.register_buffer("a", process.a_by_level[1:].clone(), persistent=False)
+        self.register_buffer("sigma", process.sigma_by_level[1:].clone(), persistent=False)
+        self.register_buffer("error", process.error_by_level[1:].clone(), persistent=False)
 
     def forward(self, y: Tensor, u: Tensor, t: Tensor) -> Tensor:
         """Return `x_hat` for the input `y` and the correction `u`; t may lie between two levels."""
         shape = (-1, *[1] * (y.ndim - 1))
         a, sigma = self.at(t)
-        return a.view(shape) * y + sigma.view(shape) * u
+        error = sigma if t.is_floating_point() else self.error[t]
+        return a.view(shape) * y + error.view(shape) * u
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Return `a` and `sigma` of level t + 1, (B,); t may lie between two levels."""

@@ -52,7 +52,8 @@ class ResidualUNet(nn.Module):
     """A denoiser of images: `G(y, t) = a_{t+1} y + sigma_{t+1} u(y, t)`; it has no z.
 
     The input of `u` is the image `y`, its detail in units of the noise, `asinh((y - mean of 5x5) / sigma)`, which keeps
-    weak noise visible beside strong edges, and the logarithm of the noise level as a constant channel. `patch x patch`
+    weak noise visible beside strong edges, and constant channels: the logarithm of the noise level, and 1 plus the
+    severity of a `severity` process. `patch x patch`
     pixels become channels at the input. The scales are joined by 2x2 convolutions of stride 2 and by additions. Images
     of any size are padded to the next size that the scales divide, by reflection.
 
@@ -72,6 +73,7 @@ class ResidualUNet(nn.Module):
         patch: side of the pixel blocks that become channels at the input.
     """
 
+    severity: Tensor
     continuous = True
     latent = 0
 
@@ -103,7 +105,9 @@ class ResidualUNet(nn.Module):
         self.grow = nn.ModuleList(_resample(nn.ConvTranspose2d, b, a) for a, b in pairwise(widths))
         self.up = nn.ModuleList(map(_blocks, widths[:-1], up))
         self.leave = nn.ModuleDict({str(c): conv(widths[0], c * patch**2, gain=0.5) for c in self.channels})
-        self.correct = Correction(process.a_by_level, process.sigma_by_level)
+        self.correct = Correction(process)
+        severity = getattr(process, "severity_by_level", torch.zeros(process.levels + 1))
+        self.register_buffer("severity", severity[1:].clone(), persistent=False)
         self.locality = _locality(max(self.channels), widths, down, up, patch)
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
@@ -130,7 +134,8 @@ class ResidualUNet(nn.Module):
             detail = DETAIL * ((y - mean) / sigma).asinh()
             v = pixel_unshuffle(torch.cat([detail, y], 1), self.patch)
             one = torch.ones_like(v[:, :1])
-            v = torch.cat([v, one, level * one], 1).contiguous(memory_format=torch.channels_last)
+            severity = self.severity[t.long()].view(-1, 1, 1, 1)
+            v = torch.cat([v, (1 + severity) * one, level * one], 1).contiguous(memory_format=torch.channels_last)
             return conv2d(v, layer.weight.to(v), cast(Tensor, layer.bias).to(v), padding=1)
 
     def _trunk(self, h: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(_Scale(a, b, style, blocks) for a, b in pairwise([widths[0], *widths]))
         self.up = nn.ModuleList(_Scale(a + b, b, style, blocks) for a, b in pairwise(reversed(widths)))
         self.leave = conv(widths[0], channels * patch**2, gain=0.1)
-        self.correct = Correction(process.a_by_level, process.sigma_by_level)
+        self.correct = Correction(process)
         self.locality = _locality(channels, widths, blocks, patch)
 
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:

@@ -1,0 +1,218 @@
+"""Networks trained on an operator restore its measurements, which they get as the degraded images that they are."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from analytic import ExactRestorer, matrix
+from rgmkit_blur.blur import Blur
+from rgmkit_downsample.downsample import Downsample
+from rgmkit_downsample.process import MultiscaleProcess
+from rgmkit_gan.networks.residual_unet import ResidualUNet
+from rgmkit_gan.networks.unet import UNet
+from rgmkit_noise.process import GaussianProcess
+
+import rgmkit
+from rgmkit.config import build
+from rgmkit.core.random import seeded
+from rgmkit.core.severity import SeverityProcess
+from rgmkit.core.solver import Problem
+from rgmkit.errors import ConfigError
+from rgmkit.models.build import build_prior
+from rgmkit.models.folder import save
+from rgmkit.training.checkpoint import fingerprint
+from rgmkit.training.configuration import read_configuration
+
+SHAPE = (1, 6, 8)
+SCHEDULE = {"levels": 4, "schedule": "geometric", "r_first": 0.1, "r_last": 1.5}
+
+
+def load_rain():
+    file = Path(__file__).parents[1] / "examples" / "rgmkit_rain" / "rgmkit_rain" / "rain.py"
+    spec = importlib.util.spec_from_file_location("rain_of_the_example", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Rain(density=0.1, opacity=0.9, length=4)
+
+
+class Smear(rgmkit.Degradation):
+    """Of a third party: the mean of three neighbours, without those that lie over the border."""
+
+    def A(self, x):
+        return x.unfold(-1, 3, 1).mean(-1)
+
+    def image_shape(self, y_shape):
+        return *y_shape[:-1], y_shape[-1] + 2
+
+    def embed(self, y):
+        return torch.cat([y[..., :1], y, y[..., -1:]], -1)
+
+
+OPERATORS = {"blur": Blur(std=1.0), "downsample": Downsample(factor=2), "rain": load_rain(), "smear": Smear()}
+
+
+def draw(prior, n=40):
+    factor = torch.linalg.cholesky(prior.covariance + 1e-9 * torch.eye(len(prior.covariance)))
+    return 0.5 + (torch.randn(n, len(factor), generator=seeded(0), dtype=torch.float64) @ factor.T).reshape(n, *SHAPE)
+
+
+def measure(degradation, x, noise):
+    degradation = degradation.with_noise(noise).double()
+    return degradation, degradation(x, generator=seeded(1))
+
+
+def exact(prior, degradation, y):
+    """The posterior mean given y."""
+    A = matrix(degradation, *SHAPE)
+    return prior.posterior_mean(y, A, degradation.noise * torch.eye(len(A)), torch.zeros(1)).reshape(-1, *SHAPE)
+
+
+def error(one, other):
+    return float((one - other).square().mean().sqrt())
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_measurement_is_fed_as_it_is(name):
+    """With the noise of a level, a perfect network returns the posterior mean given the measurement."""
+    prior = ExactRestorer(SeverityProcess(degradation=OPERATORS[name], **SCHEDULE), SHAPE)
+    problem = Problem.from_measurement(*measure(OPERATORS[name], draw(prior), 0.05)[::-1], prior)
+    assert [found.level for found in problem.operator_levels] == [2, 4]
+    for found in problem.operator_levels:
+        degradation, y = measure(OPERATORS[name], draw(prior), found.noise)
+        restored = rgmkit.restore(y, degradation, prior, solver="one-shot")
+        assert restored.nfe == 1
+        torch.testing.assert_close(restored.x, exact(prior, degradation, y), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_default_uses_it(name):
+    """The default is nearer to the exact answer than with a generic network, which is perfect, too."""
+    prior = ExactRestorer(SeverityProcess(degradation=OPERATORS[name], **SCHEDULE), SHAPE)
+    generic = ExactRestorer(GaussianProcess(**SCHEDULE), SHAPE)
+    degradation, y = measure(OPERATORS[name], draw(prior), 0.05)
+    best = exact(prior, degradation, y)
+    ours, theirs = (rgmkit.restore(y, degradation, each).x for each in (prior, generic))
+    assert error(ours, best) < 0.6 * error(theirs, best)
+
+
+def test_between_two_levels_their_estimates_are_interpolated():
+    prior = ExactRestorer(SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE), SHAPE)
+    noise = (0.05 * level_stds(prior)[1]) ** 0.5
+    degradation, y = measure(OPERATORS["blur"], draw(prior), noise)
+    restored = rgmkit.restore(y, degradation, prior, solver="one-shot")
+    low, high = (exact(prior, degradation.with_noise(std), y) for std in level_stds(prior)[:2])
+    assert restored.nfe == 2
+    torch.testing.assert_close(restored.x, (low + high) / 2, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("factor, starts", [(1.0, True), (0.5, True), (0.3, False), (0.1, False)])
+def test_much_less_noise_than_in_training(factor, starts):
+    """The network's estimate of y would be too smooth: the result is that of a generic network."""
+    prior = ExactRestorer(SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE), SHAPE)
+    generic = ExactRestorer(GaussianProcess(**SCHEDULE), SHAPE)
+    degradation, y = measure(OPERATORS["blur"], draw(prior), factor * 0.05)
+    ours, theirs = (rgmkit.restore(y, degradation, each).x for each in (prior, generic))
+    assert (error(ours, theirs) > 1e-4) == starts
+
+
+def test_other_operators_are_restored_as_by_a_generic_network():
+    """At severity 0 both networks denoise at the same levels."""
+    prior = ExactRestorer(SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE), SHAPE)
+    generic = ExactRestorer(GaussianProcess(**SCHEDULE), SHAPE)
+    for other in (Blur(std=1.3), Smear(), Downsample(factor=2)):
+        degradation, y = measure(other, draw(prior), 0.05)
+        ours, theirs = (rgmkit.restore(y, degradation, each).x for each in (prior, generic))
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_severities_in_between_are_operators_too():
+    """A blur of half the std is the same degradation at severity 1/2."""
+    process = SeverityProcess(degradation=OPERATORS["blur"], severities=(0, 0.5, 1), **SCHEDULE)
+    prior = ExactRestorer(process, SHAPE)
+    for std, levels in [(0.5, [2, 5]), (1.0, [3, 6]), (0.7, [])]:
+        problem = Problem.from_measurement(*measure(Blur(std=std), draw(prior), 0.05)[::-1], prior)
+        assert [found.level for found in problem.operator_levels] == levels
+
+
+def test_multiscale_levels_restore_downsampled_images():
+    """Levels 2 and 3 hold half of the resolution, with the noise of the coarse pixels."""
+    prior = ExactRestorer(MultiscaleProcess(**SCHEDULE), SHAPE)
+    degradation, y = measure(OPERATORS["downsample"], draw(prior), prior.level_std(2))
+    problem = Problem.from_measurement(y, degradation, prior)
+    assert [found.level for found in problem.operator_levels] == [2, 3]
+    restored = rgmkit.restore(y, degradation, prior, solver="one-shot").x
+    torch.testing.assert_close(restored, exact(prior, degradation, y), atol=1e-4, rtol=0)
+
+
+def test_multiscale_denoises_by_the_noise_before_averaging():
+    """Level 3 is for 4 times the std of its pixels; with the noise of its pixels, level 1 would be taken above it."""
+    prior = ExactRestorer(MultiscaleProcess(levels=5, schedule="geometric", r_first=0.1, r_last=0.4), SHAPE)
+    levels, stds = prior.process.denoising_levels()
+    assert levels.tolist() == [1, 3, 5]
+    torch.testing.assert_close(stds[:2].double(), torch.tensor([0.2, 1.6], dtype=torch.float64))
+    for level, std in zip(levels.tolist(), (0.5 * stds).tolist(), strict=True):
+        x = draw(prior)
+        noisy = x + std * torch.randn(x.shape, generator=seeded(2), dtype=torch.float64)
+        torch.testing.assert_close(prior.denoise(noisy, std), prior.restore(prior.mean(noisy, level), level))
+        assert prior.evaluations(std) == 1
+
+
+def test_severities_are_checked():
+    for severities in ((0,), (0, 0.5), (0.5, 1), (0, 1, 0.5), (0, 0, 1)):
+        with pytest.raises(ConfigError, match="severities"):
+            SeverityProcess(degradation=Blur(std=1.0), severities=severities)
+
+
+@pytest.mark.parametrize("network", [UNet, ResidualUNet])
+def test_networks_tell_severities_apart(network):
+    process = SeverityProcess(degradation=Blur(std=1.0), **SCHEDULE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = network(process=process, image_shape=(1, 16, 16))
+    y, z = torch.rand(1, 1, 16, 16, generator=seeded(0)), torch.zeros(1, made.latent)
+    with torch.no_grad():
+        one, other = (made.correct(y, torch.zeros_like(y), torch.tensor([t])) for t in (0, 1))
+        torch.testing.assert_close(one, other)  # levels 1 and 2 have the same gain
+        one, other = (made(y, torch.tensor([t]), z) - one for t in (0, 1))
+    assert not torch.allclose(one / one.norm(), other / other.norm(), atol=1e-3)
+
+
+def test_model_folders_of_version_0_1_are_read(tmp_path):
+    """Their severity rises with the noise; new folders name their severities, so that no default changes them."""
+    config = {
+        "data": "digits",
+        "network": {"use": "unet", "width": 8, "blocks": 1, "latent": 0},
+        "process": {"use": "severity", "levels": 3, "degradation": {"use": "blur", "std": 1.0}},
+        "objective": "mmse",
+        "training": {"steps": 1, "batch": 2, "preview_every": 0},
+    }
+    old = {**config, "process": {**config["process"], "severities": None}}
+    for name, given, severities in [("new", config, [0, 1, 0, 0]), ("old", old, [1 / 3, 2 / 3, 1])]:
+        run = read_configuration(given)
+        process = build("process", run.content["process"])
+        prior = build_prior({**run.content, "images": {"shape": [1, 16, 16]}}, process=process)
+        save(tmp_path / name, prior, run.content, {})
+        file = tmp_path / name / "config.yaml"
+        assert "severities" in file.read_text()
+        file.write_text(file.read_text().replace("  severities: null\n", ""))
+        assert ("severities" in file.read_text()) == (name == "new")
+        read = rgmkit.load(tmp_path / name).process
+        torch.testing.assert_close(read.severity_by_level[1:], torch.tensor(severities, dtype=torch.float32))
+    x, level = torch.rand(3, 1, 6, 8, generator=seeded(0)) * 2 - 1, torch.tensor([1, 2, 3])
+    scaled = (x * read.a(level).reshape(-1, 1, 1, 1) + 1) / 2
+    means = torch.cat([Blur(std=s / 3).A(each) for s, each in enumerate(scaled.split(1), 1)])
+    torch.testing.assert_close(read.mean(x, level), 2 * means - 1)
+
+
+def test_a_run_of_version_0_1_is_resumed():
+    """Its checkpoint names no severities, which is the same as none."""
+    process = {"use": "severity", "degradation": "blur"}
+    old, named, new = ({"process": {**process, **more}} for more in ({}, {"severities": None}, {"severities": [0, 1]}))
+    assert fingerprint(old) == fingerprint(named) != fingerprint(new)
+
+
+def level_stds(prior):
+    return [prior.level_std(2), prior.level_std(4)]

@@ -94,7 +94,7 @@ class SeverityProcess(ForwardProcess):
         image = ((a * x if self.coupled else x) + 1) / 2
         out = a * x
         for s, rows in self._rows(level):
-            embedded = 2 * self._embed(self.degradations[s].A(image[rows]), s, x.shape) - 1
+            embedded = 2 * self._embed(self._operator(s).A(image[rows]), s, x.shape) - 1
             out = out.index_copy(0, rows, embedded if self.coupled else a[rows] * embedded)
         return out
 
@@ -104,7 +104,7 @@ class SeverityProcess(ForwardProcess):
         if self.coupled:
             return noise
         for s, rows in self._rows(level):
-            degradation = self.degradations[s]
+            degradation = self._operator(s)
             if type(degradation).embed is not Degradation.embed:
                 shape = degradation.A(e[:1]).shape[1:]
                 embedded = self._embed(_reshape_noise(noise[rows], shape), s, e.shape)
@@ -116,8 +116,13 @@ class SeverityProcess(ForwardProcess):
         found = [(s, (level == s).nonzero()[:, 0]) for s in range(1, self.levels + 1) if self.severity_by_level[s] > 0]
         return [(s, rows) for s, rows in found if len(rows)]
 
-    def _embed(self, y: Tensor, level: int, shape: Sequence[int]) -> Tensor:
+    def _operator(self, level: int) -> Degradation:
         degradation = self.degradations[level]
+        assert isinstance(degradation, Degradation)
+        return degradation
+
+    def _embed(self, y: Tensor, level: int, shape: Sequence[int]) -> Tensor:
+        degradation = self._operator(level)
         embedded = degradation.embed(y)
         if embedded.shape[1:] != shape[1:]:
             raise IncompatibleError(

@@ -27,8 +27,8 @@ class SeverityProcess(ForwardProcess):
     a measurement; after `embed` it has std sigma_n, the rms over the pixels. The noise of the degradation is not used.
     The levels are ordered by noise, and by severity for equal noise; noise that hides the image, `sigma_n >= a_n`
     and n > 1, is at severity 0 only: with 2 of 4 noise levels below that and the severities 0 and 1 they are (1, 0),
-    (1, 1), (2, 0), (2, 1), (3, 0), (4, 0). At severity 0 the network learns to denoise, at severity 1 to restore measurements of this
-    operator.
+    (1, 1), (2, 0), (2, 1), (3, 0), (4, 0). At severity 0 the network learns to denoise, at severity 1 to restore
+    measurements of this operator.
 
     With `severities` None (version 0.1), noise and severity increase together: level s is
     `2 embed(A^(s/T)((a_s x + 1)/2)) - 1 + sigma_s e`, with white noise.

@@ -66,9 +66,9 @@ class PnPDRS(Solver):
     on. A final residual above 1.05 times the noise is reduced to that by one more prox.
 
     If the network was trained on A (`OperatorLevel`), its estimate from y itself is the start, in place of
-    `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u, whose
-    errors are partly independent. Where y has less noise than the least noise_1 of these levels, the weight of the
-    estimate is `(noise / noise_1)^2 / 2`, and from a ratio of 2.5 on it is not used.
+    `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u,
+    whose errors are partly independent. Where y has less noise than the least noise_1 of these levels, the weight of
+    the estimate is `(noise / noise_1)^2 / 2`, and from a ratio of 2.5 on it is not used.
 
     With `levels`, D(x, std_k) is replaced by `G(R_j(x), j - 1, z)`, as in the paper, and an iteration repeats the three
     lines for j = levels … 1. The estimate is `u`; the paper returns `x`, which has more of the measurement noise.

@@ -53,9 +53,9 @@ class ResidualUNet(nn.Module):
 
     The input of `u` is the image `y`, its detail in units of the noise, `asinh((y - mean of 5x5) / sigma)`, which keeps
     weak noise visible beside strong edges, and constant channels: the logarithm of the noise level, and 1 plus the
-    severity of a `severity` process. `patch x patch`
-    pixels become channels at the input. The scales are joined by 2x2 convolutions of stride 2 and by additions. Images
-    of any size are padded to the next size that the scales divide, by reflection.
+    severity of a `severity` process. `patch x patch` pixels become channels at the input. The scales are joined by 2x2
+    convolutions of stride 2 and by additions. Images of any size are padded to the next size that the scales divide, by
+    reflection.
 
     Images of each number of channels have an input and an output layer of their own; all else is shared. The level may
     lie between two levels.

@@ -23,8 +23,8 @@ import numpy as np
 
 DEGRADATION = "blur:std=2,noise=0.02"
 CASES = {
-    "tv": {"prior": "tv", "solver": "admm:iterations=8"},
-    "tv, reflected border": {"prior": "tv", "solver": "pgd:iterations=2,step=7e-4"},
+    "tv": {"prior": "tv:coupled=false", "solver": "admm:iterations=8"},
+    "tv, reflected border": {"prior": "tv:coupled=false", "solver": "pgd:iterations=2,step=7e-4"},
     "digits, in tiles": {"prior": "digits", "solver": "pnp-drs:alpha=0.05,iterations=4"},
 }
 LIMIT = 4e9  # bytes

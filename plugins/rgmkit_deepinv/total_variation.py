@@ -55,6 +55,8 @@ class TV(IterativePrior):
     .2 % of `gamma * weight`. Within a solver each prox starts from the previous one, and 10 steps suffice. `h` has no
     gradient where neighbours are equal, so `grad` is not provided.
 
+    The default weight is .1 dB below the best one on photographs on average, .3 dB at most; .9 dB at most on digits.
+
     Args:
         weight: factor of `h`, 0 or more, usually 1 to 25. Default: from the noise, see `ExplicitPrior`.
         coupled: whether the channels of a pixel have one norm.

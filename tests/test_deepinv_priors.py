@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import unittest
 
 import deepinv
@@ -65,6 +66,13 @@ def test_prox_of_tv_is_accurate_and_forgets_what_came_before():
     assert bool((error < 0.01 * 2 * gamma).all()), error
     tv.prox(1 - x, 0.1)
     assert torch.equal(first, tv.prox(x, gamma))
+
+
+def test_prox_of_tgv_is_accurate():
+    x, gamma = uniform(2, 1, 12, 10, dtype=torch.float64), torch.tensor([0.02, 0.2], dtype=torch.float64)
+    found, exact = (total_variation.TGV(weight=2, steps=steps).prox(x, gamma) for steps in (300, 700))
+    error = (found - exact).square().flatten(1).mean(1).sqrt()
+    assert bool((error < 0.02 * 2 * gamma).all()), error
 
 
 def difference_matrix(height, width):
@@ -190,6 +198,18 @@ def test_the_default_weight_is_the_one_that_was_fitted(name):
     noise *= 30 / problem.scale.largest_gain**0.5
     expected = strength * gain**0.25 / noise * (noise / 0.05) ** exponent
     assert problem.prior.with_default_weight(problem).weight == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tv", "tgv"])
+def test_the_default_weight_grows_with_the_number_of_colours(name):
+    for noise, power in ((0.002, 0), (0.05, 0.3), (0.1, 0.3 + 0.11 * math.log(2)), (0.5, 0.5)):
+        weights = []
+        for prior in (rgmkit.prior(name), rgmkit.prior("tv:coupled=false")):
+            problem = Problem.from_measurement(
+                uniform(1, 3, 8, 8), rgmkit.degradation("gaussian-noise", noise=noise), prior
+            )
+            weights.append(prior.with_default_weight(problem).weight)
+        assert weights[0] / weights[1] == pytest.approx(3**power, rel=1e-5)
 
 
 def test_a_weight_of_zero_and_no_noise_leave_the_image(photo):

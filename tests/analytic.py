@@ -85,8 +85,8 @@ class ExactRestorer(RestoringPrior):
         shape, rows = y.shape[1:], []
         basis = torch.eye(shape.numel(), dtype=y.dtype).reshape(-1, *shape)
         for image, s in zip(y.split(1), level.tolist(), strict=True):
-            black = self.mean(torch.zeros(1, *shape, dtype=y.dtype), s)
-            A = (self.mean(basis, s) - black).flatten(1).T
+            black = self.level_mean(torch.zeros(1, *shape, dtype=y.dtype), s)
+            A = (self.level_mean(basis, s) - black).flatten(1).T
             noise = self.process.shape_noise(basis, self.process.full_level(s, basis)).flatten(1).T
             noise = torch.cat([noise, 1e-6 * torch.eye(len(noise))], 1)
             rows.append(self.posterior_mean(image, A, noise, black))

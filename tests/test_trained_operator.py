@@ -156,7 +156,7 @@ def test_multiscale_denoises_by_the_noise_before_averaging():
     for level, std in zip(levels.tolist(), (0.5 * stds).tolist(), strict=True):
         x = draw(prior)
         noisy = x + std * torch.randn(x.shape, generator=seeded(2), dtype=torch.float64)
-        torch.testing.assert_close(prior.denoise(noisy, std), prior.restore(prior.mean(noisy, level), level))
+        torch.testing.assert_close(prior.denoise(noisy, std), prior.restore(prior.level_mean(noisy, level), level))
         assert prior.evaluations(std) == 1
 
 

@@ -34,8 +34,8 @@ def find_operator_levels(prior: RestoringPrior, degradation: Degradation, x: Ten
     At such a level `y_s = m_s + a_s / scale (embed(A x) - embed(A 0)) + noise`, where m_s is the level's mean of a
     black image. This is verified on the images `x`. Levels that only add noise are for denoising and are not listed.
     """
-    process = prior.process
-    contrasts = {s: prior.mean(x, s) - prior.mean(torch.zeros_like(x), s) for s in range(1, process.levels + 1)}
+    process, black = prior.process, torch.zeros_like(x)
+    contrasts = {s: prior.level_mean(x, s) - prior.level_mean(black, s) for s in range(1, process.levels + 1)}
     gains = {s: float(process.a_by_level[s]) / prior.scale for s in contrasts}
     contrasts = {s: contrast for s, contrast in contrasts.items() if not _are_close(contrast, gains[s] * x)}
     if not contrasts:
@@ -66,7 +66,7 @@ def restore_measurement(
 
     def restore(level: int) -> Tensor:
         gain = float(prior.process.a_by_level[level]) / prior.scale
-        return prior.restore(prior.mean(black, level) + gain * embedded, level, z=z)
+        return prior.restore(prior.level_mean(black, level) + gain * embedded, level, z=z)
 
     index, weight = _interpolate(noise, [level.noise for level in levels])
     if weight == 0:

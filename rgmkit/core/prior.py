@@ -165,7 +165,7 @@ class RestoringPrior(Prior):
         return self.center + self.scale * self._restore(y, level, z)
 
     @final
-    def mean(self, x: Tensor, level: int | Tensor) -> Tensor:
+    def level_mean(self, x: Tensor, level: int | Tensor) -> Tensor:
         """Degrade images `x` to `level` without noise."""
         return self.process.mean((x - self.center) / self.scale, self._level(level, x))
 
@@ -265,5 +265,5 @@ class RestoringPrior(Prior):
         if not bool(needed.any()):
             return x
         x_hat = x.clone()
-        x_hat[needed] = self.restore(self.mean(x[needed], level[needed]), level[needed], z=z[needed])
+        x_hat[needed] = self.restore(self.level_mean(x[needed], level[needed]), level[needed], z=z[needed])
         return x_hat

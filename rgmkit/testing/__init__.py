@@ -20,6 +20,9 @@ The arguments of a check depend on the kind. A shape is that of one image, prefe
 A check that fails raises an AssertionError with the measured and the expected value. One that does not apply (the
 adjoint of an operator that is not linear, a prox that a prior does not provide) raises `unittest.SkipTest`, which
 pytest reports as skipped. Checks draw from seeded generators, use float64 and a batch of 3, and do not need pytest.
+
+`measure_calibration(samples, truth)` measures whether the samples of a restoration cover the true images as often as
+they should.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from typing import Any
 
 from rgmkit.errors import ConfigError
 from rgmkit.testing import degradations, priors, processes, solvers
+from rgmkit.testing.calibration import Calibration, measure_calibration
 
 Check = Callable[..., None]
 
@@ -39,7 +43,7 @@ _CHECKS: dict[str, list[Check]] = {
     "solver": solvers.CHECKS,
 }
 
-__all__ = ["Check", "check_all", "checks"]
+__all__ = ["Calibration", "Check", "check_all", "checks", "measure_calibration"]
 
 
 def checks(kind: str) -> list[Check]:

@@ -1,4 +1,4 @@
-"""The small problem with a known prior that the checks of solvers solve."""
+"""Small problems with a known prior: that of the checks of solvers, and a Gaussian one with a known posterior."""
 
 from __future__ import annotations
 
@@ -84,6 +84,51 @@ class Restorer(RestoringPrior):
         a, sigma, std = per_image(self.process.a(level), y), per_image(self.process.sigma(level), y), STD / self.scale
         v = (a * std).square() + sigma.square()
         return (a * std**2 * y + std * sigma * v.sqrt() * z.reshape(y.shape)) / v
+
+
+class GaussianField(RestoringPrior):
+    """The exact denoiser of smooth random images, N(1/2, C) with C a circular convolution, and their exact posterior.
+
+    Args:
+        process: `y_s = a_s x + sigma_s e`; if it is continuous, the denoiser is exact at any std from level 1 on.
+        side: of the images, in pixels.
+        length: correlation length, in pixels.
+        std: of a pixel.
+    """
+
+    generative = False
+
+    def __init__(self, process: ForwardProcess, *, side: int = 8, length: float = 1.5, std: float = 0.2) -> None:
+        super().__init__(process, image_shape=(1, side, side))
+        self.continuous = process.continuous
+        f = torch.fft.fftfreq(side, dtype=torch.float64)
+        spectrum = torch.exp(-2 * (torch.pi * length) ** 2 * (f[:, None] ** 2 + f**2)) + 1e-3
+        self.spectrum = spectrum * std**2 / spectrum.mean()
+
+    def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        a, sigma = per_image(self.process.a(level), y), per_image(self.process.sigma(level), y)
+        variance = self.spectrum / self.scale**2
+        return self._filter(y, a * variance / (a.square() * variance + sigma.square()))
+
+    def draw(self, n: int, *, seed: int = 0) -> Tensor:
+        """Draw `n` images, (n, 1, side, side)."""
+        return 0.5 + self._filter(draw_images(self._shape, seed=seed, batch=n), self.spectrum.sqrt())
+
+    def posterior(self, y: Tensor, degradation: Degradation) -> tuple[Tensor, Tensor]:
+        """Compute the mean (B, 1, side, side) and the covariance (n, n) of the images of n pixels, given `y`."""
+        basis = torch.eye(self.spectrum.numel(), dtype=y.dtype).reshape(-1, *self._shape)
+        A, C = degradation.A(basis).flatten(1).T, self._filter(basis, self.spectrum).flatten(1)
+        gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + (degradation.noise or 0) ** 2 * torch.eye(len(A)).to(A))
+        grey = torch.full((1, *self._shape), 0.5, dtype=y.dtype)
+        mean = grey + ((y - degradation.A(grey)).flatten(1) @ gain.T).reshape(-1, *self._shape)
+        return mean, C - gain @ A @ C
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (1, *self.spectrum.shape)
+
+    def _filter(self, x: Tensor, response: Tensor) -> Tensor:
+        return torch.fft.ifft2(torch.fft.fft2(x) * response).real
 
 
 def draw_truth() -> Tensor:

@@ -121,7 +121,7 @@ def freeze_converged(done: Tensor, old: Tensor, new: Tensor) -> Tensor:
 
 
 def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
-    """Move each image towards the measurement until its residual is at most 1.05 times the noise.
+    """Move each image towards the measurement until its residual agrees with the noise, see `largest_residual`.
 
     The result is the prox of the fidelity at `x` with the smallest weight that suffices, found by bisection between
     1e-4 and 1e4 times `weight`. Images whose residual is small enough are returned unchanged.
@@ -132,7 +132,7 @@ def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
         weight: of the fidelity, the centre of the search.
     """
     assert problem.y is not None and problem.degradation is not None  # a restoration
-    target = DISCREPANCY * noise_of(problem)
+    target = largest_residual(problem)
     far = residuals(x, problem) > target
     if not bool(far.any()):
         return x
@@ -144,6 +144,14 @@ def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
         reached = residuals(prox(x, y, middle.exp()), problem) <= target
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
     return freeze_converged(~far, x, prox(x, y, high.exp()))
+
+
+def largest_residual(problem: Problem) -> float:
+    """Return the largest residual that agrees with the noise, `1.05 + sqrt(2 / m)` times its std for m values.
+
+    The second term is two standard deviations of the root mean square of m values of noise.
+    """
+    return (DISCREPANCY + (2 / int(problem.scale.measured.sum())) ** 0.5) * noise_of(problem)
 
 
 def residual_entry(x: Tensor, problem: Problem) -> dict[str, float]:

@@ -63,7 +63,7 @@ class PnPDRS(Solver):
 
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
     `tolerance |u|`, or u changes by no more than a quarter of that; it is then frozen while the rest of its batch goes
-    on. A final residual above 1.05 times the noise is reduced to that by one more prox.
+    on. A final residual above `1.05 + sqrt(2 / m)` times the noise, for m values, is reduced to that by one more prox.
 
     If the network was trained on A (`OperatorLevel`), its estimate from y itself is the start, in place of
     `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u,

@@ -86,7 +86,7 @@ def draws_samples(prior: RestoringPrior) -> bool:
 
 def choose_stds(prior: RestoringPrior) -> list[float]:
     """Choose the noise stds, decreasing, from which an image is generated: at most 8, of the levels of the network."""
-    levels = prior.level_stds.double().sort().values
+    levels = prior.scale * prior.process.denoising_levels()[1].double()
     levels = levels[: max(1, int((levels <= HIGHEST * prior.scale).sum()))]
     if len(levels) > STEPS:
         wanted = torch.logspace(math.log10(levels[0]), math.log10(levels[-1]), STEPS, dtype=levels.dtype)

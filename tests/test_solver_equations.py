@@ -198,7 +198,7 @@ def test_the_residual_is_reduced_to_the_noise():
     """By the least step that suffices: to 1.05 + sqrt(2 / m) times the noise, wherever the search starts."""
     problem = make_problem(make_gains(0.5, least=0.6), 0.02, 0.1)
     far, near = torch.full((1, *SHAPE), 0.2), problem.degradation.initial_estimate(problem.y)
-    target = (1.05 + (2 / problem.y.numel()) ** 0.5) * 0.02
+    target = (1.05 + (2 / int(problem.scale.measured.sum())) ** 0.5) * 0.02
     for weight in (1e-2, 1.0, 1e4):
         left = residuals(reduce_residual(far, problem, weight), problem)
         assert 0.92 * target < float(left) <= target

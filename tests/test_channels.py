@@ -95,6 +95,15 @@ def test_lost_colours_are_said_unless_the_prior_models_them(spec):
         )
 
 
+def test_an_operator_that_gives_nan_is_refused_for_colour_images_too():
+    class Broken(rgmkit.Degradation):
+        def A(self, x):
+            return x * float("nan")
+
+    with pytest.raises(IncompatibleError, match="not finite"):
+        rgmkit.restore(torch.rand(3, 8, 8, generator=seeded(0)), Broken(noise=0.1), "tikhonov")
+
+
 def test_a_channel_that_is_not_measured_starts_from_the_mean_of_the_others():
     y = torch.full((1, 1, 5, 6), 0.8)
     start = rgmkit.degradation("grayscale:weights=[0,1,1]").initial_estimate(y)

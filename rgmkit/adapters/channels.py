@@ -41,7 +41,10 @@ def loses_colours(problem: Problem) -> bool:
     channels = torch.eye(3, dtype=e.dtype, device=e.device)[:, None, :, None, None]
     with torch.no_grad():
         responses = torch.cat([degradation.A(e * channel).flatten(1) for channel in channels])
-    least, *_, largest = torch.linalg.eigvalsh((responses @ responses.mH).to("cpu", torch.complex128)).tolist()
+    gram = (responses @ responses.mH).to("cpu", torch.complex128)
+    if not bool(gram.isfinite().all()):  # the solver says what is wrong
+        return False
+    least, *_, largest = torch.linalg.eigvalsh(gram).tolist()
     return bool(least <= LOST * largest)
 
 

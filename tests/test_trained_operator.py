@@ -51,7 +51,13 @@ class Smear(rgmkit.Degradation):
         return torch.cat([y[..., :1], y, y[..., -1:]], -1)
 
 
-OPERATORS = {"blur": Blur(std=1.0), "downsample": Downsample(factor=2), "rain": load_rain(), "smear": Smear()}
+OPERATORS = {
+    "blur": Blur(std=1.0),
+    "downsample": Downsample(factor=2),
+    "bicubic": Downsample(factor=2, filter="bicubic"),
+    "rain": load_rain(),
+    "smear": Smear(),
+}
 
 
 def draw(prior, n=40):
@@ -92,7 +98,8 @@ def test_the_default_uses_it(name):
     """The default is nearer to the exact answer than with a generic network, which is perfect, too."""
     prior = ExactRestorer(SeverityProcess(degradation=OPERATORS[name], **SCHEDULE), SHAPE)
     generic = ExactRestorer(GaussianProcess(**SCHEDULE), SHAPE)
-    degradation, y = measure(OPERATORS[name], draw(prior), 0.05)
+    problem = Problem.from_measurement(*measure(OPERATORS[name], draw(prior), 0.05)[::-1], prior)
+    degradation, y = measure(OPERATORS[name], draw(prior), problem.operator_levels[0].noise)
     best = exact(prior, degradation, y)
     ours, theirs = (rgmkit.restore(y, degradation, each).x for each in (prior, generic))
     assert error(ours, best) < 0.6 * error(theirs, best)
@@ -106,6 +113,16 @@ def test_between_two_levels_their_estimates_are_interpolated():
     low, high = (exact(prior, degradation.with_noise(std), y) for std in level_stds(prior)[:2])
     assert restored.nfe == 2
     torch.testing.assert_close(restored.x, (low + high) / 2, atol=1e-4, rtol=0)
+
+
+def test_beyond_the_levels_the_nearest_one_is_taken():
+    prior = ExactRestorer(SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE), SHAPE)
+    least, most = level_stds(prior)
+    for noise, level in [(0.1 * least, least), (1.9 * most, most), (2.1 * most, None)]:
+        degradation, y = measure(OPERATORS["blur"], draw(prior), noise)
+        restored = rgmkit.restore(y, degradation, prior, solver="one-shot").x
+        difference = error(restored, exact(prior, degradation.with_noise(level or most), y))
+        assert difference < 1e-4 if level else difference > 1e-2
 
 
 @pytest.mark.parametrize("factor, starts", [(1.0, True), (0.5, True), (0.3, False), (0.1, False)])
@@ -176,7 +193,9 @@ def test_networks_tell_severities_apart(network):
     with torch.no_grad():
         one, other = (made.correct(y, torch.zeros_like(y), torch.tensor([t])) for t in (0, 1))
         torch.testing.assert_close(one, other)  # levels 1 and 2 have the same gain
-        one, other = (made(y, torch.tensor([t]), z) - one for t in (0, 1))
+        one, other = (made.correct(y, torch.ones_like(y), torch.tensor([t])) - one for t in (0, 1))
+        assert other.mean() > 2 * one.mean()  # there is more to add where an operator loses information
+        one, other = (made(y, torch.tensor([t]), z) - process.a(torch.tensor(1)) * y for t in (0, 1))
     assert not torch.allclose(one / one.norm(), other / other.norm(), atol=1e-3)
 
 

@@ -18,6 +18,7 @@ LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller
 LEAST_LOST = 0.1  # least std of the noise that models lost information
 LAST_LOST, LEAST_LAST = 4.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
 LARGEST_RAISE = 5.0  # largest factor by which a std is raised to reach that of level 1
+MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 DISCREPANCY = 1.05  # largest residual, relative to the noise, that agrees with the measurement (Morozov)
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
 
@@ -69,11 +70,12 @@ def restore_as_trained(
 ) -> tuple[Tensor, int] | None:
     """Restore `y` if the network was trained on its operator; return the estimate and the network evaluations.
 
-    None if it was not, or if the noise is `factor` times less than the least of these levels or more than the largest.
+    None if it was not, or if the noise is less than that of the least of these levels by more than `factor`, or greater
+    than that of the last by more than a factor of 2.
     """
     assert problem.y is not None and problem.degradation is not None  # a restoration
     levels, noise = problem.operator_levels, noise_of(problem)
-    if not levels or not levels[0].noise <= factor * noise or noise > levels[-1].noise:
+    if not levels or not levels[0].noise <= factor * noise or noise > MOST_NOISE * levels[-1].noise:
         return None
     prior = cast(RestoringPrior, problem.prior)
     return restore_measurement(prior, problem.y, problem.degradation, levels, noise, generator=generator)

@@ -6,16 +6,18 @@ import warnings
 
 import pytest
 import torch
-from analytic import GaussianRestorer
+from analytic import Diagonal, GaussianRestorer
 from networks import draw, unet
 from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
-from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
+from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels, loses_colours
 from rgmkit.core.network_prior import NetworkPrior
+from rgmkit.core.prior import NoPrior
 from rgmkit.core.random import Streams, seeded
+from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError, PriorWarning
 
 
@@ -74,6 +76,13 @@ def test_a_colour_model_restores_a_grey_photograph():
     assert solution.x.shape == (1, 4, 6) and "three equal channels" in solution.notes[0]
     tiled = rgmkit.restore(torch.rand(1, 130, 9, generator=seeded(0)), "gaussian-noise:noise=0.1", unet(3), tile=20)
     assert len(tiled.notes) == 2
+
+
+@pytest.mark.parametrize("gain, lost", [(0.0, True), (1e-4, True), (0.03, False)])
+def test_colours_that_are_hardly_measured_are_lost(gain, lost):
+    degradation = Diagonal(torch.tensor([1.0, 1.0, gain]).reshape(3, 1, 1))
+    problem = Problem.from_measurement(torch.zeros(1, 3, 9, 8), degradation, NoPrior())
+    assert loses_colours(problem) == lost
 
 
 @pytest.mark.parametrize(

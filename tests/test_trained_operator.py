@@ -105,14 +105,27 @@ def test_the_default_uses_it(name):
     assert error(ours, best) < 0.6 * error(theirs, best)
 
 
-def test_between_two_levels_their_estimates_are_interpolated():
+@pytest.mark.parametrize("factor", [1.0, 0.6])
+def test_pnp_drs_starts_from_the_estimate_and_averages_with_it(factor):
+    """All iterations are at the last std; the weight of the estimate is half of (noise / least noise)^2."""
+    prior, estimates = ExactRestorer(SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE), SHAPE), []
+    degradation, y = measure(OPERATORS["blur"], draw(prior), factor * 0.05)
+    start = rgmkit.restore(y, degradation, prior, solver="one-shot").x
+    solution = rgmkit.restore(y, degradation, prior, callback=lambda k, n, x: estimates.append(x))
+    expected = estimates[-1] + factor**2 / 2 * (start - estimates[-1])
+    torch.testing.assert_close(solution.x, expected, atol=1e-4, rtol=0)
+    assert len({row["sigma"] for row in solution.trace}) == 1
+
+
+@pytest.mark.parametrize("weight", [0.5, 0.1])
+def test_between_two_levels_their_estimates_are_interpolated(weight):
     prior = ExactRestorer(SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE), SHAPE)
-    noise = (0.05 * level_stds(prior)[1]) ** 0.5
+    noise = 0.05 * (level_stds(prior)[1] / 0.05) ** weight
     degradation, y = measure(OPERATORS["blur"], draw(prior), noise)
     restored = rgmkit.restore(y, degradation, prior, solver="one-shot")
     low, high = (exact(prior, degradation.with_noise(std), y) for std in level_stds(prior)[:2])
     assert restored.nfe == 2
-    torch.testing.assert_close(restored.x, (low + high) / 2, atol=1e-4, rtol=0)
+    torch.testing.assert_close(restored.x, low.lerp(high, weight), atol=1e-4, rtol=0)
 
 
 def test_beyond_the_levels_the_nearest_one_is_taken():
@@ -143,6 +156,12 @@ def test_other_operators_are_restored_as_by_a_generic_network():
         degradation, y = measure(other, draw(prior), 0.05)
         ours, theirs = (rgmkit.restore(y, degradation, each).x for each in (prior, generic))
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_networks_start_as_if_the_operator_lost_some_of_the_image():
+    process = SeverityProcess(degradation=OPERATORS["blur"], **SCHEDULE)
+    lost = torch.tensor([0, 0, 0.3, 0, 0.3, 0, 0])  # levels of severity 1
+    torch.testing.assert_close(process.error_by_level, (process.sigma_by_level.square() + lost.square()).sqrt())
 
 
 def test_severities_in_between_are_operators_too():

@@ -8,7 +8,7 @@ import torch
 from analytic import GaussianRestorer
 
 import rgmkit
-from rgmkit.core.random import RESTORING, Streams
+from rgmkit.core.random import RESTORING, Streams, seeded
 from rgmkit.core.solver import Problem, Solution
 from rgmkit.errors import ConfigError
 from rgmkit.solvers import posterior
@@ -123,3 +123,16 @@ def test_calibration_is_measured_where_the_samples_vary(widened, coverage, ratio
     assert found.error_over_spread == pytest.approx(ratio, rel=0.05)
     half = measure_calibration(torch.where(size < 0.5, samples, 3 * samples), truth).deciles  # in order of the spread
     assert half[0] == pytest.approx(coverage, abs=0.05) and half[-1] > 0.95
+
+
+def test_the_probability_flow_is_integrated_to_second_order(monkeypatch):
+    """For white Gaussian images of std s, `x - mean` shrinks from std t to u by `sqrt((s^2 + u^2) / (s^2 + t^2))`."""
+    prior = GaussianRestorer(mean=0.0, std=0.6, sample=False)
+    prior.process = rgmkit.process("gaussian", levels=9, schedule="geometric", r_first=0.04, r_last=4.0)
+    monkeypatch.setattr(posterior, "draw_residual", lambda prior, x, std, generator: 0)
+    near, stds, s = torch.full((50, 1, 4, 6), 0.5, dtype=torch.float64), posterior.choose_stds(prior), 0.3
+    start = stds[0] * torch.randn(near.shape, generator=seeded(0), dtype=near.dtype)  # less the mean, 1/2
+    found = posterior.integrate_flow(prior, near, stds, seeded(0)) - 0.5
+    end = start * ((s**2 + stds[-1] ** 2) / (s**2 + stds[0] ** 2)) ** 0.5
+    exact = end * s**2 / (s**2 + stds[-1] ** 2)  # denoised
+    assert float((found - exact).norm() / exact.norm()) < 0.03

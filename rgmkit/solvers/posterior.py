@@ -19,7 +19,7 @@ from rgmkit.solvers.pnp_drs import PnPDRS
 
 STEPS = 8  # most network evaluations to generate an image
 HIGHEST = 5.0  # largest noise std, relative to `prior.scale`, from which an image is generated
-LAST, WIDENED = 1.25, 1.05  # for a sampling network: last std relative to that of level 1, and a factor of the errors
+LAST, WIDENED = 1.25, 1.1  # for a sampling network: last std relative to that of level 1, and a factor of the errors
 
 
 @final
@@ -38,7 +38,7 @@ class Posterior(Solver):
 
     x' is generated from `S(y)` with noise of a high level, down the levels of the network, 8 of them at most. A
     network that samples, with a latent z, restores and re-degrades with new noise; the last std is 1.25 times that of
-    level 1, and e is multiplied by 1.05, since a network restores its own images better than real ones. Both were
+    level 1, and e is multiplied by 1.1, since a network restores its own images better than real ones. Both were
     chosen on training digits. Any other network is taken for a denoiser, D(x, t) = E[x | x + t n]: x' solves the
     probability-flow equation `dx = (x - D(x, t)) dt / t`, and is then given what D leaves out at the last level, see
     `draw_residual`.

@@ -57,10 +57,21 @@ NAMES = {
 COMPONENTS = {("prior", "gan"): "network", ("prior", "deepinv.TGV"): "tgv"}
 """Components by their old names; model folders and grids have them, so that no warning is due."""
 
+MODELS = {"photographs-colour": "photographs"}
+"""Shipped models by their old names."""
+
 
 def warn_renamed(old: str, new: str) -> None:
     """Warn that `old` is called `new` now."""
     warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=3)
+
+
+def current_model(name: str) -> str:
+    """Return the name that a shipped model has now."""
+    new = MODELS.get(name, name)
+    if new != name:
+        warn_renamed(f"the model {name!r}", repr(new))
+    return new
 
 
 def renamed_attributes(module: str, names: Mapping[str, str], otherwise: Callable[[str], Any] | None = None) -> Any:

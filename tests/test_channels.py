@@ -98,8 +98,9 @@ def test_lost_colours_are_said_unless_the_prior_models_them(spec):
             solution = rgmkit.restore(y, degradation, prior)
         said = [str(each.message) for each in caught if each.category is PriorWarning]
         assert len(said) == (lost and prior is not colour)
-        assert all("loses colours" in note and "photographs-colour" in note and note in solution.notes for note in said)
-        assert any("for colour photographs photographs-colour" in note for note in solution.notes) == (
+        assert all("loses colours" in note and "--prior photographs," in note for note in said)
+        assert all(note in solution.notes for note in said)
+        assert any("for colour photographs photographs is" in note for note in solution.notes) == (
             getattr(prior, "channels", None) == (1,)
         )
 

@@ -364,7 +364,7 @@ def test_measurement_that_is_no_picture(run, photo, tmp_path):
 def test_lost_colours_are_said_once(run, photo, tmp_path):
     args = ("-d", "grayscale:noise=0.01", "-o", tmp_path / "x.png")
     said = run("restore", photo, *args).err
-    assert "note: Grayscale loses colours, and there is no prior" in said and "--prior photographs-colour" in said
+    assert "note: Grayscale loses colours, and there is no prior" in said and "--prior photographs," in said
     assert said.count("loses colours") == 1 and "warning" not in said
 
 

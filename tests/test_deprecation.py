@@ -140,6 +140,14 @@ def test_functions_by_their_old_names():
         assert importlib.import_module("rgmkit.images").grid is importlib.import_module("rgmkit.images").make_sheet
 
 
+def test_a_shipped_model_by_its_old_name():
+    with pytest.warns(DeprecationWarning, match="the model 'photographs-colour' is deprecated: use 'photographs'"):
+        assert rgmkit.models.locate("photographs-colour") == rgmkit.models.locate("photographs")
+    with pytest.warns(DeprecationWarning, match="photographs-colour"):
+        found = rgmkit.models.find_model("photographs-colour:dtype=bf16")
+    assert found == rgmkit.models.find_model("photographs:dtype=bf16")
+
+
 def test_attributes_of_problems_and_networks_by_their_old_names():
     prior = rgmkit.load("digits")
     with pytest.warns(DeprecationWarning, match=r"RestoringPrior.noise is deprecated: use level_std"):

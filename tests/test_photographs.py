@@ -98,23 +98,22 @@ TASKS = [
 
 
 @pytest.mark.parametrize("spec", TASKS)
-@pytest.mark.parametrize("name", ["photographs", "photographs-colour"])
-def test_the_shipped_networks_for_photographs(name, spec):
+def test_the_shipped_network_for_photographs(spec):
     """Better than total variation with its default weight, in 16 evaluations or fewer."""
     x = CAMERA[..., 200:296, 220:316]
     degradation = rgmkit.degradation(spec)
     y = degradation(x, generator=Streams(0, [0]))
-    network, smooth = (rgmkit.restore(y, degradation, prior) for prior in (name, "tv"))
+    network, smooth = (rgmkit.restore(y, degradation, prior) for prior in ("photographs", "tv"))
     assert network.nfe <= 16 and psnr(network.x.clamp(0, 1), x) > psnr(smooth.x.clamp(0, 1), x) + 0.2
 
 
 @pytest.mark.parametrize("std", [0.005, 0.01, 0.1])
-def test_the_network_for_colour_photographs(std):
+def test_the_shipped_network_on_colour_photographs(std):
     """Better than the channels one by one on a colour photograph, and at any noise than the noisy picture."""
     x = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None, :, 100:228, 150:278] / 255
     y = x + std * torch.randn(x.shape, generator=seeded(0))
-    colour, grey = (rgmkit.load(name) for name in ("photographs-colour", "photographs"))
-    assert colour.channels == (1, 3) and colour.dtype == torch.float32 and not colour.generative
-    by_channel = grey.denoise(y.flatten(0, 1)[:, None], std).reshape(y.shape)
-    assert psnr(colour.denoise(y, std), x) > max(psnr(y, x), psnr(by_channel, x)) + 0.5
-    assert psnr(colour.denoise(y[:, :1], std), x[:, :1]) > psnr(y[:, :1], x[:, :1]) + 0.2
+    prior = rgmkit.load("photographs")
+    assert prior.channels == (1, 3) and prior.dtype == torch.float32 and not prior.generative
+    by_channel = prior.denoise(y.flatten(0, 1)[:, None], std).reshape(y.shape)
+    assert psnr(prior.denoise(y, std), x) > max(psnr(y, x) + 0.5, psnr(by_channel, x) + 0.25)
+    assert psnr(prior.denoise(y[:, :1], std), x[:, :1]) > psnr(y[:, :1], x[:, :1]) + 0.2

@@ -13,7 +13,7 @@ from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
 
-COLOUR_MODEL = "photographs-colour"  # the shipped model that is recommended for colour images
+COLOUR_MODEL = "photographs"  # the shipped model that is recommended for colour images
 LOST = 1e-6  # relative squared singular value below which a combination of channels is not measured
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rgmkit import plugins
 from rgmkit.config import Spec, read_spec, read_yaml
+from rgmkit.deprecation import current_model
 from rgmkit.errors import CheckpointError, PluginError
 
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
@@ -48,7 +49,8 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in CHECKPOINTS
     if is_path or (base / spec.name).is_dir():
         return ModelSpec(spec.name if folder is None else folder / spec.name, spec.options)
-    return ModelSpec(spec.name, spec.options) if spec.name in list_shipped() else None
+    name = current_model(spec.name)
+    return ModelSpec(name, spec.options) if name in list_shipped() else None
 
 
 def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
@@ -87,8 +89,9 @@ def locate(model: str | Path) -> Path:
         raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
     if isinstance(model, Path) or "/" in model or "\\" in model:
         raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
-    if model in list_shipped():
-        return SHIPPED / model
+    name = current_model(model)
+    if name in list_shipped():
+        return SHIPPED / name
     raise CheckpointError(f"no model {model!r}: give a model folder, or a shipped model ({', '.join(list_shipped())})")
 
 

@@ -8,6 +8,8 @@ import torch
 from analytic import GaussianRestorer
 
 import rgmkit
+from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels
+from rgmkit.adapters.tiled import Tiled
 from rgmkit.core.random import RESTORING, Streams, seeded
 from rgmkit.core.solver import Problem, Solution
 from rgmkit.errors import ConfigError
@@ -96,6 +98,15 @@ def test_images_are_generated_down_the_levels_of_the_network():
     many = posterior.choose_stds(make_field(levels=40))
     assert len(many) == 8 and (many[0], many[-1]) == pytest.approx((2, 0.02), rel=0.2)
     assert posterior.choose_stds(make_field(levels=3, r_first=20, r_last=30)) == pytest.approx([10])
+
+
+def test_a_denoiser_is_told_from_a_network_that_samples():
+    """Also inside an adapter, which may have a latent z of its own."""
+    sampler, denoiser = rgmkit.load("digits"), rgmkit.load("photographs-colour")
+    adapters = [Tiled(denoiser, tile=16), ChannelByChannel(denoiser, channels=3), MeanOfChannels(denoiser, size=(4, 6))]
+    assert adapters[-1].latent > 0 and not denoiser.generative
+    assert not any(adapter.generative or posterior.draws_samples(adapter) for adapter in adapters)
+    assert posterior.draws_samples(sampler) and posterior.draws_samples(ChannelByChannel(sampler, channels=3))
 
 
 def test_a_degradation_that_is_not_linear_is_sampled_with_one_shot():

@@ -66,7 +66,7 @@ class ChannelByChannel(RestoringPrior):
             scale=prior.scale,
         )  # fmt: skip
         self.prior, self.latent, self.locality = prior, prior.latent, prior.locality
-        self.continuous, self.models_colour = prior.continuous, False
+        self.continuous, self.generative, self.models_colour = prior.continuous, prior.generative, False
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         channels = y.shape[1]
@@ -97,7 +97,7 @@ class MeanOfChannels(RestoringPrior):
             _MeanProcess(prior.process, channels), image_shape=(1, *rest), center=prior.center, scale=prior.scale
         )
         self.prior, self.locality, self.drawn = prior, prior.locality, (channels, *size)
-        self.latent = math.prod(self.drawn) + prior.latent
+        self.latent, self.generative = math.prod(self.drawn) + prior.latent, prior.generative
 
     def _restore(self, y: Tensor, level: Tensor, z: Tensor) -> Tensor:
         n = z[:, : math.prod(self.drawn)].reshape(-1, *self.drawn)

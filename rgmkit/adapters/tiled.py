@@ -98,7 +98,7 @@ class Tiled(RestoringPrior):
     ) -> None:
         super().__init__(prior.process, image_shape=prior.image_shape, center=prior.center, scale=prior.scale)
         self.prior, self.latent, self.locality = prior, prior.latent, prior.locality
-        self.continuous, self.channels = prior.continuous, prior.channels
+        self.continuous, self.generative, self.channels = prior.continuous, prior.generative, prior.channels
         self.tiling, self.pixels, self.progress = make_tiling(prior.locality, tile), pixels, progress
 
     def shape(self, height: int, width: int) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from deepinv import optim
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.linear import conjugate_gradients
+from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Problem
@@ -14,7 +14,6 @@ from rgmkit.solvers.measurement import fixed_point_std
 from rgmkit_deepinv.explicit import ExplicitPrior
 from rgmkit_deepinv.plug_and_play import PlugAndPlay
 
-PROX_RTOL, PROX_STEPS = 1e-4, 20  # of the conjugate gradients in one iteration
 UNWEIGHTED = (
     "this prior of deepinv has no default weight, so 1 is used: "
     "give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=…)"
@@ -24,8 +23,7 @@ UNWEIGHTED = (
 class Fidelity(optim.DataFidelity):
     """`f(x) = 1/2 |(A x - y) / noise|^2`; deepinv's own class recomputes the adjoint of y in each gradient.
 
-    `error` is the `A x - y` of the latest gradient, for the trace. Where the prox has no closed form, it is computed by
-    a few conjugate-gradient steps from its previous result, as successive iterates are close to each other.
+    `error` is the `A x - y` of the latest gradient, for the trace.
     """
 
     error: Tensor | None = None
@@ -33,9 +31,7 @@ class Fidelity(optim.DataFidelity):
     def __init__(self, degradation: Degradation, y: Tensor, noise: float) -> None:
         super().__init__()
         self.degradation, self.noise = degradation, noise
-        self.closed_form = degradation.has_closed_form_prox
-        self.adjoint_y = None if self.closed_form else degradation.adjoint(y)
-        self.last: Tensor | None = None
+        self._prox = IteratedProx(degradation, y)
 
     def grad(self, x: Tensor, y: Tensor, physics: None) -> Tensor:
         """Return `A^T (A x - y) / noise^2`."""
@@ -44,17 +40,7 @@ class Fidelity(optim.DataFidelity):
 
     def prox(self, x: Tensor, y: Tensor, physics: None, *, gamma: float) -> Tensor:
         """Return `argmin_u gamma f(u) + 1/2 |u - x|^2`."""
-        weight = gamma / self.noise**2
-        if self.adjoint_y is None:
-            return self.degradation.prox(x, y, weight)
-        self.last = conjugate_gradients(
-            lambda u: u + weight * self.degradation.adjoint(self.degradation.A(u)),
-            x + weight * self.adjoint_y,
-            x0=x if self.last is None else self.last,
-            rtol=PROX_RTOL,
-            max_steps=PROX_STEPS,
-        ).x
-        return self.last
+        return self._prox(x, gamma / self.noise**2)
 
 
 class PriorTerm(optim.Prior):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -121,6 +122,7 @@ class Cascade(Solver):
         prior, scale = cast(RestoringPrior, problem.prior), problem.scale
         stds = self._stds(prior, problem)
         information = max(0.0, 1 / noise_of(problem) ** 2 - (1 - scale.lost) / (scale.largest_gain * stds[0] ** 2))
+        prox = IteratedProx(degradation, y)
         x = degradation.initial_estimate(y)
         done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         trace: list[dict[str, float]] = []
@@ -129,7 +131,7 @@ class Cascade(Solver):
             x_hat = prior.denoise(x, std, generator=generator)
             gamma = self.trust * min(std, TRUST_CAP) ** 2 * information
             target = x.lerp(x_hat, self.step) if i else x_hat
-            before, x = x, freeze_converged(done, x, degradation.prox(target, y, gamma) if gamma > 0 else target)
+            before, x = x, freeze_converged(done, x, prox(target, gamma) if gamma > 0 else target)
             nfe += prior.evaluations(std)
             trace.append({"sigma": std, **trace_row(before, x, problem)})
             callback(i + 1, len(stds), x)

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.operator_levels import restore_measurement
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
@@ -122,7 +123,7 @@ def freeze_converged(done: Tensor, old: Tensor, new: Tensor) -> Tensor:
     return torch.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
 
 
-def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
+def reduce_residual(x: Tensor, problem: Problem, prox: IteratedProx, weight: float) -> Tensor:
     """Move each image towards the measurement until its residual agrees with the noise, see `largest_residual`.
 
     The result is the prox of the fidelity at `x` with the smallest weight that suffices, found by bisection between
@@ -131,21 +132,20 @@ def reduce_residual(x: Tensor, problem: Problem, weight: float) -> Tensor:
     Args:
         x: estimates, (B, C, H, W).
         problem: with a linear degradation.
+        prox: of the fidelity.
         weight: of the fidelity, the centre of the search.
     """
-    assert problem.y is not None and problem.degradation is not None  # a restoration
     target = largest_residual(problem)
     far = residuals(x, problem) > target
     if not bool(far.any()):
         return x
-    y, prox = problem.y, problem.degradation.prox
     low = torch.full_like(residuals(x, problem), math.log(weight / LARGEST_FACTOR))
     high = torch.full_like(low, math.log(weight * LARGEST_FACTOR))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        reached = residuals(prox(x, y, middle.exp()), problem) <= target
+        reached = residuals(prox(x, middle.exp()), problem) <= target
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
-    return freeze_converged(~far, x, prox(x, y, high.exp()))
+    return freeze_converged(~far, x, prox(x, high.exp()))
 
 
 def largest_residual(problem: Problem) -> float:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -97,7 +98,7 @@ class PnPDRS(Solver):
         weight: float | None = None,
         iterations: int | None = None,
         levels: int | None = None,
-        tolerance: float = 0.01,
+        tolerance: float = 0.003,
     ) -> None:
         if not 0 < alpha <= 1:
             raise ConfigError(f"alpha is {alpha}: give a number above 0, at most 1")
@@ -122,21 +123,22 @@ class PnPDRS(Solver):
             start, nfe = trained
             stds = [stds[-1]] * len(stds)
         weights, alpha = self._weights(problem, stds), self.alpha if len(stds) > 1 else 1.0
+        prox = IteratedProx(degradation, y)
 
         def iterate(x: Tensor) -> Iterator[Tensor]:
             if len(stds) > 1:
-                x = degradation.prox(x, y, weights[0])
+                x = prox(x, weights[0])
             for std, next_std, weight in zip(stds, [*stds[1:], stds[-1]], weights, strict=True):
                 u = x.lerp(prior.denoise(x, std, generator=generator), alpha)
                 yield u
-                x = degradation.prox(2 * u - x, y, weight) + (next_std / std) ** 2 * (x - u)
+                x = prox(2 * u - x, weight) + (next_std / std) ** 2 * (x - u)
 
         estimate, trace = self._follow(iterate(start), start, problem, stds, callback)
         if trained is not None:
             least = problem.operator_levels[0].noise
             estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
         if len(stds) > 1:
-            estimate = reduce_residual(estimate, problem, weights[-1])
+            estimate = reduce_residual(estimate, problem, prox, weights[-1])
         return Solution(estimate, nfe=nfe + sum(map(prior.evaluations, stds[: len(trace)])), trace=trace)
 
     def _solve_by_level(self, problem: Problem, top: int, generator: Randomness, callback: Callback) -> Solution:
@@ -144,7 +146,7 @@ class PnPDRS(Solver):
         prior, degradation, y = _parts(problem)
         if not 1 <= top <= prior.process.levels:
             raise ConfigError(f"pnp-drs.levels is {top}: this prior has the levels 1 to {prior.process.levels}")
-        iterations = self.iterations or ITERATIONS
+        iterations, prox = self.iterations or ITERATIONS, IteratedProx(degradation, y)
         weight, alpha = self._weights(problem, [prior.level_std(1)])[0], self.alpha if iterations > 1 else 1.0
 
         def iterate(x: Tensor) -> Iterator[Tensor]:
@@ -155,7 +157,7 @@ class PnPDRS(Solver):
                     u = x.lerp(prior.restore(degraded, level, generator=generator), alpha)
                     if level == 1:
                         yield u
-                    x = degradation.prox(2 * u - x, y, weight) + (x - u)
+                    x = prox(2 * u - x, weight) + (x - u)
                     noise_std = 0.0  # only the initial estimate has the noise of y
 
         start, stds = degradation.initial_estimate(y), [prior.level_std(top)] * iterations
@@ -184,7 +186,7 @@ class PnPDRS(Solver):
         prior, last = cast(RestoringPrior, problem.prior), fixed_point_std(problem)
         if problem.scale.lost == 0 and math.isclose(last, relative_noise(problem), rel_tol=1e-3):
             return [last]
-        first = initial_std(problem, FIRST_LOST)
+        first = max(initial_std(problem, FIRST_LOST), problem.scale.lost**2 * _least_start(prior))
         iterations = self.iterations or ITERATIONS
         falling = 1 + math.ceil(math.log(first / last) / math.log(RATIO)) if first > 2 * last else 1
         falling = min(falling, max(1, iterations - HELD))

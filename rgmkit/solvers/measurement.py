@@ -16,7 +16,7 @@ from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
-LEAST_LOST = 0.1  # least std of the noise that models lost information
+LEAST_LOST, ABOVE_LEVEL_1 = 0.1, 1.5  # std that models lost information: least, and over that of level 1
 LAST_LOST, LEAST_LAST = 4.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
 LARGEST_RAISE = 5.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
@@ -52,15 +52,19 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
     return math.hypot(relative_noise(problem), lost**0.5 * std_of_lost)
 
 
+def information_std(problem: Problem) -> float:
+    """Return the std of noise and lost information in the end: `initial_std` for at most 4 times the noise, or .02."""
+    last_lost = max(LEAST_LAST, LAST_LOST * relative_noise(problem))
+    return initial_std(problem, min(last_lost, lost_std(problem.prior)))
+
+
 def fixed_point_std(problem: Problem) -> float:
     """Return the std of the denoiser for splitting methods whose fixed point hardly depends on it.
 
-    It is `initial_std` with a `lost_std` of at most 4 times the noise (.02 for weak noise), raised to the noise std of
-    level 1 where it is smaller, but at most by a factor of 5. Below level 1 the denoiser only blends its input with the
-    estimate of level 1; iterating at level 1, with the weight of the fidelity for its std, is 1 to 4 dB better.
+    It is `information_std`, raised to the noise std of level 1 where it is smaller, but at most by a factor of 5. Below
+    level 1 the denoiser only blends its input with the estimate of level 1; iterating at level 1 is 1 to 4 dB better.
     """
-    last_lost = max(LEAST_LAST, LAST_LOST * relative_noise(problem))
-    std = initial_std(problem, min(last_lost, lost_std(problem.prior)))
+    std = information_std(problem)
     if not isinstance(problem.prior, RestoringPrior):
         return std
     return max(std, min(problem.prior.level_std(1), LARGEST_RAISE * std))
@@ -83,12 +87,12 @@ def restore_as_trained(
 
 
 def lost_std(prior: Prior) -> float:
-    """Return the std of the noise that models lost information: that of the network's level 1, at least .1.
+    """Return the std of the noise that models lost information: 1.5 times that of the network's level 1, at least .1.
 
     Level 1 has the least noise that a network has learnt. With .02 in place of .1, blurred photographs lost 1 dB with a
     network whose first levels have little noise: its estimates changed too little.
     """
-    return max(prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
+    return max(ABOVE_LEVEL_1 * prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
 
 
 def residuals(x: Tensor, problem: Problem) -> Tensor:
@@ -112,7 +116,7 @@ def change(before: Tensor, after: Tensor) -> Tensor:
     return difference / norm.clamp(min=torch.finfo(norm.dtype).tiny)
 
 
-def converged(before: Tensor, after: Tensor, problem: Problem, tolerance: float) -> Tensor:
+def converged(before: Tensor, after: Tensor, problem: Problem, tolerance: float | Tensor) -> Tensor:
     """Tell which images, (B,), have a residual of at most the noise and a relative change of at most `tolerance`."""
     reached = residuals(after, problem) <= noise_of(problem)
     return reached & (change(before, after) <= tolerance)

@@ -21,17 +21,20 @@ from rgmkit.solvers.measurement import (
     converged,
     fixed_point_std,
     freeze_converged,
+    information_std,
     initial_std,
     noise_of,
     reduce_residual,
     relative_noise,
     restore_as_trained,
+    rms,
     trace_row,
 )
 
 FIRST_LOST = 0.3  # std of the noise that models lost information, in the first iteration
 RATIO, HELD = 1.4, 2  # largest ratio of successive stds; least iterations at the last std
 ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
+SMALL_CHANGE, LEAST_TOLERANCE = 0.1, 0.3  # largest change, over the noise; its bound, over the tolerance
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
 TRAINED = 2.5  # most noise of the network's estimate from y itself over that of y, to start from it
 MAX_BALANCE = 0.1  # bound of the second term of c in `PnPDRS`
@@ -98,7 +101,7 @@ class PnPDRS(Solver):
         weight: float | None = None,
         iterations: int | None = None,
         levels: int | None = None,
-        tolerance: float = 0.003,
+        tolerance: float = 0.01,
     ) -> None:
         if not 0 < alpha <= 1:
             raise ConfigError(f"alpha is {alpha}: give a number above 0, at most 1")
@@ -175,7 +178,7 @@ class PnPDRS(Solver):
             trace.append({"sigma": std, **trace_row(before, estimate, problem)})
             callback(i + 1, len(stds), estimate)
             if std == stds[-1]:
-                done |= converged(before, estimate, problem, self.tolerance)
+                done |= converged(before, estimate, problem, self._tolerances(estimate, problem))
                 done |= change(before, estimate) <= STAGNATION * self.tolerance
             if bool(done.all()):
                 break
@@ -186,15 +189,22 @@ class PnPDRS(Solver):
         prior, last = cast(RestoringPrior, problem.prior), fixed_point_std(problem)
         if problem.scale.lost == 0 and math.isclose(last, relative_noise(problem), rel_tol=1e-3):
             return [last]
-        first = max(initial_std(problem, FIRST_LOST), problem.scale.lost**2 * _least_start(prior))
+        first = max(initial_std(problem, FIRST_LOST), problem.scale.lost**2 * _second_level_std(prior))
         iterations = self.iterations or ITERATIONS
         falling = 1 + math.ceil(math.log(first / last) / math.log(RATIO)) if first > 2 * last else 1
         falling = min(falling, max(1, iterations - HELD))
-        stds: list[float] = np.geomspace(first, last, falling).tolist() if falling > 1 else [last]
-        stds = [*stds[:-1], *[last] * (iterations - falling + 1)]
+        stds: list[float] = np.geomspace(first, last, falling).tolist()[:-1]
+        if not prior.continuous:  # a std between two levels takes two evaluations
+            stds = [max(last, _nearest_level_std(prior, std)) for std in stds]
+        stds += [last] * (iterations - len(stds))
         while self.iterations is None and sum(map(prior.evaluations, stds)) > EVALUATIONS:
             stds.pop()
         return stds
+
+    def _tolerances(self, x: Tensor, problem: Problem) -> Tensor:
+        """Return the relative change, (B,), that ends the iterations: a tenth of the noise, between the two bounds."""
+        noise = SMALL_CHANGE * relative_noise(problem) / rms(x).clamp(min=torch.finfo(x.dtype).tiny)
+        return noise.clamp(LEAST_TOLERANCE * self.tolerance, self.tolerance)
 
     def _weights(self, problem: Problem, stds: list[float]) -> list[float]:
         """Return the weight of the fidelity in each iteration."""
@@ -203,7 +213,16 @@ class PnPDRS(Solver):
         lost, noise = problem.scale.lost, noise_of(problem)
         balance = relative_noise(problem) / (stds[-1] * (1 - lost) ** 0.5) - 1
         factor = 1 + max(lost**8, min(MAX_BALANCE, balance))
+        factor *= min(1.0, information_std(problem) / stds[-1]) ** 0.5
         return [factor * (std / noise) ** 2 for std in stds]
+
+
+def _second_level_std(prior: RestoringPrior) -> float:
+    return prior.level_std(min(2, prior.process.levels))
+
+
+def _nearest_level_std(prior: RestoringPrior, std: float) -> float:
+    return min(prior.level_stds.tolist(), key=lambda level_std: abs(math.log(level_std / std)))
 
 
 def _parts(problem: Problem) -> tuple[RestoringPrior, Degradation, Tensor]:

@@ -12,6 +12,7 @@ from analytic import Diagonal, GaussianRestorer
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
+from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.random import seeded
 from rgmkit.core.solver import Problem
 from rgmkit.solvers.measurement import reduce_residual, residuals
@@ -65,7 +66,13 @@ def measure(problem):
     norm = scale.largest_gain**0.5
     noise = max(problem.degradation.noise, 1e-3 * norm)
     return SimpleNamespace(
-        norm=norm, noise=noise, s=noise / norm, lost=scale.lost, level_1=level_1, lost_std=max(level_1, 0.1)
+        norm=norm,
+        noise=noise,
+        s=noise / norm,
+        lost=scale.lost,
+        level_1=level_1,
+        lost_std=max(level_1, 0.1),
+        last_lost_std=max(1.5 * level_1, 0.1),
     )
 
 
@@ -78,28 +85,34 @@ def follow(problem, solver):
 
 def last_std(q):
     """Return std_n of pnp-drs."""
-    std = math.hypot(q.s, q.lost**0.5 * min(q.lost_std, max(4 * q.s, 0.02)))
+    std = math.hypot(q.s, q.lost**0.5 * min(q.last_lost_std, max(4 * q.s, 0.02)))
     return max(std, min(q.level_1, 5 * std))
 
 
+def raised(q):
+    """Return the factor by which std_n of pnp-drs is raised to level 1."""
+    return max(1, last_std(q) / math.hypot(q.s, q.lost**0.5 * min(q.last_lost_std, max(4 * q.s, 0.02))))
+
+
+@pytest.mark.parametrize("continuous", [True, False])
 @pytest.mark.parametrize("name", CASES)
-def test_the_stds_of_pnp_drs(name):
-    """From the first std to the last in equal ratios, as few as are at most 1.4, twice at least at the last."""
+def test_the_stds_of_pnp_drs(name, continuous, monkeypatch):
+    """From the first std to the last in equal ratios, as few as are at most 1.4; twice at least at the last."""
+    monkeypatch.setattr(GaussianRestorer, "continuous", continuous)
     problem = make_case(name)
-    q, evaluations = measure(problem), problem.prior.evaluations
+    q, prior = measure(problem), problem.prior
+    first, last = max(math.hypot(q.s, q.lost**0.5 * 0.3), q.lost**2 * prior.level_std(2)), last_std(q)
+    falling = math.ceil(math.log(first / last) / math.log(1.4)) if first > 2 * last else 0
+    between = [first * (last / first) ** (k / falling) for k in range(falling)]
+    if not continuous:  # at the nearest level
+        levels = prior.level_stds.tolist()
+        between = [max(last, min(levels, key=lambda std: abs(math.log(std / k)))) for k in between]
     _, stds, solution = follow(problem, "pnp-drs:tolerance=0")
-    first, last = math.hypot(q.s, q.lost**0.5 * 0.3), last_std(q)
-    falling = stds[: stds.index(stds[-1]) + 1]
-    assert stds[-1] == pytest.approx(last, rel=1e-6)
-    if first > 2 * last:
-        assert first / last <= 1.4 ** (len(falling) - 1) < 1.4 * first / last
-        assert falling == pytest.approx(np.geomspace(first, last, len(falling)).tolist(), rel=1e-6)
-    else:
-        assert len(falling) == 1
-    assert len(stds) == 16 or sum(map(evaluations, stds)) + evaluations(last) > 16
-    assert solution.nfe == sum(map(evaluations, stds)) <= 16
+    assert stds == pytest.approx([*between, *[last] * 16][: len(stds)], rel=1e-5)
+    assert len(stds) == 16 or sum(map(prior.evaluations, stds)) + prior.evaluations(last) > 16
+    assert solution.nfe == sum(map(prior.evaluations, stds)) <= 16
     held = follow(problem, "pnp-drs:tolerance=0,iterations=4")[1]
-    assert len(held) == 4 and held[1:] == pytest.approx([held[1], last, last], rel=1e-6)
+    assert len(held) == 4 and held[-2:] == pytest.approx([last, last], rel=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [1, 0.6])
@@ -109,7 +122,7 @@ def test_the_iterates_of_pnp_drs(name, alpha):
     estimates, stds, _ = follow(problem, f"pnp-drs:tolerance=0,alpha={alpha}")
     q, degradation, y, prior = measure(problem), problem.degradation, problem.y, problem.prior
     c = max(q.lost**8, min(0.1, q.s / (last_std(q) * (1 - q.lost) ** 0.5) - 1))
-    weights = [(1 + c) * (std / q.noise) ** 2 for std in stds]
+    weights = [(1 + c) / raised(q) ** 0.5 * (std / q.noise) ** 2 for std in stds]
     x = degradation.prox(degradation.initial_estimate(y), y, weights[0])
     for k, (std, weight) in enumerate(zip(stds, weights, strict=True)):
         u = x + alpha * (prior.denoise(x, std) - x)
@@ -198,14 +211,16 @@ def test_the_residual_is_reduced_to_the_noise():
     """By the least step that suffices: to 1.05 + sqrt(2 / m) times the noise, wherever the search starts."""
     problem = make_problem(make_gains(0.5, least=0.6), 0.02, 0.1)
     far, near = torch.full((1, *SHAPE), 0.2), problem.degradation.initial_estimate(problem.y)
+    prox = IteratedProx(problem.degradation, problem.y)
     target = (1.05 + (2 / int(problem.scale.measured.sum())) ** 0.5) * 0.02
     for weight in (1e-2, 1.0, 1e4):
-        left = residuals(reduce_residual(far, problem, weight), problem)
+        left = residuals(reduce_residual(far, problem, prox, weight), problem)
         assert 0.92 * target < float(left) <= target
-    assert reduce_residual(near, problem, 1.0).equal(near)
+    assert reduce_residual(near, problem, prox, 1.0).equal(near)
     assert float(residuals(far, problem)) > 3 * 0.02
     problem = make_case("half lost, no noise")
     _, _, solution = follow(problem, "pnp-drs:iterations=2")
+    prox = IteratedProx(problem.degradation, problem.y)
     target = (1.05 + (2 / int(problem.scale.measured.sum())) ** 0.5) * 1e-3 * 30
     assert float(residuals(solution.x, problem)) <= target
 

@@ -53,9 +53,12 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
 
 
 def information_std(problem: Problem) -> float:
-    """Return the std of noise and lost information in the end: `initial_std` for at most 4 times the noise, or .02."""
+    """Return the std of the noise and the lost information in the end: `initial_std` with a smaller `std_of_lost`.
+
+    That is 4 times the noise, .02 for weak noise, and at most 1.5 times the noise std of level 1, or .1.
+    """
     last_lost = max(LEAST_LAST, LAST_LOST * relative_noise(problem))
-    return initial_std(problem, min(last_lost, lost_std(problem.prior)))
+    return initial_std(problem, min(last_lost, lost_std(problem.prior, factor=ABOVE_LEVEL_1)))
 
 
 def fixed_point_std(problem: Problem) -> float:
@@ -86,13 +89,13 @@ def restore_as_trained(
     return restore_measurement(prior, problem.y, problem.degradation, levels, noise, generator=generator)
 
 
-def lost_std(prior: Prior) -> float:
-    """Return the std of the noise that models lost information: 1.5 times that of the network's level 1, at least .1.
+def lost_std(prior: Prior, *, factor: float = 1.0) -> float:
+    """Return the std of the noise that models lost information: `factor` times that of level 1, at least .1.
 
     Level 1 has the least noise that a network has learnt. With .02 in place of .1, blurred photographs lost 1 dB with a
     network whose first levels have little noise: its estimates changed too little.
     """
-    return max(ABOVE_LEVEL_1 * prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
+    return max(factor * prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
 
 
 def residuals(x: Tensor, problem: Problem) -> Tensor:

@@ -57,17 +57,24 @@ class PnPDRS(Solver):
         std_n^2 = s^2 + lost min(lost_std, max(4 s, .02))^2,    weight_k = (1 + c) (std_k / noise)^2,
         c = max(lost^8, min(.1, s / (std_n sqrt(1 - lost)) - 1)).
 
-    Lost information is modelled as additional Gaussian noise of std lost_std: the noise of level 1 on [0, 1] images,
-    and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of .3. std_n is
-    raised to the noise std of level 1, the least that the network has learnt, by a factor of 5 at most. If A loses
-    nothing, c is 0 and the fixed point is u = D(y, noise), found in one iteration if std_n is the noise std. The second
-    term of c makes the noise of y that the prox passes on to x, of std `weight_n noise |A| sqrt(1 - lost)`, equal to
-    the std_n at which D denoises, unless that takes more than 10 %. The first term is for operators that lose nearly
-    everything. The constants were chosen on photographs and digits of the training data, over some thirty operators.
+    Lost information is modelled as additional Gaussian noise of std lost_std: 1.5 times noise_1, the noise std of level
+    1 on [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
+    .3 or from `lost^2 noise_2` if that is larger; a network that does not restore between levels is evaluated at the
+    nearest levels. If A loses nothing, c is 0 and the fixed point is u = D(y, noise), found in one iteration if std_n
+    is the noise std. The second term of c makes the noise of y that the prox passes on to x, of std
+    `weight_n noise |A| sqrt(1 - lost)`, equal to the std_n at which D denoises, unless that takes more than 10 %. The
+    first term is for operators that lose nearly everything.
+
+    An std_n below noise_1, the least noise that the network has learnt, is raised to noise_1, by a factor r of 5 at
+    most, and the weights are divided by sqrt(r). Divided by r, x would have noise of the std at which D denoises, but
+    the iteration would be slow; undivided, u would follow the noise of y.
+
+    The constants were chosen on photographs and digits of the training data, over some thirty operators.
 
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
-    `tolerance |u|`, or u changes by no more than a quarter of that; it is then frozen while the rest of its batch goes
-    on. A final residual above `1.05 + sqrt(2 / m)` times the noise, for m values, is reduced to that by one more prox.
+    `tolerance |u|` and a tenth of s (but `.3 tolerance |u|` is small enough), or u changes by no more than a quarter of
+    `tolerance |u|`; it is then frozen while the rest of its batch goes on. A final residual above `1.05 + sqrt(2 / m)`
+    times the noise, for m values, is reduced to that by one more prox.
 
     If the network was trained on A (`OperatorLevel`), its estimate from y itself is the start, in place of
     `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u,
@@ -213,8 +220,8 @@ class PnPDRS(Solver):
         lost, noise = problem.scale.lost, noise_of(problem)
         balance = relative_noise(problem) / (stds[-1] * (1 - lost) ** 0.5) - 1
         factor = 1 + max(lost**8, min(MAX_BALANCE, balance))
-        factor *= min(1.0, information_std(problem) / stds[-1]) ** 0.5
-        return [factor * (std / noise) ** 2 for std in stds]
+        raised = max(1.0, stds[-1] / information_std(problem))
+        return [factor / raised**0.5 * (std / noise) ** 2 for std in stds]
 
 
 def _second_level_std(prior: RestoringPrior) -> float:

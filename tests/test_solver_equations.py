@@ -86,7 +86,7 @@ def follow(problem, solver):
 def last_std(q):
     """Return std_n of pnp-drs."""
     std = math.hypot(q.s, q.lost**0.5 * min(q.last_lost_std, max(4 * q.s, 0.02)))
-    return max(std, min(q.level_1, 5 * std))
+    return max(std, min(q.level_1, 8 * std))
 
 
 def raised(q):

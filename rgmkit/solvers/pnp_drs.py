@@ -65,7 +65,7 @@ class PnPDRS(Solver):
     `weight_n noise |A| sqrt(1 - lost)`, equal to the std_n at which D denoises, unless that takes more than 10 %. The
     first term is for operators that lose nearly everything.
 
-    An std_n below noise_1, the least noise that the network has learnt, is raised to noise_1, by a factor r of 5 at
+    An std_n below noise_1, the least noise that the network has learnt, is raised to noise_1, by a factor r of 8 at
     most, and the weights are divided by sqrt(r). Divided by r, x would have noise of the std at which D denoises, but
     the iteration would be slow; undivided, u would follow the noise of y.
 

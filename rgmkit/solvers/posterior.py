@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import ClassVar, cast, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +18,8 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.solvers.one_shot import OneShot
 from rgmkit.solvers.pnp_drs import PnPDRS
 
-STEPS = 8  # most network evaluations to generate an image
-HIGHEST = 5.0  # largest noise std, relative to `prior.scale`, from which an image is generated
+STEPS = 8  # most levels to generate an image from
+HIGHEST = 5.0  # largest noise std, relative to `prior.scale`, from which a denoiser generates an image
 LAST, WIDENED = 1.25, 1.1  # for a sampling network: last std relative to that of level 1, and a factor of the errors
 
 
@@ -36,12 +37,12 @@ class Posterior(Solver):
     parametric bootstrap: it gives the size and the correlation of the errors, not the shape of the posterior. The
     two signs have the bias of S count as part of the error.
 
-    x' is generated from `S(y)` with noise of a high level, down the levels of the network, 8 of them at most. A
-    network that samples, with a latent z, restores and re-degrades with new noise; the last std is 1.25 times that of
-    level 1, and e is multiplied by 1.1, since a network restores its own images better than real ones. Both were
-    chosen on training digits. Any other network is taken for a denoiser, D(x, t) = E[x | x + t n]: x' solves the
-    probability-flow equation `dx = (x - D(x, t)) dt / t`, and is then given what D leaves out at the last level, see
-    `draw_residual`.
+    x' is generated from `S(y)`, which is degraded to a high level, down the levels of the network, 8 of them at most. A
+    network that samples, with a latent z, restores and re-degrades with new noise, see `resample`; e is multiplied by
+    1.1, since a network restores its own images better than real ones. The two constants were chosen on training
+    digits. If S draws random numbers, what they change counts as part of the error. Any other network is taken for a
+    denoiser, D(x, t) = E[x | x + t n]: x' solves the probability-flow equation `dx = (x - D(x, t)) dt / t`, and is
+    then given what D leaves out at the last level, see `draw_residual`.
 
     Args:
         estimator: the solver S. Default: `pnp-drs`, or `one-shot` if the degradation is not linear.
@@ -70,13 +71,11 @@ class Posterior(Solver):
     def simulate_error(self, problem: Problem, near: Tensor, *, generator: Randomness) -> Solution:
         """Draw an error of the estimator for each image, with images generated from the estimates `near`."""
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
-        stds = choose_stds(prior)
         samples = draws_samples(prior)
-        x = (resample if samples else integrate_flow)(prior, near, stds, generator)
+        x, evaluations = (resample if samples else integrate_flow)(prior, near, generator)
         y = degradation(x, generator=generator)
         again = self.estimate(problem.with_measurement(y), generator=generator)
-        nfe = again.nfe + sum(map(prior.evaluations, stds)) + (0 if samples else 2)
-        return replace(again, x=(x - again.x) * (WIDENED if samples else 1), nfe=nfe)
+        return replace(again, x=(x - again.x) * (WIDENED if samples else 1), nfe=again.nfe + evaluations)
 
 
 def draws_samples(prior: RestoringPrior) -> bool:
@@ -84,26 +83,34 @@ def draws_samples(prior: RestoringPrior) -> bool:
     return prior.generative and prior.latent > 0
 
 
-def choose_stds(prior: RestoringPrior) -> list[float]:
-    """Choose the noise stds, decreasing, from which an image is generated: at most 8, of the levels of the network."""
-    levels = prior.scale * prior.process.denoising_levels()[1].double()
-    levels = levels[: max(1, int((levels <= HIGHEST * prior.scale).sum()))]
-    if len(levels) > STEPS:
-        wanted = torch.logspace(math.log10(levels[0]), math.log10(levels[-1]), STEPS, dtype=levels.dtype)
-        levels = levels[(levels.log() - wanted[:, None].log()).abs().argmin(1)].unique()
-    stds: list[float] = levels.flip(0).tolist()
-    return [*stds[:-1], LAST * stds[-1]] if draws_samples(prior) else stds
+def resample(prior: RestoringPrior, x: Tensor, generator: Randomness) -> tuple[Tensor, int]:
+    """Generate images from `x` by a network that samples; return them and the number of network evaluations.
+
+    They are degraded to each level from T - 1 to 2 and restored, and then denoised at 1.25 times the std of level 1.
+    """
+    levels = choose_levels(prior.process.levels)
+    for level in levels:
+        x = prior.restore(prior.degrade(x, level, generator=generator), level, generator=generator)
+    std = LAST * choose_stds(prior)[-1]
+    x = prior.denoise(x + std * _noise_like(x, generator), std, generator=generator)
+    return x, len(levels) + prior.evaluations(std)
 
 
-def resample(prior: RestoringPrior, x: Tensor, stds: list[float], generator: Randomness) -> Tensor:
-    """Generate images from `x`: add new noise of each std, and restore."""
-    for std in stds:
-        x = prior.denoise(x + std * _noise_like(x, generator), std, generator=generator)
-    return x
+def choose_levels(top: int) -> list[int]:
+    """Choose the levels from T - 1 to 2, 7 of them at most, that a network with T levels generates from.
+
+    >>> choose_levels(4), choose_levels(15), choose_levels(1)
+    ([3, 2], [14, 12, 10, 8, 6, 4, 2], [])
+    """
+    return np.linspace(top - 1, 2, max(0, min(STEPS - 1, top - 2))).round().astype(int).tolist()
 
 
-def integrate_flow(prior: RestoringPrior, near: Tensor, stds: list[float], generator: Randomness) -> Tensor:
-    """Generate images from `near`: add noise of the first std, and follow the probability flow to the last."""
+def integrate_flow(prior: RestoringPrior, near: Tensor, generator: Randomness) -> tuple[Tensor, int]:
+    """Generate images from `near` by a denoiser; return them and the number of network evaluations.
+
+    Noise of the first std is added, and the probability flow followed to the last.
+    """
+    stds = choose_stds(prior)
     x = near + stds[0] * _noise_like(near, generator)
     before, last_step = x, math.inf
     for std, next_std in zip(stds, [*stds[1:], None], strict=True):
@@ -114,7 +121,20 @@ def integrate_flow(prior: RestoringPrior, near: Tensor, stds: list[float], gener
         aim = denoised + step / (2 * last_step) * (denoised - before)
         x = aim + math.exp(-step) * (x - aim)
         before, last_step = denoised, step
-    return denoised + draw_residual(prior, near, stds[-1], generator)
+    x = denoised + draw_residual(prior, near, stds[-1], generator)
+    return x, sum(map(prior.evaluations, stds)) + 2 * prior.evaluations(stds[-1])
+
+
+def choose_stds(prior: RestoringPrior) -> list[float]:
+    """Choose the noise stds, decreasing, of the flow: those of the levels of the network, 8 in equal ratios at most."""
+    levels = prior.scale * prior.process.denoising_levels()[1].double()
+    levels = levels[: max(1, int((levels <= HIGHEST * prior.scale).sum()))]
+    if len(levels) > STEPS:
+        wanted = torch.logspace(math.log10(levels[0]), math.log10(levels[-1]), STEPS, dtype=levels.dtype)
+        nearest = (levels.log() - wanted[:, None].log()).abs().argmin(1)
+        levels = wanted if prior.continuous else levels[nearest.unique()]
+    stds: list[float] = levels.flip(0).tolist()
+    return stds
 
 
 def draw_residual(prior: RestoringPrior, x: Tensor, std: float, generator: Randomness) -> Tensor:

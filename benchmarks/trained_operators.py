@@ -34,6 +34,8 @@ PROCESSES: dict[str, dict[str, Any]] = {
     **{name: {"use": "severity", "degradation": operator, **SCHEDULE} for name, operator in OPERATORS.items()},
     "multiscale": {"use": "multiscale", "levels": 7, "schedule": "geometric", "r_first": 0.05, "r_last": 0.5},
 }
+# The only level of full resolution needs its share of the training.
+MORE = {"multiscale": {"level_weights": (3, 1, 1, 0.5, 0.5, 0.5, 0.5)}}
 
 
 class Smear(rgmkit.Degradation):
@@ -81,8 +83,11 @@ def train(process: dict[str, Any], folder: Path, steps: int) -> rgmkit.Restoring
         "process": process,
         "network": {"use": "unet", "width": 24, "blocks": 1, "latent": 0},
         "objective": {"use": "mmse", "scale": "log"},
-        "training": {"steps": steps, "lr": 2e-3, "betas": (0.9, 0.99), "ema": 0.99, "threads": 1, "preview_every": 0},
-    }
+        "training": {
+            "steps": steps, "lr": 2e-3, "betas": (0.9, 0.99), "ema": 0.99, "threads": 1, "preview_every": 0,
+            **MORE.get(process["use"], {}),
+        },
+    }  # fmt: skip
     return rgmkit.load(rgmkit.train(config, out=folder, resume=True, device="cpu"))
 
 

@@ -13,6 +13,7 @@ from rgmkit_downsample.downsample import Downsample
 from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_gan.networks.unet import UNet
+from rgmkit_noise.noise import GaussianNoise
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
@@ -102,7 +103,7 @@ def test_the_default_uses_it(name):
     degradation, y = measure(OPERATORS[name], draw(prior), problem.operator_levels[0].noise)
     best = exact(prior, degradation, y)
     ours, theirs = (rgmkit.restore(y, degradation, each).x for each in (prior, generic))
-    assert error(ours, best) < 0.6 * error(theirs, best)
+    assert error(ours, best) < 0.85 * error(theirs, best)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.6])
@@ -194,6 +195,20 @@ def test_multiscale_denoises_by_the_noise_before_averaging():
         noisy = x + std * torch.randn(x.shape, generator=seeded(2), dtype=torch.float64)
         torch.testing.assert_close(prior.denoise(noisy, std), prior.restore(prior.level_mean(noisy, level), level))
         assert prior.evaluations(std) == 1
+
+
+def test_multiscale_iterates_at_its_only_level_of_full_resolution():
+    """Between levels 1 and 3 it would blend in estimates of half the resolution."""
+    priors = [ExactRestorer(process, SHAPE) for process in (MultiscaleProcess(**SCHEDULE), GaussianProcess(**SCHEDULE))]
+    degradation, y = measure(OPERATORS["blur"], draw(priors[0]), 0.06)
+    last = []
+    for prior in priors:
+        restored = rgmkit.restore(y, degradation, prior, solver="pnp-drs:tolerance=0")
+        last.append(restored.trace[-1]["sigma"] / prior.level_std(1))
+    assert last[0] == pytest.approx(1) and last[1] > 1.1
+    noisy, y = measure(GaussianNoise(), draw(priors[0]), 0.15)
+    restored = rgmkit.restore(y, noisy, priors[0])
+    assert restored.trace[-1]["sigma"] == pytest.approx(0.15)  # to denoise, it takes the std of the noise
 
 
 def test_severities_are_checked():

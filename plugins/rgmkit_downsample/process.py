@@ -46,6 +46,7 @@ class MultiscaleProcess(ForwardProcess):
         self.register_buffer("full_size_sigma", torch.tensor([2**i * sigma[i] for i in n]), persistent=False)
 
     full_size_sigma: Tensor
+    keeps_resolution = False
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:
         """Return `U_k P_k a_n x`."""

@@ -111,7 +111,7 @@ class _MeanProcess(ForwardProcess):
 
     def __init__(self, process: ForwardProcess, channels: int) -> None:
         super().__init__(process.a_by_level.tolist(), (process.sigma_by_level / math.sqrt(channels)).tolist())
-        self.process, self.channels = process, channels
+        self.process, self.channels, self.keeps_resolution = process, channels, process.keeps_resolution
         self.to(process.a_by_level.device)
 
     def mean(self, x: Tensor, level: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class ForwardProcess(nn.Module, ABC):
     a_by_level: Tensor
     sigma_by_level: Tensor
     continuous: ClassVar[bool] = False  # whether `mean` takes fractional levels, floats of 1 or more
+    keeps_resolution: bool = True  # whether the levels for denoising only add noise
 
     def __init__(self, a: Sequence[float], sigma: Sequence[float]) -> None:
         super().__init__()

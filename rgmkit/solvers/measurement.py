@@ -20,6 +20,7 @@ LEAST_LOST, ABOVE_LEVEL_1 = 0.1, 1.5  # std that models lost information: least,
 LAST_LOST, LEAST_LAST = 4.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
 LARGEST_RAISE = 8.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
+LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
 DISCREPANCY = 1.05  # largest residual, relative to the noise, that agrees with the measurement (Morozov)
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
 
@@ -66,11 +67,16 @@ def fixed_point_std(problem: Problem) -> float:
 
     It is `information_std`, raised to the noise std of level 1 where it is smaller, but at most by a factor of 8. Below
     level 1 the denoiser only blends its input with the estimate of level 1; iterating at level 1 is 1 to 4 dB better.
+    Where the levels above it have a lower resolution (`multiscale`), the std is also lowered to that of level 1, by a
+    factor of 4 at most: up to .6 dB better.
     """
     std = information_std(problem)
     if not isinstance(problem.prior, RestoringPrior):
         return std
-    return max(std, min(problem.prior.level_std(1), LARGEST_RAISE * std))
+    least = problem.prior.level_std(1)
+    if problem.prior.process.keeps_resolution or problem.scale.lost == 0:
+        return max(std, min(least, LARGEST_RAISE * std))
+    return min(max(least, std / LARGEST_FALL), LARGEST_RAISE * std)
 
 
 def restore_as_trained(

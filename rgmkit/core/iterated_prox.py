@@ -6,10 +6,12 @@ from typing import final
 
 from torch import Tensor
 
+from rgmkit.core.accuracy import report_shortfall
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import conjugate_gradients, per_image
 
 RTOL, MAX_STEPS = 1e-4, 20  # of the conjugate gradients in one iteration
+NOTEWORTHY = 1e-2  # a larger relative residual in the last iteration is reported
 
 
 @final
@@ -32,17 +34,24 @@ class IteratedProx:
         self.degradation, self.y = degradation, y
         self.adjoint_y = None if degradation.has_closed_form_prox else degradation.adjoint(y)
         self.last: Tensor | None = None
+        self.residual = 0.0  # relative, the largest in the batch, of the latest result
 
     def __call__(self, z: Tensor, weight: float | Tensor) -> Tensor:
         """Return the prox at `z`; `weight` is a number or a tensor (B,)."""
         if self.adjoint_y is None:
             return self.degradation.prox(z, self.y, weight)
         w = per_image(weight, z)
-        self.last = conjugate_gradients(
+        self.last, residual, _ = conjugate_gradients(
             lambda x: x + w * self.degradation.adjoint(self.degradation.A(x)),
             z + w * self.adjoint_y,
             x0=z if self.last is None else self.last,
             rtol=RTOL,
             max_steps=MAX_STEPS,
-        ).x
+        )
+        self.residual = float(residual.max())
         return self.last
+
+    def report(self) -> None:
+        """Report an inaccurate last result, for the user to be warned of it."""
+        if not self.residual <= NOTEWORTHY:
+            report_shortfall(f"{self.degradation.title}.prox", self.residual, NOTEWORTHY)

@@ -14,13 +14,14 @@ from rgmkit.core.denoising import expand_std, find_levels, find_shrinkage
 from rgmkit.core.linear import per_image
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
-from rgmkit.core.random import Randomness, randn
+from rgmkit.core.random import Randomness, randn, seeded
 from rgmkit.deprecation import RenamedAttribute, renamed_keyword
 from rgmkit.errors import DataError, IncompatibleError
 
 if TYPE_CHECKING:
     import deepinv
 
+PROBE = 0.1  # std of the noise that measures a divergence, over that of level 1
 CAPABILITIES = frozenset({"value", "grad", "prox", "restore"})
 
 
@@ -178,7 +179,7 @@ class RestoringPrior(Prior):
         The network has learnt a few levels, with noise stds noise_1 < … < noise_T on [0, 1] images (`level_stds`). Let
         `G_s(x)` be its estimate from level s, where `x` is scaled by `a_s` and no noise is added. Two are interpolated:
 
-            std <= noise_1:              x + w (G_1 - x),  w = min(1.1 r / (r + .1), std^2 / |G_1 - x|^2 / (1 - r))
+            std <= noise_1:              x + w (G_1 - x),  w = min(1.1 r / (r + .1), stein / (1 - r^2))
             noise_s <= std <= noise_s+1: G_s + w (G_{s+1} - G_s), w = log(std / noise_s) / log(noise_{s+1} / noise_s)
             std >= noise_T:              G_T
 
@@ -186,11 +187,11 @@ class RestoringPrior(Prior):
         interpolation. Below level 1, `r = (std / noise_1)^2`, and w is the smaller of two weights. The first weights
         `x` and `G_1` by the inverse variances of their errors, `.1 noise_1^2` for the network: `D(x, 0) = x`, and D is
         continuous in std. The .1 and the interpolation were chosen on 300 training digits and verified on held-out
-        ones. The second is the shrinkage of James and Stein (1961), with |.|^2 the mean square over the pixels: x
-        changes by no more than the noise explains, so that a poor estimate does not spoil an image with little noise.
+        ones. The second, `stein = -std^2 div(G_1 - id) / |G_1 - x|^2` with mean squares over the pixels, minimises an
+        unbiased estimate of the error (`find_shrinkage`): a network that is poor at so little noise changes x little.
 
-        The network is evaluated once for an image up to noise_1 and from noise_T on, twice in between (once if
-        `continuous`), and never at std 0.
+        The network is evaluated once for an image from noise_T on, twice below (once from noise_1 on if `continuous`),
+        and never at std 0.
 
         Args:
             x: (B, C, H, W), in [0, 1] up to the noise; differentiable.
@@ -213,7 +214,9 @@ class RestoringPrior(Prior):
         else:
             low = self._estimate(x, levels[(lower - 1).clamp(min=0)], z, (lower > 0) & (weight < 1))
             high = self._estimate(x, levels[lower.clamp(max=len(levels) - 1)], z, weight > 0)
-        weight = torch.where(lower > 0, weight, weight.minimum(find_shrinkage(x, high, stds, level_stds[0])))
+        below = (lower == 0) & (weight > 0)
+        if bool(below.any()):
+            weight = torch.where(below, weight.minimum(self._shrinkage(x, high, stds, z, below)), weight)
         return low.lerp(high, per_image(weight, low).expand_as(low))
 
     @final
@@ -221,9 +224,8 @@ class RestoringPrior(Prior):
         """Return the largest number of network evaluations that `denoise` needs for an image of the batch."""
         _, level_stds = self._denoising_levels()
         lower, weight = find_levels(expand_std(std, torch.as_tensor(std).numel(), level_stds), level_stds)
-        if self.continuous:
-            return int(((lower > 0) | (weight > 0)).any())
-        return int((((lower > 0) & (weight < 1)).int() + (weight > 0).int()).max())
+        twice = lower == 0 if self.continuous else weight < 1
+        return int(((lower > 0) | (weight > 0)).int().mul(1 + ((weight > 0) & twice).int()).max())
 
     @final
     def prox(self, x: Tensor, gamma: float | Tensor, *, generator: Randomness = None) -> Tensor:
@@ -251,6 +253,14 @@ class RestoringPrior(Prior):
 
     noise = RenamedAttribute("level_std")
     noises = RenamedAttribute("level_stds")
+
+    def _shrinkage(self, x: Tensor, estimate: Tensor, stds: Tensor, z: Tensor, needed: Tensor) -> Tensor:
+        """Return the largest weight of the estimate from level 1, see `find_shrinkage`, where that is `needed`."""
+        levels, level_stds = self._denoising_levels()
+        e = randn(x[:1].shape, generator=seeded(0), device=x.device, dtype=x.dtype)
+        probe = PROBE * level_stds[0] * e
+        moved = self._estimate(x + probe, levels[:1].expand(len(x)), z, needed) - (x + probe)
+        return find_shrinkage(estimate - x, moved, probe, stds, level_stds[0])
 
     def _denoising_levels(self) -> tuple[Tensor, Tensor]:
         """Return the levels for denoising, and their noise stds on [0, 1] images."""

@@ -138,6 +138,7 @@ class Cascade(Solver):
             done |= converged(before, x, problem, self.tolerance)
             if bool(done.all()):
                 break
+        prox.report()
         return Solution(x, nfe=nfe, trace=trace)
 
     def _stds(self, prior: RestoringPrior, problem: Problem) -> list[float]:

@@ -18,7 +18,7 @@ from rgmkit.errors import IncompatibleError
 LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
 LEAST_LOST, ABOVE_LEVEL_1 = 0.1, 1.5  # std that models lost information: least, and over that of level 1
 LAST_LOST, LEAST_LAST = 4.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
-LARGEST_RAISE = 8.0  # largest factor by which a std is raised to reach that of level 1
+LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
 DISCREPANCY = 1.05  # largest residual, relative to the noise, that agrees with the measurement (Morozov)
@@ -65,7 +65,7 @@ def information_std(problem: Problem) -> float:
 def fixed_point_std(problem: Problem) -> float:
     """Return the std of the denoiser for splitting methods whose fixed point hardly depends on it.
 
-    It is `information_std`, raised to the noise std of level 1 where it is smaller, but at most by a factor of 8. Below
+    It is `information_std`, raised to the noise std of level 1 where it is smaller, by a factor of 10 at most. Below
     level 1 the denoiser only blends its input with the estimate of level 1; iterating at level 1 is 1 to 4 dB better.
     Where the levels above it have a lower resolution (`multiscale`), the std is also lowered to that of level 1, by a
     factor of 4 at most: up to .6 dB better.

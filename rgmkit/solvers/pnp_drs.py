@@ -65,7 +65,7 @@ class PnPDRS(Solver):
     `weight_n noise |A| sqrt(1 - lost)`, equal to the std_n at which D denoises, unless that takes more than 10 %. The
     first term is for operators that lose nearly everything.
 
-    An std_n below noise_1, the least noise that the network has learnt, is raised to noise_1, by a factor r of 8 at
+    An std_n below noise_1, the least noise that the network has learnt, is raised to noise_1, by a factor r of 10 at
     most, and the weights are divided by sqrt(r). Divided by r, x would have noise of the std at which D denoises, but
     the iteration would be slow; undivided, u would follow the noise of y.
 
@@ -144,6 +144,7 @@ class PnPDRS(Solver):
                 x = prox(2 * u - x, weight) + (next_std / std) ** 2 * (x - u)
 
         estimate, trace = self._follow(iterate(start), start, problem, stds, callback)
+        prox.report()
         if trained is not None:
             least = problem.operator_levels[0].noise
             estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
@@ -156,7 +157,7 @@ class PnPDRS(Solver):
         prior, degradation, y = _parts(problem)
         if not 1 <= top <= prior.process.levels:
             raise ConfigError(f"pnp-drs.levels is {top}: this prior has the levels 1 to {prior.process.levels}")
-        iterations, prox = self.iterations or ITERATIONS, IteratedProx(degradation, y)
+        iterations = self.iterations or ITERATIONS
         weight, alpha = self._weights(problem, [prior.level_std(1)])[0], self.alpha if iterations > 1 else 1.0
 
         def iterate(x: Tensor) -> Iterator[Tensor]:
@@ -167,7 +168,7 @@ class PnPDRS(Solver):
                     u = x.lerp(prior.restore(degraded, level, generator=generator), alpha)
                     if level == 1:
                         yield u
-                    x = prox(2 * u - x, weight) + (x - u)
+                    x = degradation.prox(2 * u - x, y, weight) + (x - u)
                     noise_std = 0.0  # only the initial estimate has the noise of y
 
         start, stds = degradation.initial_estimate(y), [prior.level_std(top)] * iterations

@@ -113,7 +113,7 @@ def test_progress_through_tiles(digits, camera):
             self.seen += (f"tile {done}/{count}",)
 
     rgmkit.restore(
-        camera[:1], "gaussian-noise:noise=0.1", digits, solver="one-shot", tile=120, callback=(watch := Watch())
+        camera[:1], "gaussian-noise:noise=0.2", digits, solver="one-shot", tile=120, callback=(watch := Watch())
     )
     assert watch.seen == ("tile 1/2", "tile 2/2", "step 1/1")
 
@@ -153,14 +153,14 @@ def test_the_memory_of_a_network_is_not_underestimated(options):
 def test_the_memory_of_many_samples_counts(camera, digits, monkeypatch):
     """Drawn in one batch, evaluated one by one: the same draws."""
     asked = {"solver": "one-shot", "samples": 3}
-    expected = rgmkit.restore(camera[:1, :, :40, :50], "gaussian-noise:noise=0.1", digits, **asked)
+    expected = rgmkit.restore(camera[:1, :, :40, :50], "gaussian-noise:noise=0.2", digits, **asked)
     batches = []
     evaluate = NetworkPrior._restore
     monkeypatch.setattr(
         NetworkPrior, "_restore", lambda self, y, *rest: batches.append(len(y)) or evaluate(self, y, *rest)
     )
     free_memory(monkeypatch, 2 * 40 * 50 * digits.locality.floats_per_pixel * 4)
-    solution = rgmkit.restore(camera[:1, :, :40, :50], "gaussian-noise:noise=0.1", digits, **asked)
+    solution = rgmkit.restore(camera[:1, :, :40, :50], "gaussian-noise:noise=0.2", digits, **asked)
     assert batches == [1, 1, 1] and solution.notes == ()
     torch.testing.assert_close(solution.samples, expected.samples, atol=1e-5, rtol=0)
 

@@ -13,6 +13,7 @@ from rgmkit_downsample.downsample import Downsample
 from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_gan.networks.unet import UNet
+from rgmkit_jpeg.jpeg import Jpeg
 from rgmkit_noise.noise import GaussianNoise
 from rgmkit_noise.process import GaussianProcess
 
@@ -171,6 +172,14 @@ def test_severities_in_between_are_operators_too():
     prior = ExactRestorer(process, SHAPE)
     for std, levels in [(0.5, [2, 5]), (1.0, [3, 6]), (0.7, [])]:
         problem = Problem.from_measurement(*measure(Blur(std=std), draw(prior), 0.05)[::-1], prior)
+        assert [found.level for found in problem.operator_levels] == levels
+
+
+def test_operators_that_are_not_linear_are_recognised():
+    """The measurement of a JPEG file of the same quality goes to the network; of another, its own levels do not fit."""
+    prior = ExactRestorer(SeverityProcess(degradation=Jpeg(quality=10), **SCHEDULE), SHAPE)
+    for quality, levels in [(10, [2, 4]), (50, [])]:
+        problem = Problem.from_measurement(draw(prior), Jpeg(quality=quality, noise=0.05), prior)
         assert [found.level for found in problem.operator_levels] == levels
 
 

@@ -35,9 +35,12 @@ def find_operator_levels(prior: RestoringPrior, degradation: Degradation, x: Ten
     black image. This is verified on the images `x`. Levels that only add noise are for denoising and are not listed.
     """
     process, black = prior.process, torch.zeros_like(x)
-    contrasts = {s: prior.level_mean(x, s) - prior.level_mean(black, s) for s in range(1, process.levels + 1)}
-    gains = {s: float(process.a_by_level[s]) / prior.scale for s in contrasts}
-    contrasts = {s: contrast for s, contrast in contrasts.items() if not _are_close(contrast, gains[s] * x)}
+    gains = (process.a_by_level / prior.scale).tolist()
+    contrasts: dict[int, Tensor] = {}
+    for s in range(1, process.levels + 1):
+        contrast = prior.level_mean(x, s) - prior.level_mean(black, s)
+        if not _are_close(contrast, gains[s] * x):
+            contrasts[s] = contrast
     if not contrasts:
         return []
     embedded = _embed(degradation, degradation.A(x), x)

@@ -26,31 +26,27 @@ def find_levels(std: Tensor, level_stds: Tensor) -> tuple[Tensor, Tensor]:
     return lower, torch.where(lower == 0, below, torch.where(lower == last, 1.0, between))
 
 
-def find_shrinkage(change: Tensor, moved: Tensor, probe: Tensor, std: Tensor, level_std: Tensor) -> Tensor:
-    """Return the largest weight of an estimate that is made for more noise, (B,).
+def find_shrinkage(change: Tensor, removal: Tensor, std: Tensor, level_std: Tensor) -> Tensor:
+    """Return the largest weight of an estimate G(x) that is made for more noise, (B,).
 
     Stein's unbiased estimate of the risk of `x + w (G(x) - x)` is least for `w = -std^2 div(G - id) / |G(x) - x|^2`.
-    The divergence is the mean of `e (change in G - x)` for an image e of white noise, here of the size of `probe`.
-    The weight is divided by `1 - r^2`, with `r = (std / level_std)^2`: at `level_std` it is not bounded.
+    This is divided by `1 - r^2`, with `r = (std / level_std)^2`: at `level_std` the weight is not bounded.
 
     Args:
         change: `G(x) - x`.
-        moved: the same at `x + probe`.
-        probe: small white noise, in the shape of one image.
+        removal: `-div(G - id) / n`, (B,), see `RestoringPrior.measure_removal`.
         std: of the noise of x, (B,).
         level_std: for which G is made.
 
     Source: Stein, "Estimation of the mean of a multivariate normal distribution", 1981; Ramani, Blu and Unser,
     "Monte-Carlo SURE", 2008, for the divergence.
 
-    >>> x, probe = torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.01)
-    >>> G = lambda x: 0.8 * x + 0.1
-    >>> find_shrinkage(G(x) - x, G(x + probe) - x - probe, probe, torch.tensor([0.1]), torch.tensor(1000.0))
+    >>> x = torch.zeros(1, 1, 2, 2)
+    >>> find_shrinkage(x + 0.1, torch.tensor([0.2]), torch.tensor([0.1]), torch.tensor(1000.0))
     tensor([0.2000])
     """
-    removed = ((change - moved) * probe).flatten(1).sum(1) / probe.square().sum()
     size = change.flatten(1).square().mean(1) * (1 - (std / level_std) ** 4)
-    return std.square() * removed.clamp(min=0) / size.clamp(min=torch.finfo(size.dtype).tiny)
+    return std.square() * removal.clamp(min=0) / size.clamp(min=torch.finfo(size.dtype).tiny)
 
 
 def expand_std(std: float | Tensor, n: int, like: Tensor) -> Tensor:

@@ -172,7 +172,13 @@ class RestoringPrior(Prior):
 
     @final
     def denoise(
-        self, x: Tensor, std: float | Tensor, *, z: Tensor | None = None, generator: Randomness = None
+        self,
+        x: Tensor,
+        std: float | Tensor,
+        *,
+        z: Tensor | None = None,
+        removal: Tensor | None = None,
+        generator: Randomness = None,
     ) -> Tensor:
         """Denoise images `x` with white noise of any std: `D(x, std)`.
 
@@ -197,6 +203,7 @@ class RestoringPrior(Prior):
             x: (B, C, H, W), in [0, 1] up to the noise; differentiable.
             std: of the noise, 0 or more: a number, or a tensor of 1 or B values.
             z: (B, latent), drawn if None.
+            removal: `measure_removal(x)`, (B,), if it is known: it hardly differs between similar images.
 
         Raises:
             IncompatibleError: if `std` has another number of values.
@@ -216,15 +223,33 @@ class RestoringPrior(Prior):
             high = self._estimate(x, levels[lower.clamp(max=len(levels) - 1)], z, weight > 0)
         below = (lower == 0) & (weight > 0)
         if bool(below.any()):
-            weight = torch.where(below, weight.minimum(self._shrinkage(x, high, stds, z, below)), weight)
+            removal = self.measure_removal(x, high, z=z) if removal is None else removal
+            bound = find_shrinkage(high - x, removal, stds, level_stds[0])
+            weight = torch.where(below, weight.minimum(bound), weight)
         return low.lerp(high, per_image(weight, low).expand_as(low))
 
     @final
-    def evaluations(self, std: float | Tensor) -> int:
+    def measure_removal(self, x: Tensor, estimate: Tensor | None = None, *, z: Tensor | None = None) -> Tensor:
+        """Measure the share of white noise that the estimate from level 1 removes: `-div(G_1 - id) / n`, (B,).
+
+        The divergence is estimated with one image e of white noise, as `<e, G_1(x + e) - G_1(x) - e>`, in one network
+        evaluation, or two if the estimate `G_1(x)` is not given. z is 0 by default.
+        """
+        levels, level_stds = self._denoising_levels()
+        level, everywhere = levels[:1].expand(len(x)), torch.ones(len(x), dtype=torch.bool, device=x.device)
+        z = x.new_zeros(len(x), self.latent) if z is None else z
+        estimate = self._estimate(x, level, z, everywhere) if estimate is None else estimate
+        e = PROBE * level_stds[0] * randn(x[:1].shape, generator=seeded(0), device=x.device, dtype=x.dtype)
+        response = self._estimate(x + e, level, z, everywhere) - estimate
+        return 1 - (response * e).flatten(1).sum(1) / e.square().sum()
+
+    @final
+    def evaluations(self, std: float | Tensor, *, removal_known: bool = False) -> int:
         """Return the largest number of network evaluations that `denoise` needs for an image of the batch."""
         _, level_stds = self._denoising_levels()
         lower, weight = find_levels(expand_std(std, torch.as_tensor(std).numel(), level_stds), level_stds)
-        twice = lower == 0 if self.continuous else weight < 1
+        twice = torch.zeros_like(lower, dtype=torch.bool) if self.continuous else (lower > 0) & (weight < 1)
+        twice |= (lower == 0) & (not removal_known)
         return int(((lower > 0) | (weight > 0)).int().mul(1 + ((weight > 0) & twice).int()).max())
 
     @final
@@ -253,14 +278,6 @@ class RestoringPrior(Prior):
 
     noise = RenamedAttribute("level_std")
     noises = RenamedAttribute("level_stds")
-
-    def _shrinkage(self, x: Tensor, estimate: Tensor, stds: Tensor, z: Tensor, needed: Tensor) -> Tensor:
-        """Return the largest weight of the estimate from level 1, see `find_shrinkage`, where that is `needed`."""
-        levels, level_stds = self._denoising_levels()
-        e = randn(x[:1].shape, generator=seeded(0), device=x.device, dtype=x.dtype)
-        probe = PROBE * level_stds[0] * e
-        moved = self._estimate(x + probe, levels[:1].expand(len(x)), z, needed) - (x + probe)
-        return find_shrinkage(estimate - x, moved, probe, stds, level_stds[0])
 
     def _denoising_levels(self) -> tuple[Tensor, Tensor]:
         """Return the levels for denoising, and their noise stds on [0, 1] images."""

@@ -16,8 +16,9 @@ from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
-LEAST_LOST, ABOVE_LEVEL_1 = 0.1, 1.5  # std that models lost information: least, and over that of level 1
-LAST_LOST, LEAST_LAST = 4.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
+LEAST_LOST = 0.1  # least std of the noise that models lost information
+LAST_LOST, LEAST_LAST = 3.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
+LARGEST_LAST = 1.5  # its largest value, relative to `lost_std`
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
@@ -56,10 +57,10 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
 def information_std(problem: Problem) -> float:
     """Return the std of the noise and the lost information in the end: `initial_std` with a smaller `std_of_lost`.
 
-    That is 4 times the noise, .02 for weak noise, and at most 1.5 times the noise std of level 1, or .1.
+    That is 3 times the noise, .02 for weak noise, and at most 1.5 times `lost_std`.
     """
     last_lost = max(LEAST_LAST, LAST_LOST * relative_noise(problem))
-    return initial_std(problem, min(last_lost, lost_std(problem.prior, factor=ABOVE_LEVEL_1)))
+    return initial_std(problem, min(last_lost, LARGEST_LAST * lost_std(problem.prior)))
 
 
 def fixed_point_std(problem: Problem) -> float:
@@ -95,13 +96,13 @@ def restore_as_trained(
     return restore_measurement(prior, problem.y, problem.degradation, levels, noise, generator=generator)
 
 
-def lost_std(prior: Prior, *, factor: float = 1.0) -> float:
-    """Return the std of the noise that models lost information: `factor` times that of level 1, at least .1.
+def lost_std(prior: Prior) -> float:
+    """Return the std of the noise that models lost information: that of the network's level 1, at least .1.
 
     Level 1 has the least noise that a network has learnt. With .02 in place of .1, blurred photographs lost 1 dB with a
     network whose first levels have little noise: its estimates changed too little.
     """
-    return max(factor * prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
+    return max(prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
 
 
 def residuals(x: Tensor, problem: Problem) -> Tensor:

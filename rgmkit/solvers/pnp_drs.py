@@ -54,11 +54,11 @@ class PnPDRS(Solver):
     The first x is the prox at `initial_estimate(y)`. Everything is relative to the operator: with s the noise std
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
-        std_n^2 = s^2 + lost min(lost_std, max(4 s, .02))^2,    weight_k = (1 + c) (std_k / noise)^2,
+        std_n^2 = s^2 + lost min(1.5 lost_std, max(3 s, .02))^2,    weight_k = (1 + c) (std_k / noise)^2,
         c = max(lost^8, min(.1, s / (std_n sqrt(1 - lost)) - 1)).
 
-    Lost information is modelled as additional Gaussian noise of std lost_std: 1.5 times noise_1, the noise std of level
-    1 on [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
+    Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on
+    [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
     .3 or from `lost^2 noise_2` if that is larger; a network that does not restore between levels is evaluated at the
     nearest levels. If A loses nothing, c is 0 and the fixed point is u = D(y, noise), found in one iteration if std_n
     is the noise std. The second term of c makes the noise of y that the prox passes on to x, of std
@@ -138,8 +138,9 @@ class PnPDRS(Solver):
         def iterate(x: Tensor) -> Iterator[Tensor]:
             if len(stds) > 1:
                 x = prox(x, weights[0])
+            removal = prior.measure_removal(x) if _measures_removal(prior, stds) else None
             for std, next_std, weight in zip(stds, [*stds[1:], stds[-1]], weights, strict=True):
-                u = x.lerp(prior.denoise(x, std, generator=generator), alpha)
+                u = x.lerp(prior.denoise(x, std, removal=removal, generator=generator), alpha)
                 yield u
                 x = prox(2 * u - x, weight) + (next_std / std) ** 2 * (x - u)
 
@@ -150,7 +151,7 @@ class PnPDRS(Solver):
             estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
         if len(stds) > 1:
             estimate = reduce_residual(estimate, problem, prox, weights[-1])
-        return Solution(estimate, nfe=nfe + sum(map(prior.evaluations, stds[: len(trace)])), trace=trace)
+        return Solution(estimate, nfe=nfe + _count_evaluations(prior, stds, len(trace)), trace=trace)
 
     def _solve_by_level(self, problem: Problem, top: int, generator: Randomness, callback: Callback) -> Solution:
         """Add the noise of each level and restore from it, as in the paper: G(R_j(x), j - 1, z)."""
@@ -205,7 +206,7 @@ class PnPDRS(Solver):
         if not prior.continuous:  # a std between two levels takes two evaluations
             stds = [max(last, _nearest_level_std(prior, std)) for std in stds]
         stds += [last] * (iterations - len(stds))
-        while self.iterations is None and sum(map(prior.evaluations, stds)) > EVALUATIONS:
+        while self.iterations is None and _count_evaluations(prior, stds, len(stds)) > EVALUATIONS:
             stds.pop()
         return stds
 
@@ -223,6 +224,17 @@ class PnPDRS(Solver):
         factor = 1 + max(lost**8, min(MAX_BALANCE, balance))
         raised = max(1.0, stds[-1] / information_std(problem))
         return [factor / raised**0.5 * (std / noise) ** 2 for std in stds]
+
+
+def _measures_removal(prior: RestoringPrior, stds: list[float]) -> bool:
+    """Tell whether D is used below level 1, where it needs `measure_removal`, often enough to measure that once."""
+    return len(stds) > 2 and prior.evaluations(stds[-1]) > prior.evaluations(stds[-1], removal_known=True)
+
+
+def _count_evaluations(prior: RestoringPrior, stds: list[float], iterations: int) -> int:
+    """Return the network evaluations of the first iterations."""
+    once = _measures_removal(prior, stds)
+    return 2 * once + sum(prior.evaluations(std, removal_known=once) for std in stds[:iterations])
 
 
 def _second_level_std(prior: RestoringPrior) -> float:

@@ -37,6 +37,7 @@ ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
 SMALL_CHANGE, LEAST_TOLERANCE = 0.1, 0.3  # largest change, over the noise; its bound, over the tolerance
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
 TRAINED = 2.5  # most noise of the network's estimate from y itself over that of y, to start from it
+MOST_LOST = 4.5  # of the first term of c in `PnPDRS`: the exponent of `lost` is this over the root of the noise
 MAX_BALANCE = 0.1  # bound of the second term of c in `PnPDRS`
 
 
@@ -55,7 +56,7 @@ class PnPDRS(Solver):
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
         std_n^2 = s^2 + lost min(1.5 lost_std, max(3 s, .02))^2,    weight_k = (1 + c) (std_k / noise)^2,
-        c = max(lost^8, min(.1, s / (std_n sqrt(1 - lost)) - 1)).
+        c = max(lost^(4.5 / sqrt(s)), min(.1, s / (std_n sqrt(1 - lost)) - 1)).
 
     Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on
     [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
@@ -63,7 +64,7 @@ class PnPDRS(Solver):
     nearest levels. If A loses nothing, c is 0 and the fixed point is u = D(y, noise), found in one iteration if std_n
     is the noise std. The second term of c makes the noise of y that the prox passes on to x, of std
     `weight_n noise |A| sqrt(1 - lost)`, equal to the std_n at which D denoises, unless that takes more than 10 %. The
-    first term is for operators that lose nearly everything.
+    first term is for operators that lose nearly everything, the more of them the stronger the noise.
 
     An std_n below noise_1, the least noise that the network has learnt, is raised to noise_1, by a factor r of 10 at
     most, and the weights are divided by sqrt(r). Divided by r, x would have noise of the std at which D denoises, but
@@ -221,7 +222,7 @@ class PnPDRS(Solver):
             return [self.weight] * len(stds)
         lost, noise = problem.scale.lost, noise_of(problem)
         balance = relative_noise(problem) / (stds[-1] * (1 - lost) ** 0.5) - 1
-        factor = 1 + max(lost**8, min(MAX_BALANCE, balance))
+        factor = 1 + max(lost ** (MOST_LOST / relative_noise(problem) ** 0.5), min(MAX_BALANCE, balance))
         raised = max(1.0, stds[-1] / information_std(problem))
         return [factor / raised**0.5 * (std / noise) ** 2 for std in stds]
 

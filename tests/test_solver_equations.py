@@ -72,7 +72,6 @@ def measure(problem):
         lost=scale.lost,
         level_1=level_1,
         lost_std=max(level_1, 0.1),
-        last_lost_std=1.5 * max(level_1, 0.1),
     )
 
 
@@ -85,13 +84,13 @@ def follow(problem, solver):
 
 def last_std(q):
     """Return std_n of pnp-drs."""
-    std = math.hypot(q.s, q.lost**0.5 * min(q.last_lost_std, max(3 * q.s, 0.02)))
+    std = math.hypot(q.s, q.lost**0.5 * max(0.02, 5 * q.s / (1 + 2.5 * q.s / q.lost_std)))
     return max(std, min(q.level_1, 10 * std))
 
 
 def raised(q):
     """Return the factor by which std_n of pnp-drs is raised to level 1."""
-    return max(1, last_std(q) / math.hypot(q.s, q.lost**0.5 * min(q.last_lost_std, max(3 * q.s, 0.02))))
+    return max(1, last_std(q) / math.hypot(q.s, q.lost**0.5 * max(0.02, 5 * q.s / (1 + 2.5 * q.s / q.lost_std))))
 
 
 @pytest.mark.parametrize("continuous", [True, False])
@@ -123,7 +122,8 @@ def test_the_iterates_of_pnp_drs(name, alpha):
     problem = make_case(name)
     estimates, stds, _ = follow(problem, f"pnp-drs:tolerance=0,alpha={alpha}")
     q, degradation, y, prior = measure(problem), problem.degradation, problem.y, problem.prior
-    c = max(q.lost ** (4.5 / q.s**0.5), min(0.1, q.s / (last_std(q) * (1 - q.lost) ** 0.5) - 1))
+    p = 8 / min(max(q.s / 0.3, 1 / 3), 1) ** 0.5
+    c = max(q.lost**p, min(0.1, q.s / (last_std(q) * (1 - q.lost) ** 0.5) - 1))
     weights = [(1 + c) / raised(q) ** 0.5 * (std / q.noise) ** 2 for std in stds]
     x = degradation.prox(degradation.initial_estimate(y), y, weights[0])
     removal = prior.measure_removal(x) if stds[-1] < 0.999 * q.level_1 else None
@@ -153,7 +153,8 @@ def test_pnp_drs_by_levels(levels):
     estimates, generator = [], seeded(3)
     rgmkit.solver(solver).solve(problem, generator=seeded(3), callback=lambda k, n, x: estimates.append(x))
     degradation, y, prior, q = problem.degradation, problem.y, problem.prior, measure(problem)
-    c = max(q.lost ** (4.5 / q.s**0.5), min(0.1, q.s / (q.level_1 * (1 - q.lost) ** 0.5) - 1))
+    p = 8 / min(max(q.s / 0.3, 1 / 3), 1) ** 0.5
+    c = max(q.lost**p, min(0.1, q.s / (q.level_1 * (1 - q.lost) ** 0.5) - 1))
     weight, x, noise_std = (1 + c) * (q.level_1 / q.noise) ** 2, degradation.initial_estimate(y), 0.2
     for k in range(3):
         for level in range(levels, 0, -1):

@@ -17,8 +17,8 @@ from rgmkit.errors import IncompatibleError
 
 LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
 LEAST_LOST = 0.1  # least std of the noise that models lost information
-LAST_LOST, LEAST_LAST = 3.0, 0.02  # std that models lost information in the end, relative to the noise; its least value
-LARGEST_LAST = 1.5  # its largest value, relative to `lost_std`
+# Std that models lost information in the end: over weak noise, over `lost_std` for strong noise, and at least.
+FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.0, 0.02
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
@@ -57,10 +57,11 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
 def information_std(problem: Problem) -> float:
     """Return the std of the noise and the lost information in the end: `initial_std` with a smaller `std_of_lost`.
 
-    That is 3 times the noise, .02 for weak noise, and at most 1.5 times `lost_std`.
+    With s the relative noise, that is `5 s / (1 + 5 s / (2 lost_std))`, at least .02: 5 times a weak noise, and twice
+    `lost_std` for a strong one.
     """
-    last_lost = max(LEAST_LAST, LAST_LOST * relative_noise(problem))
-    return initial_std(problem, min(last_lost, LARGEST_LAST * lost_std(problem.prior)))
+    weak, strong = FOR_WEAK_NOISE * relative_noise(problem), FOR_STRONG_NOISE * lost_std(problem.prior)
+    return initial_std(problem, max(LEAST_LAST, 1 / (1 / weak + 1 / strong)))
 
 
 def fixed_point_std(problem: Problem) -> float:

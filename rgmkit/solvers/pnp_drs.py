@@ -37,7 +37,6 @@ ITERATIONS, EVALUATIONS = 16, 16  # most of each by default
 SMALL_CHANGE, LEAST_TOLERANCE = 0.1, 0.3  # largest change, over the noise; its bound, over the tolerance
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
 TRAINED = 2.5  # most noise of the network's estimate from y itself over that of y, to start from it
-MOST_LOST = 4.5  # of the first term of c in `PnPDRS`: the exponent of `lost` is this over the root of the noise
 MAX_BALANCE = 0.1  # bound of the second term of c in `PnPDRS`
 
 
@@ -55,8 +54,8 @@ class PnPDRS(Solver):
     The first x is the prox at `initial_estimate(y)`. Everything is relative to the operator: with s the noise std
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
-        std_n^2 = s^2 + lost min(1.5 lost_std, max(3 s, .02))^2,    weight_k = (1 + c) (std_k / noise)^2,
-        c = max(lost^(4.5 / sqrt(s)), min(.1, s / (std_n sqrt(1 - lost)) - 1)).
+        std_n^2 = s^2 + lost max(.02, 5 s / (1 + 2.5 s / lost_std))^2,    weight_k = (1 + c) (std_k / noise)^2,
+        c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 / sqrt(min(max(s / .3, 1/3), 1)).
 
     Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on
     [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
@@ -222,7 +221,8 @@ class PnPDRS(Solver):
             return [self.weight] * len(stds)
         lost, noise = problem.scale.lost, noise_of(problem)
         balance = relative_noise(problem) / (stds[-1] * (1 - lost) ** 0.5) - 1
-        factor = 1 + max(lost ** (MOST_LOST / relative_noise(problem) ** 0.5), min(MAX_BALANCE, balance))
+        exponent = 8 / min(max(relative_noise(problem) / 0.3, 1 / 3), 1) ** 0.5
+        factor = 1 + max(lost**exponent, min(MAX_BALANCE, balance))
         raised = max(1.0, stds[-1] / information_std(problem))
         return [factor / raised**0.5 * (std / noise) ** 2 for std in stds]
 

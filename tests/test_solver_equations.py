@@ -84,13 +84,13 @@ def follow(problem, solver):
 
 def last_std(q):
     """Return std_n of pnp-drs."""
-    std = math.hypot(q.s, q.lost**0.5 * max(0.02, 5 * q.s / (1 + 2.5 * q.s / q.lost_std)))
+    std = math.hypot(q.s, q.lost**0.5 * max(0.02, 5 * q.s / (1 + 2 * q.s / q.lost_std)))
     return max(std, min(q.level_1, 10 * std))
 
 
 def raised(q):
     """Return the factor by which std_n of pnp-drs is raised to level 1."""
-    return max(1, last_std(q) / math.hypot(q.s, q.lost**0.5 * max(0.02, 5 * q.s / (1 + 2.5 * q.s / q.lost_std))))
+    return max(1, last_std(q) / math.hypot(q.s, q.lost**0.5 * max(0.02, 5 * q.s / (1 + 2 * q.s / q.lost_std))))
 
 
 @pytest.mark.parametrize("continuous", [True, False])

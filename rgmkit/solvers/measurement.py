@@ -18,7 +18,7 @@ from rgmkit.errors import IncompatibleError
 LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
 LEAST_LOST = 0.1  # least std of the noise that models lost information
 # Std that models lost information in the end: over weak noise, over `lost_std` for strong noise, and at least.
-FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.0, 0.02
+FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.5, 0.02
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
@@ -57,7 +57,7 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
 def information_std(problem: Problem) -> float:
     """Return the std of the noise and the lost information in the end: `initial_std` with a smaller `std_of_lost`.
 
-    With s the relative noise, that is `5 s / (1 + 5 s / (2 lost_std))`, at least .02: 5 times a weak noise, and twice
+    With s the relative noise, that is `5 s / (1 + 2 s / lost_std)`, at least .02: 5 times a weak noise, and 2.5 times
     `lost_std` for a strong one.
     """
     weak, strong = FOR_WEAK_NOISE * relative_noise(problem), FOR_STRONG_NOISE * lost_std(problem.prior)

@@ -54,7 +54,7 @@ class PnPDRS(Solver):
     The first x is the prox at `initial_estimate(y)`. Everything is relative to the operator: with s the noise std
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
-        std_n^2 = s^2 + lost max(.02, 5 s / (1 + 2.5 s / lost_std))^2,    weight_k = (1 + c) (std_k / noise)^2,
+        std_n^2 = s^2 + lost max(.02, 5 s / (1 + 2 s / lost_std))^2,    weight_k = (1 + c) (std_k / noise)^2,
         c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 / sqrt(min(max(s / .3, 1/3), 1)).
 
     Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on

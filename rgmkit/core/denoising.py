@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rgmkit.errors import ConfigError, IncompatibleError
 
+SAME_STD = 1e-3  # relative difference to the noise std of level 1 below which level 1 is used alone
 RESIDUAL = 0.1  # variance of the residual noise after denoising at level 1, as a share of the noise of that level
 
 
@@ -18,6 +19,7 @@ def find_levels(std: Tensor, level_stds: Tensor) -> tuple[Tensor, Tensor]:
     >>> find_levels(torch.tensor([0.0, 0.2, 0.4, 9.0]), torch.tensor([0.2, 0.8]))
     (tensor([0, 1, 1, 2]), tensor([0.0000, 0.0000, 0.5000, 1.0000]))
     """
+    std = std.where((std / level_stds[0] - 1).abs() > SAME_STD, level_stds[0])
     lower, last = torch.bucketize(std, level_stds, right=True), len(level_stds)
     ratio = (std / level_stds[0]).square()
     below = (1 + RESIDUAL) * ratio / (ratio + RESIDUAL)

@@ -26,8 +26,8 @@ class IteratedProx:
     ...     def A(self, x):
     ...         return 2 * x
     >>> prox = IteratedProx(Twice(), y=torch.ones(1, 1, 1, 1))
-    >>> float(prox(torch.zeros(1, 1, 1, 1), weight=1.0))  # 2 / (1 + 4)
-    0.4
+    >>> prox(torch.zeros(1, 1, 1, 1), weight=1.0)  # 2 / (1 + 4)
+    tensor([[[[0.4000]]]])
     """
 
     def __init__(self, degradation: Degradation, y: Tensor) -> None:

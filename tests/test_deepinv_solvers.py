@@ -103,6 +103,16 @@ def test_the_default_steps(monkeypatch, noise, weight):
         assert found == pytest.approx(steps[: len(found)]) and (len(found) == len(steps) or noise)
 
 
+def test_the_steps_of_tv_are_longer_where_the_operator_loses_more(monkeypatch):
+    """`step weight` is at least .02 if nothing is lost, .1 if everything is."""
+    for least in (0.0, 0.5, 1.0):
+        degradation = Diagonal(torch.linspace(least, 1, 12).expand(SHAPE), noise=1e-3)
+        y = degradation(uniform(1, *SHAPE), generator=seeded(1))
+        problem = Problem.from_measurement(y, degradation, rgmkit.prior("tv:weight=5"))
+        threshold = 0.02 + 0.08 * problem.scale.lost
+        assert follow_steps(monkeypatch, problem, "admm:iterations=3")[0] == pytest.approx(threshold / 5)
+
+
 def test_the_default_steps_with_a_network(monkeypatch):
     problem = toys.make_problem(toys.Restorer())
     std, s = fixed_point_std(problem), relative_noise(problem)

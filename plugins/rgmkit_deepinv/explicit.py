@@ -45,6 +45,7 @@ class ExplicitPrior(Prior):
     exponent: ClassVar[float]
     coupled: bool = False  # whether the channels of a pixel have one norm
     least_threshold: ClassVar[float] = 0.02  # least `step * weight` of a splitting, for pixels that are not measured
+    lossy_threshold: ClassVar[float | None] = None  # the same if the operator loses nearly everything; None: no more
 
     def __init__(self, *, weight: float | None = None) -> None:
         super().__init__()

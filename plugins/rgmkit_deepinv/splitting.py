@@ -201,7 +201,8 @@ class FidelityProxSolver(ProximalSolver):
     """A solver that uses the prox of the fidelity.
 
     Default step: `max(noise^2 min(1 / mean squared singular value, 1 / noise), least_threshold / weight)`, where
-    `least_threshold` is that of the explicit prior, usually .02.
+    `least_threshold` is that of the explicit prior, usually .02; with `tv` and `tgv` it rises to .1 as the operator
+    loses more.
     """
 
     most = 50

@@ -59,7 +59,8 @@ class PriorTerm(optim.Prior):
         if isinstance(prior, ExplicitPrior):
             prior = prior.with_default_weight(problem)
             self.weight, self._prox = prior.weight, prior.make_prox(problem.shape)
-            self.least_threshold = prior.least_threshold
+            least, lossy, lost = prior.least_threshold, prior.lossy_threshold, problem.scale.lost
+            self.least_threshold = least if lossy is None else least + lost * (lossy - least)
             if prior.weight is None:
                 self.notes = (UNWEIGHTED,)
         else:

@@ -73,6 +73,7 @@ class TV(IterativePrior):
     (tensor([8.]), tensor([16.]))
     """
 
+    lossy_threshold = 0.1  # MRI with little noise converges ten times as fast; with .2, inpainting without noise slower
     strength, exponent = 0.5, 0.25
 
     def __init__(
@@ -161,6 +162,7 @@ class TGV(IterativePrior):
 
     provides = frozenset({"prox"})
     strength, exponent = 0.5, 0.25
+    lossy_threshold = 0.1  # MRI with little noise converges ten times as fast; with .2, inpainting without noise slower
     coupled = True
 
     def value(self, x: Tensor) -> Tensor:

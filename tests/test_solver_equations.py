@@ -212,11 +212,11 @@ def test_pnp_drs_stops_at_the_last_std_only():
 
 
 def test_the_residual_is_reduced_to_the_noise():
-    """By the least step that suffices: to 1.05 + sqrt(2 / m) times the noise, wherever the search starts."""
+    """By the least step that suffices: to 1 + sqrt(1 / (2 m)) times the noise, wherever the search starts."""
     problem = make_problem(make_gains(0.5, least=0.6), 0.02, 0.1)
     far, near = torch.full((1, *SHAPE), 0.2), problem.degradation.initial_estimate(problem.y)
     prox = IteratedProx(problem.degradation, problem.y)
-    target = (1.05 + (2 / int(problem.scale.measured.sum())) ** 0.5) * 0.02
+    target = (1 + (0.5 / int(problem.scale.measured.sum())) ** 0.5) * 0.02
     for weight in (1e-2, 1.0, 1e4):
         left = residuals(reduce_residual(far, problem, prox, weight), problem)
         assert 0.92 * target < float(left) <= target
@@ -225,7 +225,7 @@ def test_the_residual_is_reduced_to_the_noise():
     problem = make_case("half lost, no noise")
     _, _, solution = follow(problem, "pnp-drs:iterations=2")
     prox = IteratedProx(problem.degradation, problem.y)
-    target = (1.05 + (2 / int(problem.scale.measured.sum())) ** 0.5) * 1e-3 * 30
+    target = (1 + (0.5 / int(problem.scale.measured.sum())) ** 0.5) * 1e-3 * 30
     assert float(residuals(solution.x, problem)) <= target
 
 

@@ -22,7 +22,6 @@ FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.5, 0.02
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
-DISCREPANCY = 1.05  # largest residual, relative to the noise, that agrees with the measurement (Morozov)
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
 
 
@@ -164,11 +163,11 @@ def reduce_residual(x: Tensor, problem: Problem, prox: IteratedProx, weight: flo
 
 
 def largest_residual(problem: Problem) -> float:
-    """Return the largest residual that agrees with the noise, `1.05 + sqrt(2 / m)` times its std for m values.
+    """Return the largest residual that agrees with the noise, `1 + sqrt(1 / (2 m))` times its std for m values.
 
-    The second term is two standard deviations of the root mean square of m values of noise.
+    The second term is the standard deviation of the root mean square of m values of noise (Morozov's principle).
     """
-    return (DISCREPANCY + (2 / int(problem.scale.measured.sum())) ** 0.5) * noise_of(problem)
+    return (1 + (0.5 / int(problem.scale.measured.sum())) ** 0.5) * noise_of(problem)
 
 
 def residual_entry(x: Tensor, problem: Problem) -> dict[str, float]:

@@ -74,10 +74,9 @@ def fixed_point_std(problem: Problem) -> float:
     std = information_std(problem)
     if not isinstance(problem.prior, RestoringPrior):
         return std
-    least = problem.prior.level_std(1)
-    if problem.prior.process.keeps_resolution or problem.scale.lost == 0:
-        return max(std, min(least, LARGEST_RAISE * std))
-    return min(max(least, std / LARGEST_FALL), LARGEST_RAISE * std)
+    falls = problem.scale.lost > 0 and not problem.prior.process.keeps_resolution
+    lowest = std / LARGEST_FALL if falls else std
+    return min(max(problem.prior.level_std(1), lowest), LARGEST_RAISE * std)
 
 
 def restore_as_trained(

@@ -23,17 +23,44 @@ def kernel_file(tmp_path):
     return tmp_path / "kernel.png", taps / taps.sum()
 
 
-@pytest.mark.parametrize(("boundary", "mode"), [("circular", "wrap"), ("reflect", "mirror"), ("replicate", "nearest")])
+MODES = [("circular", "wrap"), ("reflect", "reflect"), ("mirror", "mirror"), ("replicate", "nearest")]
+
+
+@pytest.mark.parametrize(("boundary", "mode"), MODES)
 def test_blur_is_scipys(boundary, mode, kernel_file):
     x = normal(2, 3, 15, 20)
     gaussian = rgmkit.degradation("blur", std=1.7, boundary=boundary).A(x)
     np.testing.assert_allclose(gaussian, scipy.ndimage.gaussian_filter(x, (0, 0, 1.7, 1.7), mode=mode), atol=1e-12)
+    wide = rgmkit.degradation("blur", std=9, boundary=boundary).A(x)  # the kernel reaches beyond a second image
+    np.testing.assert_allclose(wide, scipy.ndimage.gaussian_filter(x, (0, 0, 9, 9), mode=mode), atol=1e-12)
     path, taps = kernel_file
     found = rgmkit.degradation("blur", kernel=str(path), boundary=boundary).A(x)
     # the file has 8 bits; scipy's centre of an even side is n // 2, too
     expected = scipy.ndimage.convolve(x.numpy(), taps[None, None], mode=mode)
     np.testing.assert_allclose(found, expected, atol=0.03)
     assert np.corrcoef(found.flatten(), expected.flatten())[0, 1] > 0.9999
+
+
+def test_valid_blur_is_the_inside_of_any_other(kernel_file):
+    x = normal(2, 3, 15, 20)
+    for kernel in ({"std": 1.2}, {"kernel": str(kernel_file[0])}, {"kernel": "motion", "length": 6, "angle": 20}):
+        valid = rgmkit.degradation("blur", boundary="valid", **kernel)
+        rows, columns = valid.taps.radius
+        whole = rgmkit.degradation("blur", boundary="circular", **kernel).A(x)
+        y = valid.A(x)
+        assert torch.allclose(y, whole[..., rows : 15 - rows, columns : 20 - columns], atol=1e-14)
+        assert valid.image_shape(tuple(y.shape)) == tuple(x.shape)
+        filled = valid.embed(y)
+        assert torch.equal(filled[..., rows : 15 - rows, columns : 20 - columns], y)
+        assert torch.equal(filled[..., :rows, :], filled[..., rows : 2 * rows, :].flip(-2))  # reflected
+
+
+def test_margins_of_zeros_of_a_kernel_do_not_count(tmp_path):
+    taps = torch.zeros(1, 1, 9, 8)
+    taps[..., 3:6, 4] = torch.tensor([0.2, 1, 0.6])
+    write(tmp_path / "kernel.png", Picture(taps))
+    valid = rgmkit.degradation("blur", kernel=str(tmp_path / "kernel.png"), boundary="valid")
+    assert valid.A(torch.ones(1, 1, 5, 1)).shape == (1, 1, 3, 1)
 
 
 def test_motion_kernels():

@@ -126,7 +126,7 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("degrade HALF -d blur -o OUT", "cut off or damaged"),
         ("degrade DEEP -d blur -o OUT", "holds an array of shape (1, 5, 8, 8)"),
         ("degrade FOLDER -d blur -o OUT", "is a folder: give the path of one picture"),
-        ("degrade PHOTO -d blur:std=6,boundary=reflect -o OUT", "use a smaller kernel"),
+        ("degrade PHOTO -d blur:std=6,boundary=valid -o OUT", "use a smaller kernel"),
         ("degrade PHOTO -d blur -o OUT.gif", "ending '.gif'"),
         ("degrade PHOTO -d blur -o FOLDER", "is a folder: name a file in it"),
         ("degrade PHOTO -d blur -o TEXT/a.png", "is a file, not a folder"),

@@ -22,6 +22,11 @@ SPECS = [
     "blur:kernel=motion,length=5,angle=30",
     "blur:std=9",  # wider than the image: wraps
     "blur:boundary=reflect,std=1",
+    "blur:boundary=reflect,std=9",
+    "blur:boundary=reflect,kernel=motion,length=5,angle=30",
+    "blur:boundary=mirror,std=1",
+    "blur:boundary=valid,std=0.7,noise=0.02",
+    "motion-blur:size=5,seed=3,boundary=valid",
     "blur:boundary=replicate,kernel=motion,length=6,angle=70,noise=0.01",
     "motion-blur:size=5,seed=3,noise=0.1",
     "motion-blur:size=4,shake=3,boundary=reflect",
@@ -46,7 +51,14 @@ def test_conforms(check, spec):
     check(rgmkit.degradation(spec), (2, 12, 24))
 
 
-@pytest.mark.parametrize("spec", ["blur:std=1.3,noise=0.1", "blur:kernel=motion,length=4,angle=110"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "blur:std=1.3,noise=0.1,boundary=circular",
+        "blur:std=1.3,noise=0.1,boundary=reflect",
+        "blur:kernel=motion,length=4,angle=110",
+    ],
+)
 @pytest.mark.parametrize("check", checks("degradation"))
 def test_conforms_with_odd_sides(check, spec):
     check(rgmkit.degradation(spec), (1, 9, 7))
@@ -61,7 +73,15 @@ def test_blends_conform(check, spec):
     check(Degradation.at(rgmkit.degradation(spec), 0.6), (2, 6, 8))
 
 
-@pytest.mark.parametrize("spec", ["blur:std=1.2", "motion-blur:size=5", *SPECS[-10:]])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "blur:std=1.2,boundary=circular",
+        "blur:std=1.2,boundary=reflect",
+        "motion-blur:size=5,boundary=circular",
+        *SPECS[-10:],
+    ],
+)
 def test_closed_prox_is_that_of_conjugate_gradients(spec, monkeypatch):
     monkeypatch.setattr("rgmkit.core.degradation.RTOL", 1e-13)
     degradation = rgmkit.degradation(spec)
@@ -72,7 +92,16 @@ def test_closed_prox_is_that_of_conjugate_gradients(spec, monkeypatch):
     assert (degradation.prox(z, y, gamma) - expected).norm() < 1e-10 * expected.norm()
 
 
-@pytest.mark.parametrize("spec", ["blur:std=0.8", "motion-blur:size=3", "inpaint:keep=0.3", *SPECS[-5:]])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "blur:std=0.8,boundary=circular",
+        "blur:std=0.8,boundary=reflect",
+        "motion-blur:size=3,boundary=circular",
+        "inpaint:keep=0.3",
+        *SPECS[-5:],
+    ],
+)
 def test_pinv_is_that_of_the_matrix(spec):
     degradation = rgmkit.degradation(spec)
     y = degradation.A(normal(3, 1, 12, 12).flip(0))

@@ -8,7 +8,8 @@ from typing import Literal, final
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError
-from rgmkit_blur.convolution import Boundary, Convolution
+from rgmkit_blur.borders import Boundary
+from rgmkit_blur.convolution import Convolution
 from rgmkit_blur.kernels import Gaussian, Motion, read_kernel
 
 SHAPES = {"gaussian": Gaussian, "motion": Motion}
@@ -26,7 +27,8 @@ class Blur(Convolution):
         std: of the Gaussian, in pixels, truncated at 4 std. Default: 2.
         length: of the motion, in pixels. Default: 9.
         angle: of the motion, in degrees counter-clockwise from the horizontal. Default: 0.
-        boundary: how the image is extended beyond its border: circular, reflect or replicate.
+        boundary: how the image is extended beyond its border: circular, reflect, mirror, replicate or valid; see
+            `Convolution`.
         noise: standard deviation of the noise, in units of the [0, 1] image.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from rgmkit.errors import ConfigError, DataError
 
 TRUNCATE = 4.0  # standard deviations kept of a Gaussian, as in scipy.ndimage
+ROUNDING = 1e-12  # of the values of a symmetric kernel
 LARGEST_STD, LARGEST_LENGTH = 250, 2000  # a kernel of 2001 x 2001 float64 values is 32 MB
 
 
@@ -23,8 +25,10 @@ class Kernel:
 
     @staticmethod
     def of(taps: np.ndarray) -> Kernel:
-        """Normalise `taps` to sum 1; an even side gets a row of zeros at its end, so that its centre stays n // 2."""
+        """Normalise `taps` to sum 1 and remove margins of zeros; the centre n // 2 of each side stays the centre."""
         taps = np.pad(np.asarray(taps, dtype=np.float64), [(0, 1 - n % 2) for n in taps.shape])
+        reach = [np.abs(at - n // 2).max() for at, n in zip(taps.nonzero(), taps.shape, strict=True)]
+        taps = taps[tuple(slice(n // 2 - r, n // 2 + r + 1) for r, n in zip(reach, taps.shape, strict=True))]
         rows, columns = taps.shape
         return Kernel((rows, columns), (taps / taps.sum()).tobytes())
 
@@ -37,6 +41,12 @@ class Kernel:
     def radius(self) -> tuple[int, int]:
         """The number of rows above, and of columns left of, the centre."""
         return self.shape[0] // 2, self.shape[1] // 2
+
+    @functools.cached_property
+    def symmetric(self) -> bool:
+        """Whether the values are the same upside down, and the same from right to left."""
+        taps = self.taps
+        return np.allclose(taps, taps[::-1], atol=ROUNDING) and np.allclose(taps, taps[:, ::-1], atol=ROUNDING)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import torch
 
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError
-from rgmkit_blur.convolution import Boundary, Convolution
+from rgmkit_blur.borders import Boundary
+from rgmkit_blur.convolution import Convolution
 from rgmkit_blur.kernels import LARGEST_LENGTH, Kernel
 
 MODES = 6  # of the swing: a hand trembles a few times during an exposure, and its inertia keeps the path smooth
@@ -30,7 +31,8 @@ class MotionBlur(Convolution):
         size: the longer side of the box around the trajectory, in pixels.
         shake: ratio of swing to drift: 0 is a straight motion at constant speed, 1 a hand, more a tangle.
         seed: of the trajectory.
-        boundary: how the image is extended beyond its border: circular, reflect or replicate.
+        boundary: how the image is extended beyond its border: circular, reflect, mirror, replicate or valid; see
+            `Convolution`.
         noise: standard deviation of the noise, in units of the [0, 1] image.
 
     >>> import torch

@@ -161,6 +161,8 @@ def test_severities_are_of_the_family():
         ("inpaint:keep=0.5,box=[3, 3]", "keep and box are given"),
         ("inpaint:seed=3", "seed is 3, and nothing is random: give keep"),
         ("inpaint:keep=0", "keep is 0"),
+        ("inpaint:keep=0.5,grow=2", "grow 2: they change a mask from an image"),
+        ("inpaint:mask=mask.png,grow=-1", "grow is -1"),
         ("inpaint:keep=1.5", "keep is 1.5"),
         ("inpaint:box=[1, 2, 0, 4]", r"box is \[1, 2, 0, 4\]"),
         ("inpaint:box=[1, 2, 3]", "box"),

@@ -43,6 +43,7 @@ def test_boxes():
     assert torch.equal(lost("inpaint", 12, 15), lost("inpaint:box=[3, 4, 6, 7]", 12, 15))
 
 
+@pytest.mark.filterwarnings("ignore:.*grey pixels")
 def test_mask_of_an_image(tmp_path):
     values = torch.rand(1, 1, 9, 14, generator=seeded(1))
     alpha = (torch.rand(1, 1, 9, 14, generator=seeded(2)) < 0.8).float()
@@ -65,6 +66,32 @@ def test_mask_of_an_image(tmp_path):
         rgmkit.degradation("inpaint:mask=nosuch.png")
     with pytest.raises(DataError, match=r"shape \(2, 9, 14\)"):
         rgmkit.degradation("inpaint", mask=torch.ones(2, 9, 14))
+
+
+def test_masks_of_0_and_1_inverted_and_grown(tmp_path):
+    known = torch.ones(9, 14, dtype=torch.bool)
+    known[3:5, 6] = False
+    ones = torch.ones(1, 1, 9, 14)
+    write(tmp_path / "ones.png", known[None] / 255)  # 0 and 1 of 255
+    arrays = [known.byte().numpy(), 255 * known.byte().numpy(), known.int() * 40000, known / 255]
+    for mask in (tmp_path / "ones.png", *arrays):
+        assert torch.equal(rgmkit.degradation("inpaint", mask=mask).A(ones)[0, 0] == 1, known)
+        assert torch.equal(rgmkit.degradation("inpaint", mask=mask, invert=True).A(ones)[0, 0] == 1, ~known)
+    grown = rgmkit.degradation("inpaint", mask=known, grow=2).A(ones)[0, 0] == 0
+    expected = torch.zeros(9, 14, dtype=torch.bool)
+    expected[1:7, 4:9] = True
+    assert torch.equal(grown, expected)
+    assert torch.equal(rgmkit.degradation("inpaint", mask=~known, invert=True, grow=2).A(ones)[0, 0] == 0, expected)
+    with pytest.raises(DataError, match="nowhere white after missing regions are widened by 9 pixels"):
+        rgmkit.degradation("inpaint", mask=known, grow=9)
+
+
+def test_grey_pixels_of_a_mask_are_noted():
+    mask = torch.ones(9, 14)
+    mask[4, 3:6] = torch.tensor([0.4, 0, 0.6])
+    with pytest.warns(UserWarning, match=r"2 grey pixels, as at antialiased edges.* grow=1"):
+        hole = rgmkit.degradation("inpaint", mask=mask)
+    assert torch.equal(hole.A(torch.ones(1, 1, 9, 14))[0, 0] == 1, mask >= 0.5)
 
 
 @pytest.mark.parametrize("spec", ["inpaint:keep=0.1", "inpaint:keep=0.5", "inpaint", "inpaint:box=[0, 0, 151, 150]"])

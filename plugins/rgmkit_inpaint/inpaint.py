@@ -32,16 +32,22 @@ class Inpaint(Degradation):
     measurement.
 
     Args:
-        mask: path of an image: known where it is white (the mean of the colours times alpha is at least 1/2);
-            in Python also an array (H, W), known where it is at least 1/2, or a `Mask`.
+        mask: path of an image: known where it is white (the mean of the colours times alpha is at least 1/2, or 1 in
+            an image of 0 and 1); in Python also an array (H, W), or a `Mask`.
+        invert: whether the mask is white where pixels are missing.
+        grow: number of pixels by which the missing regions of the mask are widened, in a square.
         keep: fraction of the pixels that are known, at random.
         seed: of the known pixels, which depend only on keep and (seed, height, width). Default: 0.
         box: the missing box, (top, left, height, width) in pixels, or (height, width) of one in the middle.
         noise: standard deviation of the noise, in units of the [0, 1] image.
 
     Raises:
-        ConfigError: if more than one of mask, keep and box is given, or `seed` without `keep`.
+        ConfigError: if more than one of mask, keep and box is given, `seed` without `keep`, or `invert` or `grow`
+            without `mask`.
         DataError: if the mask's file cannot be used.
+
+    Warns:
+        UserWarning: if some pixels of the mask are neither black nor white.
 
     >>> hole = Inpaint(box=(0, 1, 1, 2))
     >>> y = hole.A(torch.tensor([[[[0.5, 0.6, 0.7, 0.9]]]]))
@@ -55,6 +61,8 @@ class Inpaint(Degradation):
         self,
         *,
         mask: Path | Tensor | np.ndarray | Mask | None = None,
+        invert: bool = False,
+        grow: int = 0,
         keep: float | None = None,
         seed: int | None = None,
         box: tuple[int, int, int, int] | tuple[int, int] | None = None,
@@ -66,8 +74,12 @@ class Inpaint(Degradation):
             raise ConfigError(f"{' and '.join(given)} are given: keep one of them, for there is one mask")
         if seed is not None and keep is None:
             raise ConfigError(f"seed is {seed}, and nothing is random: give keep, too, or remove it")
+        if (mask is None or isinstance(mask, Mask)) and (invert or grow):
+            raise ConfigError(f"invert is {invert} and grow {grow}: they change a mask from an image: give mask")
+        if grow < 0:
+            raise ConfigError(f"grow is {grow}: give the number of pixels by which missing regions are widened")
         if mask is not None:
-            self.mask = as_mask(mask)
+            self.mask = as_mask(mask, invert=invert, grow=grow)
         elif keep is not None:
             self.mask = Pixels(keep, seed or 0)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
+
+GREY = 0.02  # pixels of a mask this far from black and white are grey
 
 
 @dataclass(frozen=True)
@@ -122,18 +126,27 @@ class Fixed(Mask):
     data: bytes = field(repr=False)
 
     @staticmethod
-    def of(values: np.ndarray, name: str) -> Fixed:
-        """Make a mask that is known where the values (H, W) are at least 1/2.
+    def of(values: np.ndarray, name: str, *, invert: bool = False, grow: int = 0) -> Fixed:
+        """Make a mask that is known where the values (H, W) are white, see `find_white`.
+
+        Args:
+            values: of the pixels, such as 0 and 1, or 0 to 255.
+            name: for messages.
+            invert: whether white pixels are missing.
+            grow: number of pixels by which missing regions are widened.
 
         Raises:
-            DataError: if there is no such value, or the array has another number of axes.
+            DataError: if nothing is known, or the array has another number of axes.
         """
         if values.ndim != 2:
             raise DataError(f"{name} has shape {values.shape}: give an array (H, W), 1 where pixels are known")
-        white = values >= 0.5
-        if not white.any():
-            raise DataError(f"{name} is nowhere white: make it white (1) where pixels are known")
-        return Fixed(name, (white.shape[0], white.shape[1]), white.tobytes())
+        white = find_white(values, name)
+        known = _widen_holes(white ^ invert, grow)
+        if not known.any():
+            shade, rest = ("black", " (0)") if invert else ("white", " (1)")
+            grown = f" after missing regions are widened by {grow} pixels" if grow and (white ^ invert).any() else ""
+            raise DataError(f"{name} is nowhere {shade}{grown}: make it {shade}{rest} where pixels are known")
+        return Fixed(name, (known.shape[0], known.shape[1]), known.tobytes())
 
     def known(self, height: int, width: int) -> np.ndarray:
         """Return the mask.
@@ -149,24 +162,61 @@ class Fixed(Mask):
         return np.frombuffer(self.data, dtype=bool).reshape(self.shape)
 
 
-def as_mask(mask: Path | Tensor | np.ndarray | Mask) -> Mask:
-    """Convert the path of an image or an array (H, W) to a mask; a mask is returned as it is.
+def as_mask(mask: Path | Tensor | np.ndarray | Mask, *, invert: bool = False, grow: int = 0) -> Mask:
+    """Convert the path of an image or an array (H, W) to a mask, see `Fixed.of`; a mask is returned as it is.
 
-    White pixels of an image are known: the mean of the colours times alpha is at least 1/2.
+    The value of a pixel of an image is the mean of the colours times alpha.
 
     Raises:
-        DataError: if a file is missing or not an image, or the mask is nowhere white.
+        DataError: if a file is missing or not an image, or nothing is known.
     """
     if isinstance(mask, Mask):
         return mask
     if isinstance(mask, Tensor):
         mask = mask.detach().cpu().numpy()
     if isinstance(mask, np.ndarray):
-        return Fixed.of(mask.reshape(mask.shape[-2:]) if mask.size == math.prod(mask.shape[-2:]) else mask, "the mask")
-    return Fixed.of(_read_white(Path(mask)), f"the mask {mask}")
+        plane = mask.reshape(mask.shape[-2:]) if mask.size == math.prod(mask.shape[-2:]) else mask
+        return Fixed.of(plane, "the mask", invert=invert, grow=grow)
+    return Fixed.of(_read_grey(Path(mask)), f"the mask {mask}", invert=invert, grow=grow)
 
 
-def _read_white(path: Path) -> np.ndarray:
+def find_white(values: np.ndarray, name: str) -> np.ndarray:
+    """Return booleans, true where the values are at least half of white.
+
+    White is 1, for whole numbers above 1 it is 255 or 65535, and in a mask of only two values, the larger of them.
+
+    Warns:
+        UserWarning: if some pixels are grey, as at antialiased edges.
+
+    >>> find_white(np.array([[0, 1]]), "the mask"), find_white(np.array([[0, 100, 255]]), "the mask")
+    (array([[False,  True]]), array([[False, False,  True]]))
+    """
+    values = values.astype(float) / _white_of(values)
+    grey = int(((values > GREY) & (values < 1 - GREY)).sum())
+    if grey:
+        warnings.warn(
+            f"{name} has {grey} grey pixels, as at antialiased edges: those that are at least half white count as "
+            f"white; grow=1 leaves them out",
+            stacklevel=2,
+        )
+    return values >= 0.5
+
+
+def _white_of(values: np.ndarray) -> float:
+    largest = float(values.max(initial=0))
+    if largest > 0 and len(np.unique(values)) == 2 and float(values.min()) == 0:
+        return largest
+    if values.dtype.kind not in "ui" or largest <= 1:
+        return 1.0
+    return 255.0 if largest <= 255 else 65535.0
+
+
+def _widen_holes(known: np.ndarray, pixels: int) -> np.ndarray:
+    missing = torch.from_numpy(~known)[None].float()
+    return max_pool2d(missing, 2 * pixels + 1, stride=1, padding=pixels)[0].numpy() == 0
+
+
+def _read_grey(path: Path) -> np.ndarray:
     from rgmkit.images import read
 
     if not path.exists():

@@ -1,10 +1,12 @@
 from .config import degradation as degradation
 from .config import metric as metric
+from .config import noise as noise
 from .config import prior as prior
 from .config import process as process
 from .config import solver as solver
 from .core.degradation import Degradation as Degradation
 from .core.metric import Metric as Metric
+from .core.noise import Noise as Noise
 from .core.objective import Objective as Objective
 from .core.prior import Prior as Prior
 from .core.prior import RestoringPrior as RestoringPrior

@@ -22,6 +22,7 @@ from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
+from rgmkit.solvers.noise_groups import join_solutions, solve_whitened
 from rgmkit.solvers.sampling import check_samples, choose_batch_size, draw_samples, pack_solution, shift_steps
 
 DENOISER = (
@@ -116,7 +117,7 @@ def restore_batch(
     check_samples(1 if samples is None else samples)
     if prior.dtype is not None and y.is_floating_point():
         y = y.to(prior.dtype)
-    degradation, estimated = resolve_noise(degradation, y, solver)
+    groups, estimated = resolve_noise(degradation, y, solver)
     images, *shape = degradation.image_shape(tuple(y.shape))
     with follow_progress("restoring", callback, shown=progress) as follow:
         prior, adapted = fit_prior(
@@ -125,13 +126,36 @@ def restore_batch(
         problem = Problem.from_measurement(y, degradation, prior)
         for note in (lost := note_lost_colours(problem)):
             warnings.warn(note, PriorWarning, stacklevel=3)
+        parts = []
         with evaluation_mode(prior):
-            if samples is None:
-                streams = Streams(seed, range(images), purpose=RESTORING)
-                solution = solver.solve(problem, generator=streams, callback=follow)
-            else:
-                solution = draw_samples(solver, problem, samples, seed=seed, callback=follow)
-    return replace(solution, noise=degradation.noise, notes=estimated + adapted + lost + solution.notes)
+            for i, (rows, known) in enumerate(groups):
+                follow_part = shift_steps(follow, i, len(groups)) if len(groups) > 1 else follow
+                part = _restore_rows(y[rows], rows, known, prior, solver, seed, samples, follow_part)
+                parts.append(replace(part, noise=known.noise))
+    solution = join_solutions(parts, [rows for rows, _ in groups])
+    return replace(solution, notes=estimated + adapted + lost + solution.notes)
+
+
+def _restore_rows(
+    y: Tensor,
+    rows: list[int],
+    degradation: Degradation,
+    prior: Prior,
+    solver: Solver,
+    seed: int,
+    samples: int | None,
+    callback: Callback | None,
+) -> Solution:
+    """Restore images of a batch, given their indices `rows` in it, with known noise."""
+
+    def estimate(problem: Problem) -> Solution:
+        return solver.solve(problem, generator=Streams(seed, rows, purpose=RESTORING), callback=callback)
+
+    def draw(problem: Problem) -> Solution:
+        return draw_samples(solver, problem, samples or 1, seed=seed, callback=callback, images=rows)
+
+    problem = Problem.from_measurement(y, degradation, prior)
+    return solve_whitened(problem, estimate if samples is None else draw, estimate=estimate)
 
 
 def generate(

@@ -17,6 +17,7 @@ from rgmkit.config import Spec, build, make, options_of, read_spec
 from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
+from rgmkit.core.noise import Noise
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError
@@ -133,22 +134,43 @@ def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metri
     return metrics
 
 
-def resolve_noise(degradation: Degradation, y: Tensor, solver: Solver) -> tuple[Degradation, tuple[str, ...]]:
-    """Estimate unknown noise from the measurement `y`; return the degradation with it, and a note for the user.
+def resolve_noise(
+    degradation: Degradation, y: Tensor, solver: Solver
+) -> tuple[list[tuple[list[int], Degradation]], tuple[str, ...]]:
+    """Estimate unknown noise for each image of the measurement `y`; return notes about it for the user, and groups.
 
-    If the noise is known, or the solver does not need it, the degradation is returned unchanged, without a note.
+    A group holds the indices of images that can be restored in one batch, and the degradation with their noise. There
+    is one group if the noise is known and does not depend on the signal, or the solver needs no noise.
 
     Raises:
         DataError: if the noise of `y` cannot be estimated.
     """
-    if degradation.noise is not None or not solver.needs_noise:
-        return degradation, ()
+    noise, everything = degradation.noise, list(range(len(y)))
+    depends = isinstance(noise, Noise) and noise.depends_on_signal
+    unknown = noise is None or (isinstance(noise, Noise) and not noise.known)
+    if not solver.needs_noise or not (unknown or depends):
+        return [(everything, degradation)], ()
+    found = [_estimate_noise(degradation, y[i : i + 1]) if unknown else (noise, "") for i in everything]
+    groups: dict[Any, tuple[list[int], Degradation]] = {}
+    for i, (own, _) in enumerate(found):
+        key = i if isinstance(own, Noise) and own.depends_on_signal else own
+        groups.setdefault(key, ([], degradation.with_noise(own)))[0].append(i)
+    notes = dict.fromkeys(note for _, note in found if note)
+    if len(notes) > 1:
+        return list(groups.values()), tuple(f"image {i}: {note}" for i, (_, note) in enumerate(found))
+    return list(groups.values()), tuple(notes)
+
+
+def _estimate_noise(degradation: Degradation, y: Tensor) -> tuple[float | Noise, str]:
+    """Estimate the noise of the measurement `y` of one image; return it with a note for the user."""
+    if isinstance(degradation.noise, Noise):
+        model = degradation.noise.estimate(y)
+        return model, f"noise estimated from the measurement: {model}; to set it, give its parameters"
     std = degradation.estimate_noise(y)
     noise = float(f"{max(std, LEAST_NOISE):.3g}")
-    note = f"noise estimated from the measurement: std {noise:g}; to set it, give noise="
     if std <= LEAST_NOISE:
-        note = f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
-    return degradation.with_noise(noise), (note,)
+        return noise, f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
+    return noise, f"noise estimated from the measurement: std {noise:g}; to set it, give noise="
 
 
 def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError
 from rgmkit_blur.borders import Boundary
 from rgmkit_blur.convolution import Convolution
@@ -51,7 +52,7 @@ class Blur(Convolution):
         length: float | None = None,
         angle: float | None = None,
         boundary: Boundary = "circular",
-        noise: float | None = 0.0,
+        noise: NoiseLike = 0.0,
     ) -> None:
         given = {"std": std, "length": length, "angle": angle}
         shape = _build_shape(str(kernel), {name: value for name, value in given.items() if value is not None})

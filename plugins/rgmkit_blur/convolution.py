@@ -14,6 +14,7 @@ from rgmkit.core.constants import cached_constant
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import reciprocal, widen
 from rgmkit.core.linear import per_image
+from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_blur.borders import Boundary, extend, fold
 from rgmkit_blur.cosine import dct2, idct2
@@ -38,7 +39,7 @@ class Convolution(Degradation, ABC):
         noise: standard deviation of the noise, in units of the [0, 1] image.
     """
 
-    def __init__(self, *, taps: Kernel, boundary: Boundary, noise: float | None) -> None:
+    def __init__(self, *, taps: Kernel, boundary: Boundary, noise: NoiseLike) -> None:
         super().__init__(noise=noise)
         if boundary not in get_args(Boundary):
             raise ConfigError(f"boundary is {boundary!r}: give {', '.join(get_args(Boundary))}")

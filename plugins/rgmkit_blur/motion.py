@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 import torch
 
+from rgmkit.core.noise import NoiseLike
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError
 from rgmkit_blur.borders import Boundary
@@ -49,7 +50,7 @@ class MotionBlur(Convolution):
         shake: float = 1.0,
         seed: int = 0,
         boundary: Boundary = "circular",
-        noise: float | None = 0.0,
+        noise: NoiseLike = 0.0,
     ) -> None:
         taps = Trajectory(float(size), float(shake), seed).kernel()
         super().__init__(taps=taps, boundary=boundary, noise=noise)

@@ -11,6 +11,7 @@ from torch import Tensor
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.core.linear import per_image
+from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError, IncompatibleError
 
 NAMED = {"luma": (0.299, 0.587, 0.114), "mean": (1 / 3, 1 / 3, 1 / 3)}
@@ -42,7 +43,7 @@ class Grayscale(Degradation):
     """
 
     def __init__(
-        self, *, weights: Literal["luma", "mean"] | tuple[float, ...] = "luma", noise: float | None = 0.0
+        self, *, weights: Literal["luma", "mean"] | tuple[float, ...] = "luma", noise: NoiseLike = 0.0
     ) -> None:
         super().__init__(noise=noise)
         if isinstance(weights, str) and weights not in NAMED:

@@ -12,6 +12,7 @@ from torch.nn.functional import conv2d
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image, vjp_adjoint
+from rgmkit.core.noise import NoiseLike
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
 from rgmkit_deepinv.physics import PhysicsDegradation
@@ -35,7 +36,7 @@ class Tomography(PhysicsDegradation):
     torch.Size([1, 1, 23, 10])
     """
 
-    def __init__(self, *, width: int, angles: int = 60, noise: float | None = 0.0) -> None:
+    def __init__(self, *, width: int, angles: int = 60, noise: NoiseLike = 0.0) -> None:
         if width < 2 or angles < 1:
             raise ConfigError(f"width is {width} and angles {angles}: give 2 pixels and 1 angle, or more")
         super().__init__(operators.Tomography(angles=angles, img_width=width, normalize=True), None, noise)
@@ -73,7 +74,7 @@ class SinglePixel(PhysicsDegradation):
         shape: tuple[int, int, int],
         measurements: int,
         ordering: Literal["sequency", "cake_cutting", "zig_zag", "xy"] = "sequency",
-        noise: float | None = 0.0,
+        noise: NoiseLike = 0.0,
     ) -> None:
         _check(shape, measurements, shape[1] * shape[2])
         if any(side & (side - 1) for side in shape[1:]):
@@ -103,7 +104,7 @@ class CompressedSensing(PhysicsDegradation):
     """
 
     def __init__(
-        self, *, shape: tuple[int, int, int], measurements: int, seed: int = 0, noise: float | None = 0.0
+        self, *, shape: tuple[int, int, int], measurements: int, seed: int = 0, noise: NoiseLike = 0.0
     ) -> None:
         _check(shape, measurements, shape[0] * shape[1] * shape[2])
         matrix = operators.CompressedSensing(m=measurements, img_size=shape, rng=seeded(seed))
@@ -139,7 +140,7 @@ class MRI(PhysicsDegradation):
         acceleration: int = 4,
         center: float | None = None,
         seed: int = 0,
-        noise: float | None = 0.0,
+        noise: NoiseLike = 0.0,
     ) -> None:
         _check((1, *shape), 1, 1)
         if acceleration < 1 or (center is not None and not 0 < center < 1):

@@ -14,6 +14,7 @@ from torch import Tensor
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
+from rgmkit.core.noise import NoiseLike, white_std
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_deepinv.copying import copy_module
@@ -40,7 +41,7 @@ def unwrap(physics: Any) -> Degradation | None:
     """Return a copy of the degradation that `to_physics` converted; None for another operator or another noise."""
     if not isinstance(physics, _DegradationPhysics):
         return None
-    same = math.isclose(_noise_of(physics), physics.degradation.noise or 0.0, rel_tol=1e-6)
+    same = math.isclose(_noise_of(physics), white_std(physics.degradation.noise), rel_tol=1e-6)
     return copy.deepcopy(physics.degradation) if same else None
 
 
@@ -49,7 +50,8 @@ class _DegradationPhysics(LinearPhysics):
     """A degradation with deepinv's interface; extra keywords (a noise std, options of a solver) are ignored."""
 
     def __init__(self, degradation: Degradation, image_shape: tuple[int, ...]) -> None:
-        noise = GaussianNoise(degradation.noise) if degradation.noise else ZeroNoise()
+        std = white_std(degradation.noise)
+        noise = GaussianNoise(std) if std else ZeroNoise()
         super().__init__(img_size=image_shape, noise_model=noise)
         self.degradation = copy.deepcopy(degradation)
 
@@ -90,7 +92,7 @@ class PhysicsDegradation(Degradation):
         noise: standard deviation of the noise, in units of the measurement.
     """
 
-    def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: float | None) -> None:
+    def __init__(self, physics: LinearPhysics, image_shape: tuple[int, ...] | None, noise: NoiseLike) -> None:
         super().__init__(noise=noise)
         self.physics = copy_module(physics)
         self.size = None if image_shape is None else tuple(int(n) for n in image_shape)
@@ -186,7 +188,7 @@ class Physics(PhysicsDegradation):
     """
 
     def __init__(
-        self, *, physics: LinearPhysics, image_shape: tuple[int, ...] | None = None, noise: float | None = None
+        self, *, physics: LinearPhysics, image_shape: tuple[int, ...] | None = None, noise: NoiseLike = None
     ) -> None:
         name = type(physics).__name__
         if not isinstance(physics, LinearPhysics) or isinstance(physics, StackedLinearPhysics):

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_downsample.sampling import Box, Filtered
 
@@ -37,7 +38,7 @@ class Downsample(Degradation):
     (3, 14, 8)
     """
 
-    def __init__(self, *, factor: int = 2, filter: Filter = "box", noise: float | None = 0.0) -> None:
+    def __init__(self, *, factor: int = 2, filter: Filter = "box", noise: NoiseLike = 0.0) -> None:
         super().__init__(noise=noise)
         if factor < 1 or factor != int(factor):
             raise ConfigError(f"factor is {factor}: give a whole number of 1 or more")

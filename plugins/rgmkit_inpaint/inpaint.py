@@ -14,6 +14,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
+from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_inpaint.masks import Box, Mask, Pixels, as_mask
 from rgmkit_inpaint.noise import haar_std
@@ -66,7 +67,7 @@ class Inpaint(Degradation):
         keep: float | None = None,
         seed: int | None = None,
         box: tuple[int, int, int, int] | tuple[int, int] | None = None,
-        noise: float | None = 0.0,
+        noise: NoiseLike = 0.0,
     ) -> None:
         super().__init__(noise=noise)
         given = [name for name, value in {"mask": mask, "keep": keep, "box": box}.items() if value is not None]

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from rgmkit.core.constants import cached_constant
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
+from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_jpeg.tables import CHROMINANCE, LUMINANCE, YCBCR, cosines, scale_table
 
@@ -54,7 +55,7 @@ class Jpeg(Degradation):
 
     linear: ClassVar[bool] = False
 
-    def __init__(self, *, quality: float = 75.0, subsampling: Subsampling = "4:2:0", noise: float | None = 0.0) -> None:
+    def __init__(self, *, quality: float = 75.0, subsampling: Subsampling = "4:2:0", noise: NoiseLike = 0.0) -> None:
         super().__init__(noise=noise)
         if not 1 <= quality <= 100:
             raise ConfigError(f"quality is {quality}: give a number from 1 (worst) to 100")

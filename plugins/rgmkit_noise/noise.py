@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
+from rgmkit.core.noise import NoiseLike
 
 
 class GaussianNoise(Degradation):
@@ -22,7 +23,7 @@ class GaussianNoise(Degradation):
     0.2
     """
 
-    def __init__(self, *, noise: float | None = 0.1) -> None:
+    def __init__(self, *, noise: NoiseLike = 0.1) -> None:
         super().__init__(noise=noise)
 
     def A(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
     """Build the component that `spec` names.
 
     Args:
-        kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
+        kind: degradation, noise, prior, solver, process, network, objective, bridge, data or metric.
         spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object of that
             kind, which is returned as it is.
         path: the place of the spec in the configuration, for error messages. Default: the kind.
@@ -104,6 +104,19 @@ def degradation(name: str, /, **options: Any) -> Any:
     0.1
     """
     return _build_named("degradation", name, options)
+
+
+def noise(name: str, /, **options: Any) -> Any:
+    """Build the noise model of that name, for the `noise` of a degradation.
+
+    Raises:
+        ConfigError, PluginError: as `degradation`.
+
+    >>> import rgmkit
+    >>> rgmkit.degradation("blur", std=2, noise=rgmkit.noise("poisson", photons=30)).noise
+    Poisson(photons=30)
+    """
+    return _build_named("noise", name, options)
 
 
 def prior(name: str, /, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from rgmkit.errors import ConfigError, join_words
+from rgmkit.errors import ConfigError, PluginError, join_words
 
 REQUIRED = inspect.Parameter.empty
 _LISTS = (list, Sequence, Collection, Iterable)
@@ -41,7 +41,8 @@ class Option:
 def options_of(cls: type) -> dict[str, Option]:
     """Return the options of a class by name: the parameters of its constructor.
 
-    A constructor with `**kwargs` also takes the options of the next constructor in the method resolution order.
+    A constructor with `**kwargs` also takes the options of the next constructor in the method resolution order. An
+    attribute `option_types` of the class overrides the annotations.
 
     >>> class Blur:
     ...     def __init__(self, *, std: float, steps: int = 3): ...
@@ -49,6 +50,7 @@ def options_of(cls: type) -> dict[str, Option]:
     [('std', <class 'float'>, True), ('steps', <class 'int'>, False)]
     """
     options: dict[str, Option] = {}
+    types = getattr(cls, "option_types", {})
     for base in cls.__mro__:
         constructor = vars(base).get("__init__")
         if not inspect.isfunction(constructor):
@@ -57,7 +59,8 @@ def options_of(cls: type) -> dict[str, Option]:
         hints = _resolve_hints(constructor)
         for p in parameters:
             if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in options:
-                options[p.name] = Option(p.name, hints.get(p.name, REQUIRED), p.default)
+                hint = types.get(p.name, hints.get(p.name, REQUIRED))
+                options[p.name] = Option(p.name, hint, p.default)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return options
@@ -136,7 +139,10 @@ def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested
 
 
 def _check_union(value: Any, args: tuple[Any, ...], path: str, recurse: Recurse) -> Any:
-    """Use the first alternative that accepts the value: an exact type before a conversion, a file path before text."""
+    """Use the first alternative that accepts the value: an exact type before a conversion, a file path before text.
+
+    A text where a number may stand need not be meant as the name of a component: both are named in the error.
+    """
     if type(value) in args and not (isinstance(value, str) and Path in args):
         return value
     for alternative in sorted(args, key=lambda arg: arg is str):
@@ -144,6 +150,10 @@ def _check_union(value: Any, args: tuple[Any, ...], path: str, recurse: Recurse)
             return recurse(value, alternative, path)
         except Mismatch:
             continue
+        except PluginError as error:
+            if float not in args:
+                raise
+            raise ConfigError(f"{path} is {value!r}: give {join_words(list(map(describe, args)))}; {error}") from None
     raise Mismatch
 
 

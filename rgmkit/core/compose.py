@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
+from rgmkit.core.noise import NoiseLike, show_option
 from rgmkit.errors import ConfigError
 
 
@@ -34,15 +35,16 @@ class Compose(Degradation):
     (torch.Size([1, 3, 4, 3]), (1, 3, 8, 6))
     """
 
-    def __init__(self, *, of: list[Degradation], noise: float | None = 0.0) -> None:
+    def __init__(self, *, of: list[Degradation], noise: NoiseLike = 0.0) -> None:
         super().__init__(noise=noise)
         if not of:
             raise ConfigError("of is empty: give one degradation or more")
         for i, step in enumerate(of):
             if step.noise:
+                own = show_option(step.noise)
                 raise ConfigError(
-                    f"of[{i}], {type(step).__name__}, has noise {step.noise:g}: set it to 0 (leave out "
-                    f"gaussian-noise), and give it to the whole: {{use: compose, of: [...], noise: {step.noise:g}}}"
+                    f"of[{i}], {type(step).__name__}, has noise {own}: set it to 0 (leave out gaussian-noise), and "
+                    f"give it to the whole: {{use: compose, of: [...], noise: {own}}}"
                 )
         self.of = nn.ModuleList(of)
         self.linear = all(step.linear for step in of)  # type: ignore[misc]  # for all steps, known here only

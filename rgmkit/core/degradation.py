@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
@@ -16,7 +16,8 @@ from typing_extensions import Self
 from rgmkit.core.accuracy import report_shortfall
 from rgmkit.core.bridge import find_bridge
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
-from rgmkit.core.noise import wavelet_std
+from rgmkit.core.noise import Noise, NoiseLike, check_noise, scale_noise
+from rgmkit.core.noise_estimation import wavelet_std
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.start import backproject
 from rgmkit.deprecation import RenamedAttribute, accept_old_property
@@ -30,7 +31,7 @@ MAX_STEPS = 500  # of conjugate gradients; a gamma of 1e5, as for a noise std of
 
 
 class Degradation(nn.Module, ABC):
-    """A measurement operator with white Gaussian noise: `y = A x + noise * e`, `e ~ N(0, I)`.
+    """A measurement operator with noise: `y = A x + noise * e`, `e ~ N(0, I)`, or with noise of another model.
 
     Images are `(B, C, H, W)` floating-point tensors in [0, 1]. A subclass defines `A`, and `image_shape` if a
     measurement has another shape than its image. All other methods have generic defaults; a subclass may override them
@@ -41,8 +42,9 @@ class Degradation(nn.Module, ABC):
     that need only `forward`.
 
     Args:
-        noise: standard deviation of the noise, in units of the [0, 1] image; None: unknown, to be estimated from
-            each measurement.
+        noise: standard deviation of white noise, in units of the [0, 1] image; a noise model, such as
+            `rgmkit.noise("poisson", photons=30)`; None: unknown, to be estimated from each measurement. As an
+            attribute, white noise is a number.
 
     Raises:
         ConfigError: if the noise is negative or not finite.
@@ -58,13 +60,14 @@ class Degradation(nn.Module, ABC):
     """
 
     linear: ClassVar[bool] = True
-    noise: float | None
+    option_types: ClassVar[Mapping[str, Any]] = {"noise": NoiseLike}
+    """Types of options of configurations, whatever the annotations of a constructor say."""
 
-    def __init__(self, *, noise: float | None = 0.0) -> None:
+    noise: NoiseLike
+
+    def __init__(self, *, noise: NoiseLike = 0.0) -> None:
         super().__init__()
-        if noise is not None and not 0 <= noise < float("inf"):
-            raise ConfigError(f"noise is {noise}: give a standard deviation of 0 or more, in units of [0, 1] images")
-        self.noise = None if noise is None else float(noise)
+        self.noise = check_noise(noise)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -139,10 +142,10 @@ class Degradation(nn.Module, ABC):
         return tuple(image_shape)
 
     @final
-    def with_noise(self, noise: float | None) -> Self:
-        """Return the same operator with another noise std; the tensors are shared."""
+    def with_noise(self, noise: NoiseLike) -> Self:
+        """Return the same operator with other noise; the tensors are shared."""
         other = copy.copy(self)
-        other.noise = noise
+        other.noise = check_noise(noise)
         return other
 
     @final
@@ -159,9 +162,9 @@ class Degradation(nn.Module, ABC):
         return type(self)(**options)
 
     @final
-    def noise_at(self, severity: float) -> float | None:
-        """Return the noise std at a severity, `severity * noise`; None if the noise is unknown."""
-        return None if self.noise is None else severity * self.noise
+    def noise_at(self, severity: float) -> NoiseLike:
+        """Return the noise at a severity, whose std is `severity` times that of `noise`; None if it is unknown."""
+        return scale_noise(self.noise, severity)
 
     def estimate_noise(self, y: Tensor) -> float:
         """Estimate the noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
@@ -185,7 +188,7 @@ class Degradation(nn.Module, ABC):
 
     @final  # type: ignore[misc]  # torch declares forward as an attribute
     def forward(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Simulate a measurement: `A x + noise * e`, or `A x` if the noise is unknown.
+        """Simulate a measurement: `A x + noise * e`, or a draw of the noise model; `A x` if the noise is unknown.
 
         Raises:
             DataError: if `x` is not a tensor of floats.
@@ -194,6 +197,8 @@ class Degradation(nn.Module, ABC):
             what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise DataError(f"{self.title} measures tensors of floats in [0, 1], not {what}: convert the image")
         y = self.A(x)
+        if isinstance(self.noise, Noise):
+            return self.noise.sample(y, generator=generator)
         if not self.noise:
             return y
         return y + self.noise * randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)

@@ -1,59 +1,187 @@
-"""Estimate the noise of an image from the image."""
+"""Noise models: the law of the noise of a measurement."""
 
 from __future__ import annotations
 
+import inspect
 import math
-import warnings
+from abc import ABC, abstractmethod
+from typing import ClassVar, TypeAlias, final
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from rgmkit.errors import DataError
+from rgmkit.core.random import Randomness, randn
+from rgmkit.errors import ConfigError, IncompatibleError
 
-LEAST_SIDE = 8  # pixels: with fewer there are too few details for a median
-TILE = 16  # details along a side, which are 32 pixels
-QUANTILE, BELOW = 0.25, 0.6745  # the quietest quarter of the tiles; a standard normal value is below -.6745 as often
-SPREAD = 1.166  # std of median |d| / .6745 of n normal values, times sqrt(n)
+LEAST_STD = 1e-5  # a smaller std is whitened as this
 
 
-def wavelet_std(y: Tensor, name: str = "the measurement") -> float:
-    """Estimate the std of the white noise in a batch of images (B, C, H, W), one number for all of them.
+class Noise(ABC):
+    """The noise of a measurement `y`: independent of pixel to pixel, with mean 0 and a variance that a subclass gives.
 
-    Where an image has no texture, `median |d| / .6745` over its finest diagonal wavelet details d (db2) is the std of
-    the noise. It is computed for tiles of 32 x 32 pixels; the estimate is the lower quartile over the tiles of all
-    channels and images, divided by its expectation for pure noise of std 1, or the median of fewer than four tiles.
-    Details that are exactly 0, where values were clipped, are left out.
+    The covariance Sigma may depend on `Ax`, the measurement without noise. If the values are correlated, a subclass
+    overrides `whiten` and `colour` with `Sigma^{-1/2}` and `Sigma^{1/2}`; if they are not normal, `sample`.
+    Methods never change the object: every parameter is a keyword of the constructor.
 
-    Fine texture counts as noise: on four scikit-image photographs the estimate is 11 to 23 % too large at noise .01,
-    1 to 4 % from .05 on, and .002 to .006 without noise (docs/solvers.md).
+    Values are in units of the measurement of an image in [0, 1].
+
+    Attributes:
+        depends_on_signal: whether Sigma depends on `Ax`.
+
+    >>> class Dark(Noise):
+    ...     "Noise that grows with the signal."
+    ...     depends_on_signal = True
+    ...     def variance(self, Ax):
+    ...         return 0.01 * (1 + Ax)
+    >>> Dark().whiten(torch.tensor([0.2]), torch.tensor([3.0]))
+    tensor([1.])
+    """
+
+    depends_on_signal: ClassVar[bool] = False
+
+    @property
+    def known(self) -> bool:
+        """Whether all parameters are known; else `estimate` finds them for each image. Default: True."""
+        return True
+
+    @abstractmethod
+    def variance(self, Ax: Tensor) -> Tensor:
+        """Return the variance of each value, in a shape that broadcasts to `Ax`; infinite if a value says nothing."""
+
+    def sample(self, Ax: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw a measurement. Default: `Ax + colour(e)`, `e ~ N(0, I)`."""
+        return Ax + self.colour(randn(Ax.shape, generator=generator, device=Ax.device, dtype=Ax.dtype), Ax)
+
+    def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
+        """Return `Sigma^{-1/2} residual`: noise becomes white, with std 1, and values of infinite variance 0."""
+        return residual / self.variance(Ax).sqrt().clamp(min=LEAST_STD)
+
+    def colour(self, white: Tensor, Ax: Tensor) -> Tensor:
+        """Return `Sigma^{1/2} white`, the inverse of `whiten`; 0 where the variance is infinite."""
+        std = self.variance(Ax).sqrt()
+        return white * std.where(std.isfinite(), 0)
+
+    def estimate(self, y: Tensor) -> Noise:
+        """Estimate unknown parameters from the measurement `y` of one image (1, ...). Default: there are none.
+
+        Raises:
+            DataError: if they cannot be estimated from `y`.
+        """
+        return self
+
+    def scale(self, factor: float) -> Noise | float:
+        """Return this noise with `factor` times the std; 0.0 for a factor of 0."""
+        if factor in (0, 1):
+            return self if factor else 0.0
+        return ScaledNoise(self, factor)
+
+    def __repr__(self) -> str:
+        options = {name: getattr(self, name, None) for name in inspect.signature(type(self)).parameters}
+        shown = ", ".join(f"{name}={show_option(value)}" for name, value in options.items() if value is not None)
+        return f"{type(self).__name__}({shown})"
+
+
+NoiseLike: TypeAlias = float | Noise | None
+"""The noise of a degradation: the std of white noise, a noise model, or None if it is unknown."""
+
+
+@final
+class White(Noise):
+    """White Gaussian noise. As the `noise` of a degradation it reads as its std, a number.
+
+    Args:
+        std: standard deviation, in units of the [0, 1] image.
 
     Raises:
-        DataError: if `y` is no batch of real images of 8 x 8 pixels or more.
-
-    Source: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994.
+        ConfigError: if it is negative or not finite.
     """
-    if y.ndim != 4 or y.is_complex() or min(y.shape[-2:]) < LEAST_SIDE:
-        kind = "complex " if y.is_complex() else ""
-        raise DataError(
-            f"{name}: the noise of a {kind}measurement of shape {tuple(y.shape)} cannot be estimated, only that of "
-            f"images of {LEAST_SIDE} x {LEAST_SIDE} pixels or more: give noise=, its standard deviation"
-        )
-    import pywt
 
-    planes = y.detach().double().flatten(0, 1).cpu().numpy()
-    tiles = _tiles(pywt.dwt2(planes, "db2", axes=(-2, -1))[1][2])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of tiles of zeros only, which are left out below
-        stds = np.nanmedian(np.where(tiles == 0, np.nan, np.abs(tiles)), axis=1) / BELOW
-    stds = stds[~np.isnan(stds)]
-    if len(stds) < 1 / QUANTILE:
-        return float(np.median(stds)) if len(stds) else 0.0
-    return float(np.quantile(stds, QUANTILE)) / (1 - BELOW * SPREAD / math.sqrt(tiles.shape[1]))
+    def __init__(self, *, std: float) -> None:
+        if not 0 <= std < math.inf:
+            raise ConfigError(f"noise is {std}: give a standard deviation of 0 or more, in units of [0, 1] images")
+        self.std = float(std)
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        """Return `std^2`."""
+        return torch.as_tensor(self.std**2, dtype=Ax.real.dtype, device=Ax.device)
 
 
-def _tiles(details: np.ndarray) -> np.ndarray:
-    """Cut details (n, h, w) into tiles, one a row; the remainder at the border is dropped."""
-    n, *sides = details.shape
-    (rows, height), (columns, width) = ((side // min(side, TILE), min(side, TILE)) for side in sides)
-    whole = details[:, : rows * height, : columns * width]
-    return whole.reshape(n, rows, height, columns, width).swapaxes(2, 3).reshape(-1, height * width)
+@final
+class ScaledNoise(Noise):
+    """A noise model whose std is multiplied by a factor."""
+
+    def __init__(self, noise: Noise, factor: float) -> None:
+        self.noise, self.factor = noise, factor
+        self.depends_on_signal = noise.depends_on_signal  # type: ignore[misc]  # known here only
+
+    @property
+    def known(self) -> bool:
+        """Whether the parameters of the model are known."""
+        return self.noise.known
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        """Return `factor^2` times the variance of the model."""
+        return self.factor**2 * self.noise.variance(Ax)
+
+    def sample(self, Ax: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw a measurement with `factor` times the noise of the model."""
+        return Ax + self.factor * (self.noise.sample(Ax, generator=generator) - Ax)
+
+    def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
+        """Divide what the model whitens by `factor`."""
+        return self.noise.whiten(residual, Ax) / self.factor
+
+    def colour(self, white: Tensor, Ax: Tensor) -> Tensor:
+        """Multiply what the model colours by `factor`."""
+        return self.factor * self.noise.colour(white, Ax)
+
+    def estimate(self, y: Tensor) -> Noise:
+        """Estimate the noise of `y` itself."""
+        return self.noise.estimate(y)
+
+
+def check_noise(noise: NoiseLike) -> NoiseLike:
+    """Return white noise as its std, a float, and any other noise as it is.
+
+    Raises:
+        ConfigError: if a std is negative or not finite, or `noise` is something else.
+    """
+    if noise is None or (isinstance(noise, Noise) and not isinstance(noise, White)):
+        return noise
+    if isinstance(noise, White):
+        return noise.std
+    try:
+        return White(std=float(noise)).std
+    except (TypeError, ValueError):
+        raise ConfigError(f"noise is {noise!r}: give a standard deviation, a noise model, or None") from None
+
+
+def noise_model(noise: float | Noise) -> Noise:
+    """Return the noise model of a known noise."""
+    return noise if isinstance(noise, Noise) else White(std=noise)
+
+
+def white_std(noise: NoiseLike) -> float:
+    """Return the std of white noise; 0 if the noise is unknown.
+
+    Raises:
+        IncompatibleError: if the noise is not white.
+    """
+    if isinstance(noise, Noise):
+        raise IncompatibleError(f"the noise {noise} is not white: this takes one std, see `Whitened`")
+    return noise or 0.0
+
+
+def scale_noise(noise: NoiseLike, factor: float) -> NoiseLike:
+    """Multiply the std of a noise by `factor`; unknown noise stays None."""
+    if isinstance(noise, Noise):
+        return noise.scale(factor)
+    return None if noise is None else factor * noise
+
+
+def show_option(value: object) -> str:
+    """Format an option in a few characters."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"<{'x'.join(map(str, value.shape))}>"
+    return f"{value:g}" if isinstance(value, float) else repr(value)

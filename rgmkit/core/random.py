@@ -78,3 +78,16 @@ def randn(
         generator.seed()
     draw = torch.randn(*shape, generator=generator, device=generator.device, dtype=dtype)
     return draw.to(device)
+
+
+def poisson(rate: Tensor, *, generator: Randomness = None) -> Tensor:
+    """Draw Poisson counts of mean `rate`, (B, ...), as `randn` draws."""
+    if isinstance(generator, Streams):
+        if len(generator) != len(rate):
+            raise ValueError(f"{len(generator)} random streams for a batch of {len(rate)}")
+        rows = [torch.poisson(row, g) for row, g in zip(rate.cpu(), generator.generators, strict=True)]
+        return torch.stack(rows).to(rate.device)
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    return torch.poisson(rate.to(generator.device), generator).to(rate.device)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise import NoiseLike
 from rgmkit.core.operator_levels import OperatorLevel, find_operator_levels
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.random import Randomness, seeded
@@ -111,7 +112,8 @@ class Solution:
         seconds: wall time of the solver.
         trace: a dict of numbers for each step: "residual" (root mean square of A x - y), "sigma", …
         notes: for the user: automatic choices, such as an estimated noise std, and inaccurate results.
-        noise: the noise std that was used; None without a measurement.
+        noise: the noise that was used, a std or a noise model; a tuple of those of all images if it was estimated for
+            each; None without a measurement.
         std: standard deviation of each pixel over the samples, in units of [0, 1]; None without samples.
         samples: all samples, along the first axis; `x` is their mean. See also `interval`.
     """
@@ -121,7 +123,7 @@ class Solution:
     seconds: float = 0.0
     trace: list[dict[str, float]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
-    noise: float | None = None
+    noise: NoiseLike | tuple[NoiseLike, ...] = None
     std: Any = None
     samples: Any = None
 

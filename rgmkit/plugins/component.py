@@ -9,6 +9,7 @@ from rgmkit.errors import PluginError
 
 BASES = {
     "degradation": "rgmkit.core.degradation:Degradation",
+    "noise": "rgmkit.core.noise:Noise",
     "prior": "rgmkit.core.prior:Prior",
     "solver": "rgmkit.core.solver:Solver",
     "process": "rgmkit.core.process:ForwardProcess",
@@ -30,7 +31,7 @@ class Component:
     """A class that users select by name; the parameters of its constructor are its options.
 
     Args:
-        kind: degradation, prior, solver, process, network, objective, bridge, data or metric.
+        kind: degradation, noise, prior, solver, process, network, objective, bridge, data or metric.
         name: letters, digits, `.`, `_` and `-`.
         target: the class, or `"package.module:Class"`, which is imported only when it is used.
         summary: one line for listings.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.iterated_prox import IteratedProx
+from rgmkit.core.noise import white_std
 from rgmkit.core.operator_levels import restore_measurement
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
@@ -32,7 +33,7 @@ def noise_of(problem: Problem) -> float:
     if degradation.noise is None:
         raise IncompatibleError(f"the noise of {degradation.title} is unknown: give noise=, its standard deviation")
     norm = problem.scale.largest_gain**0.5 if degradation.linear else 1.0
-    return max(degradation.noise, LEAST_NOISE * norm)
+    return max(white_std(degradation.noise), LEAST_NOISE * norm)
 
 
 def relative_noise(problem: Problem) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.iterated_prox import IteratedProx
+from rgmkit.core.noise import white_std
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -162,7 +163,7 @@ class PnPDRS(Solver):
         weight, alpha = self._weights(problem, [prior.level_std(1)])[0], self.alpha if iterations > 1 else 1.0
 
         def iterate(x: Tensor) -> Iterator[Tensor]:
-            noise_std = degradation.noise or 0.0
+            noise_std = white_std(degradation.noise)
             for _ in range(iterations):
                 for level in range(top, 0, -1):
                     degraded = prior.degrade(x, level, noise_std=noise_std, generator=generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -41,23 +41,33 @@ def shift_steps(callback: Callback | None, i: int, count: int) -> Callback | Non
     return lambda step, steps, x: callback(i * steps + step, count * steps, x)
 
 
-def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, callback: Callback | None) -> Solution:
+def draw_samples(
+    solver: Solver,
+    problem: Problem,
+    samples: int,
+    *,
+    seed: int,
+    callback: Callback | None,
+    images: Sequence[int] | None = None,
+) -> Solution:
     """Draw `samples` restorations of each image; return them with their mean and standard deviation.
 
     `Posterior` draws in pairs around one estimate. Any other solver is run `samples` times, and sample 0 is the
     restoration without `samples`; if it draws no random numbers, it runs once. Sample k of image i depends on
-    (seed, i, k) alone. As many as `choose_batch_size` allows are computed in one batch.
+    (seed, i, k) alone; `images` are the indices i, by default 0, 1, … As many as `choose_batch_size` allows are
+    computed in one batch.
 
     Raises:
         ConfigError: if `samples` is less than 1.
     """
     check_samples(samples)
+    images = range(problem.shape[0]) if images is None else images
     if isinstance(solver, Posterior):
-        return _draw_pairs(solver, problem, samples, seed, callback)
+        return _draw_pairs(solver, problem, samples, images, seed, callback)
     parts: list[Solution] = []
     deterministic = False
     for i, draws, count in _batches(problem, samples):
-        batch, streams = problem.repeat(len(draws)), _streams(problem, seed, draws)
+        batch, streams = problem.repeat(len(draws)), _streams(images, seed, draws)
         before = streams.states()
         parts.append(solver.solve(batch, generator=streams, callback=shift_steps(callback, i, count)))
         if all(map(torch.equal, before, streams.states())):
@@ -72,18 +82,20 @@ def draw_samples(solver: Solver, problem: Problem, samples: int, *, seed: int, c
 
 
 @torch.no_grad()
-def _draw_pairs(solver: Posterior, problem: Problem, samples: int, seed: int, callback: Callback | None) -> Solution:
+def _draw_pairs(
+    solver: Posterior, problem: Problem, samples: int, images: Sequence[int], seed: int, callback: Callback | None
+) -> Solution:
     """Draw samples 2k and 2k + 1 as the estimate plus and minus the same simulated error."""
     solver.check(problem)
     start = time.perf_counter()
     batches = list(_batches(problem, (samples + 1) // 2))
-    first = solver.estimate(problem, generator=_streams(problem, seed))
+    first = solver.estimate(problem, generator=_streams(images, seed))
     errors = []
     for i, draws, count in batches:
         if callback is not None:
             callback(i + 1, count + 1, first.x)
         batch, near = problem.repeat(len(draws)), torch.cat([first.x] * len(draws))
-        errors.append(solver.simulate_error(batch, near, generator=_streams(problem, seed, [k + 1 for k in draws])))
+        errors.append(solver.simulate_error(batch, near, generator=_streams(images, seed, [k + 1 for k in draws])))
     error = torch.cat([part.x for part in errors]).unflatten(0, (-1, problem.shape[0]))
     if callback is not None:
         callback(len(batches) + 1, len(batches) + 1, first.x)
@@ -101,8 +113,8 @@ def _batches(problem: Problem, draws: int) -> Iterator[tuple[int, range, int]]:
         yield i, range(start, min(start + at_once, draws)), len(starts)
 
 
-def _streams(problem: Problem, seed: int, draws: Iterable[int] = (0,)) -> Streams:
-    return Streams(seed, range(problem.shape[0]), purpose=RESTORING, draws=draws)
+def _streams(images: Sequence[int], seed: int, draws: Iterable[int] = (0,)) -> Streams:
+    return Streams(seed, images, purpose=RESTORING, draws=draws)
 
 
 def _summarise(x: Tensor, parts: list[Solution], *, nfe: int, notes: tuple[str, ...] = ()) -> Solution:

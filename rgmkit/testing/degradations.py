@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import dot
+from rgmkit.core.noise import noise_model
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError
 from rgmkit.testing.measure import (
@@ -155,12 +156,12 @@ def gradients(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def noise(degradation: Degradation, image_shape: Shape) -> None:
-    """`forward(x) - A(x)` has mean 0 and std `noise`, within 5 standard errors."""
+    """`forward(x) - A(x)` has mean 0 and std `noise`, within 5 standard errors; for a model the rms std."""
     x = draw_images(image_shape).repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
     y = degradation.A(x)
     error = degradation(x, generator=seeded(0)) - y
     mean, std, n = float(error.mean()), float(error.std()), error.numel()
-    expected = degradation.noise or 0.0
+    expected = _std(degradation, y)
     slack = 5 * expected / math.sqrt(n) + 1e-12
     assert abs(mean) <= slack, f"the noise has mean {mean:.2e}, expected 0 within {slack:.1e}"
     assert abs(std - expected) <= slack, f"the noise has std {std:.4f}, expected {expected:.4f}"
@@ -197,7 +198,8 @@ def severities(degradation: Degradation, image_shape: Shape) -> None:
     assert not nothing.noise, f"the noise at severity 0 is {nothing.noise}, expected 0"
     assert_close(whole.A(x), degradation.A(x), EXACT, "A at severity 1 against A")
     assert whole.noise == degradation.noise, f"the noise at severity 1 is {whole.noise}, expected {degradation.noise}"
-    between = 0 <= (half.noise or 0) <= (degradation.noise or 0)
+    y = degradation.A(x)
+    between = 0 <= _std(half, y) <= _std(degradation, y)
     assert between, f"the noise at severity 1/2 is {half.noise} of {degradation.noise}"
     shape = half.embed(half.A(x)).shape
     assert shape == x.shape, f"at severity 1/2 an image {tuple(x.shape)} is embedded as {tuple(shape)}"
@@ -214,6 +216,12 @@ def finals(degradation: Degradation, image_shape: Shape) -> None:
     for name in ("forward", "to_deepinv"):
         own = getattr(type(degradation), name) is getattr(Degradation, name)
         assert own, f"{type(degradation).__name__} overrides {name}, which is final: override A instead"
+
+
+def _std(degradation: Degradation, y: Tensor) -> float:
+    """Return the root mean square of the noise std, over the values of finite variance."""
+    variance = noise_model(degradation.noise or 0.0).variance(y).expand(y.shape)
+    return float(variance.where(variance.isfinite(), 0).mean().sqrt())
 
 
 def _only_linear(degradation: Degradation) -> None:

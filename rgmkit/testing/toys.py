@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import dot, per_image
+from rgmkit.core.noise import white_std
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.core.random import Randomness, seeded
@@ -118,7 +119,7 @@ class GaussianField(RestoringPrior):
         """Compute the mean (B, 1, side, side) and the covariance (n, n) of the images of n pixels, given `y`."""
         basis = torch.eye(self.spectrum.numel(), dtype=y.dtype).reshape(-1, *self._shape)
         A, C = degradation.A(basis).flatten(1).T, self._filter(basis, self.spectrum).flatten(1)
-        gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + (degradation.noise or 0) ** 2 * torch.eye(len(A)).to(A))
+        gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + white_std(degradation.noise) ** 2 * torch.eye(len(A)).to(A))
         grey = torch.full((1, *self._shape), 0.5, dtype=y.dtype)
         mean = grey + ((y - degradation.A(grey)).flatten(1) @ gain.T).reshape(-1, *self._shape)
         return mean, C - gain @ A @ C

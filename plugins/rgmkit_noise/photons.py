@@ -1,0 +1,91 @@
+"""Noise of counted photons, and of the electronics that read them."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from torch import Tensor
+
+from rgmkit.core.noise import Noise
+from rgmkit.core.random import Randomness, poisson, randn
+from rgmkit.errors import ConfigError
+
+LEAST_COUNT = 0.25  # expected photons: the fidelity takes fewer as this
+
+
+class PoissonGaussian(Noise):
+    """Counts of photons with additive Gaussian noise: `y = Poisson(photons Ax) / photons + read e`, `e ~ N(0, I)`.
+
+    The variance is `Ax / photons + read^2`. A negative `Ax` counts as 0.
+
+    Args:
+        photons: expected number where `Ax` is 1. Default: estimated from each measurement.
+        read: std of the read noise, in units of the [0, 1] image. Default: estimated from each measurement.
+
+    Raises:
+        ConfigError: if `photons` is not positive or `read` is negative.
+
+    >>> import torch
+    >>> PoissonGaussian(photons=50, read=0.1).variance(torch.tensor([0.0, 0.5]))
+    tensor([0.0100, 0.0200])
+    """
+
+    depends_on_signal: ClassVar[bool] = True
+
+    def __init__(self, *, photons: float | None = None, read: float | None = None) -> None:
+        if photons is not None and not 0 < photons < math.inf:
+            raise ConfigError(f"photons is {photons}: give the positive number of photons of a white pixel")
+        if read is not None and not 0 <= read < math.inf:
+            raise ConfigError(f"read is {read}: give the std of the read noise, 0 or more")
+        self.photons, self.read = photons, read
+
+    @property
+    def known(self) -> bool:
+        """Whether both parameters are given."""
+        return self.photons is not None and self.read is not None
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        """Return `Ax / photons + read^2`."""
+        photons, read = self._parameters()
+        return Ax.clamp(min=0) / photons + read**2
+
+    def sample(self, Ax: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw the counts, and then the read noise."""
+        photons, read = self._parameters()
+        y = poisson(photons * Ax.clamp(min=0), generator=generator) / photons
+        return y + read * randn(Ax.shape, generator=generator, device=Ax.device, dtype=Ax.dtype) if read else y
+
+    def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
+        """Divide by the std, at least that of 1/4 of a photon."""
+        return residual / self._std(Ax)
+
+    def colour(self, white: Tensor, Ax: Tensor) -> Tensor:
+        """Multiply by the std, at least that of 1/4 of a photon."""
+        return white * self._std(Ax)
+
+    def _std(self, Ax: Tensor) -> Tensor:
+        return self.variance(Ax.clamp(min=LEAST_COUNT / self._parameters()[0])).sqrt()
+
+    def _parameters(self) -> tuple[float, float]:
+        if self.photons is None or self.read is None:
+            raise ConfigError(f"the noise {self} has unknown parameters: give them")
+        return self.photons, self.read
+
+
+class Poisson(PoissonGaussian):
+    """Counts of photons: `y = Poisson(photons Ax) / photons`, of variance `Ax / photons`.
+
+    Args:
+        photons: expected number where `Ax` is 1. Default: estimated from each measurement.
+
+    Raises:
+        ConfigError: if `photons` is not positive.
+
+    >>> import torch
+    >>> Poisson(photons=50).variance(torch.tensor([0.0, 0.5]))
+    tensor([0.0000, 0.0100])
+    """
+
+    def __init__(self, *, photons: float | None = None) -> None:
+        super().__init__(photons=photons, read=0.0)

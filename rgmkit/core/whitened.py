@@ -1,0 +1,93 @@
+"""Problems with noise of any covariance as problems with white noise."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.linear import vjp_adjoint
+from rgmkit.core.noise import LEAST_STD, Noise
+from rgmkit.core.start import backproject
+
+
+@final
+class Whitened(Degradation):
+    """`W y = W A x + noise * e` with `W = noise Sigma^{-1/2}`: a degradation whose noise is white.
+
+    Its fidelity is that of `y = A x + n`, with n of covariance Sigma. `noise` is the least std of n, so that W is the
+    identity if n is white.
+
+    Args:
+        degradation: A.
+        noise: the model of n, with known parameters.
+        Ax: at which Sigma is taken, if it depends on the signal; else any measurement.
+
+    >>> import torch, rgmkit
+    >>> noise = rgmkit.noise("per-channel", std=[0.1, 0.2])
+    >>> whitened = Whitened(rgmkit.degradation("gaussian-noise"), noise, torch.zeros(1, 2, 1, 1))
+    >>> whitened.A(torch.ones(1, 2, 1, 1)).flatten(), whitened.noise
+    (tensor([1.0000, 0.5000]), 0.1)
+    """
+
+    def __init__(self, degradation: Degradation, noise: Noise, Ax: Tensor) -> None:
+        variance = noise.variance(Ax)
+        super().__init__(noise=round(max(LEAST_STD, float(variance.min().sqrt())), 7))
+        self.degradation, self.model = degradation, noise
+        self.linear = degradation.linear  # type: ignore[misc]  # known here only
+        self.register_buffer("Ax", Ax.detach(), persistent=False)
+        self._unit = float(self.noise)  # type: ignore[arg-type]  # a float, see above
+
+    Ax: Tensor
+
+    @property
+    def title(self) -> str:
+        """The name of A."""
+        return self.degradation.title
+
+    def whiten(self, y: Tensor) -> Tensor:
+        """Return `W y`."""
+        return self._unit * self.model.whiten(y, self.Ax.to(y.dtype))
+
+    def A(self, x: Tensor) -> Tensor:
+        """Return `W A x`."""
+        return self.whiten(self.degradation.A(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return `A^T W^T y`."""
+        return self.degradation.adjoint(vjp_adjoint(self.whiten, y, tuple(y.shape)))
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the images, as A gives it."""
+        return self.degradation.image_shape(y_shape)
+
+    def usable_shape(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the largest shape that A can take."""
+        return self.degradation.usable_shape(image_shape)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Embed `W^{-1} y` as A does."""
+        return self.degradation.embed(self._colour(y))
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        """Start from `W^{-1} y` as A does; what values of infinite variance alone tell is filled as a hole."""
+        finite = self.model.variance(self.Ax).isfinite()
+        if bool(finite.all()):
+            return self.degradation.initial_estimate(self._colour(y))
+        return backproject(Whitened(self.degradation, _Finite(finite), self.Ax), self._colour(y))
+
+    def _colour(self, y: Tensor) -> Tensor:
+        return self.model.colour(y, self.Ax.to(y.dtype)) / self._unit
+
+
+@final
+class _Finite(Noise):
+    """A std of 1 where a value says something, and infinity elsewhere."""
+
+    def __init__(self, finite: Tensor) -> None:
+        self.finite = finite
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        return torch.where(self.finite, 1.0, torch.inf).to(Ax.real)

@@ -22,6 +22,7 @@ from .errors import DataError as DataError
 from .errors import IncompatibleError as IncompatibleError
 from .errors import PluginError as PluginError
 from .errors import PriorWarning as PriorWarning
+from .errors import RangeWarning as RangeWarning
 from .errors import RgmkitError as RgmkitError
 from .errors import TrainingError as TrainingError
 from .inference import generate as generate

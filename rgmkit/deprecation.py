@@ -66,6 +66,18 @@ def warn_renamed(old: str, new: str) -> None:
     warnings.warn(f"{old} is deprecated: use {new}", DeprecationWarning, stacklevel=3)
 
 
+ALPHA_BY_COUNT = (
+    "the last of 2 or 4 channels is taken for alpha and not restored, which version 0.3 will do; "
+    'for bands give axes="YXC", and set the alpha of a transparent picture aside'
+)
+
+
+def warn_alpha_by_count() -> str:
+    """Warn that the last of 2 or 4 channels of a NumPy array is taken for alpha; return the message."""
+    warnings.warn(ALPHA_BY_COUNT, FutureWarning, stacklevel=4)
+    return ALPHA_BY_COUNT
+
+
 def current_model(name: str) -> str:
     """Return the name that a shipped model has now."""
     new = MODELS.get(name, name)

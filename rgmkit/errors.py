@@ -50,6 +50,10 @@ class PriorWarning(UserWarning):
     """A prior does not model what the degradation has lost."""
 
 
+class RangeWarning(UserWarning):
+    """The values of a measurement do not look like those of an image in [0, 1]."""
+
+
 def suggest(name: object, known: Iterable[str]) -> str:
     """List the known names and suggest the nearest, as the end of an error message.
 

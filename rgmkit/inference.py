@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.adapters import fit_prior, note_lost_colours
+from rgmkit.adapters import black_level, fit_prior, note_lost_colours, note_noise, note_values
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.errors import ConfigError, PriorWarning
+from rgmkit.errors import ConfigError, PriorWarning, RangeWarning
 from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
@@ -37,6 +37,8 @@ def restore(
     prior: Prior | Given | Path | None = None,
     *,
     solver: Solver | Given | None = None,
+    range: tuple[float, float] | None = None,
+    axes: str | None = None,
     seed: int = 0,
     samples: int | None = None,
     tile: int | None = None,
@@ -45,10 +47,13 @@ def restore(
 ) -> Solution:
     """Estimate the image x from a measurement y = A x + noise under a prior.
 
-    `y` is a tensor `(C, H, W)` or `(B, C, H, W)`, or a NumPy array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`;
-    uint8 and uint16 cover [0, 1], floats are used as they are. A tensor `(B, d)` holds points or vectors.
-    The estimate `Solution.x` has the type and layout of `y`: integers are rounded and clipped, floats are not.
-    The last of 2 or 4 channels of a NumPy array is alpha; it is set aside and returned unchanged.
+    `y` is a tensor `(C, H, W)` or `(B, C, H, W)`, or a NumPy array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`, or
+    has any other layout that `axes` names. A tensor `(B, d)` holds points or vectors. uint8 and uint16 cover [0, 1],
+    floats are used as they are; `range` gives other values of black and white.
+    The estimate `Solution.x` has the type, layout and range of `y`: whole numbers are rounded and clipped to those of
+    the type, floats are not.
+    Without `axes`, the last of 2 or 4 channels of a NumPy array is taken for alpha and returned unchanged, with a
+    `FutureWarning`: version 0.3 will restore it.
 
     Everything is computed on the device and in the precision of the prior's parameters; a prior without parameters
     uses those of `y`. The random numbers of image `i` of the batch depend on (seed, i) alone, and are independent of
@@ -63,12 +68,17 @@ def restore(
         solver: an object, a name or a spec. Default: `pnp-drs` with a network, or `one-shot` if the
             degradation is not linear; `posterior` around these with a network and `samples`; `admm` with any
             other prior; the pseudo-inverse `pinv` without a prior.
+        range: the values of `y` and `Solution.x` that are 0 and 1 for the degradation and the prior, such as (0, 4095).
+            The noise of the degradation remains relative to it: `noise=0.02` is 2 % of the range. For whole numbers of
+            other types than uint8 and uint16 it has to be given.
+        axes: a letter for each axis of `y`: Y rows, X columns, C channels or bands; Z (slices), T (times) and B hold
+            images that are restored each on its own. All channels are restored.
         seed: of all random numbers that the solver draws.
         samples: how many restorations of each image to draw from the posterior. `Solution.x` is their mean, with the
             default solver and an even number the estimate without `samples`; `Solution.std` is the standard deviation
-            of each pixel in floats, `Solution.interval(0.8)` an interval that should hold 80 % of the true values,
-            and `Solution.samples` all draws along a new first axis. An explicit solver, other than `posterior`, is
-            run as often, each time with other random numbers.
+            of each pixel in floats, in units of [0, 1] or, if given, of `range`; `Solution.interval(0.8)` is an
+            interval that should hold 80 % of the true values, and `Solution.samples` all draws along a new first axis.
+            An explicit solver, other than `posterior`, is run as often, each time with other random numbers.
         tile: side in pixels of the square tiles that the network processes one at a time, without their overlap.
             Default: by the free memory. A network that declares no receptive field is tiled only if `tile` is given.
         callback: called as `callback(step, steps, x)` after each step, with `x` a batch of floats. If it has a method
@@ -82,19 +92,30 @@ def restore(
 
     Warns:
         PriorWarning: if the degradation loses colours, as `grayscale` does, and the prior does not model them.
+        RangeWarning: if floats without `range` do not look like the measurement of an image in [0, 1].
 
     >>> import numpy as np
     >>> y = np.full((16, 20), 128, dtype=np.uint8)
     >>> solution = restore(y, "gaussian-noise:noise=0.1", "tv")
     >>> solution.x.shape, solution.x.dtype
     ((16, 20), dtype('uint8'))
+    >>> counts = np.full((5, 16, 20), 2000, dtype=np.uint16)
+    >>> restore(counts, "gaussian-noise:noise=0.1", "tv", axes="ZYX", range=(0, 4095)).x.shape
+    (5, 16, 20)
     """
     degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
     solver = resolve_solver(solver, prior, degradation, samples=samples)
-    batch, layout = unpack(y, name="y")
+    batch, layout = unpack(y, name="y", axes=axes, range=range)
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
     batch = batch.to(device)
+    if layout.range_given:
+        batch = batch + black_level(batch, layout.range, degradation)
+        layout = replace(layout, notes=layout.notes + note_noise(degradation, layout.range))
+    elif layout.dtype.is_floating_point:
+        for note in (doubts := note_values(batch, degradation)):
+            warnings.warn(note, RangeWarning, stacklevel=2)
+        layout = replace(layout, notes=layout.notes + doubts)
     solution = restore_batch(
         batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
     )

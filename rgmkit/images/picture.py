@@ -119,7 +119,7 @@ def decode(data: bytes, *, name: str) -> Picture:
             f"come last, 1 to 4 of them (of 2 and 4 the last is alpha)"
         )
     bits = {"uint8": 8, "uint16": 16}.get(array.dtype.name, 32)
-    x, layout = unpack(array, name=name)
+    x, layout = unpack(array, name=name, alpha=array.ndim == 3 and array.shape[-1] in (2, 4))
     alpha = None if layout.alpha is None else layout.alpha.float()
     return Picture(x.float(), alpha, bits, notes)
 

@@ -139,12 +139,12 @@ def check_samples(samples: int) -> None:
 
 def pack_solution(solution: Solution, layout: Layout) -> Solution:
     """Convert a solution to the layout of the caller; the standard deviation stays in floats, without alpha."""
-    x = layout.pack(solution.x)
+    solution = replace(solution, x=layout.pack(solution.x), notes=layout.notes + solution.notes)
     if solution.samples is None:
-        return replace(solution, x=x)
-    std = replace(layout, dtype=solution.std.dtype, alpha=None).pack(solution.std)
+        return solution
+    std = layout.for_std(solution.std.dtype).pack(solution.std)
     draws = [layout.pack(draw) for draw in solution.samples]
-    return replace(solution, x=x, std=std, samples=_stack(draws))
+    return replace(solution, std=std, samples=_stack(draws))
 
 
 def _stack(draws: list) -> object:

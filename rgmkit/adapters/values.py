@@ -1,0 +1,80 @@
+"""Relate the values of a measurement to those of an image in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.errors import ConfigError
+from rgmkit.images.value_range import Range, describe
+
+POOL = 4  # side in pixels of the blocks whose means are compared with [0, 1], so that noise hardly counts
+MARGIN, SHARE = 0.25, 0.01  # how far outside [0, 1] the means of more than this share of the blocks have to lie
+DARK = 1 / 32  # a largest mean below this also raises the question
+
+
+def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor | float:
+    """Return `low (1 - A 1) / (high - low)`, to be added to a measurement whose `range` was mapped to [0, 1].
+
+    An image `low + (high - low) x` is measured as `low A 1 + (high - low) A x`, and not as `low + (high - low) A x`,
+    which is the same only where A keeps a constant. The term is 0 for an operator that is not linear: its A is that of
+    values in [0, 1].
+    """
+    low, high = range
+    if not low or not degradation.linear:
+        return 0.0
+    one = torch.ones(1, *degradation.image_shape(tuple(y.shape))[1:], dtype=y.real.dtype, device=y.device)
+    with torch.no_grad():
+        return low / (high - low) * (1 - degradation.A(one))
+
+
+def note_noise(degradation: Degradation, range: Range) -> tuple[str, ...]:
+    """Return a note on what a given noise std means in units of `range`.
+
+    Raises:
+        ConfigError: if it exceeds the whole range, as one in units of the range would.
+    """
+    noise, span = degradation.noise, range[1] - range[0]
+    if not isinstance(noise, (int, float)) or not noise or span == 1:
+        return ()
+    if noise >= 1:
+        raise ConfigError(
+            f"noise is {noise:g}, and is relative to the range {describe(range)}: for a standard deviation of "
+            f"{noise:g} in its units give noise={noise / span:.4g}"
+        )
+    return (f"noise={noise:g} is relative to the range {describe(range)}: a standard deviation of {noise * span:.4g}",)
+
+
+def note_values(y: Tensor, degradation: Degradation) -> tuple[str, ...]:
+    """Return a note if `y`, used as it is, does not look like the measurement of an image in [0, 1].
+
+    The image is estimated by `initial_estimate`, for the brightest measurement of the batch, and averaged over blocks.
+    """
+    if y.ndim != 4 or y.is_complex() or not degradation.linear or (float(y.min()) >= 0 and DARK < float(y.max()) <= 1):
+        return ()
+    brightest = int(y.flatten(1).abs().amax(1).argmax())
+    with torch.no_grad():
+        x = degradation.initial_estimate(y[brightest : brightest + 1])
+    if x.ndim != 4:
+        return ()
+    means = avg_pool2d(x, [min(POOL, side) for side in x.shape[-2:]]).flatten()
+    noise = degradation.noise if isinstance(degradation.noise, (int, float)) else 0.0
+    margin = MARGIN + 3 * noise / POOL
+    low, high = float(means.min()), float(means.max())
+    outside = ((means < -margin) | (means > 1 + margin)).float().mean()
+    if not float(outside) > SHARE and not 0 < max(abs(low), high) < DARK:
+        return ()
+    return (
+        f"the measurement looks like one of an image with values from about {low:.3g} to {high:.3g}, and is taken for "
+        f"one of an image in [0, 1]: give the values of black and white, such as range=(0, {_guess(high)})",
+    )
+
+
+def _guess(high: float) -> str:
+    """Guess the value of white."""
+    usual = (1, 100, 255, 1023, 4095, 16383, 65535)
+    return f"{next((end for end in usual if high <= 1.1 * end), 10 ** math.ceil(math.log10(max(high, 1)))):g}"

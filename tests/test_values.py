@@ -1,0 +1,164 @@
+"""Values of any range, and arrays of any layout: the same pictures as scaled and cut by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import rgmkit
+from rgmkit.core.degradation import Degradation
+from rgmkit.errors import ConfigError, DataError, RangeWarning
+from rgmkit.inference import restore
+
+TV = {"prior": "tv:weight=3", "solver": "admm:iterations=3"}
+BLUR = "blur:std=1,noise=0.05"
+
+
+def picture(*shape, seed=0):
+    """A smooth random picture in [0, 1]."""
+    x = np.random.default_rng(seed).random(shape)
+    for axis in (-1, -2):
+        x = (x + np.roll(x, 1, axis) + np.roll(x, 2, axis)) / 3
+    return x
+
+
+class Half(Degradation):
+    """Loses half of the light of the left half."""
+
+    def A(self, x):
+        return torch.cat([x[..., :4] / 2, x[..., 4:]], -1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [(0, 4095, np.float32), (0, 65535, np.float64), (-1, 1, np.float32), (-1024, 3071, np.int16), (0, 1e6, np.uint32),
+     (100, 4095, np.uint16), (0, 100, np.int64)],
+)  # fmt: skip
+def test_a_range_gives_the_picture_that_is_scaled_by_hand(low, high, dtype):
+    whole = np.dtype(dtype).kind in "iu"
+    values = low + (high - low) * picture(16, 18)
+    y = (np.rint(values) if whole else values).astype(dtype)
+    floats = np.float32 if whole else dtype
+    by_hand = restore(((y.astype(float) - low) / (high - low)).astype(floats), BLUR, **TV).x
+    solution = restore(y, BLUR, **TV, range=(low, high))
+    assert (solution.x.dtype, solution.x.shape) == (y.dtype, y.shape)
+    scaled = (solution.x.astype(float) - low) / (high - low)
+    np.testing.assert_allclose(scaled, by_hand, atol=(0.5 / (high - low) if whole else 0) + 1e-5)
+    assert f"a standard deviation of {0.05 * (high - low):.4g}" in "".join(solution.notes)
+
+
+def test_the_range_is_that_of_the_image_whatever_the_operator_does_to_black():
+    x = picture(16, 18)
+    y = Half()(torch.from_numpy(-1 + 2 * x)[None])[0].numpy()
+    np.testing.assert_allclose(restore(y, Half(noise=0.01), range=(-1, 1)).x, -1 + 2 * x, atol=1e-4)
+
+
+def test_samples_and_their_std_are_in_units_of_the_range():
+    y = torch.from_numpy(picture(1, 16, 16)).float()
+    one = restore(y, "gaussian-noise:noise=0.2", "digits", samples=4)
+    many = restore(4095 * y, "gaussian-noise:noise=0.2", "digits", samples=4, range=(0, 4095))
+    for name in ("x", "std", "samples"):
+        torch.testing.assert_close(getattr(many, name) / 4095, getattr(one, name), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("given", [(0, 0), (1, 0), (0, float("nan")), (0, float("inf")), 4095, "0,1", (0, 1, 2)])
+def test_what_is_no_range_is_refused(given):
+    with pytest.raises(ConfigError, match=r"range is .*: give two finite numbers"):
+        restore(np.zeros((8, 8)), "gaussian-noise", range=given)
+
+
+def test_noise_in_units_of_the_range_is_refused_with_the_right_number():
+    with pytest.raises(ConfigError, match=r"relative to the range 0 … 4095: .* of 82 in its units give noise=0.02002"):
+        restore(np.zeros((8, 8)), "gaussian-noise:noise=82", "tv", range=(0, 4095))
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "guess"), [(4095, 0, "4095"), (65535, 0, "65535"), (2, -1, "1"), (100, 0, "100"), (0.01, 0, "1")]
+)
+def test_floats_outside_0_to_1_are_questioned(scale, shift, guess, photo):
+    y = scale * photo[0, 0].numpy() + shift
+    with pytest.warns(RangeWarning, match=f"give the values of black and white, such as range=.*{guess}"):
+        solution = restore(y, "blur:noise=0.05", "tv", solver="admm:iterations=1")
+    assert "range=" in solution.notes[0]
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.3])
+@pytest.mark.parametrize("operator", ["gaussian-noise", "blur:std=1", "downsample:factor=2", "inpaint", "doubled"])
+def test_noise_and_the_gain_of_an_operator_raise_no_question(operator, noise, recwarn):
+    class Double(Degradation):
+        def A(self, x):
+            return 2 * x
+
+    degradation = (Double() if operator == "doubled" else rgmkit.degradation(operator)).with_noise(noise)
+    x = torch.from_numpy(picture(1, 1, 32, 32)).float()
+    y = degradation(x, generator=rgmkit.Streams(0, [0]))
+    assert not restore(y, degradation, "tv", solver="admm:iterations=1").notes
+    assert not [w for w in recwarn if w.category is RangeWarning]
+
+
+def test_12_bits_in_16_are_noted_and_whole_numbers_of_other_types_need_a_range():
+    y = (4095 * picture(16, 16)).astype(np.uint16)
+    assert "if it has 12 bits, give its range, 0,4095" in restore(y, BLUR, **TV).notes[0]
+    assert "12 bits" not in "".join(restore(y, BLUR, **TV, range=(0, 4095)).notes)
+    assert not restore(16 * y, BLUR, **TV).notes
+    with pytest.raises(DataError, match=r"y holds int16, .*: give range="):
+        restore(y.astype(np.int16), BLUR, **TV)
+
+
+AXES = {
+    "ZYX": (5, 12, 10), "YXZ": (12, 10, 5), "CYX": (5, 12, 10), "YXC": (12, 10, 4), "TCYX": (2, 4, 12, 10),
+    "BTZYX": (2, 2, 2, 12, 10), "XY": (10, 12), "TYXC": (3, 12, 10, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("as_tensor", [False, True], ids=["array", "tensor"])
+@pytest.mark.parametrize("axes", AXES)
+def test_every_frame_and_band_is_restored(axes, as_tensor):
+    y = picture(*AXES[axes]).astype(np.float32)
+    x = restore(
+        torch.from_numpy(y) if as_tensor else y,
+        BLUR,
+        "tv:weight=3,coupled=false",
+        solver="admm:iterations=2",
+        axes=axes,
+    ).x
+    assert type(x) is (torch.Tensor if as_tensor else np.ndarray) and x.shape == y.shape
+    rows, columns = axes.index("Y"), axes.index("X")
+    planes = np.moveaxis(y, (rows, columns), (-2, -1)).reshape(-1, 12, 10)
+    restored = np.moveaxis(np.asarray(x), (rows, columns), (-2, -1)).reshape(-1, 12, 10)
+    for plane, answer in zip(planes, restored, strict=True):
+        np.testing.assert_allclose(answer, restore(plane, BLUR, "tv:weight=3", solver="admm:iterations=2").x, atol=5e-3)
+
+
+def test_answers_of_another_size_or_number_of_channels_keep_the_axes():
+    y = picture(3, 8, 10)
+    assert restore(y, "downsample:factor=2", axes="ZYX").x.shape == (3, 16, 20)
+    assert restore(y, "downsample:factor=2", axes="YXZ").x.shape == (6, 16, 10)
+    grey = rgmkit.degradation("grayscale", noise=0.01)
+    assert restore(y, grey, axes="ZYX").x.shape == (3, 8, 10, 3)
+    assert restore(torch.from_numpy(y), grey, axes="ZYX").x.shape == (3, 3, 8, 10)
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ("ZZYX", "axes is 'ZZYX'"),
+        ("QYX", "axes is 'QYX'"),
+        ("ZY", "Y and X"),
+        ("YX", "axes YX are 2, and y has 3"),
+        ("", "axes is ''"),
+    ],
+)
+def test_axes_that_are_none_are_refused(axes, message):
+    with pytest.raises((ConfigError, DataError), match=message):
+        restore(np.zeros((3, 8, 8)), "gaussian-noise", axes=axes)
+
+
+def test_the_last_of_4_channels_is_alpha_only_until_version_0_3():
+    y = picture(12, 10, 4)
+    with pytest.warns(FutureWarning, match='for bands give axes="YXC"'):
+        solution = restore(y, BLUR, **TV)
+    assert (solution.x[..., 3] == y[..., 3]).all() and "alpha" in solution.notes[0]
+    bands = restore(y, BLUR, **TV, axes="YXC").x
+    assert abs(bands[..., 3] - y[..., 3]).max() > 0.01

@@ -12,7 +12,8 @@ from rgmkit.core.constants import cached_constant
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.core.linear import per_image
-from rgmkit.core.noise import wavelet_std
+from rgmkit.core.noise import NoiseLike
+from rgmkit.core.noise_estimation import wavelet_std
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_raw.demosaic import interpolate_bilinear, interpolate_with_gradients
 
@@ -41,7 +42,7 @@ class Bayer(Degradation):
               [0.1000, 0.5000]]]])
     """
 
-    def __init__(self, *, pattern: Pattern = "RGGB", noise: float | None = 0.0) -> None:
+    def __init__(self, *, pattern: Pattern = "RGGB", noise: NoiseLike = 0.0) -> None:
         super().__init__(noise=noise)
         if pattern not in get_args(Pattern):
             raise ConfigError(f"pattern is {pattern!r}: give {', '.join(get_args(Pattern))}")
@@ -96,6 +97,7 @@ class Bayer(Degradation):
 
     def initial_estimate(self, y: Tensor) -> Tensor:
         """Return the demosaicing of `y` by linear filters that use all colours; see `interpolate_with_gradients`."""
+        self.image_shape(tuple(y.shape))  # raises if it is not a raw picture
         return interpolate_with_gradients(widen(y), self._masks(widen(y))).to(y.dtype)
 
     def estimate_noise(self, y: Tensor) -> float:

@@ -153,7 +153,7 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior MODELS/digits -o OUT --tile many", "is not a valid integer"),
         ("restore PHOTO -d blur --prior tv -o OUT --tile 64", "TV is not a network: leave it out"),
         ("restore PHOTO -d blur --prior tv -o OUT --tile 0", "not in the range"),
-        ("restore DEEP -d downsample --prior MODELS/digits -o OUT", "is not a picture: write it as .npy"),
+        ("restore DEEP -d downsample --prior MODELS/digits -o OUT", "stores one image with 1 or 3 channels: write it as .tif or .npy"),
         ("restore PHOTO -d blur --prior MODELS/digits --solver cascade:start=9 -o OUT", "levels 1 to 4"),
         ("restore PHOTO -d blur --prior tv -o FOLDER", "is a folder: name a file in it"),
         ("restore PHOTO -d blur --prior tv -o OUT --truth none.png", "none.png does not exist"),
@@ -354,7 +354,7 @@ def test_measurement_that_is_no_picture(run, photo, tmp_path):
     )
     args = ("--plugin", ops, "-d", "cli-stack:noise=0.01")
     ran = run("degrade", photo, *args, "-o", tmp_path / "y.png")
-    assert ran.code == 2 and "write it as .npy" in ran.err
+    assert ran.code == 2 and "write it as .tif or .npy" in ran.err
     assert run("degrade", photo, *args, "-o", tmp_path / "y.npy").code == 0
     assert np.load(tmp_path / "y.npy").shape == (1, 5, 15, 22)
     restored = run("restore", tmp_path / "y.npy", *args, "--prior", "tikhonov", "-o", tmp_path / "x.png")

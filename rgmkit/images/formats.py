@@ -1,8 +1,8 @@
 """The picture formats that are read and written: one row for each, with a codec module in `codecs`.
 
-To add a format, write a codec, a module with `decode(data) -> (array, notes)` and `encode(array) -> bytes`, where the
-array is (H, W) or (H, W, C) of uint8, uint16 or float32, and add a row to `FORMATS`. Nothing else in rgmkit names a
-file ending of a picture. Nothing heavy is imported here, so that file names are checked before anything is loaded.
+To add a format, write a codec, a module with `decode(data) -> Decoded` and `encode(array, axes, alpha) -> bytes`, where
+the array has one of the `depths`, and add a row to `FORMATS`. Nothing else in rgmkit names a file ending of a picture.
+Nothing heavy is imported here, so that file names are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Format:
         depths: bits of a stored value, by the bits of the picture: 8, 16, or 32 for floats.
         signatures: first bytes of its files, by which the codec is chosen; files with none of them are read by Pillow.
         has_alpha: whether it stores an alpha channel.
+        has_stacks: whether it stores frames, any number of channels, and negative whole numbers.
         is_picture: whether its files are always pictures, so that they are taken from a folder of training data.
     """
 
@@ -37,6 +38,7 @@ class Format:
     depths: Mapping[int, int]
     signatures: tuple[bytes, ...] = ()
     has_alpha: bool = True
+    has_stacks: bool = False
     is_picture: bool = True
 
     @property
@@ -48,15 +50,22 @@ class Format:
 FORMATS = (
     Format("PNG", (".png",), "png", {8: 8, 16: 16, 32: 8}, (b"\x89PNG\r\n\x1a\n",)),
     Format("JPEG", (".jpg", ".jpeg"), "jpeg", {8: 8, 16: 8, 32: 8}, has_alpha=False),
-    Format("TIFF", (".tif", ".tiff"), "tiff", {8: 8, 16: 16, 32: 32}, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    Format(".npy", (".npy",), "npy", {8: 32, 16: 32, 32: 32}, (b"\x93NUMPY",), is_picture=False),
-)
+    Format(
+        "TIFF", (".tif", ".tiff"), "tiff", {8: 8, 16: 16, 32: 32}, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        has_stacks=True,
+    ),
+    Format(
+        ".npy", (".npy",), "npy", {8: 32, 16: 32, 32: 32}, (b"\x93NUMPY",),
+        has_alpha=False, has_stacks=True, is_picture=False,
+    ),
+)  # fmt: skip
 
 
 ENDINGS = tuple(ending for fmt in FORMATS for ending in fmt.endings)
 """All endings of files that can be written."""
 USUAL_ENDINGS = join_words([fmt.endings[0] for fmt in FORMATS])
 FORMAT_NAMES = join_words([fmt.name for fmt in FORMATS])
+STACK_ENDINGS = join_words([fmt.endings[0] for fmt in FORMATS if fmt.has_stacks])
 PICTURE_NAMES = join_words([fmt.name for fmt in FORMATS if fmt.is_picture])
 
 

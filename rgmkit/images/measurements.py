@@ -1,4 +1,4 @@
-"""Read and write measurements: as a picture, or as an array (1, …) in an .npy file if it has another shape."""
+"""Read and write measurements: as pictures, or as an array (1, …) in an .npy file if they have another shape."""
 
 from __future__ import annotations
 
@@ -10,53 +10,62 @@ import torch
 from torch import Tensor
 
 from rgmkit.errors import DataError
-from rgmkit.images.array_layout import check_finite
+from rgmkit.images.array_layout import Layout, check_finite, normalise_values
 from rgmkit.images.codecs import npy
-from rgmkit.images.picture import Picture, Written, read, write
+from rgmkit.images.picture import Picture, Written, check_stack, read, write
+from rgmkit.images.value_range import Range, check_range
 from rgmkit.runtime.files import check_writable, write_file
 
 
-def read_measurement(path: Path) -> Picture:
-    """Read a picture, or a measurement of another shape from an .npy file.
+def read_measurement(path: Path, *, axes: str | None = None, range: Range | None = None) -> Picture:
+    """Read a picture or a stack, see `read`, or a measurement of another shape (1, …) from an .npy file.
 
     Raises:
         DataError: as for `read`, or if the file holds several measurements.
     """
-    if path.suffix.lower() != ".npy" or not path.is_file():
-        return read(path)
+    if path.suffix.lower() != ".npy" or not path.is_file() or axes is not None:
+        return read(path, axes=axes, range=range)
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError):
-        return read(path)  # raises an error with the cause
+        return read(path, range=range)  # raises an error with the cause
     if not isinstance(array, np.ndarray) or (array.ndim <= 3 and array.dtype.kind != "c"):
-        return read(path)
+        return read(path, range=range)
     if len(array) != 1:
-        raise DataError(f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...)")
+        raise DataError(
+            f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...), or name the axes of images, such "
+            f"as BCYX"
+        )
     y = torch.from_numpy(array)
     check_finite(y, str(path))
-    return Picture(y, bits=32)
+    if range is None:
+        return Picture(y, bits=32)
+    layout = Layout(True, None, (), y.dtype, y.device, check_range(range), range_given=True)
+    return Picture(normalise_values(y, layout.range), bits=32, layout=layout)
 
 
 def write_measurement(path: Path, y: Tensor, like: Picture) -> Written:
-    """Write a measurement as a picture with the alpha and depth of `like`, or else as an array in an .npy file.
+    """Write a measurement as a picture with the alpha, depth, axes and range of `like`, or as an array in an .npy file.
 
     Raises:
-        DataError: as for `write`, or if `y` is not a picture and `path` is not an .npy file.
+        DataError: as for `write`, or if the format of `path` does not store its shape.
     """
-    if is_picture(y):
-        return write(path, replace(like, x=y))
     check_storable(path, tuple(y.shape))
+    if is_picture(y, path, like):
+        return write(path, replace(like, x=y))
     check_writable(path)
-    write_file(path, npy.encode(y.numpy()))
+    low, high = like.range or (0.0, 1.0)
+    write_file(path, npy.encode((low + (high - low) * y if like.range else y).numpy()))
     return Written(path, bits=32, values=y.numel())
 
 
-def is_picture(y: Tensor) -> bool:
-    """Whether a measurement can be stored as a grey or colour picture."""
-    return y.ndim == 4 and y.shape[1] in (1, 3) and not y.is_complex()
+def is_picture(y: Tensor, path: Path, like: Picture) -> bool:
+    """Whether a measurement is stored as a picture: with 1 or 3 channels, with the bands of `like`, or not in .npy."""
+    has_bands = like.layout is not None and "C" in (like.layout.axes or "")
+    return y.ndim == 4 and not y.is_complex() and (y.shape[1] in (1, 3) or has_bands or path.suffix.lower() != ".npy")
 
 
 def check_storable(path: Path, shape: tuple[int, ...], *, what: str = "measurement") -> None:
-    """Raise a DataError if an array of `shape` (1, …) is not a picture and `path` is not an .npy file."""
-    if path.suffix.lower() != ".npy" and not (len(shape) == 4 and shape[1] in (1, 3)):
-        raise DataError(f"the {what} has shape {shape} and is not a picture: write it as .npy")
+    """Raise a DataError if the format of `path` does not store an array of `shape`; .npy stores any."""
+    if path.suffix.lower() != ".npy":
+        check_stack(path, shape, what=what)

@@ -9,14 +9,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from rgmkit.errors import DataError
-from rgmkit.images.array_layout import quantise, resize_alpha, unpack
-from rgmkit.images.formats import FORMAT_NAMES, check_source, check_target, choose_codec, find_format, load_codec
+from rgmkit.images.array_layout import STEPS, Layout, unpack
+from rgmkit.images.axes import insert_channels
+from rgmkit.images.formats import (
+    FORMAT_NAMES,
+    STACK_ENDINGS,
+    Format,
+    check_source,
+    check_target,
+    choose_codec,
+    find_format,
+    load_codec,
+)
+from rgmkit.images.value_range import Range, describe
 from rgmkit.runtime.files import write_file
 
 ROUNDING = 0.02  # tolerance, in steps, for the float32 rounding of 16-bit values
@@ -24,19 +34,26 @@ ROUNDING = 0.02  # tolerance, in steps, for the float32 rounding of 16-bit value
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, ready to be degraded or restored.
+    """One picture, or a stack of pictures, ready to be degraded or restored.
 
     Attributes:
-        x: colours, float32 (1, C, H, W), in [0, 1] unless the file held other floats.
-        alpha: transparency (1, 1, H, W) in [0, 1], set aside and written back; None without.
+        x: channels or bands, float32 (B, C, H, W), in [0, 1] unless the file held other values; B is 1 without frames.
+        alpha: transparency (B, 1, H, W) in [0, 1], set aside and written back; None without.
         bits: depth of a stored value: 8, 16, or 32 for floats.
         notes: for the user, on what was not read.
+        layout: the axes and the range of the file; None: those of one picture in [0, 1].
     """
 
     x: Tensor
     alpha: Tensor | None = None
     bits: int = 8
     notes: tuple[str, ...] = ()
+    layout: Layout | None = None
+
+    @property
+    def range(self) -> Range | None:
+        """The values that 0 and 1 stand for, if they were given."""
+        return self.layout.range if self.layout is not None and self.layout.range_given else None
 
     def crop(self, height: int, width: int) -> Picture:
         """Return the top left part of at most `height` by `width` pixels.
@@ -57,9 +74,10 @@ class Written:
         path: of the file.
         bits: depth of a stored value: 8, 16, or 32 for floats.
         values: number of values of the image.
-        clipped: how many of them lay outside [0, 1] and were clipped.
+        clipped: how many of them lay outside `ends` and were clipped.
         quantised: whether any was rounded to a step of the depth.
         notes: for the user, on what was not written.
+        ends: the least and the largest value that can be stored.
     """
 
     path: Path
@@ -68,6 +86,7 @@ class Written:
     clipped: int = 0
     quantised: bool = False
     notes: tuple[str, ...] = ()
+    ends: Range = (0, 1)
 
     @property
     def loss(self) -> str:
@@ -76,17 +95,24 @@ class Written:
         >>> Written(Path("y.png"), bits=8, values=4, clipped=2, quantised=True).loss
         '2 of 4 values are clipped to [0, 1], all are rounded to 8 bits'
         """
-        clipped = [f"{self.clipped} of {self.values} values are clipped to [0, 1]"] if self.clipped else []
+        low, high = self.ends
+        clipped = [f"{self.clipped} of {self.values} values are clipped to [{low:g}, {high:g}]"] if self.clipped else []
         rounded = ["all are rounded to 8 bits"] if self.quantised and self.bits == 8 else []
         return ", ".join(clipped + rounded)
 
 
-def read(path: str | Path) -> Picture:
-    """Read the picture in a file, upright, with its alpha channel set aside.
+def read(path: str | Path, *, axes: str | None = None, range: Range | None = None) -> Picture:
+    """Read the picture in a file, or its stack of pictures, upright, with its alpha channel set aside.
 
-    Grey and colour pictures of 8 and 16 bits keep their channels and depth; palettes, 1-bit, CMYK and other colour
-    spaces become grey or RGB. A .npy array has the shape `(H, W)` or `(H, W, C)`. Floats (.npy and TIFF) are read as
-    they are, also outside [0, 1].
+    Pictures of 8 and 16 bits keep their channels and depth; palettes, 1-bit, CMYK and other colour spaces become grey
+    or RGB. All frames and bands of a TIFF are read, of other pictures the first frame. A .npy array has the shape
+    `(H, W)` or `(H, W, C)`, or that of `axes`. Only PNG and TIFF say that a channel is alpha. Floats (.npy and TIFF)
+    are read as they are, also outside [0, 1].
+
+    Args:
+        path: the file.
+        axes: a letter for each axis of its array, see `rgmkit.images.axes`. Default: as the file says.
+        range: the values that 0 and 1 stand for, see `unpack`.
 
     Raises:
         DataError: if the file is missing, not a picture, truncated, or holds NaN or infinite values.
@@ -97,60 +123,76 @@ def read(path: str | Path) -> Picture:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return decode(data, name=str(path))
+    return decode(data, name=str(path), axes=axes, range=range)
 
 
-def decode(data: bytes, *, name: str) -> Picture:
+def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | None = None) -> Picture:
     """Decode the bytes of a picture file, see `read`. Error messages call it `name`."""
     if not data:
         raise DataError(f"{name} is empty: give {FORMAT_NAMES}")
     try:
         with _quiet():
-            array, notes = choose_codec(data).decode(data)
+            decoded = choose_codec(data).decode(data)
     except DataError as error:
         raise DataError(f"{name} {error}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{name} is not a picture that can be read: give {FORMAT_NAMES}") from error
     except Exception as error:  # a decoder may raise anything on truncated or malicious bytes
         raise DataError(f"{name} cannot be decoded, it may be cut off or damaged: {_one_line(error)}") from error
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
+    array = decoded.array
+    if axes is None and decoded.axes is None:
         raise DataError(
-            f"{name} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels "
-            f"come last, 1 to 4 of them (of 2 and 4 the last is alpha)"
+            f"{name} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels come last, "
+            f"1 to 4 of them; or name its axes, such as ZYX for frames and CYX for bands"
         )
-    bits = {"uint8": 8, "uint16": 16}.get(array.dtype.name, 32)
-    x, layout = unpack(array, name=name, alpha=array.ndim == 3 and array.shape[-1] in (2, 4))
+    x, layout = unpack(array, name=name, axes=axes or decoded.axes, range=range, alpha=decoded.alpha)
+    if x.is_complex():
+        raise DataError(f"{name} holds {array.dtype}: a picture is real")
     alpha = None if layout.alpha is None else layout.alpha.float()
-    return Picture(x.float(), alpha, bits, notes)
+    bits = 32 if layout.dtype.is_floating_point else min(8 * layout.dtype.itemsize, 32)
+    return Picture(x.float(), alpha, bits, decoded.notes + layout.notes, replace(layout, alpha=None))
 
 
 def write(path: str | Path, picture: Picture | Tensor) -> Written:
     """Write a picture, or a tensor (C, H, W) or (1, C, H, W), in the format that the ending names.
 
-    PNG and TIFF are written in the depth of the picture (floats: 8 bits in PNG, float32 in TIFF),
-    JPEG in 8 bits without alpha, .npy as float32 `(H, W)` or `(H, W, C)`. Missing folders are made. The
-    file appears under its name only when it is complete.
+    The axes are those of the file from which the picture was read. PNG and TIFF are written in the depth of the picture
+    (floats: 8 bits in PNG, float32 in TIFF), JPEG in 8 bits without alpha, .npy as float32. Values are in the range of
+    the picture, unless whole numbers cannot hold it: these then cover it as 0 … 255 or 65535, which a note says.
+    Missing folders are made. The file appears under its name only when it is complete.
 
     Raises:
-        DataError: for another ending, an image that is neither grey nor colour, or a place where
-            no file can be written.
+        DataError: for another ending, frames or bands that the format does not store, or a place where no file can be
+            written.
     """
     path = Path(path)
     check_target(path)
     fmt = find_format(path)
     picture = picture if isinstance(picture, Picture) else Picture(picture)
     x = picture.x if picture.x.ndim == 4 else picture.x[None]
-    if x.ndim != 4 or len(x) != 1 or x.shape[1] not in (1, 3):
-        raise DataError(f"{path}: a picture is (1, C, H, W) with 1 or 3 channels, not {tuple(picture.x.shape)}")
+    check_stack(path, tuple(x.shape))
     x = x.detach().float().cpu()
-    bits, full = fmt.depths[picture.bits], x
-    notes: tuple[str, ...] = ()
+    layout, notes = _choose_storage(picture, fmt)
     if picture.alpha is not None and fmt.has_alpha:
-        full = torch.cat([x, resize_alpha(picture.alpha.float().cpu(), x)], dim=1)
+        layout = replace(layout, alpha=picture.alpha.float().cpu())
     elif picture.alpha is not None:
-        notes = (f"{fmt.name} has no alpha channel: it is left out",)
-    write_file(path, load_codec(fmt.codec).encode(_to_array(full, bits)))
-    return _compare(path, x, bits, notes)
+        notes += (f"{fmt.name} has no alpha channel: it is left out",)
+    layout = replace(layout, axes=_file_axes(layout, x))
+    array = layout.pack(x)
+    write_file(path, load_codec(fmt.codec).encode(array, str(layout.axes), layout.alpha is not None))
+    return _compare(path, x, layout, notes)
+
+
+def check_stack(path: Path, shape: tuple[int, ...], *, what: str = "picture") -> None:
+    """Raise a DataError if the format of `path` does not store a picture, or stack of pictures, of `shape`."""
+    fmt = find_format(path)
+    if len(shape) != 4:
+        raise DataError(f"{path}: the {what} has shape {shape} and is not a picture: write it as .npy")
+    if not fmt.has_stacks and (shape[0] != 1 or shape[1] not in (1, 3)):
+        raise DataError(
+            f"{path}: the {what} has shape {shape}, and {fmt.name} stores one image with 1 or 3 channels: write it as "
+            f"{STACK_ENDINGS}"
+        )
 
 
 @contextmanager
@@ -170,18 +212,39 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _to_array(x: Tensor, bits: int) -> np.ndarray:
-    x = x[0].movedim(0, -1)
-    if bits < 32:
-        x = quantise(x, torch.uint8 if bits == 8 else torch.uint16)
-    return np.ascontiguousarray(x.squeeze(-1).numpy() if x.shape[-1] == 1 else x.numpy())
-
-
-def _compare(path: Path, x: Tensor, bits: int, notes: tuple[str, ...]) -> Written:
-    """Count the values that were clipped, and check whether any was rounded."""
+def _choose_storage(picture: Picture, fmt: Format) -> tuple[Layout, tuple[str, ...]]:
+    """Choose the type and the range in which a picture is stored; return them with notes for the user."""
+    frames = () if picture.x.ndim == 3 or len(picture.x) == 1 else (len(picture.x),)
+    one = Layout(True, "BYX" if frames else "YX", frames, torch.float32, torch.device("cpu"))
+    layout = replace(picture.layout or one, numpy=True, device=one.device, alpha=None)
+    bits, given = fmt.depths[picture.bits], picture.range
     if bits == 32:
-        return Written(path, bits, x.numel(), notes=notes)
-    inside = x.clamp(0, 1)
-    steps = inside * (2**bits - 1)
-    quantised = bool(((steps - steps.round()).abs() > ROUNDING).any())
-    return Written(path, bits, x.numel(), int((x != inside).sum()), quantised, notes)
+        return replace(layout, dtype=torch.float32, range=given or (0.0, 1.0)), ()
+    dtype = torch.uint8 if bits == 8 else torch.uint16
+    if given is None or (bits == picture.bits and (given[0] >= 0 or fmt.has_stacks)):
+        dtype = torch.int16 if given and given[0] < 0 else dtype
+        return replace(layout, dtype=dtype, range=given or (0.0, float(STEPS[dtype]))), ()
+    note = f"{fmt.name} stores whole numbers: 0 … {STEPS[dtype]} stand for {describe(given)}"
+    return replace(layout, dtype=dtype, range=(0.0, float(STEPS[dtype]))), (note,)
+
+
+def _file_axes(layout: Layout, x: Tensor) -> str:
+    """Return the axes of a file: without C for one channel, and with C last where there was none before."""
+    axes = str(layout.axes)
+    if layout.alpha is not None:
+        return axes.replace("C", "") + "C"  # as the samples of a pixel
+    return axes.replace("C", "") if x.shape[1] == 1 else insert_channels(axes, last=True)
+
+
+def _compare(path: Path, x: Tensor, layout: Layout, notes: tuple[str, ...]) -> Written:
+    """Count the values that were clipped, and check whether any was rounded."""
+    if layout.dtype.is_floating_point:
+        return Written(path, 32, x.numel(), notes=notes)
+    low, high = layout.range
+    ends = torch.iinfo(layout.dtype)
+    values = low + (high - low) * x
+    inside = values.clamp(ends.min, ends.max)
+    quantised = bool(((inside - inside.round()).abs() > ROUNDING).any())
+    shown = (ends.min, ends.max) if layout.range_given else (0, 1)
+    clipped = int((inside != values).sum())
+    return Written(path, 8 * layout.dtype.itemsize, x.numel(), clipped, quantised, notes, shown)

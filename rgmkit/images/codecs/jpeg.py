@@ -11,6 +11,6 @@ QUALITY = 95
 decode = pillow.decode
 
 
-def encode(array: np.ndarray) -> bytes:
-    """Encode an array of 8 bits without alpha."""
+def encode(array: np.ndarray, axes: str, alpha: bool) -> bytes:
+    """Encode an array (H, W) or (H, W, C) of 8 bits without alpha."""
     return pillow.encode(array, kind="jpeg", quality=QUALITY, subsampling=0)

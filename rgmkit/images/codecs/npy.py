@@ -9,21 +9,24 @@ import numpy as np
 from rgmkit.errors import DataError
 from rgmkit.images.codecs import Decoded
 
+BANDS_NOTE = "all {} channels are restored: .npy does not say that one is alpha"
+
 
 def decode(data: bytes) -> Decoded:
-    """Decode an array of whole numbers or floats."""
+    """Decode an array of numbers; up to three axes are those of one image, (H, W) or (H, W, C) with C <= 4."""
     try:
         array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
-        raise DataError("holds Python objects, which are not read: save uint8, uint16 or floats in [0, 1]") from error
-    if array.dtype.kind not in "uf":
-        raise DataError(f"holds {array.dtype}: save uint8, uint16 or floats in [0, 1]")
-    return array, ()
+        raise DataError("holds Python objects, which are not read: save numbers") from error
+    if array.ndim == 3 and array.shape[-1] in (2, 4):
+        return Decoded(array, "YXC", notes=(BANDS_NOTE.format(array.shape[-1]),))
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3))
+    return Decoded(array, "YXC"[: array.ndim] if is_image else None)
 
 
-def encode(array: np.ndarray) -> bytes:
+def encode(array: np.ndarray, axes: str = "", alpha: bool = False) -> bytes:
     """Encode an array of any shape and number type."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 from rgmkit.errors import DataError
 from rgmkit.images.codecs import Decoded
@@ -19,12 +19,23 @@ def decode(data: bytes) -> Decoded:
     with Image.open(io.BytesIO(data)) as opened:
         frames = getattr(opened, "n_frames", 1)
         opened.load()
-        image = ImageOps.exif_transpose(opened)
-    array = _to_array(image)
-    # a palette that has only greys makes a grey picture
-    if image.mode in ("P", "PA") and (array[..., :1] == array[..., 1:3]).all():
-        array = np.delete(array, (1, 2), axis=-1)
-    return array, (FRAMES_NOTE.format(frames),) if frames > 1 else ()
+        array = _to_array(ImageOps.exif_transpose(opened))
+    return describe(array, (FRAMES_NOTE.format(frames),) if frames > 1 else ())
+
+
+def decode_frames(data: bytes) -> Decoded:
+    """Decode all frames of a picture if they are alike, else the first, see `decode`."""
+    with Image.open(io.BytesIO(data)) as opened:
+        frames = [_to_array(ImageOps.exif_transpose(frame)) for frame in ImageSequence.Iterator(opened)]
+    if len(frames) == 1 or any(frame.shape != frames[0].shape for frame in frames):
+        return decode(data)
+    first = describe(frames[0])
+    return first._replace(array=np.stack(frames), axes=f"Z{first.axes}")
+
+
+def describe(array: np.ndarray, notes: tuple[str, ...] = ()) -> Decoded:
+    """Describe an array (H, W) or (H, W, C) of a format in which the last of 2 or 4 channels is alpha."""
+    return Decoded(array, "YXC"[: array.ndim], array.ndim == 3 and array.shape[-1] in (2, 4), notes)
 
 
 def encode(array: np.ndarray, *, kind: str = "png", **options: int) -> bytes:
@@ -59,4 +70,7 @@ def _to_array(image: Image.Image) -> np.ndarray:
     if mode == "F":
         return np.asarray(image)
     grey = mode in ("1", "L", "LA", "La")
-    return np.asarray(image.convert(("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")))
+    array = np.asarray(image.convert(("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")))
+    # a palette that has only greys makes a grey picture
+    only_greys = mode in ("P", "PA") and (array[..., :1] == array[..., 1:3]).all()
+    return np.delete(array, (1, 2), axis=-1) if only_greys else array

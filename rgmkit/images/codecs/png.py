@@ -18,8 +18,8 @@ def decode(data: bytes) -> Decoded:
     return _decode_16_bits(data) if has_16_bits else pillow.decode(data)
 
 
-def encode(array: np.ndarray) -> bytes:
-    """Encode an array of uint8 or uint16."""
+def encode(array: np.ndarray, axes: str, alpha: bool) -> bytes:
+    """Encode an array (H, W) or (H, W, C) of uint8 or uint16."""
     return _encode_16_bits(array) if array.dtype == np.uint16 else pillow.encode(array)
 
 
@@ -44,7 +44,7 @@ def _decode_16_bits(data: bytes) -> Decoded:
         array = 256 * pairs[..., ::2] + pairs[..., 1::2]
     else:
         array = 256 * read_as(raw_mode) + read_as(raw_mode.replace(";16B", ";16L"))
-    return pillow.turn_upright(array, orientation), ()
+    return pillow.describe(pillow.turn_upright(array, orientation))
 
 
 def _encode_16_bits(array: np.ndarray) -> bytes:

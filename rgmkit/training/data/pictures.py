@@ -102,6 +102,7 @@ class Pictures(FiniteData):
             )
         if x.min() < 0 or x.max() > 1:
             raise DataError(describe_range(self.name(i), float(x.min()), float(x.max())))
+        x = x[: 3 if len(x) >= 3 else 1]  # bands beyond colour are left out
         if len(x) != self.shape[0]:
             x = x.expand(3, -1, -1) if len(x) == 1 else rgb_to_grayscale(x)
         if self.crop == "centre":

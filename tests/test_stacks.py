@@ -1,0 +1,150 @@
+"""Files of stacks and bands: every frame and band is read, and written in the axes and the depth of the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from rgmkit.errors import ConfigError, DataError
+from rgmkit.images import Picture, read, write
+
+H, W = 6, 9
+TYPES = {"uint8": (8, (0, 255)), "uint16": (16, (0, 65535)), "float32": (32, (0, 1))}
+STACKS = {
+    "ZYX": (5, H, W), "TYX": (2, H, W), "CYX": (4, H, W), "TZYX": (2, 3, H, W), "ZCYX": (3, 2, H, W),
+    "YXC": (H, W, 4), "ZYXC": (2, H, W, 3), "BYX": (3, H, W), "CZYX": (2, 3, H, W), "TZCYX": (2, 3, 2, H, W),
+}  # fmt: skip
+
+
+def values(shape, dtype="uint16", seed=0):
+    numbers = np.random.default_rng(seed).random(shape)
+    return (numbers * TYPES[dtype][1][1]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("axes", STACKS)
+def test_a_tiff_is_read_and_written_with_all_frames_and_bands(tmp_path, axes, dtype):
+    array = values(STACKS[axes], dtype)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        array,
+        metadata={"axes": axes.replace("C", "S" if axes.endswith("C") else "C")},
+        photometric="minisblack",
+        planarconfig="contig" if axes.endswith("C") else None,
+    )
+    stack = read(tmp_path / "a.tif")
+    assert stack.x[0, 0].shape == (H, W) and stack.x.numel() == array.size
+    assert (stack.alpha, stack.bits, stack.notes) == (None, TYPES[dtype][0], ())
+    written = write(tmp_path / "b.tif", stack)
+    assert (written.clipped, written.quantised, written.notes) == (0, False, ())
+    with tifffile.TiffFile(tmp_path / "b.tif") as back:
+        assert (back.asarray() == array).all() and back.asarray().dtype == array.dtype
+        assert back.series[0].axes.replace("S", "C") == axes
+    again = read(tmp_path / "b.tif")
+    assert torch.equal(again.x, stack.x) and again.layout.axes == axes and again.alpha is None
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_stacks_of_imagej_and_ome(tmp_path, kind):
+    array = values((2, 3, 2, H, W))
+    tifffile.imwrite(tmp_path / "a.tif", array, **{kind: True}, photometric="minisblack", metadata={"axes": "TZCYX"})
+    stack = read(tmp_path / "a.tif")
+    assert stack.x.shape == (6, 2, H, W) and stack.layout.axes == "TZCYX"
+    write(tmp_path / "b.tif", stack)
+    with tifffile.TiffFile(tmp_path / "b.tif") as back:
+        assert back.is_imagej and (back.asarray() == array).all() and back.series[0].axes == "TZCYX"
+
+
+@pytest.mark.parametrize(
+    ("array", "axes", "shape"),
+    [(values((5, H, W)), "ZYX", (5, 1, H, W)), (values((5, H, W)), "CYX", (1, 5, H, W)),
+     (values((H, W, 4)), None, (1, 4, H, W)), (values((H, W, 2)), None, (1, 2, H, W)),
+     (values((2, 3, H, W)), "ZCYX", (2, 3, H, W))],
+)  # fmt: skip
+def test_npy_has_the_axes_that_are_given_and_no_alpha(tmp_path, array, axes, shape):
+    np.save(tmp_path / "a.npy", array)
+    stack = read(tmp_path / "a.npy", axes=axes)
+    assert stack.x.shape == shape and stack.alpha is None
+    assert (axes is None) == any("does not say that one is alpha" in note for note in stack.notes)
+    write(tmp_path / "b.npy", stack)
+    back = np.load(tmp_path / "b.npy")
+    assert back.shape == array.shape and np.allclose(back * 65535, array, atol=0.01)
+
+
+def test_alpha_is_what_the_file_says_is_alpha(tmp_path):
+    array = values((H, W, 4), "uint8")
+    options = {"photometric": "rgb", "planarconfig": "contig"}
+    for extra, is_alpha in (("unassalpha", True), ("assocalpha", True), ("unspecified", False)):
+        tifffile.imwrite(tmp_path / "a.tif", array, extrasamples=(extra,), **options)
+        stack = read(tmp_path / "a.tif")
+        assert (stack.alpha is not None, stack.x.shape[1]) == (is_alpha, 3 if is_alpha else 4)
+        write(tmp_path / "b.tif", stack)
+        assert (tifffile.imread(tmp_path / "b.tif") == array).all()
+        assert torch.equal(read(tmp_path / "b.tif").x, stack.x)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    written = write(tmp_path / "a.npy", read(tmp_path / "a.png"))
+    assert written.notes == (".npy has no alpha channel: it is left out",)
+    assert np.load(tmp_path / "a.npy").shape == (H, W, 3)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_frames_that_only_pillow_can_decode(tmp_path, compression):
+    frames = [Image.fromarray(values((H, W), "uint8", seed)) for seed in range(3)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:], compression=compression)
+    stack = read(tmp_path / "a.tif")
+    assert stack.x.shape == (3, 1, H, W) and stack.notes == ()
+    assert (stack.x[2, 0].numpy() * 255 == np.asarray(frames[2])).all()
+
+
+def test_series_of_unlike_images(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(values((3, H, W)), photometric="minisblack")
+        file.write(values((2, 2)))
+    stack = read(tmp_path / "a.tif")
+    assert stack.x.shape == (3, 1, H, W) and stack.notes == ("only the first of 2 image series is read",)
+
+
+@pytest.mark.parametrize("ending", ["tif", "npy", "png"])
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [("uint16", 0, 4095), ("uint8", 0, 100), ("float32", 0, 4095), ("float32", -1, 1), ("int16", -1024, 3071)],
+)
+def test_values_are_written_in_the_range_in_which_they_are_read(tmp_path, ending, dtype, low, high):
+    array = (low + (high - low) * np.random.default_rng(0).random((H, W))).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    stack = read(tmp_path / "a.npy", range=(low, high))
+    assert float(stack.x.min()) >= 0 and 0.9 < float(stack.x.max()) <= 1
+    written = write(tmp_path / f"b.{ending}", stack)
+    exact = ending != "png" or (low == 0 and dtype[0] == "u")
+    assert written.clipped == 0 and any("stand for" in note for note in written.notes) == (not exact)
+    back = read(tmp_path / f"b.{ending}", range=(low, high) if exact else None)
+    assert float((back.x - stack.x).abs().max()) < (1e-6 if exact else 0.003)
+    if ending == "tif":
+        assert tifffile.imread(tmp_path / "b.tif").dtype == dtype
+
+
+def test_what_a_range_cannot_hold_is_clipped_and_counted(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[0, 4095]], np.uint16))
+    stack = read(tmp_path / "a.npy", range=(0, 4095))
+    written = write(tmp_path / "a.tif", Picture(stack.x * 20 - 1, bits=16, layout=stack.layout))
+    assert written.loss == "2 of 2 values are clipped to [0, 65535]"
+    assert tifffile.imread(tmp_path / "a.tif").tolist() == [[0, 65535]]
+
+
+def test_what_does_not_fit_a_format_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", values((5, H, W)))
+    with pytest.raises(DataError, match=r"a.npy holds an array of shape .* or name its axes, such as ZYX"):
+        read(tmp_path / "a.npy")
+    with pytest.raises(DataError, match=r"axes YX are 2, and .* has 3"):
+        read(tmp_path / "a.npy", axes="YX")
+    with pytest.raises(ConfigError, match="axes is 'QYX'"):
+        read(tmp_path / "a.npy", axes="QYX")
+    for ending in ("png", "jpg"):
+        with pytest.raises(
+            DataError, match=r"one image with 1 or 3 channels: write it as .tif or .npy"
+        ):
+            write(tmp_path / f"b.{ending}", read(tmp_path / "a.npy", axes="ZYX"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]

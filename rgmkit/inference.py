@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.adapters import black_level, fit_prior, note_lost_colours, note_noise, note_values
+from rgmkit.adapters import fit_prior, note_lost_colours, relate_values
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.errors import ConfigError, PriorWarning, RangeWarning
+from rgmkit.errors import ConfigError, PriorWarning
 from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
@@ -108,14 +108,9 @@ def restore(
     batch, layout = unpack(y, name="y", axes=axes, range=range)
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
-    batch = batch.to(device)
-    if layout.range_given:
-        batch = batch + black_level(batch, layout.range, degradation)
-        layout = replace(layout, notes=layout.notes + note_noise(degradation, layout.range))
-    elif layout.dtype.is_floating_point:
-        for note in (doubts := note_values(batch, degradation)):
-            warnings.warn(note, RangeWarning, stacklevel=2)
-        layout = replace(layout, notes=layout.notes + doubts)
+    given, whole = layout.range if layout.range_given else None, not layout.dtype.is_floating_point
+    batch, notes = relate_values(batch.to(device), degradation, given, whole=whole)
+    layout = replace(layout, notes=layout.notes + notes)
     solution = restore_batch(
         batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
     )

@@ -153,7 +153,10 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior MODELS/digits -o OUT --tile many", "is not a valid integer"),
         ("restore PHOTO -d blur --prior tv -o OUT --tile 64", "TV is not a network: leave it out"),
         ("restore PHOTO -d blur --prior tv -o OUT --tile 0", "not in the range"),
-        ("restore DEEP -d downsample --prior MODELS/digits -o OUT", "stores one image with 1 or 3 channels: write it as .tif or .npy"),
+        (
+            "restore DEEP -d downsample --prior MODELS/digits -o OUT",
+            "stores one image with 1 or 3 channels: write it as .tif or .npy",
+        ),
         ("restore PHOTO -d blur --prior MODELS/digits --solver cascade:start=9 -o OUT", "levels 1 to 4"),
         ("restore PHOTO -d blur --prior tv -o FOLDER", "is a folder: name a file in it"),
         ("restore PHOTO -d blur --prior tv -o OUT --truth none.png", "none.png does not exist"),

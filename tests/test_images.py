@@ -235,7 +235,7 @@ def test_places_where_nothing_can_be_written(tmp_path):
         with pytest.raises(DataError, match=part):
             write(tmp_path / name, torch.zeros(1, 1, 2, 2))
     for shape in [(1, 2, 3, 4), (2, 1, 3, 4), (3, 4)]:
-        with pytest.raises(DataError, match="1 or 3 channels|is not a picture"):
+        with pytest.raises(DataError, match=r"1 or 3 channels|is not a picture"):
             write(tmp_path / "a.png", torch.zeros(shape))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 import torch
 from PIL import Image
 
+import rgmkit
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import Picture, read, write
 
@@ -143,8 +146,98 @@ def test_what_does_not_fit_a_format_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="axes is 'QYX'"):
         read(tmp_path / "a.npy", axes="QYX")
     for ending in ("png", "jpg"):
-        with pytest.raises(
-            DataError, match=r"one image with 1 or 3 channels: write it as .tif or .npy"
-        ):
+        with pytest.raises(DataError, match=r"one image with 1 or 3 channels: write it as .tif or .npy"):
             write(tmp_path / f"b.{ending}", read(tmp_path / "a.npy", axes="ZYX"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def stack_file(folder, axes="ZYX", high=4095):
+    """A stack of five pictures of 16 bits, or a picture of five bands, in a TIFF; its values."""
+    x = np.random.default_rng(0).random((5, 4, 5)).repeat(4, 1).repeat(4, 2)
+    array = (high * x).astype(np.uint16)
+    tifffile.imwrite(folder / "x.tif", array, photometric="minisblack", metadata={"axes": axes})
+    return array
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CYX"])
+def test_a_stack_of_counts_on_the_command_line(run, tmp_path, axes):
+    truth = stack_file(tmp_path, axes)
+    spec = ("-d", "blur:std=1,noise=0.05", "--range", "0,4095")
+    assert run("degrade", tmp_path / "x.tif", *spec, "-o", tmp_path / "y.tif").code == 0
+    y = tifffile.imread(tmp_path / "y.tif")
+    assert (y.shape, y.dtype) == (truth.shape, truth.dtype)
+    args = (*spec, "--prior", "tv", "--solver", "admm:iterations=3", "-o", tmp_path / "r.tif", "--samples", 1)
+    ran = run("restore", tmp_path / "y.tif", *args, "--truth", tmp_path / "x.tif", "--json")
+    facts = json.loads(ran.out)
+    assert ran.code == 0 and facts["psnr"]["after"] > facts["psnr"]["before"] + 1 > 15
+    assert "note: noise=0.05 is relative to the range 0 … 4095: a standard deviation of 204.8" in ran.err
+    with tifffile.TiffFile(tmp_path / "r.tif") as file:
+        x = file.asarray()
+        assert (file.series[0].axes, x.dtype) == (axes, truth.dtype)
+    options = {"axes": axes, "range": (0, 4095), "solver": "admm:iterations=3"}
+    assert abs(x.astype(int) - rgmkit.restore(y, spec[1], "tv", **options).x).max() <= 1
+    assert tifffile.imread(tmp_path / "r-std.tif").shape == truth.shape
+
+
+def test_frames_draw_noise_of_their_own_and_black_is_where_the_range_begins(run, tmp_path):
+    np.save(tmp_path / "x.npy", np.full((3, 8, 8), -1.0, np.float32))
+    args = ("--axes", "ZYX", "--range", "-1,1", "-o", tmp_path / "y.npy")
+    assert run("degrade", tmp_path / "x.npy", "-d", "inpaint:keep=0.5", *args).code == 0
+    assert set(np.unique(np.load(tmp_path / "y.npy"))) == {-1.0, 0.0}  # A x of the values themselves
+    assert run("degrade", tmp_path / "x.npy", "-d", "gaussian-noise:noise=0.1", *args).code == 0
+    y = np.load(tmp_path / "y.npy") + 1
+    assert abs(y.std() - 0.2) < 0.05 and abs(np.corrcoef(y.reshape(3, -1)) - np.eye(3)).max() < 0.5
+
+
+def test_the_truth_is_treated_as_the_answer_is(run, tmp_path):
+    truth = stack_file(tmp_path)
+    args = ("-d", "gaussian-noise:noise=0.05", "--range", "0,4095", "--solver", "pinv", "-o", tmp_path / "r.npy")
+    tifffile.imwrite(tmp_path / "one.tif", truth[0])
+    facts = json.loads(run("restore", tmp_path / "one.tif", *args, "--truth", tmp_path / "one.tif", "--json").out)
+    assert facts["psnr"]["after"] is None or facts["psnr"]["after"] > 60  # itself
+    Image.fromarray((truth[0] // 16).astype(np.uint8)).save(tmp_path / "eight.png")
+    ran = run("restore", tmp_path / "one.tif", *args, "--truth", tmp_path / "eight.png", "--json")
+    assert json.loads(ran.out)["psnr"]["after"] > 45 and "a true image of 8 bits" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--range 0,0", "Invalid value for '--range': '0,0': give two numbers"),
+        ("--range 4095", "'4095': give two numbers"),
+        ("--range a,b", "'a,b': give two numbers"),
+        ("--range 0,inf", "'0,inf': give two numbers"),
+        ("--axes ZY", "Invalid value for '--axes': 'ZY': give one letter for each axis"),
+        ("--axes ZZYX", "'ZZYX': give one letter"),
+        ("--axes YX", "axes YX are 2, and"),
+        ("--axes ZYX -d gaussian-noise:noise=20 --range 0,4095", "give noise=0.004884"),
+        ("-o R.png", "PNG stores one image with 1 or 3 channels: write it as .tif or .npy"),
+    ],
+)
+@pytest.mark.parametrize("command", ["degrade", "restore"])
+def test_bad_ranges_and_axes_write_nothing(run, tmp_path, command, args, message):
+    stack_file(tmp_path)
+    words = args.replace("R.png", str(tmp_path / "r.png")).split()
+    ran = run(command, tmp_path / "x.tif", "-d", "gaussian-noise:noise=0.1", "-o", tmp_path / "r.tif", *words)
+    assert ran.code == 2 and ran.out == "" and message in ran.err.splitlines()[-1]
+    assert ran.err.splitlines()[-1].startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tif"]
+
+
+def test_floats_outside_0_to_1_are_warned_of_on_the_command_line(run, tmp_path, photo):
+    np.save(tmp_path / "y.npy", 4095 * photo[0, 0].numpy())
+    args = (
+        "restore",
+        tmp_path / "y.npy",
+        "-d",
+        "gaussian-noise:noise=0.1",
+        "--solver",
+        "pinv",
+        "-o",
+        tmp_path / "x.npy",
+    )
+    ran = run(*args)
+    assert ran.code == 0 and ran.err.count("warning: the measurement looks like one of an image with values from") == 1
+    assert "--range 0,4095" in ran.err
+    assert "warning" not in run(*args, "--range", "0,4095").err
+    assert "warning" not in run(*args, "--range", "0,1").err  # as they are, on purpose

@@ -74,11 +74,12 @@ def test_noise_in_units_of_the_range_is_refused_with_the_right_number():
 
 
 @pytest.mark.parametrize(
-    ("scale", "shift", "guess"), [(4095, 0, "4095"), (65535, 0, "65535"), (2, -1, "1"), (100, 0, "100"), (0.01, 0, "1")]
+    ("scale", "shift", "guess"),
+    [(4095, 0, "0,4095"), (65535, 0, "0,65535"), (2, -1, "-1,1"), (100, 0, "0,100"), (0.01, 0, "0,1")],
 )
 def test_floats_outside_0_to_1_are_questioned(scale, shift, guess, photo):
     y = scale * photo[0, 0].numpy() + shift
-    with pytest.warns(RangeWarning, match=f"give the values of black and white, such as range=.*{guess}"):
+    with pytest.warns(RangeWarning, match=f"give the values of black and white, such as .* or --range {guess}"):
         solution = restore(y, "blur:noise=0.05", "tv", solver="admm:iterations=1")
     assert "range=" in solution.notes[0]
 

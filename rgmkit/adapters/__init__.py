@@ -2,6 +2,6 @@
 
 from rgmkit.adapters.channels import note_lost_colours
 from rgmkit.adapters.fitting import fit_prior
-from rgmkit.adapters.values import black_level, note_noise, note_values
+from rgmkit.adapters.values import black_level, note_noise, relate_values
 
-__all__ = ["black_level", "fit_prior", "note_lost_colours", "note_noise", "note_values"]
+__all__ = ["black_level", "fit_prior", "note_lost_colours", "note_noise", "relate_values"]

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, RangeWarning
 from rgmkit.images.value_range import Range, describe
+
+Notes = tuple[str, ...]
 
 POOL = 4  # side in pixels of the blocks whose means are compared with [0, 1], so that noise hardly counts
 MARGIN, SHARE = 0.25, 0.01  # how far outside [0, 1] the means of more than this share of the blocks have to lie
 DARK = 1 / 32  # a largest mean below this also raises the question
+
+
+def relate_values(y: Tensor, degradation: Degradation, range: Range | None, *, whole: bool) -> tuple[Tensor, Notes]:
+    """Relate a measurement to an image in [0, 1]; return it with notes for the user.
+
+    Args:
+        y: the measurement, with its range mapped to [0, 1].
+        degradation: with which it was measured.
+        range: the values that 0 and 1 stand for, if the user gave them.
+        whole: whether the values were whole numbers, whose type gives the range.
+
+    Warns:
+        RangeWarning: if floats without a range do not look like the measurement of an image in [0, 1].
+    """
+    if range is not None:
+        return y + black_level(y, range, degradation), note_noise(degradation, range)
+    notes = () if whole else note_values(y, degradation)
+    for note in notes:
+        warnings.warn(note, RangeWarning, stacklevel=3)
+    return y, notes
 
 
 def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor | float:
@@ -32,7 +55,7 @@ def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor | f
         return low / (high - low) * (1 - degradation.A(one))
 
 
-def note_noise(degradation: Degradation, range: Range) -> tuple[str, ...]:
+def note_noise(degradation: Degradation, range: Range) -> Notes:
     """Return a note on what a given noise std means in units of `range`.
 
     Raises:
@@ -49,7 +72,7 @@ def note_noise(degradation: Degradation, range: Range) -> tuple[str, ...]:
     return (f"noise={noise:g} is relative to the range {describe(range)}: a standard deviation of {noise * span:.4g}",)
 
 
-def note_values(y: Tensor, degradation: Degradation) -> tuple[str, ...]:
+def note_values(y: Tensor, degradation: Degradation) -> Notes:
     """Return a note if `y`, used as it is, does not look like the measurement of an image in [0, 1].
 
     The image is estimated by `initial_estimate`, for the brightest measurement of the batch, and averaged over blocks.
@@ -68,9 +91,11 @@ def note_values(y: Tensor, degradation: Degradation) -> tuple[str, ...]:
     outside = ((means < -margin) | (means > 1 + margin)).float().mean()
     if not float(outside) > SHARE and not 0 < max(abs(low), high) < DARK:
         return ()
+    black, white = (-1 if -1.5 < low < -margin and high < 1.5 else 0), _guess(high)
     return (
         f"the measurement looks like one of an image with values from about {low:.3g} to {high:.3g}, and is taken for "
-        f"one of an image in [0, 1]: give the values of black and white, such as range=(0, {_guess(high)})",
+        f"one of an image in [0, 1]: give the values of black and white, such as range=({black}, {white}) or --range "
+        f"{black},{white}",
     )
 
 

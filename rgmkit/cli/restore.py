@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rgmkit.cli import options
+from rgmkit.cli import options, values
 from rgmkit.cli.checks import check_names, check_pictures
 from rgmkit.cli.degrade import read_true_image
 from rgmkit.cli.options import PATH, examples, print_json, say_notes
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
         "rgmkit restore small.npy -d downsample:factor=2 --prior digits -o large.png --truth digit.png --json",
         "rgmkit restore noisy.png -d gaussian-noise --prior runs/faces --samples 16 -o clean.png --trace",
+        "rgmkit restore counts.tif -d blur:std=2 --range 0,4095 --prior tv -o restored.tif",
+        "rgmkit restore stack.npy -d gaussian-noise --axes ZYX --range 0,100 --prior photographs -o clean.tif",
     ),
 )
 @click.argument("image", type=PATH)
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     "[default: none, and the pseudo-inverse as the solver]",
 )
 @options.solver
+@values.value_range
+@values.axes
 @options.out("OUT", f"The restored image: {USUAL_ENDINGS}.", required=True)
 @click.option("--truth", metavar="IMAGE", type=PATH, help="The true image, to print metrics before and after.")
 @click.option(
@@ -74,6 +78,8 @@ def restore(
     degradation: str,
     prior: str | None,
     solver: str | None,
+    value_range: tuple[float, float] | None,
+    axes: str | None,
     out: Path,
     truth: Path | None,
     metrics: tuple[str, ...],
@@ -87,13 +93,17 @@ def restore(
     """Restore the measurement IMAGE of the degradation.
 
     If the degradation gives no noise=…, the noise is estimated from IMAGE, and a note says how large it is.
-    Metrics "before" are those of the measurement itself, enlarged if it is smaller than the image.
+    Frames of a stack are restored one by one, and all bands of each. OUT has the range and the axes of IMAGE, and the
+    true image is taken to have them, too; noise=… stays relative to the range: .02 is 2 % of it.
+    Metrics are means over the frames; "before" are those of the measurement itself, enlarged if it is smaller than the
+    image.
     """
     check_pictures(image, [out] if samples is None else [out, std_path(out)], truth=truth)
     check_names(degradation=degradation, prior=prior, solver=solver)
     for metric in metrics:
         check_names(metric=metric)
     from rgmkit import images
+    from rgmkit.adapters import relate_values
     from rgmkit.inference import restore_batch
     from rgmkit.resolve import resolve_degradation, resolve_metrics, resolve_prior, resolve_solver
     from rgmkit.runtime.device import choose_device
@@ -103,12 +113,14 @@ def restore(
     built_solver = resolve_solver(solver, built_prior, operator, samples=samples)
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 
-    measured = images.read_measurement(image)
-    y = measured.x.to(torch_device)
-    shape = tuple(operator.image_shape(tuple(y.shape)))
+    measured = images.read_measurement(image, axes=axes, range=value_range)
+    shape = tuple(operator.image_shape(tuple(measured.x.shape)))
     images.check_storable(out, shape, what="image")
-    true = read_true_image(truth, operator, shape=shape) if truth else None
+    true = read_true_image(truth, operator, shape=shape, axes=axes, value_range=value_range) if truth else None
     say_notes(measured.notes, image)
+    y, notes = relate_values(measured.x.to(torch_device), operator, value_range, whole=measured.bits < 32)
+    if value_range is not None:  # a doubt about the range is shown as a warning
+        say_notes(notes)
 
     with warnings.catch_warnings():
         for said in (AccuracyWarning, PriorWarning):  # the notes say the same
@@ -119,7 +131,7 @@ def restore(
     facts: dict[str, Any] = {
         "image": image, "degradation": degradation, "prior": prior, "solver": solver, "seed": seed, "out": out,
         "nfe": solution.nfe, "seconds": round(solution.seconds, 3), "noise": solution.noise,
-        "notes": list(solution.notes),
+        "notes": list(notes + solution.notes),
     }  # fmt: skip
     if measures:
         facts |= compare(operator.embed(y).cpu(), solution.x.cpu(), true.x if true else None, measures)
@@ -133,7 +145,7 @@ def compare(before: Tensor, after: Tensor, truth: Tensor | None, metrics: Mappin
     """Apply the metrics to the images before and after restoration."""
     pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
     return {
-        label: {when: round(float(metric(x, truth)), 4) for when, x in pair.items()}
+        label: {when: round(float(metric(x, truth).mean()), 4) for when, x in pair.items()}
         for label, metric in metrics.items()
     }
 
@@ -156,17 +168,21 @@ def write_restoration(out: Path, solution: Solution, like: Picture) -> dict[str,
 
 
 def _write_std(path: Path, std: Tensor, like: Picture) -> dict[str, Any]:
-    """Write a standard deviation: as values if the format stores floats, else as grey from 0 (black) to the largest."""
+    """Write a standard deviation: as values if the format stores floats, else as grey from 0 (black) to the largest.
+
+    It is in units of [0, 1] or, if given, of the range of the picture.
+    """
     from rgmkit import images
     from rgmkit.images.formats import find_format
 
-    largest = float(std.max())
-    if not images.is_picture(std) or find_format(path).stores_floats:
-        images.write_measurement(path, std, like=replace(like, alpha=None, bits=32))
+    low, high = like.range or (0.0, 1.0)
+    largest, layout = float(std.max()), like.layout and like.layout.for_std(std.dtype)
+    if find_format(path).stores_floats:
+        images.write_measurement(path, std, like=replace(like, alpha=None, bits=32, layout=layout))
     else:
-        images.write(path, replace(like, x=std / largest if largest else std, alpha=None))
-        say_notes([f"the standard deviation of the samples; black is 0, white {largest:.3g}"], path)
-    return {"file": path, "mean": float(std.mean()), "largest": largest}
+        images.write(path, images.Picture(std / largest if largest else std, bits=like.bits))
+        say_notes([f"the standard deviation of the samples; black is 0, white {largest * (high - low):.3g}"], path)
+    return {"file": path, "mean": float(std.mean()) * (high - low), "largest": largest * (high - low)}
 
 
 def print_restoration(facts: dict[str, Any], metrics: Mapping[str, Metric], *, as_json: bool) -> None:

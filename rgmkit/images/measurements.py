@@ -33,8 +33,8 @@ def read_measurement(path: Path, *, axes: str | None = None, range: Range | None
         return read(path, range=range)
     if len(array) != 1:
         raise DataError(
-            f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...), or name the axes of images, such "
-            f"as BCYX"
+            f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...), or name the axes of images, "
+            f"such as BCYX"
         )
     y = torch.from_numpy(array)
     check_finite(y, str(path))

@@ -23,7 +23,9 @@ from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError
 from rgmkit.models import ModelSpec, find_prior
 from rgmkit.runtime.precision import Precision
+from rgmkit.solvers.gauss_newton import choose_solver
 from rgmkit.solvers.measurement import LEAST_NOISE
+from rgmkit.solvers.posterior import Posterior
 
 DEFAULT_METRICS = ("psnr", "ssim")
 """The metrics if none are given; parameters are tuned for the first."""
@@ -103,21 +105,18 @@ def resolve_solver(
 ) -> Solver:
     """Build a solver, return an object as it is, or choose the default for `None`.
 
-    The default is `pinv` without a prior; `pnp-drs` with a network, or `one-shot` if the degradation is not linear, or
-    `posterior` to draw `samples`; `admm` with any other prior.
+    The default is `pinv` without a prior, `pnp-drs` with a network, and `admm` with any other prior; around these
+    `gauss-newton` if the degradation is not linear, or `one-shot` with a network if it is not linearisable either; and
+    `posterior` around all of these to draw `samples` with a network.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong.
     """
     if given is not None:
         return build("solver", given, path=path, folder=folder)
-    if isinstance(prior, NoPrior):
-        name = "pinv"
-    elif isinstance(prior, RestoringPrior):
-        name = "posterior" if samples is not None else "pnp-drs" if degradation.linear else "one-shot"
-    else:
-        name = "admm"
-    return build("solver", name)
+    if isinstance(prior, RestoringPrior) and samples is not None:
+        return Posterior()
+    return choose_solver(prior, degradation)
 
 
 def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metric]:

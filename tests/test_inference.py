@@ -14,7 +14,7 @@ from analytic import GaussianRestorer, Trainable
 import rgmkit
 import rgmkit.runtime.progress
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import Prior
+from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.random import Streams, randn, seeded
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import CheckpointError, ConfigError, DataError, IncompatibleError, PluginError
@@ -196,13 +196,16 @@ def test_default_solvers():
         for prior, degradation in [
             (GaussianRestorer(), Identity()),
             (GaussianRestorer(), Square()),
+            (GaussianRestorer(), rgmkit.degradation("jpeg")),
+            (Anything(), Square()),
+            (NoPrior(), Square()),
             (Anything(), Identity()),
             (Anything(), rgmkit.degradation("blur")),
             (Anything(), rgmkit.degradation("blur", boundary="reflect")),
             (Anything(), rgmkit.degradation("downsample").at(0.5)),
         ]
     ]
-    assert names == ["PnPDRS", "OneShot", "ADMM", "ADMM", "ADMM", "ADMM"]
+    assert names == ["PnPDRS", "GaussNewton", "OneShot", "GaussNewton", "GaussNewton", *["ADMM"] * 4]
 
 
 def test_names_specs_and_models():

@@ -54,6 +54,7 @@ class Jpeg(Degradation):
     """
 
     linear: ClassVar[bool] = False
+    linearisable: ClassVar[bool] = False  # a small change of the image changes nothing, or jumps
 
     def __init__(self, *, quality: float = 75.0, subsampling: Subsampling = "4:2:0", noise: NoiseLike = 0.0) -> None:
         super().__init__(noise=noise)

@@ -38,8 +38,8 @@ class Degradation(nn.Module, ABC):
     with faster ones that compute the same. Methods never change the object: every parameter, including a seed, is a
     keyword of the constructor.
 
-    An operator that is not linear sets `linear = False`. It has no adjoint, pinv or prox, and works with the solvers
-    that need only `forward`.
+    An operator that is not linear sets `linear = False`. It has no adjoint, pinv or prox; `gauss-newton` linearises it
+    by autograd. If it also sets `linearisable = False`, as one that rounds does, it works with `one-shot` only.
 
     Args:
         noise: standard deviation of white noise, in units of the [0, 1] image; a noise model, such as
@@ -60,6 +60,7 @@ class Degradation(nn.Module, ABC):
     """
 
     linear: ClassVar[bool] = True
+    linearisable: ClassVar[bool] = True  # whether `A(x) + J d`, J the derivative at x, is near `A(x + d)` for a small d
     option_types: ClassVar[Mapping[str, Any]] = {"noise": NoiseLike}
     """Types of options of configurations, whatever the annotations of a constructor say."""
 
@@ -122,12 +123,17 @@ class Degradation(nn.Module, ABC):
     def initial_estimate(self, y: Tensor) -> Tensor:
         """Return the image from which solvers start. Default: `A^T y / A^T A 1`, holes filled, see `backproject`.
 
+        Of an operator that is not linear the default is an inexact inverse, see `fit_measurement`.
+
         >>> import rgmkit
         >>> blur = rgmkit.degradation("blur", std=1)
         >>> blur.initial_estimate(torch.full((1, 1, 4, 4), 0.3)).mean().round(decimals=4)
         tensor(0.3000)
         """
-        self._require_linear("initial_estimate")
+        if not self.linear:
+            from rgmkit.core.linearised import fit_measurement  # which needs this class
+
+            return fit_measurement(self, y)
         return backproject(self, y)
 
     @property
@@ -225,7 +231,7 @@ class Degradation(nn.Module, ABC):
     def _require_linear(self, what: str) -> None:
         if not self.linear:
             raise IncompatibleError(
-                f"{self.title} is not linear and has no {what}: use a solver that needs only forward, such as one-shot"
+                f"{self.title} is not linear and has no {what}: use gauss-newton, or one-shot with a network"
             )
 
 

@@ -6,6 +6,7 @@ size of its batch.
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -37,12 +38,35 @@ class Streams:
     def __len__(self) -> int:
         return len(self.generators)
 
+    def only(self, i: int) -> Streams:
+        """Return the stream of image `i` of the batch alone."""
+        one = copy.copy(self)
+        one.generators = self.generators[i : i + 1]
+        return one
+
     def states(self) -> list[Tensor]:
         """Return the state of each stream, which changes with every draw."""
         return [generator.get_state() for generator in self.generators]
 
 
 Randomness: TypeAlias = torch.Generator | Streams | None
+
+
+def repeat(generator: Randomness) -> Randomness:
+    """Return a copy of a generator, which draws the same numbers as the original does from now on.
+
+    >>> generator = seeded(0)
+    >>> again = repeat(generator)
+    >>> bool((randn((2,), generator=generator) == randn((2,), generator=again)).all())
+    True
+    """
+    if generator is None:
+        return None
+    if isinstance(generator, torch.Generator):
+        return torch.Generator(generator.device).set_state(generator.get_state())
+    other = copy.copy(generator)
+    other.generators = [torch.Generator(g.device).set_state(g.get_state()) for g in generator.generators]
+    return other
 
 
 def seeded(*entropy: int) -> torch.Generator:

@@ -214,9 +214,10 @@ class Solver(ABC):
         if problem.y is None and not self.generates:
             raise IncompatibleError(f"solver {name} restores a measurement and cannot generate: use cascade")
         if self.needs_linear and problem.degradation is not None and not problem.degradation.linear:
+            linearisable = problem.degradation.linearisable
+            remedy = "gauss-newton, which linearises it" if linearisable else "one-shot with a network, such as digits"
             raise IncompatibleError(
-                f"solver {name} needs a linear degradation, and {problem.degradation.title} is "
-                f"not: use one-shot with a trained model, such as --prior digits"
+                f"solver {name} needs a linear degradation, and {problem.degradation.title} is not: use {remedy}"
             )
 
 

@@ -14,6 +14,7 @@ def rgmkit_components() -> list[Component]:
         Component("degradation", "compose", "rgmkit.core.compose:Compose", "Degradations one after the other"),
         Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
+        Component("solver", "gauss-newton", "rgmkit.solvers.gauss_newton:GaussNewton", "Operators that are not linear"),
         Component("solver", "pinv", "rgmkit.solvers.pinv:PseudoInverse", "Least squares, with no prior"),
         Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
         Component("solver", "posterior", "rgmkit.solvers.posterior:Posterior", "Draws, with calibrated uncertainty"),

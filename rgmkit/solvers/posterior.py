@@ -15,8 +15,7 @@ from rgmkit.core.linear import dot, per_image
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.solvers.one_shot import OneShot
-from rgmkit.solvers.pnp_drs import PnPDRS
+from rgmkit.solvers.gauss_newton import choose_solver
 
 STEPS = 8  # most levels to generate an image from
 HIGHEST = 5.0  # largest noise std, relative to `prior.scale`, from which a denoiser generates an image
@@ -45,7 +44,7 @@ class Posterior(Solver):
     then given what D leaves out at the last level, see `draw_residual`.
 
     Args:
-        estimator: the solver S. Default: `pnp-drs`, or `one-shot` if the degradation is not linear.
+        estimator: the solver S. Default: that without `samples`.
 
     Source: Hoffman and Ribak, "Constrained realizations of Gaussian fields", 1991; the second-order multistep method
     of Lu et al., "DPM-Solver++", 2022; the trace of the Jacobian as in Ramani et al., "Monte-Carlo SURE", 2008.
@@ -65,8 +64,8 @@ class Posterior(Solver):
 
     def estimate(self, problem: Problem, *, generator: Randomness, callback: Callback | None = None) -> Solution:
         """Solve the problem with the estimator."""
-        default = PnPDRS() if cast(Degradation, problem.degradation).linear else OneShot()
-        return (self.estimator or default).solve(problem, generator=generator, callback=callback)
+        solver = self.estimator or choose_solver(problem.prior, cast(Degradation, problem.degradation))
+        return solver.solve(problem, generator=generator, callback=callback)
 
     def simulate_error(self, problem: Problem, near: Tensor, *, generator: Randomness) -> Solution:
         """Draw an error of the estimator for each image, with images generated from the estimates `near`."""

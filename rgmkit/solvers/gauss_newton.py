@@ -1,0 +1,121 @@
+"""Operators that are not linear: solve a sequence of linear problems."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, cast, final
+
+from torch import Tensor
+
+from rgmkit.config import build
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.linearised import Linearised, clip_images
+from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
+from rgmkit.core.random import Randomness, Streams, repeat
+from rgmkit.core.solver import Callback, Problem, Solution, Solver
+from rgmkit.errors import ConfigError
+from rgmkit.solvers.measurement import change, largest_residual, residuals, rms, trace_row
+from rgmkit.solvers.one_shot import OneShot
+
+DECREASE = 0.1  # least decrease of the residual, as a share of what the linear approximation promises
+EXCESS = 1.5  # largest residual over that of the linear approximation, where the prior raises it
+STEPS = 8  # tried: 1, 1/2, ... 1/128
+
+
+@final
+class GaussNewton(Solver):
+    """Restore from an operator that is not linear, by linearising it again and again.
+
+    With J_k the derivative of A at the estimate x_k, each iteration restores from a linear measurement,
+
+        x' = solver(y - A(x_k) + J_k x_k, J_k),    x_{k+1} = x_k + step (x' - x_k),
+
+    with any solver and prior for linear operators. The step is 1, and is halved until the residual is at most the
+    noise, or falls by a tenth of what the linear approximation promises (where the prior raises it: rises to no more
+    than 1.5 times the promised one). So the iteration does not diverge. Images are clipped to [0, 1], since an operator
+    need not be defined elsewhere. x_0 is `initial_estimate(y)`.
+
+    An image has converged when a whole step changes it by no more than `tolerance |x|`; a note tells if one has not.
+    Each image of a batch is restored on its own, in every iteration with the same random numbers.
+
+    Args:
+        solver: of the linear problems. Default: that for a linear operator: `pnp-drs` with a network, `pinv` without a
+            prior, `admm` with any other.
+        iterations: at most.
+        tolerance: of the relative change.
+
+    Raises:
+        ConfigError: if an option is out of range.
+        IncompatibleError: if A cannot be differentiated.
+
+    Source: the Gauss-Newton method with a prior, as in Salzo and Villa, "Convergence analysis of a proximal
+    Gauss-Newton method", 2012.
+    """
+
+    needs_linear: ClassVar[bool] = False
+
+    def __init__(self, *, solver: Solver | None = None, iterations: int = 8, tolerance: float = 0.01) -> None:
+        if iterations < 1 or tolerance < 0:
+            raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
+        self.solver, self.iterations, self.tolerance = solver, iterations, tolerance
+
+    def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
+        solver = self.solver or choose_linear_solver(problem.prior)
+        y, degradation = cast(Tensor, problem.y), cast(Degradation, problem.degradation)
+        x = degradation.initial_estimate(y)
+        draws = [generator.only(i) if isinstance(generator, Streams) else generator for i in range(len(x))]
+        active, trace = list(range(len(x))), []
+        nfe = [0] * len(x)
+        notes: tuple[str, ...] = ()
+        for k in range(self.iterations):
+            before, x = x, x.clone()
+            for i in list(active):
+                one = replace(problem, shape=(1, *problem.shape[1:]), y=y[i : i + 1])
+                random, draws[i] = draws[i], repeat(draws[i])
+                solution, whole = take_step(one, x[i : i + 1], solver, random)
+                x[i : i + 1] = solution.x
+                nfe[i] += solution.nfe
+                notes = solution.notes
+                if whole and float(change(before[i : i + 1], solution.x)) <= self.tolerance:
+                    active.remove(i)
+            trace.append(trace_row(before, x, problem))
+            callback(k + 1, self.iterations, x)
+            if not active:
+                break
+        if active:
+            last = f"the last one changed the image by {trace[-1]['change']:.1e} of its norm"
+            notes += (f"not converged after {self.iterations} linearisations: {last}; give more iterations",)
+        return Solution(x, nfe=max(nfe), trace=trace, notes=notes)
+
+
+def take_step(problem: Problem, x: Tensor, solver: Solver, generator: Randomness) -> tuple[Solution, bool]:
+    """Restore from the linear approximation at the image `x`; return the next estimate, and whether the step is 1."""
+    degradation, y = cast(Degradation, problem.degradation), cast(Tensor, problem.y)
+    linear = Linearised(degradation, x)
+    approximation = replace(problem, y=linear.shift(y), degradation=linear)
+    solver.check(approximation)
+    solution = solver._solve(approximation, generator=generator, callback=lambda *_: None)
+    aim, noise, now = clip_images(solution.x), largest_residual(approximation), float(residuals(x, problem))
+    for step in (0.5**k for k in range(STEPS)):
+        found = x.lerp(aim, step)
+        expected = float(rms(linear.A(found) - cast(Tensor, approximation.y)))
+        allowed = now - DECREASE * (now - expected) if expected < now else EXCESS * expected
+        if float(residuals(found, problem)) <= max(noise, allowed):
+            return replace(solution, x=found), step == 1
+    return replace(solution, x=x), False
+
+
+def choose_solver(prior: Prior, degradation: Degradation) -> Solver:
+    """Choose the default solver for a prior and an operator."""
+    if not degradation.linear and degradation.linearisable:
+        return GaussNewton()
+    if not degradation.linear and isinstance(prior, RestoringPrior):
+        return OneShot()
+    return choose_linear_solver(prior)
+
+
+def choose_linear_solver(prior: Prior) -> Solver:
+    """Choose the default solver for a prior and a linear operator."""
+    name = "pinv" if isinstance(prior, NoPrior) else "pnp-drs" if isinstance(prior, RestoringPrior) else "admm"
+    solver: Solver = build("solver", name)
+    return solver

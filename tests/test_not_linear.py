@@ -1,0 +1,117 @@
+"""Operators that are not linear: the linear approximation, the start, and Gauss-Newton."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pictures import CAMERA, uniform
+from torch.func import jvp, vjp
+
+import rgmkit
+from rgmkit.core.linear import dot
+from rgmkit.core.linearised import Linearised
+from rgmkit.core.random import seeded
+from rgmkit.errors import IncompatibleError
+from rgmkit.testing import toys
+
+
+class Saturating(rgmkit.Degradation):
+    """A sensor whose response flattens."""
+
+    linear = False
+
+    def A(self, x):
+        return 1 - torch.exp(-2.5 * x)
+
+
+class Mixed(rgmkit.Degradation):
+    """Every output depends on two pixels; a quarter of the size."""
+
+    linear = False
+
+    def A(self, x):
+        return (x * x.roll(1, -1) + torch.sin(x))[..., ::2, ::2]
+
+    def image_shape(self, y_shape):
+        return (*y_shape[:2], 2 * y_shape[2], 2 * y_shape[3])
+
+    def embed(self, y):
+        return y.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+
+class Steep(rgmkit.Degradation):
+    """Whole Gauss-Newton steps from .8 jump between 0 and 1 for ever."""
+
+    linear = False
+
+    def A(self, x):
+        return torch.atan(20 * (x - 0.5))
+
+    def initial_estimate(self, y):
+        return torch.full_like(y, 0.8)
+
+
+class Frozen(Saturating):
+    def A(self, x):
+        return super().A(x).detach()
+
+
+def psnr(a, b):
+    return -10 * math.log10(float((a - b).square().mean()))
+
+
+def test_linearised():
+    x, d = uniform(2, 3, 6, 8, dtype=torch.float64), uniform(2, 3, 6, 8, seed=1, dtype=torch.float64)
+    w = uniform(2, 3, 3, 4, seed=2, dtype=torch.float64)
+    linear = Linearised(Mixed(noise=0.1), x)
+    y, Jd = jvp(Mixed().A, (x,), (d,))
+    assert torch.allclose(linear.A(d), Jd) and torch.allclose(linear.adjoint(w), vjp(Mixed().A, x)[1](w)[0])
+    assert torch.allclose(dot(linear.A(d), w), dot(d, linear.adjoint(w)))
+    assert torch.allclose(linear.A(x) - linear.shift(w), y - w)  # the approximation is exact at x
+    assert linear.noise == 0.1 and linear.image_shape(tuple(w.shape)) == tuple(x.shape)
+
+
+@pytest.mark.parametrize(("prior", "gain"), [("tv", 2.0), ("photographs", 4.0)])
+def test_a_saturating_sensor(prior, gain):
+    x, sensor = CAMERA[..., 100:164, 200:264], Saturating(noise=0.02)
+    y = sensor(x, generator=seeded(0))
+    solution = rgmkit.restore(y, sensor, prior)
+    assert psnr(solution.x, x) > psnr(sensor.initial_estimate(y), x) + gain > psnr(y, x) + 10
+    assert 0.01 < solution.trace[-1]["residual"] < 0.022 and solution.notes == ()
+
+
+def test_a_linear_operator_declared_otherwise_is_restored_as_such():
+    class Half(rgmkit.Degradation):
+        def A(self, x):
+            return x / 2
+
+    class Otherwise(Half):
+        linear = False
+
+    y = Half(noise=0.05)(CAMERA[..., 100:132, 200:232], generator=seeded(0))
+    expected = rgmkit.restore(y, Half(noise=0.05), "tv").x.clamp(0, 1)
+    assert torch.allclose(rgmkit.restore(y, Otherwise(noise=0.05), "tv").x, expected, atol=0.01)
+
+
+def test_steps_are_halved():
+    y = torch.zeros(1, 1, 2, 2)
+    solution = rgmkit.restore(y, Steep(noise=0.01), toys.Grey())
+    assert torch.allclose(solution.x, torch.full_like(y, 0.5), atol=0.01) and solution.notes == ()
+
+
+def test_what_did_not_converge_is_noted():
+    y = Saturating()(uniform(2, 1, 4, 4))
+    for tolerance, noted in ((0.0, True), (1.0, False)):
+        solver = {"use": "gauss-newton", "iterations": 2, "tolerance": tolerance}
+        solution = rgmkit.restore(y, Saturating(noise=0.1), toys.Grey(), solver=solver)
+        assert len(solution.trace) == (2 if noted else 1)
+        assert any("not converged after 2 linearisations" in note for note in solution.notes) == noted
+
+
+def test_an_operator_without_gradient_is_refused():
+    with pytest.raises(IncompatibleError, match=r"Frozen\.A cannot be differentiated"):
+        rgmkit.restore(torch.rand(1, 1, 8, 8), Frozen(noise=0.1), "tv", solver="gauss-newton")
+    with pytest.raises(IncompatibleError, match="Saturating is not: use gauss-newton"):
+        rgmkit.restore(torch.rand(1, 1, 8, 8), Saturating(noise=0.1), "tv", solver="admm")

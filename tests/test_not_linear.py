@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from pictures import CAMERA, uniform
+from pictures import CAMERA, normal, uniform
 from torch.func import jvp, vjp
 
 import rgmkit
@@ -115,3 +115,17 @@ def test_an_operator_without_gradient_is_refused():
         rgmkit.restore(torch.rand(1, 1, 8, 8), Frozen(noise=0.1), "tv", solver="gauss-newton")
     with pytest.raises(IncompatibleError, match="Saturating is not: use gauss-newton"):
         rgmkit.restore(torch.rand(1, 1, 8, 8), Saturating(noise=0.1), "tv", solver="admm")
+
+
+def test_gauss_newton_finds_the_minimum():
+    std = 0.05 + 0.1 * uniform(1, 3, 4, dtype=torch.float64)
+    operator = Mixed(noise=rgmkit.noise("per-pixel", std=std))
+    truth = 0.5 + toys.STD * normal(1, 1, 6, 8)
+    y = operator(truth, generator=seeded(0))
+    admm = {"use": "admm", "tolerance": 1e-8, "iterations": 500}
+    solver = {"use": "gauss-newton", "solver": admm, "tolerance": 1e-6, "iterations": 30}
+    x = rgmkit.restore(y, operator, toys.Grey(), solver=solver).x
+    slope = x.clone().requires_grad_()
+    objective = ((operator.A(slope) - y) / std).square().sum() / 2 + toys.Grey().value(slope).sum()
+    (gradient,) = torch.autograd.grad(objective, slope)
+    assert float(gradient.abs().max()) < 1e-2 * float(((x - 0.5) / toys.STD**2).abs().max())

@@ -12,6 +12,7 @@ from torch.autograd import grad
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import conjugate_gradients, dot
+from rgmkit.core.noise import noise_model
 from rgmkit.errors import IncompatibleError
 
 START_STEPS, START_RTOL, CG_STEPS = 10, 1e-2, 10  # of the first estimate: most steps, and accuracy of each
@@ -111,7 +112,8 @@ def _fit_one(degradation: Degradation, y: Tensor) -> Tensor:
         error = float((degradation.A(x) - y).abs().square().mean())
         return error if math.isfinite(error) else math.inf
 
-    enough = max(float(degradation.noise or 0), LEAST_NOISE) ** 2
+    variance = noise_model(degradation.noise or 0.0).variance(y)
+    enough = max(float(variance.where(variance.isfinite(), 0).mean()), LEAST_NOISE**2)
     guess = clip_images(degradation.embed(y).real)
     best, least = guess, math.inf
     for start in (*(torch.full_like(guess, grey) for grey in GREYS), guess):

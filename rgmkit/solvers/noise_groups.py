@@ -52,7 +52,7 @@ def _first_signal(problem: Problem) -> Tensor:
     """Estimate `A x` from local averages of the initial estimate."""
     assert problem.y is not None and problem.degradation is not None  # a restoration
     degradation = problem.degradation
-    x = (degradation.initial_estimate if degradation.linear else degradation.embed)(problem.y)
+    x = (degradation.initial_estimate if degradation.linearisable else degradation.embed)(problem.y)
     if x.ndim == 4:
         x = avg_pool2d(x, SMOOTHED, stride=1, padding=SMOOTHED // 2, count_include_pad=False)
     return degradation.A(x)

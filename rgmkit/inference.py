@@ -22,8 +22,15 @@ from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
-from rgmkit.solvers.noise_groups import join_solutions, solve_whitened
-from rgmkit.solvers.sampling import check_samples, choose_batch_size, draw_samples, pack_solution, shift_steps
+from rgmkit.solvers.noise_groups import join_solutions, move_solution, solve_whitened
+from rgmkit.solvers.sampling import (
+    check_samples,
+    choose_batch_size,
+    draw_samples,
+    pack_solution,
+    shift_steps,
+    split_stack,
+)
 
 DENOISER = (
     "this network is a denoiser, trained with a mean squared error, and not made for generation: expect smooth "
@@ -109,11 +116,12 @@ def restore(
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
     given, whole = layout.range if layout.range_given else None, not layout.dtype.is_floating_point
-    batch, notes = relate_values(batch.to(device), degradation, given, whole=whole)
+    batch, notes = relate_values(batch, degradation, given, whole=whole, device=device)
     layout = replace(layout, notes=layout.notes + notes)
     solution = restore_batch(
-        batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress
-    )
+        batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress,
+        device=device,
+    )  # fmt: skip
     return pack_solution(solution, layout)
 
 
@@ -128,26 +136,33 @@ def restore_batch(
     tile: int | None = None,
     callback: Callback | None = None,
     progress: bool = True,
+    device: torch.device | None = None,
 ) -> Solution:
-    """Restore a batch of floats, given a degradation, prior and solver as objects on its device; see `restore`."""
+    """Restore a batch of floats, given a degradation, prior and solver as objects on one device; see `restore`.
+
+    The images of a large stack are restored a few at a time. They are moved to `device` and back, if `y` is elsewhere.
+    """
     check_samples(1 if samples is None else samples)
     if prior.dtype is not None and y.is_floating_point():
         y = y.to(prior.dtype)
-    groups, estimated = resolve_noise(degradation, y, solver)
-    images, *shape = degradation.image_shape(tuple(y.shape))
+    device = device or y.device
+    found, estimated = resolve_noise(degradation, y, solver, device=device)
+    shape = degradation.image_shape(tuple(y.shape))[1:]
+    groups, one = split_stack(found, shape, device), y[:1].to(device)
+    images = max(len(rows) for rows, _ in groups)
     with follow_progress("restoring", callback, shown=progress) as follow:
         prior, adapted = fit_prior(
-            prior, (images * (samples or 1), *shape), like=y, tile=tile, progress=getattr(follow, "tile", None)
+            prior, (images * (samples or 1), *shape), like=one, tile=tile, progress=getattr(follow, "tile", None)
         )
-        problem = Problem.from_measurement(y, degradation, prior)
+        problem = Problem.from_measurement(one, degradation, prior)
         for note in (lost := note_lost_colours(problem)):
             warnings.warn(note, PriorWarning, stacklevel=3)
         parts = []
         with evaluation_mode(prior):
             for i, (rows, known) in enumerate(groups):
                 follow_part = shift_steps(follow, i, len(groups)) if len(groups) > 1 else follow
-                part = _restore_rows(y[rows], rows, known, prior, solver, seed, samples, follow_part)
-                parts.append(replace(part, noise=known.noise))
+                part = _restore_rows(y[rows].to(device), rows, known, prior, solver, seed, samples, follow_part)
+                parts.append(move_solution(replace(part, noise=known.noise), y.device))
     solution = join_solutions(parts, [rows for rows, _ in groups])
     return replace(solution, notes=estimated + adapted + lost + solution.notes)
 

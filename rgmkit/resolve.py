@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from rgmkit import models, plugins
@@ -29,6 +30,8 @@ from rgmkit.solvers.posterior import Posterior
 
 DEFAULT_METRICS = ("psnr", "ssim")
 """The metrics if none are given; parameters are tuned for the first."""
+
+LISTED = 4  # most images whose noise is noted one by one
 
 Given: TypeAlias = str | Spec | Mapping[str, Any]
 """A component given by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
@@ -134,7 +137,7 @@ def resolve_metrics(given: Iterable[Any], *, has_truth: bool) -> dict[str, Metri
 
 
 def resolve_noise(
-    degradation: Degradation, y: Tensor, solver: Solver
+    degradation: Degradation, y: Tensor, solver: Solver, *, device: torch.device | None = None
 ) -> tuple[list[tuple[list[int], Degradation]], tuple[str, ...]]:
     """Estimate unknown noise for each image of the measurement `y`; return notes about it for the user, and groups.
 
@@ -149,12 +152,19 @@ def resolve_noise(
     unknown = noise is None or (isinstance(noise, Noise) and not noise.known)
     if not solver.needs_noise or not (unknown or depends):
         return [(everything, degradation)], ()
-    found = [_estimate_noise(degradation, y[i : i + 1]) if unknown else (noise, "") for i in everything]
+    found = [
+        _estimate_noise(degradation, y[i : i + 1].to(device or y.device)) if unknown else (noise, "")
+        for i in everything
+    ]
     groups: dict[Any, tuple[list[int], Degradation]] = {}
     for i, (own, _) in enumerate(found):
         key = i if isinstance(own, Noise) and own.depends_on_signal else own
         groups.setdefault(key, ([], degradation.with_noise(own)))[0].append(i)
     notes = dict.fromkeys(note for _, note in found if note)
+    stds = [own for own, _ in found if isinstance(own, float)]
+    if len(notes) > LISTED and len(stds) == len(y):
+        note = f"noise estimated for each of {len(y)} images: std {min(stds):g} to {max(stds):g}"
+        return list(groups.values()), (note,)
     if len(notes) > 1:
         return list(groups.values()), tuple(f"image {i}: {note}" for i, (_, note) in enumerate(found))
     return list(groups.values()), tuple(notes)

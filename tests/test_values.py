@@ -10,6 +10,7 @@ import rgmkit
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, RangeWarning
 from rgmkit.inference import restore
+from rgmkit.solvers import sampling
 
 TV = {"prior": "tv:weight=3", "solver": "admm:iterations=3"}
 BLUR = "blur:std=1,noise=0.05"
@@ -163,3 +164,32 @@ def test_the_last_of_4_channels_is_alpha_only_until_version_0_3():
     assert (solution.x[..., 3] == y[..., 3]).all() and "alpha" in solution.notes[0]
     bands = restore(y, BLUR, **TV, axes="YXC").x
     assert abs(bands[..., 3] - y[..., 3]).max() > 0.01
+
+
+@pytest.mark.parametrize("options", [{}, {"samples": 4}], ids=["estimate", "samples"])
+def test_a_large_stack_is_restored_a_few_images_at_a_time(options, monkeypatch):
+    y = picture(5, 16, 16).astype(np.float32) + np.float32(0.1) * np.random.default_rng(1).standard_normal(
+        (5, 16, 16), np.float32
+    )
+    given = ("gaussian-noise:noise=0.1", "digits")
+    whole = restore(y, *given, axes="ZYX", **options)
+    seen, sizes = [], []
+
+    def follow(step, steps, x):
+        seen.append((step, steps))
+        sizes.append(len(x))
+
+    monkeypatch.setattr(sampling, "CPU_VALUES", 2 * 256)
+    parts = restore(y, *given, axes="ZYX", callback=follow, **options)
+    np.testing.assert_allclose(parts.x, whole.x, atol=1e-5)
+    if options:
+        np.testing.assert_allclose(parts.samples, whole.samples, atol=1e-4)
+    assert (max(sizes), sizes[-1]) == (2, 1)
+    assert seen[-1][0] == seen[-1][1] and [step for step, _ in seen] == sorted(step for step, _ in seen)
+    assert parts.noise == 0.1 and parts.nfe == whole.nfe
+
+
+def test_the_noise_of_many_images_is_noted_in_one_line():
+    noise = np.linspace(0.02, 0.2, 6)[:, None, None] * np.random.default_rng(0).standard_normal((6, 32, 32))
+    notes = restore(0.5 + noise, "gaussian-noise", "tv", solver="admm:iterations=1", axes="TYX").notes
+    assert len(notes) == 1 and "for each of 6 images: std 0.0" in notes[0]

@@ -20,7 +20,9 @@ MARGIN, SHARE = 0.25, 0.01  # how far outside [0, 1] the means of more than this
 DARK = 1 / 32  # a largest mean below this also raises the question
 
 
-def relate_values(y: Tensor, degradation: Degradation, range: Range | None, *, whole: bool) -> tuple[Tensor, Notes]:
+def relate_values(
+    y: Tensor, degradation: Degradation, range: Range | None, *, whole: bool, device: torch.device
+) -> tuple[Tensor, Notes]:
     """Relate a measurement to an image in [0, 1]; return it with notes for the user.
 
     Args:
@@ -28,19 +30,22 @@ def relate_values(y: Tensor, degradation: Degradation, range: Range | None, *, w
         degradation: with which it was measured.
         range: the values that 0 and 1 stand for, if the user gave them.
         whole: whether the values were whole numbers, whose type gives the range.
+        device: that of the degradation.
 
     Warns:
         RangeWarning: if floats without a range do not look like the measurement of an image in [0, 1].
     """
+    if range is not None and not range[0]:
+        return y, note_noise(degradation, range)
     if range is not None:
-        return y + black_level(y, range, degradation), note_noise(degradation, range)
-    notes = () if whole else note_values(y, degradation)
+        return y + black_level(y[:1].to(device), range, degradation).to(y), note_noise(degradation, range)
+    notes = () if whole else note_values(y, degradation, device)
     for note in notes:
         warnings.warn(note, RangeWarning, stacklevel=3)
     return y, notes
 
 
-def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor | float:
+def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor:
     """Return `low (1 - A 1) / (high - low)`, to be added to a measurement whose `range` was mapped to [0, 1].
 
     An image `low + (high - low) x` is measured as `low A 1 + (high - low) A x`, and not as `low + (high - low) A x`,
@@ -49,7 +54,7 @@ def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor | f
     """
     low, high = range
     if not low or not degradation.linear:
-        return 0.0
+        return torch.zeros(1, *y.shape[1:], dtype=y.dtype, device=y.device)
     one = torch.ones(1, *degradation.image_shape(tuple(y.shape))[1:], dtype=y.real.dtype, device=y.device)
     with torch.no_grad():
         return low / (high - low) * (1 - degradation.A(one))
@@ -62,7 +67,9 @@ def note_noise(degradation: Degradation, range: Range) -> Notes:
         ConfigError: if it exceeds the whole range, as one in units of the range would.
     """
     noise, span = degradation.noise, range[1] - range[0]
-    if not isinstance(noise, (int, float)) or not noise or span == 1:
+    if noise is None:
+        return (f"the noise is estimated relative to the range {describe(range)}: 0.01 is {0.01 * span:.4g}",)
+    if not isinstance(noise, float) or not noise or span == 1:
         return ()
     if noise >= 1:
         raise ConfigError(
@@ -72,7 +79,7 @@ def note_noise(degradation: Degradation, range: Range) -> Notes:
     return (f"noise={noise:g} is relative to the range {describe(range)}: a standard deviation of {noise * span:.4g}",)
 
 
-def note_values(y: Tensor, degradation: Degradation) -> Notes:
+def note_values(y: Tensor, degradation: Degradation, device: torch.device) -> Notes:
     """Return a note if `y`, used as it is, does not look like the measurement of an image in [0, 1].
 
     The image is estimated by `initial_estimate`, for the brightest measurement of the batch, and averaged over blocks.
@@ -81,11 +88,11 @@ def note_values(y: Tensor, degradation: Degradation) -> Notes:
         return ()
     brightest = int(y.flatten(1).abs().amax(1).argmax())
     with torch.no_grad():
-        x = degradation.initial_estimate(y[brightest : brightest + 1])
+        x = degradation.initial_estimate(y[brightest : brightest + 1].to(device))
     if x.ndim != 4:
         return ()
     means = avg_pool2d(x, [min(POOL, side) for side in x.shape[-2:]]).flatten()
-    noise = degradation.noise if isinstance(degradation.noise, (int, float)) else 0.0
+    noise = degradation.noise if isinstance(degradation.noise, float) else 0.0
     margin = MARGIN + 3 * noise / POOL
     low, high = float(means.min()), float(means.max())
     outside = ((means < -margin) | (means > 1 + margin)).float().mean()

@@ -70,7 +70,7 @@ def degrade(
         frames = [frame[None].to(torch_device) for frame in picture.x]
         y = torch.cat([operator(x, generator=Streams(seed, [i])).cpu() for i, x in enumerate(frames)])
         if value_range is not None:
-            y = y - black_level(y, value_range, operator.cpu())
+            y = y - black_level(y[:1].to(torch_device), value_range, operator).cpu()
     written = images.write_measurement(out, y, like=picture)
     say_notes([*written.notes, *([f"{written.loss}; .npy keeps the measurement"] if written.loss else [])], out)
 

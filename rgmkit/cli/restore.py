@@ -102,6 +102,8 @@ def restore(
     check_names(degradation=degradation, prior=prior, solver=solver)
     for metric in metrics:
         check_names(metric=metric)
+    import torch
+
     from rgmkit import images
     from rgmkit.adapters import relate_values
     from rgmkit.inference import restore_batch
@@ -118,14 +120,16 @@ def restore(
     images.check_storable(out, shape, what="image")
     true = read_true_image(truth, operator, shape=shape, axes=axes, value_range=value_range) if truth else None
     say_notes(measured.notes, image)
-    y, notes = relate_values(measured.x.to(torch_device), operator, value_range, whole=measured.bits < 32)
+    y, notes = relate_values(measured.x, operator, value_range, whole=measured.bits < 32, device=torch_device)
     if value_range is not None:  # a doubt about the range is shown as a warning
         say_notes(notes)
 
     with warnings.catch_warnings():
         for said in (AccuracyWarning, PriorWarning):  # the notes say the same
             warnings.simplefilter("ignore", said)
-        solution = restore_batch(y, operator, built_prior, built_solver, seed=seed, samples=samples, tile=tile)
+        solution = restore_batch(
+            y, operator, built_prior, built_solver, seed=seed, samples=samples, tile=tile, device=torch_device
+        )
     say_notes(solution.notes)
 
     facts: dict[str, Any] = {
@@ -134,7 +138,12 @@ def restore(
         "notes": list(notes + solution.notes),
     }  # fmt: skip
     if measures:
-        facts |= compare(operator.embed(y).cpu(), solution.x.cpu(), true.x if true else None, measures)
+        facts |= compare(
+            torch.cat([operator.embed(frame[None].to(torch_device)).cpu() for frame in y]),
+            solution.x.cpu(),
+            true.x if true else None,
+            measures,
+        )
     facts |= write_restoration(out, solution, like=measured)
     if trace:
         facts["trace"] = solution.trace

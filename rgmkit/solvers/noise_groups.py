@@ -58,6 +58,12 @@ def _first_signal(problem: Problem) -> Tensor:
     return degradation.A(x)
 
 
+def move_solution(solution: Solution, device: torch.device) -> Solution:
+    """Move the images of a solution to a device."""
+    images = {name: getattr(solution, name) for name in ("x", "std", "samples")}
+    return replace(solution, **{name: image.to(device) for name, image in images.items() if image is not None})
+
+
 def join_solutions(parts: Sequence[Solution], groups: Sequence[Sequence[int]]) -> Solution:
     """Join the solutions of parts of a batch, given which images each has."""
     if len(parts) == 1:
@@ -75,7 +81,7 @@ def join_solutions(parts: Sequence[Solution], groups: Sequence[Sequence[int]]) -
         seconds=sum(part.seconds for part in parts),
         trace=_join_traces([part.trace for part in parts], [len(group) for group in groups]),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        noise=tuple(noises[i] for i in order.tolist()),
+        noise=noises[0] if all(noise is noises[0] for noise in noises) else tuple(noises[i] for i in order.tolist()),
         std=join([part.std for part in parts]),
         samples=join([part.samples for part in parts], 1),
     )

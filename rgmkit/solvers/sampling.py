@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rgmkit.core.degradation import Degradation
 from rgmkit.core.random import RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
@@ -20,6 +21,7 @@ from rgmkit.solvers.posterior import Posterior
 CPU_PIXELS = 2**15  # at 128 channels 8 MB of features a layer, which fit in the cache of a CPU
 ACCELERATOR_PIXELS = 2**18  # about 1 GB of features over all layers
 MAX_BATCH = 256
+CPU_VALUES, ACCELERATOR_VALUES = 2**22, 2**24  # of the images that are restored at a time; solvers hold 20 such arrays
 
 
 def choose_batch_size(shape: tuple[int, ...], device: torch.device | None = None) -> int:
@@ -32,6 +34,20 @@ def choose_batch_size(shape: tuple[int, ...], device: torch.device | None = None
     """
     most = ACCELERATOR_PIXELS if is_accelerator(device) else CPU_PIXELS
     return max(1, min(MAX_BATCH, most // max(1, math.prod(shape[1:]))))
+
+
+def split_stack(
+    groups: Iterable[tuple[list[int], Degradation]], shape: tuple[int, ...], device: torch.device
+) -> list[tuple[list[int], Degradation]]:
+    """Split groups of images (C, H, W), so that the memory for restoring a group does not grow with the stack.
+
+    A group keeps at most 2^22 values (2^24 on an accelerator), but at least one image.
+    """
+    most = ACCELERATOR_VALUES if is_accelerator(device) else CPU_VALUES
+    size = max(1, most // max(1, math.prod(shape)))
+    return [
+        (rows[start : start + size], degradation) for rows, degradation in groups for start in range(0, len(rows), size)
+    ]
 
 
 def shift_steps(callback: Callback | None, i: int, count: int) -> Callback | None:

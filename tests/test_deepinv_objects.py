@@ -176,8 +176,26 @@ def test_what_deepinv_gives_is_copied_and_used(photo):
     assert denoiser.provides == {"prox"} and denoiser.prox(photo, 0.01).shape == photo.shape
     with pytest.raises(ConfigError, match="PoissonNoise"):
         from_deepinv(deepinv.physics.Denoising(deepinv.physics.PoissonNoise(0.1)))
-    with pytest.raises(IncompatibleError, match="PhaseRetrieval"):
-        from_deepinv(deepinv.physics.PhaseRetrieval(deepinv.physics.Denoising()))
+    with pytest.raises(IncompatibleError, match="StackedPhysics"):
+        from_deepinv(deepinv.physics.stack(deepinv.physics.Denoising(), deepinv.physics.SpatialUnwrapping()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [None, 4])
+def test_operators_that_are_not_linear_pass_through(photo, ratio):
+    x = photo[..., 20:52, 20:52]
+    noise = deepinv.physics.GaussianNoise(0.05)
+    physics = deepinv.physics.Physics(A=lambda x: x.square() + x.roll(1, -1) / 2, noise_model=noise)
+    if ratio:
+        m, rng = ratio * x[0].numel(), torch.Generator().manual_seed(0)
+        physics = deepinv.physics.RandomPhaseRetrieval(m, tuple(x.shape[1:]), rng=rng, noise_model=noise)
+    operator = from_deepinv(physics)
+    y = operator(x, generator=seeded(0))
+    assert not operator.linear and operator.noise == pytest.approx(0.05)
+    assert torch.equal(operator.A(x), physics.A(x.to(torch.complex64) if ratio else x))
+    solution = rgmkit.restore(y, physics, "tv")
+    assert psnr(solution.x, x) > max(22, psnr(operator.initial_estimate(y), x) + 1)
+    assert solution.trace[-1]["residual"] < 0.055
 
 
 @pytest.mark.slow

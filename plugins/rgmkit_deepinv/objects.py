@@ -9,6 +9,7 @@ from typing import Any, final
 
 from deepinv import optim
 from deepinv.models.base import Denoiser
+from deepinv.physics import LinearPhysics, StackedPhysics
 from deepinv.physics import Physics as DeepinvPhysics
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 from rgmkit_deepinv.copying import copy_module
 from rgmkit_deepinv.explicit import ExplicitPrior, Prox
-from rgmkit_deepinv.physics import Physics, unwrap
+from rgmkit_deepinv.physics import NonlinearPhysics, Physics, unwrap
 from rgmkit_deepinv.pixelwise import L1, Tikhonov
 from rgmkit_deepinv.plug_and_play import DenoiserPrior
 from rgmkit_deepinv.total_variation import TV, TVL1
@@ -35,7 +36,7 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
 
     Args:
         thing: the operator, prior or denoiser.
-        options: those of `Physics` (image_shape, noise) or of an explicit prior (weight).
+        options: those of `Physics` and `NonlinearPhysics` (image_shape, noise) or of an explicit prior (weight).
 
     Raises:
         IncompatibleError: for any other object.
@@ -46,7 +47,8 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
     tensor([8.])
     """
     if isinstance(thing, DeepinvPhysics):
-        return (None if options else unwrap(thing)) or Physics(physics=thing, **options)
+        kind = Physics if isinstance(thing, LinearPhysics | StackedPhysics) else NonlinearPhysics
+        return (None if options else unwrap(thing)) or kind(physics=thing, **options)
     if isinstance(thing, optim.PnP):
         return DenoiserPrior(denoiser=thing.denoiser, **options)
     if type(thing) in NAMED:
@@ -57,7 +59,7 @@ def from_deepinv(thing: Any, **options: Any) -> Degradation | Prior:
         return DenoiserPrior(denoiser=thing, **options)
     hint = "; its denoiser, prior.denoiser, is one" if hasattr(thing, "denoiser") else ""
     raise IncompatibleError(
-        f"{type(thing).__name__} is not a deepinv LinearPhysics, Denoiser, PnP or explicit Prior: pass one{hint}"
+        f"{type(thing).__name__} is not a deepinv Physics, Denoiser, PnP or explicit Prior: pass one{hint}"
     )
 
 

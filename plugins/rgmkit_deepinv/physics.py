@@ -8,14 +8,24 @@ from collections.abc import Callable
 from typing import Any, final
 
 import torch
-from deepinv.physics import DecomposablePhysics, GaussianNoise, LinearPhysics, StackedLinearPhysics, ZeroNoise
+from deepinv.physics import (
+    DecomposablePhysics,
+    GaussianNoise,
+    LinearPhysics,
+    StackedLinearPhysics,
+    StackedPhysics,
+    ZeroNoise,
+)
+from deepinv.physics import Physics as DeepinvPhysics
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
+from rgmkit.core.linearised import Linearised
 from rgmkit.core.noise import NoiseLike, white_std
 from rgmkit.core.random import randn, seeded
+from rgmkit.core.start import backproject
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_deepinv.copying import copy_module
 
@@ -201,7 +211,73 @@ class Physics(PhysicsDegradation):
         return type(getattr(self.physics, "degradation", self.physics)).__name__
 
 
-def _noise_of(physics: LinearPhysics) -> float:
+@final
+class NonlinearPhysics(Degradation):
+    """`y = A(x) + noise * e` with a `Physics` of deepinv that is not linear, such as `PhaseRetrieval`.
+
+    Its derivative is found by autograd, as for any such operator. Images are real; an operator with complex tensors
+    gets them as complex numbers.
+
+    Args:
+        physics: the operator, on one tensor; a copy is taken.
+        image_shape: of the images, (C, H, W). Default: the operator's `img_size`, or else the shape of the measurement.
+        noise: standard deviation of the noise, or a noise model. Default: that of the operator's noise model.
+
+    Raises:
+        IncompatibleError: if the operator is a stack.
+
+    >>> from deepinv.physics import Physics
+    >>> root = NonlinearPhysics(physics=Physics(A=torch.sqrt), noise=0.1)
+    >>> root.initial_estimate(torch.full((1, 1, 2, 2), 0.5)).mean().round(decimals=1)
+    tensor(0.3000)
+    """
+
+    linear = False
+
+    def __init__(
+        self, *, physics: DeepinvPhysics, image_shape: tuple[int, ...] | None = None, noise: NoiseLike = None
+    ) -> None:
+        if isinstance(physics, StackedPhysics):
+            raise IncompatibleError(f"{type(physics).__name__} is a stack of operators: pass a single one")
+        super().__init__(noise=_noise_of(physics) if noise is None else noise)
+        self.physics = copy_module(physics)
+        size = getattr(physics, "img_size", None) if image_shape is None else image_shape
+        self.size = tuple(int(n) for n in size) if size is not None and len(size) == 3 else None
+
+    @property
+    def title(self) -> str:
+        """The name of the operator's class, for messages."""
+        return type(self.physics).__name__
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return `(B, *image_shape)`, by default `y_shape`."""
+        return tuple(y_shape) if self.size is None else (y_shape[0], *self.size)
+
+    def A(self, x: Tensor) -> Tensor:
+        """Return the operator's `A`, in its precision.
+
+        Raises:
+            IncompatibleError: if it is not one real tensor.
+        """
+        dtypes = [b.dtype for b in self.physics.buffers() if b.is_floating_point() or b.is_complex()]
+        own = max(dtypes, key=lambda dtype: dtype.is_complex, default=x.dtype)
+        y = self.physics.A(x.to(own))
+        if not isinstance(y, Tensor) or y.is_complex():
+            raise IncompatibleError(
+                f"{self.title} measures {type(y).__name__}s that are not one tensor of real numbers"
+            )
+        return y.to(x.dtype)
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Return the measurement if it has the shape of the image, or back-project it by the derivative at grey."""
+        shape = self.image_shape(tuple(y.shape))
+        if shape == tuple(y.shape):
+            return y
+        linear = Linearised(self, torch.full((1, *shape[1:]), 0.5, dtype=y.dtype, device=y.device))
+        return torch.cat([backproject(linear, y[i : i + 1]) for i in range(len(y))])
+
+
+def _noise_of(physics: DeepinvPhysics) -> float:
     """Return the noise std of the operator's noise model."""
     model = physics.noise_model
     if isinstance(model, ZeroNoise):

@@ -13,6 +13,7 @@ from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
+from rgmkit.adapters import fit_prior
 from rgmkit.adapters.channels import ChannelByChannel, MeanOfChannels, loses_colours
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.prior import NoPrior
@@ -63,6 +64,19 @@ def test_a_colour_model_on_a_grey_image_sees_what_it_was_trained_on(process):
         sigma, slack = float(process.sigma_by_level[s]), 5 / noise.shape[1] ** 0.5
         torch.testing.assert_close(noise.cov() / sigma**2, torch.eye(3), atol=1.5 * slack, rtol=0)
         assert prior.level_std(s) == pytest.approx(inner.level_std(s) / 3**0.5)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_a_colour_model_restores_bands_each_as_a_grey_photograph(channels):
+    """With the exact restorer of white data the answer is the exact one for each band."""
+    colour = GaussianRestorer((3, 4, 6), mean=0.2, std=0.3, sample=False)
+    y, grey = torch.rand(2, channels, 4, 6, generator=seeded(0)), MeanOfChannels(colour, size=(4, 6))
+    bands, _ = fit_prior(colour, tuple(y.shape), like=y)
+    whole = bands.restore(y, 2, generator=seeded(1))
+    for c in range(channels):
+        torch.testing.assert_close(whole[:, c : c + 1], grey.restore(y[:, c : c + 1], 2, generator=seeded(2)))
+    solution = rgmkit.restore(y, "gaussian-noise:noise=0.1", colour)
+    assert solution.x.shape == y.shape and f"each of the {channels} channels is restored as grey" in solution.notes[0]
 
 
 def test_a_colour_model_restores_a_grey_photograph():

@@ -16,6 +16,7 @@ from rgmkit.runtime.device import free_memory, is_accelerator
 
 MAX_BYTES, ACCELERATOR_MAX_BYTES = 2**30, 2**32  # of features; larger tiles hardly save time
 MEMORY_SHARE = 0.5  # of the free memory, for features
+BETTER_APART = "; if red, green and blue are among them, these three are better restored as a picture of their own"
 NO_RECEPTIVE_FIELD = "; it declares no receptive field, so that the result differs from that of the whole image"
 
 Notes = tuple[str, ...]
@@ -28,9 +29,9 @@ def fit_prior(
     """Adapt `prior` to a batch of images of `shape` (B, C, H, W); return it with notes for the user.
 
     A model that takes the image's number of channels is applied as it is. Otherwise a grey model is applied to each
-    channel (`ChannelByChannel`), and a colour model to a grey image by `MeanOfChannels`. A network with a `Locality` is
-    evaluated in tiles if the features of one image would not fit in memory, and on a few images at a time if those of
-    the whole batch would not.
+    channel (`ChannelByChannel`), and a colour model to a grey image by `MeanOfChannels`, or so to each of several
+    channels. A network with a `Locality` is evaluated in tiles if the features of one image would not fit in memory,
+    and on a few images at a time if those of the whole batch would not.
 
     Args:
         like: a tensor with the device and the dtype of the computation.
@@ -47,7 +48,7 @@ def fit_prior(
             raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is not a network: leave it out")
         prior.check_shape(shape[1:])
         return prior, ()
-    by_channel = 1 in prior.channels and shape[1] not in prior.channels
+    by_channel = {1, 3} & set(prior.channels) and shape[1] not in {1, *prior.channels}
     prior, tiles = _tile(prior, (shape[0] * (shape[1] if by_channel else 1), *shape[2:]), like, tile, progress)
     prior, channels = _adapt_channels(prior, shape)
     prior.check_shape(shape[1:])
@@ -59,12 +60,19 @@ def _adapt_channels(prior: RestoringPrior, shape: tuple[int, ...]) -> tuple[Rest
     if channels in prior.channels:
         return prior, ()
     if 1 in prior.channels:
-        note = f"the model was trained on grey images: each of the {channels} channels is restored on its own"
-        better = f"; for colour photographs {COLOUR_MODEL} is better" if channels == 3 else ""
-        return ChannelByChannel(prior, channels=channels), (note + better,)
+        known = " and ".join(name for count, name in ((1, "grey"), (3, "colour")) if count in prior.channels)
+        note = f"the model was trained on {known} images: each of the {channels} channels is restored on its own"
+        if 3 in prior.channels:
+            note += BETTER_APART
+        elif channels == 3:
+            note += f"; for colour photographs {COLOUR_MODEL} is better"
+        return ChannelByChannel(prior, channels=channels), (note,)
     if 3 in prior.channels and channels == 1:
         note = "the model was trained on colour images: it gets the grey image as three equal channels"
         return MeanOfChannels(prior, size=(height, width)), (note,)
+    if 3 in prior.channels:
+        note = f"the model was trained on colour images: each of the {channels} channels is restored as grey"
+        return ChannelByChannel(MeanOfChannels(prior, size=(height, width)), channels=channels), (note + BETTER_APART,)
     return prior, ()
 
 

@@ -111,7 +111,7 @@ def test_some_rows_are_grey(config):
     [
         ({"network": "unet"}, "between_levels"),
         ({"network": {"use": "residual-unet", "widths": [8], "down": [1], "up": []}}, "grey"),
-        ({"objective": "kl", "network": "unet"}, "without a critic"),
+        ({"objective": "kl", "critic": "unet-discriminator"}, "without a critic"),
     ],
 )
 def test_options_that_the_network_does_not_have(config, change, word):

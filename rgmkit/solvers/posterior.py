@@ -126,7 +126,7 @@ def integrate_flow(prior: RestoringPrior, near: Tensor, generator: Randomness) -
 
 def choose_stds(prior: RestoringPrior) -> list[float]:
     """Choose the noise stds, decreasing, of the flow: those of the levels of the network, 8 in equal ratios at most."""
-    levels = prior.scale * prior.process.denoising_levels()[1].double()
+    levels = prior.scale * prior.process.denoising_levels()[1].cpu().double()
     levels = levels[: max(1, int((levels <= HIGHEST * prior.scale).sum()))]
     if len(levels) > STEPS:
         wanted = torch.logspace(math.log10(levels[0]), math.log10(levels[-1]), STEPS, dtype=levels.dtype)

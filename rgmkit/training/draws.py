@@ -83,7 +83,7 @@ def draw_batch(run: Run, step: int) -> Batch:
     z = randn((settings.batch, getattr(run.network, "latent", 0)), generator=generator)
     spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
     needs_critic = run.objective.needs_critic
-    target = draw_target_levels(level - 1, spread, generator) if needs_critic else torch.zeros_like(level).long()
+    target = draw_target_levels(level.long() - 1, spread, generator) if needs_critic else torch.zeros_like(level).long()
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))

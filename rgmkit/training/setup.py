@@ -184,11 +184,8 @@ def _check_levels_and_channels(
     settings: TrainingSettings, process: ForwardProcess, network: nn.Module, data: Data, critic: nn.Module | None
 ) -> None:
     continuous = process.continuous and getattr(network, "continuous", False)
-    if settings.between_levels and not (continuous and critic is None):
-        raise ConfigError(
-            "training.between_levels is true: the process and the network have to be continuous, and the objective "
-            "without a critic"
-        )
+    if settings.between_levels and not continuous:
+        raise ConfigError("training.between_levels is true: the process and the network have to be continuous")
     takes_grey = len(data.shape) == 3 and data.shape[0] == 3 and 1 in getattr(network, "channels", ())
     if settings.grey and not (takes_grey and critic is None):
         raise ConfigError(

@@ -43,13 +43,21 @@ class _Block(nn.Module):
         return self.second(relu_(self.first(h))).add_(h)
 
 
+def _shift(latent: int, width: int) -> nn.Linear:
+    """Return a layer from z to a shift of the features, 0 at first."""
+    layer = nn.Linear(latent, width)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(_Block(width) for _ in range(count)))
 
 
 @final
 class ResidualUNet(nn.Module):
-    """A denoiser of images: `G(y, t) = a_{t+1} y + sigma_{t+1} u(y, t)`; it has no z.
+    """A restorer of images: `G(y, t, z) = a_{t+1} y + sigma_{t+1} u(y, t, z)`, by default without z.
 
     The input of `u` is the image `y`, its detail in units of the noise, `asinh((y - mean of 5x5) / sigma)`, which keeps
     weak noise visible beside strong edges, and constant channels: the logarithm of the noise level, and 1 plus the
@@ -71,11 +79,12 @@ class ResidualUNet(nn.Module):
         down: residual blocks of each scale on the way down.
         up: residual blocks of each scale but the coarsest on the way up.
         patch: side of the pixel blocks that become channels at the input.
+        latent: number of values of z, from which a linear layer computes a shift of the features of each scale; 0 for a
+            network that estimates means, see the objective `mmse`.
     """
 
     severity: Tensor
     continuous = True
-    latent = 0
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class ResidualUNet(nn.Module):
         down: tuple[int, ...] = (2, 2, 2),
         up: tuple[int, ...] = (2, 2),
         patch: int = 2,
+        latent: int = 0,
     ) -> None:
         super().__init__()
         if len(down) != len(widths) or len(up) != len(widths) - 1:
@@ -98,12 +108,13 @@ class ResidualUNet(nn.Module):
         self.channels = tuple(channels) or (own,)
         if own not in self.channels:
             raise ConfigError(f"channels is {self.channels}, and the data has {own}: add it")
-        self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
+        self.patch, self.multiple, self.latent = patch, patch * 2 ** (len(widths) - 1), latent
         self.enter = nn.ModuleDict({str(c): conv(2 * c * patch**2 + 2, widths[0]) for c in self.channels})
         self.down = nn.ModuleList(map(_blocks, widths, down))
         self.shrink = nn.ModuleList(_resample(nn.Conv2d, *pair) for pair in pairwise(widths))
         self.grow = nn.ModuleList(_resample(nn.ConvTranspose2d, b, a) for a, b in pairwise(widths))
         self.up = nn.ModuleList(map(_blocks, widths[:-1], up))
+        self.shift = nn.ModuleList(_shift(latent, width) for width in (*widths, *widths[-2::-1]) if latent)
         self.leave = nn.ModuleDict({str(c): conv(widths[0], c * patch**2, gain=0.5) for c in self.channels})
         self.correct = Correction(process)
         severity = getattr(process, "severity_by_level", torch.zeros(process.levels + 1))
@@ -113,14 +124,14 @@ class ResidualUNet(nn.Module):
     def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Return clean images from images `y` (B, C, H, W) of level t + 1."""
         height, width = y.shape[-2:]
-        h = self._trunk(self._enter(y, t))
+        h = self._trunk(self._enter(y, t), [shift(z.to(y))[:, :, None, None] for shift in self.shift])
         u = pixel_shuffle(self.leave[str(y.shape[1])](h), self.patch)
         return self.correct(y, u[..., :height, :width].to(y.dtype), t)
 
     def add_blocks(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights of a network with fewer blocks at its scales, completed: a new block changes nothing."""
+        """Return the weights of a network with fewer blocks, or without z, completed: what is new changes nothing."""
         own = self.state_dict()
-        new = [name for name in own if name not in weights and name.startswith(("down.", "up."))]
+        new = [name for name in own if name not in weights and name.startswith(("down.", "up.", "shift."))]
         return {**weights, **{name: own[name] * 0 if ".second." in name else own[name] for name in new}}
 
     def _enter(self, y: Tensor, t: Tensor) -> Tensor:
@@ -138,15 +149,17 @@ class ResidualUNet(nn.Module):
             v = torch.cat([v, (1 + severity) * one, level * one], 1).contiguous(memory_format=torch.channels_last)
             return conv2d(v, layer.weight.to(v), cast(Tensor, layer.bias).to(v), padding=1)
 
-    def _trunk(self, h: Tensor) -> Tensor:
+    def _trunk(self, h: Tensor, shifts: list[Tensor]) -> Tensor:
         skips: list[Tensor] = []
+        shift = iter(shifts)
         for i, blocks in enumerate(self.down):
             if i:
                 skips.append(h)
                 h = self.shrink[i - 1](h)
-            h = blocks(h)
+            h = blocks(h + next(shift).to(h) if shifts else h)
         for grow, blocks in zip(reversed(self.grow), reversed(self.up), strict=True):
-            h = blocks(grow(h).add_(skips.pop()))
+            h = grow(h).add_(skips.pop())
+            h = blocks(h + next(shift).to(h) if shifts else h)
         return h
 
 

@@ -15,7 +15,7 @@ import rgmkit
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.random import seeded
 from rgmkit.core.solver import Problem
-from rgmkit.solvers.measurement import reduce_residual, residuals
+from rgmkit.solvers.measurement import largest_residual, reduce_residual, residuals
 
 SHAPE = (1, 12, 12)
 
@@ -211,12 +211,20 @@ def test_pnp_drs_stops_at_the_last_std_only():
     assert len(follow(problem, "pnp-drs:tolerance=9")[1]) == stds.index(stds[-1]) + 1 > 1
 
 
-def test_the_residual_is_reduced_to_the_noise():
-    """By the least step that suffices: to 1 + sqrt(1 / (2 m)) times the noise, wherever the search starts."""
-    problem = make_problem(make_gains(0.5, least=0.6), 0.02, 0.1)
+def find_target(problem, noise):
+    """Return the noise times 1, one standard deviation, and more where A loses nearly everything."""
+    deviation = (0.5 / int(problem.scale.measured.sum())) ** 0.5
+    return (1 + deviation + problem.scale.lost**8 * (0.05 + deviation)) * noise
+
+
+@pytest.mark.parametrize("measured", [0.5, 0.1])
+def test_the_residual_is_reduced_to_the_noise(measured):
+    """By the least step that suffices, wherever the search starts."""
+    problem = make_problem(make_gains(measured, least=0.6), 0.02, 0.1)
     far, near = torch.full((1, *SHAPE), 0.2), problem.degradation.initial_estimate(problem.y)
     prox = IteratedProx(problem.degradation, problem.y)
-    target = (1 + (0.5 / int(problem.scale.measured.sum())) ** 0.5) * 0.02
+    target = find_target(problem, 0.02)
+    assert largest_residual(problem) == pytest.approx(target)
     for weight in (1e-2, 1.0, 1e4):
         left = residuals(reduce_residual(far, problem, prox, weight), problem)
         assert 0.92 * target < float(left) <= target
@@ -225,7 +233,7 @@ def test_the_residual_is_reduced_to_the_noise():
     problem = make_case("half lost, no noise")
     _, _, solution = follow(problem, "pnp-drs:iterations=2")
     prox = IteratedProx(problem.degradation, problem.y)
-    target = (1 + (0.5 / int(problem.scale.measured.sum())) ** 0.5) * 1e-3 * 30
+    target = find_target(problem, 1e-3 * 30)
     assert float(residuals(solution.x, problem)) <= target
 
 

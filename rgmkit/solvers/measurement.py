@@ -23,6 +23,7 @@ FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.5, 0.02
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
+LOST_POWER, LOST_SLACK = 8, 0.05  # how much larger a residual may be where A loses nearly everything
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
 
 
@@ -163,11 +164,15 @@ def reduce_residual(x: Tensor, problem: Problem, prox: IteratedProx, weight: flo
 
 
 def largest_residual(problem: Problem) -> float:
-    """Return the largest residual that agrees with the noise, `1 + sqrt(1 / (2 m))` times its std for m values.
+    """Return the largest residual that agrees with the noise: its std times a factor a little above 1.
 
-    The second term is the standard deviation of the root mean square of m values of noise (Morozov's principle).
+    With m values and l = `lost^8` it is `1 + sqrt(1 / (2 m)) + l (.05 + sqrt(1 / (2 m)))`. The square root is the
+    standard deviation of the root mean square of m values of noise (Morozov's principle). Where A loses nearly
+    everything, a residual as small as the noise would have the image follow the noise.
     """
-    return (1 + (0.5 / int(problem.scale.measured.sum())) ** 0.5) * noise_of(problem)
+    deviation = (0.5 / int(problem.scale.measured.sum())) ** 0.5
+    slack = problem.scale.lost**LOST_POWER * (LOST_SLACK + deviation)
+    return (1 + deviation + slack) * noise_of(problem)
 
 
 def residual_entry(x: Tensor, problem: Problem) -> dict[str, float]:

@@ -74,8 +74,8 @@ class PnPDRS(Solver):
 
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
     `tolerance |u|` and a tenth of s (but `.3 tolerance |u|` is small enough), or u changes by no more than a quarter of
-    `tolerance |u|`; it is then frozen while the rest of its batch goes on. A final residual above `1 + sqrt(1 / (2 m))`
-    times the noise, for m values, is reduced to that by one more prox.
+    `tolerance |u|`; it is then frozen while the rest of its batch goes on. A final residual much above the noise is
+    reduced to it by one more prox, see `largest_residual`.
 
     If the network was trained on A (`OperatorLevel`), its estimate from y itself is the start, in place of
     `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.adapters import fit_prior, note_lost_colours, relate_values
+from rgmkit.adapters import fit_prior, note_lost_colours, relate_values, split_complex
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior
@@ -59,6 +59,8 @@ def restore(
     floats are used as they are; `range` gives other values of black and white.
     The estimate `Solution.x` has the type, layout and range of `y`: whole numbers are rounded and clipped to those of
     the type, floats are not.
+    A complex `y` is measured by an operator from real images to complex values, or from and to two channels, the real
+    and the imaginary part (`deepinv.MRI`): then the estimate is complex, too.
     Without `axes`, the last of 2 or 4 channels of a NumPy array is taken for alpha and returned unchanged, with a
     `FutureWarning`: version 0.3 will restore it.
 
@@ -117,7 +119,8 @@ def restore(
     degradation = to_device(degradation, device)
     given, whole = layout.range if layout.range_given else None, not layout.dtype.is_floating_point
     batch, notes = relate_values(batch, degradation, given, whole=whole, device=device)
-    layout = replace(layout, notes=layout.notes + notes)
+    batch, degradation, pairs = split_complex(batch, degradation, device)
+    layout = replace(layout.for_image(complex=pairs), notes=layout.notes + notes)
     solution = restore_batch(
         batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress,
         device=device,

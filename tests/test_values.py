@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import rgmkit
+import rgmkit.resolve
 from rgmkit.core.degradation import Degradation
-from rgmkit.errors import ConfigError, DataError, RangeWarning
+from rgmkit.errors import ConfigError, DataError, IncompatibleError, RangeWarning
 from rgmkit.inference import restore
 from rgmkit.solvers import sampling
 
@@ -193,3 +194,62 @@ def test_the_noise_of_many_images_is_noted_in_one_line():
     noise = np.linspace(0.02, 0.2, 6)[:, None, None] * np.random.default_rng(0).standard_normal((6, 32, 32))
     notes = restore(0.5 + noise, "gaussian-noise", "tv", solver="admm:iterations=1", axes="TYX").notes
     assert len(notes) == 1 and "for each of 6 images: std 0.0" in notes[0]
+
+
+class Fourier(Degradation):
+    """Half of the Fourier coefficients, complex."""
+
+    def A(self, x):
+        return torch.fft.fft2(x, norm="ortho")[..., ::2, :]
+
+    def image_shape(self, y_shape):
+        return (*y_shape[:-2], 2 * y_shape[-2], y_shape[-1])
+
+    def embed(self, y):
+        return torch.cat([y, y], -2)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True], ids=["array", "tensor"])
+def test_complex_values_of_a_real_image_are_two_real_ones(as_tensor):
+    operator, x = Fourier(noise=0.02), torch.from_numpy(picture(1, 1, 16, 18)).float()
+    y = operator(x, generator=rgmkit.Streams(0, [0]))
+    given = y if as_tensor else y[0, 0].numpy()
+    estimate = restore(given, operator, "tikhonov:weight=1e-4").x
+    assert estimate.shape == (tuple(x.shape) if as_tensor else (16, 18)) and estimate.dtype in (
+        torch.float32,
+        np.float32,
+    )
+    assert float((operator.A(torch.as_tensor(estimate).reshape(x.shape)) - y).abs().square().mean().sqrt()) < 0.02
+    residual = restore(y, operator, "tikhonov", solver="admm:iterations=2").trace[-1]["residual"]
+    assert residual < 0.1
+    scaled = restore(4095 * y, operator, "tikhonov:weight=1e-4", range=(0, 4095))
+    torch.testing.assert_close(scaled.x / 4095, torch.as_tensor(estimate).reshape(x.shape), atol=1e-3, rtol=0)
+    assert "noise=0.02 is relative" in scaled.notes[0]
+
+
+@pytest.mark.parametrize("shape", [(16, 18), (1, 16, 18), (1, 1, 16, 18)])
+def test_complex_images_of_deepinv_are_complex_again(shape):
+    import deepinv
+
+    mask = torch.zeros(1, 2, 16, 18)
+    mask[..., ::2, :] = mask[..., :4, :] = 1
+    operator = deepinv.physics.MRI(mask=mask, img_size=(2, 16, 18))
+    x = torch.from_numpy(picture(1, 2, 16, 18)).float()
+    y, solver = operator(x), "admm:iterations=2"
+    degradation = rgmkit.resolve.resolve_degradation(operator).with_noise(0.01)
+    two = restore(y, degradation, "tv", solver=solver).x
+    k = torch.complex(y[0, 0], y[0, 1]).reshape(shape)
+    estimate = restore(k if len(shape) > 2 else k.numpy(), degradation, "tv", solver=solver).x
+    assert estimate.shape == shape and "complex64" in str(estimate.dtype)
+    torch.testing.assert_close(torch.as_tensor(estimate).reshape(16, 18), torch.complex(two[0, 0], two[0, 1]))
+
+
+def test_complex_values_that_fit_no_operator_are_refused():
+    y = torch.zeros(1, 1, 8, 8, dtype=torch.complex64)
+    with pytest.raises(IncompatibleError, match=r"complex, of shape \(1, 1, 8, 8\), and Grayscale gives neither"):
+        restore(y, "grayscale:noise=0.1", "tv")
+    assert restore(y + 1j, Half(noise=0.1)).x.dtype == torch.complex64  # each part on its own
+    with pytest.raises(ConfigError, match="complex values have no black"):
+        restore(y, Fourier(noise=0.1), "tv", range=(-1, 1))
+    with pytest.raises(DataError, match="give noise="):
+        restore(y, Fourier(noise=None), "tv")

@@ -35,6 +35,8 @@ def relate_values(
     Warns:
         RangeWarning: if floats without a range do not look like the measurement of an image in [0, 1].
     """
+    if range is not None and range[0] and y.is_complex():
+        raise ConfigError(f"the range is {describe(range)}, and complex values have no black: give range=(0, …)")
     if range is not None and not range[0]:
         return y, note_noise(degradation, range)
     if range is not None:

@@ -105,7 +105,7 @@ def restore(
     import torch
 
     from rgmkit import images
-    from rgmkit.adapters import relate_values
+    from rgmkit.adapters import relate_values, split_complex
     from rgmkit.inference import restore_batch
     from rgmkit.resolve import resolve_degradation, resolve_metrics, resolve_prior, resolve_solver
     from rgmkit.runtime.device import choose_device
@@ -116,11 +116,12 @@ def restore(
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 
     measured = images.read_measurement(image, axes=axes, range=value_range)
-    shape = tuple(operator.image_shape(tuple(measured.x.shape)))
+    y, notes = relate_values(measured.x, operator, value_range, whole=measured.bits < 32, device=torch_device)
+    y, operator, _ = split_complex(y, operator, torch_device)
+    shape = tuple(operator.image_shape(tuple(y.shape)))
     images.check_storable(out, shape, what="image")
     true = read_true_image(truth, operator, shape=shape, axes=axes, value_range=value_range) if truth else None
     say_notes(measured.notes, image)
-    y, notes = relate_values(measured.x, operator, value_range, whole=measured.bits < 32, device=torch_device)
     if value_range is not None:  # a doubt about the range is shown as a warning
         say_notes(notes)
 

@@ -143,6 +143,8 @@ class Solution:
         if len(self.samples) < needed:
             raise ConfigError(f"an interval of coverage {coverage} needs {needed} samples, not {len(self.samples)}")
         samples = self.samples
+        if (torch.is_complex if isinstance(samples, Tensor) else np.iscomplexobj)(samples):
+            raise ConfigError("complex values have no order, and no interval: take those of their parts from samples")
         values = samples.cpu().double().numpy() if isinstance(samples, Tensor) else samples.astype(float)
         ends = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0, method="weibull")
         if isinstance(samples, Tensor):

@@ -41,6 +41,7 @@ class Layout:
         range: the values that 0 and 1 stand for.
         range_given: whether the user gave the range.
         alpha: its alpha channel (B, 1, H, W), set aside.
+        pairs: whether the two channels of an image are the real and imaginary parts of one.
         notes: for the user, on what was assumed.
     """
 
@@ -52,6 +53,7 @@ class Layout:
     range: Range = (0.0, 1.0)
     range_given: bool = False
     alpha: Tensor | None = None
+    pairs: bool = False
     notes: tuple[str, ...] = ()
 
     def pack(self, x: Tensor) -> Any:
@@ -63,13 +65,21 @@ class Layout:
         x = x.detach().to(self.device)
         if self.alpha is not None:
             x = torch.cat([x, resize_alpha(self.alpha, x).to(x)], dim=1)
+        if self.pairs:
+            x = torch.view_as_complex(x.movedim(1, -1).contiguous())[:, None]
         x = self._arrange(scale_values(x, self.range, self.dtype))
         return np.ascontiguousarray(x.numpy()) if self.numpy else x
+
+    def for_image(self, *, complex: bool) -> Layout:
+        """Return the layout of the image of a complex measurement: real, or with a complex value for two channels."""
+        if complex or not self.dtype.is_complex:
+            return replace(self, pairs=complex)
+        return replace(self, dtype=torch.empty(0, dtype=self.dtype).real.dtype)
 
     def for_std(self, dtype: torch.dtype) -> Layout:
         """Return the layout of a standard deviation: floats, without alpha, in units of the range if it was given."""
         span = self.range[1] - self.range[0] if self.range_given else 1.0
-        return replace(self, dtype=dtype, alpha=None, range=(0.0, span))
+        return replace(self, dtype=self.dtype if self.pairs else dtype, alpha=None, range=(0.0, span))
 
     def _arrange(self, x: Tensor) -> Tensor:
         if self.axes is None:

@@ -1,0 +1,91 @@
+"""Complex measurements, as of magnetic resonance imaging, as real ones of two parts."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise import scale_noise
+from rgmkit.errors import IncompatibleError
+
+
+def split_complex(y: Tensor, degradation: Degradation, device: torch.device) -> tuple[Tensor, Degradation, bool]:
+    """Return a complex measurement as real values, its degradation, and whether the image is complex.
+
+    If `A` maps real images to complex values, real and imaginary part become a new second axis, see `RealParts`. If it
+    maps images of two channels (real, imaginary) to measurements whose second axis is (real, imaginary), as the
+    operators of deepinv do, y becomes such a measurement: (B, H, W) or (B, 1, H, W) becomes (B, 2, H, W), several coils
+    (B, N, H, W) become (B, 2, N, H, W).
+
+    Args:
+        y: the measurement.
+        degradation: with which it was measured.
+        device: that of the degradation.
+
+    Raises:
+        IncompatibleError: if `A` does neither.
+    """
+    if not y.is_complex():
+        return y, degradation, False
+    one = y[:1].to(device)
+    if _measures(degradation, one):
+        return _split(y), RealParts(degradation), False
+    if _measures(degradation, _split(one), channels=2):
+        return _split(y), degradation, True
+    if y.shape[1] == 1 and _measures(degradation, _split(one[:, 0]), channels=2):
+        return _split(y[:, 0]), degradation, True
+    raise IncompatibleError(
+        f"the measurement is complex, of shape {tuple(y.shape)}, and {degradation.title} gives neither complex values "
+        f"of this shape nor their real and imaginary parts, (B, 2, …): check its shape and the operator's image_shape"
+    )
+
+
+@final
+class RealParts(Degradation):
+    """An operator from real images to complex values, as one to their real and imaginary parts (B, 2, …).
+
+    The std of complex white noise is that of both parts together.
+    """
+
+    def __init__(self, degradation: Degradation) -> None:
+        super().__init__(noise=scale_noise(degradation.noise, math.sqrt(0.5)))
+        self.degradation = degradation
+        self.linear = degradation.linear  # type: ignore[misc]  # known here only
+
+    @property
+    def title(self) -> str:
+        """That of the operator."""
+        return self.degradation.title
+
+    def A(self, x: Tensor) -> Tensor:
+        """Apply the operator; return real and imaginary parts (B, 2, …)."""
+        return _split(self.degradation.A(x))
+
+    def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the images whose measurements have the parts `y_shape`."""
+        return self.degradation.image_shape((y_shape[0], *y_shape[2:]))
+
+    def embed(self, y: Tensor) -> Tensor:
+        """Return the real part of what the operator embeds."""
+        return self.degradation.embed(torch.complex(y[:, 0], y[:, 1])).real
+
+
+def _split(y: Tensor) -> Tensor:
+    return torch.view_as_real(y).movedim(-1, 1).contiguous()
+
+
+def _measures(degradation: Degradation, y: Tensor, *, channels: int | None = None) -> bool:
+    """Whether `A` gives values of the shape and kind of `y` for a real image, of so many channels if given."""
+    try:
+        shape = degradation.image_shape(tuple(y.shape))
+        with torch.no_grad():
+            Ax = degradation.A(torch.zeros(1, *shape[1:], dtype=y.real.dtype, device=y.device))
+    except Exception:  # an operator may raise anything for another shape
+        return False
+    if channels is not None and (len(shape) != 4 or shape[1] != channels):
+        return False
+    return Ax.shape[1:] == y.shape[1:] and Ax.is_complex() == y.is_complex()

@@ -12,6 +12,7 @@ from PIL import Image
 
 import rgmkit
 from rgmkit.errors import ConfigError, DataError
+from rgmkit.experiments.photographs import Photographs
 from rgmkit.images import Picture, read, write
 
 H, W = 6, 9
@@ -241,3 +242,17 @@ def test_floats_outside_0_to_1_are_warned_of_on_the_command_line(run, tmp_path, 
     assert "--range 0,4095" in ran.err
     assert "warning" not in run(*args, "--range", "0,4095").err
     assert "warning" not in run(*args, "--range", "0,1").err  # as they are, on purpose
+
+
+def test_the_pictures_of_a_grid_have_a_range_and_one_frame(tmp_path):
+    array = stack_file(tmp_path)
+    np.save(tmp_path / "one.npy", array[0].astype(np.float32))
+    path = tmp_path / "one.npy"
+    (photograph,) = Photographs(path=path, range=(0, 4095)).select()
+    assert np.allclose(photograph.read()[0, 0] * 4095, array[0], atol=1e-3) and photograph.shape() == (1, 16, 20)
+    with pytest.raises(DataError, match="or give their range"):
+        Photographs(path=path).select()[0].read()
+    with pytest.raises(DataError, match=r"x.tif holds 5 frames with 1 channels: save each"):
+        Photographs(path=tmp_path / "x.tif").select()[0].read()
+    with pytest.raises(ConfigError, match="range is"):
+        Photographs(path=path, range=(1, 1))

@@ -16,6 +16,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.images import read
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.images.value_range import check_range
 
 NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
@@ -38,23 +39,31 @@ class Photograph:
         label: its name in tables and reports.
         crop: side of the centred square crop; None for the whole picture.
         grey: whether a colour picture is converted to grey (luma of ITU-R BT.601).
+        range: the values of black and white; None: those of the type, or 0 and 1 for floats.
     """
 
     source: str
     label: str
     crop: int | None = None
     grey: bool = False
+    range: tuple[float, float] | None = None
 
     def read(self) -> Tensor:
         """Read the picture, (1, C, H, W) in [0, 1], without an alpha channel.
 
         Raises:
-            DataError: if it cannot be read, has values outside [0, 1] or is smaller than the crop.
+            DataError: if it cannot be read, has frames, bands or values outside [0, 1], or is smaller than the crop.
         """
-        x = _bundled(self.source) if self.source.startswith(BUNDLED) else read(self.source).x
+        x = _bundled(self.source) if self.source.startswith(BUNDLED) else read(self.source, range=self.range).x
+        if len(x) != 1 or x.shape[1] not in (1, 3):
+            raise DataError(
+                f"{self.source} holds {len(x)} frames with {x.shape[1]} channels: save each as a grey or colour picture"
+            )
         low, high = float(x.min()), float(x.max())
         if low < 0 or high > 1:
-            raise DataError(f"{self.source} has values from {low:g} to {high:g}: bring them to [0, 1]")
+            raise DataError(
+                f"{self.source} has values from {low:g} to {high:g}: bring them to [0, 1], or give their range"
+            )
         _, _, height, width = x.shape
         shape = self._crop_shape(x.shape[1], height, width)
         if shape[0] != x.shape[1]:
@@ -71,7 +80,7 @@ class Photograph:
         return self._crop_shape(*(_header(self.source) or tuple(self._whole().shape[1:])))
 
     def _whole(self) -> Tensor:
-        return Photograph(self.source, self.label).read()
+        return Photograph(self.source, self.label, range=self.range).read()
 
     def _crop_shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         side = self.crop
@@ -94,6 +103,8 @@ class Photographs:
         limit: maximum number of pictures; the first ones are used. Default: all.
         crop: side in pixels of a centred square crop. Default: the whole picture.
         grey: convert colour pictures to grey.
+        range: the values of black and white in the files, such as [0, 4095]. Default: those of 8 or 16 bits, and 0 and
+            1 for floats.
 
     >>> [photograph.label for photograph in Photographs(skimage=["astronaut", "camera"], limit=1).select()]
     ['astronaut']
@@ -104,8 +115,11 @@ class Photographs:
     limit: int | None = None
     crop: int | None = None
     grey: bool = False
+    range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.range is not None:
+            check_range(self.range)
         if not self._paths and not self._names:
             raise ConfigError("there are no pictures: give path, a folder or files, or skimage, names of photographs")
         for name in self._names:
@@ -138,7 +152,8 @@ class Photographs:
         files = [source for source in chosen if not source.startswith(BUNDLED)]
         above = os.path.commonpath([os.path.dirname(file) for file in files]) if files else ""
         labels = [s.removeprefix(BUNDLED) if s not in files else Path(s).relative_to(above).as_posix() for s in chosen]
-        return [Photograph(s, label, self.crop, self.grey) for s, label in zip(chosen, labels, strict=True)]
+        options = (self.crop, self.grey, self.range)
+        return [Photograph(s, label, *options) for s, label in zip(chosen, labels, strict=True)]
 
     @property
     def _paths(self) -> list[Path]:

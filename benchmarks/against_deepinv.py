@@ -49,7 +49,7 @@ def operators(task: str, size: int) -> tuple[rgmkit.Degradation, deepinv.physics
     shape, noise = (1, size, size), deepinv.physics.GaussianNoise(NOISE)
     if task == "blur":
         taps = torch.from_numpy(Gaussian(STD).kernel().taps.copy()).float()[None, None]
-        ours: rgmkit.Degradation = rgmkit.degradation("blur", std=STD, noise=NOISE)
+        ours: rgmkit.Degradation = rgmkit.degradation("blur", std=STD, boundary="circular", noise=NOISE)
         return ours, deepinv.physics.BlurFFT(shape, filter=taps, noise_model=noise)
     theirs = deepinv.physics.Downsampling(img_size=shape, filter="gaussian", factor=FACTOR, noise_model=noise)
     return from_deepinv(theirs, image_shape=shape), theirs

@@ -22,7 +22,7 @@ from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.files import Folder
 
 TASKS = (
-    "blur:std=1.5,noise=0.05",
+    "blur:std=1.5,boundary=circular,noise=0.05",
     "downsample:factor=4,noise=0.05",
     "inpaint:keep=0.3,noise=0.05",
     "gaussian-noise:noise=0.2",

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-DEGRADATION = "blur:std=2,noise=0.02"
+DEGRADATION = "blur:std=2,boundary=circular,noise=0.02"
 CASES = {
     "tv": {"prior": "tv:coupled=false", "solver": "admm:iterations=8"},
     "tv, reflected border": {"prior": "tv:coupled=false", "solver": "pgd:iterations=2,step=7e-4"},
@@ -48,7 +48,7 @@ def run(case: str, height: int, width: int, tile: int | None) -> dict[str, Any]:
     import rgmkit
     from rgmkit.images.array_layout import unpack
 
-    spec = DEGRADATION + (",boundary=reflect" if "reflected" in case else "")
+    spec = DEGRADATION.replace("circular", "mirror") if "reflected" in case else DEGRADATION
     truth = unpack(photograph(height, width))[0]
     with torch.no_grad():
         y = rgmkit.degradation(spec)(truth, generator=rgmkit.Streams(0, [0]))

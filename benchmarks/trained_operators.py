@@ -23,7 +23,7 @@ psnr = rgmkit.metric("psnr")
 RAIN = Path(__file__).parents[1] / "examples" / "rgmkit_rain" / "rgmkit_rain" / "rain.py"
 NOISES = (0.05, 0.1, 0.2)
 OPERATORS: dict[str, dict[str, Any]] = {
-    "blur": {"use": "blur", "std": 1.5},
+    "blur": {"use": "blur", "std": 1.5, "boundary": "circular"},
     "downsample": {"use": "downsample", "factor": 2},
     "rain": {"use": "rain", "density": 0.1, "opacity": 0.9, "length": 6},
     "smear": {"use": "smear"},

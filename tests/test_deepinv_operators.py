@@ -106,6 +106,7 @@ EXPORTED = {
     "blur:kernel=motion,length=5,angle=30": (3, 16, 12),
     "blur:std=1,boundary=reflect": (3, 16, 12),
     "blur:std=1,boundary=replicate": (3, 16, 12),
+    "bayer:pattern=GRBG": (3, 16, 12),
     "downsample:factor=2": (3, 16, 12),
     "downsample:factor=2,filter=gaussian": (3, 16, 12),
     "downsample:factor=4,filter=bicubic": (3, 16, 12),

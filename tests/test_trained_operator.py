@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError
 from rgmkit.models.build import build_prior
 from rgmkit.models.folder import save
+from rgmkit.models.lookup import set_boundaries
 from rgmkit.training.checkpoint import fingerprint
 from rgmkit.training.configuration import read_configuration
 
@@ -258,14 +260,16 @@ def test_model_folders_of_version_0_1_are_read(tmp_path):
         prior = build_prior({**run.content, "images": {"shape": [1, 16, 16]}}, process=process)
         save(tmp_path / name, prior, run.content, {})
         file = tmp_path / name / "config.yaml"
-        assert "severities" in file.read_text()
-        file.write_text(file.read_text().replace("  severities: null\n", ""))
-        assert ("severities" in file.read_text()) == (name == "new")
+        assert "severities" in file.read_text() and "boundary: reflect" in file.read_text()
+        if name == "old":
+            file.write_text(re.sub(r" *(severities: null|boundary: reflect)\n", "", file.read_text()))
+        assert ("severities" in file.read_text()) == ("boundary" in file.read_text()) == (name == "new")
         read = rgmkit.load(tmp_path / name).process
         torch.testing.assert_close(read.severity_by_level[1:], torch.tensor(severities, dtype=torch.float32))
+        assert read.degradations[1].boundary == {"new": "reflect", "old": "circular"}[name]
     x, level = torch.rand(3, 1, 6, 8, generator=seeded(0)) * 2 - 1, torch.tensor([1, 2, 3])
     scaled = (x * read.a(level).reshape(-1, 1, 1, 1) + 1) / 2
-    means = torch.cat([Blur(std=s / 3).A(each) for s, each in enumerate(scaled.split(1), 1)])
+    means = torch.cat([Blur(std=s / 3, boundary="circular").A(each) for s, each in enumerate(scaled.split(1), 1)])
     torch.testing.assert_close(read.mean(x, level), 2 * means - 1)
 
 
@@ -274,6 +278,24 @@ def test_a_run_of_version_0_1_is_resumed():
     process = {"use": "severity", "degradation": "blur"}
     old, named, new = ({"process": {**process, **more}} for more in ({}, {"severities": None}, {"severities": [0, 1]}))
     assert fingerprint(old) == fingerprint(named) != fingerprint(new)
+
+
+def test_a_run_of_version_0_1_is_resumed_with_a_circular_boundary():
+    for wrap in (lambda blur: blur, lambda blur: {"use": "compose", "of": ["downsample", blur]}):
+        blurs = ({"use": "blur", **more} for more in ({}, {"boundary": "circular"}, {"boundary": "reflect"}))
+        old, named, new = (
+            fingerprint({"process": {"use": "severity", "severities": [0, 1], "degradation": wrap(blur)}})
+            for blur in blurs
+        )
+        assert old == named != new
+
+
+def test_every_blur_of_a_process_names_its_boundary():
+    steps = ["blur:std=2", {"use": "motion-blur", "boundary": "circular"}, "downsample"]
+    given = {"process": {"use": "severity", "degradation": {"use": "compose", "of": steps}}}
+    named = set_boundaries(given, "reflect")["process"]["degradation"]["of"]
+    assert named == [{"use": "blur", "boundary": "reflect", "std": 2}, steps[1], "downsample"]
+    assert set_boundaries({"process": "gaussian"}, "reflect") == {"process": "gaussian"}
 
 
 def level_stds(prior):

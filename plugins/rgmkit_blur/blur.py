@@ -40,7 +40,7 @@ class Blur(Convolution):
     >>> blur = Blur(kernel="motion", length=3)
     >>> x = torch.tensor([[9.0, 0, 0, 0, 0], [0, 0, 0, 0, 0]])[None, None]
     >>> blur.A(x).round().int()[0, 0]
-    tensor([[3, 3, 0, 0, 3],
+    tensor([[6, 3, 0, 0, 0],
             [0, 0, 0, 0, 0]], dtype=torch.int32)
     """
 
@@ -51,7 +51,7 @@ class Blur(Convolution):
         std: float | None = None,
         length: float | None = None,
         angle: float | None = None,
-        boundary: Boundary = "circular",
+        boundary: Boundary = "reflect",
         noise: NoiseLike = 0.0,
     ) -> None:
         given = {"std": std, "length": length, "angle": angle}

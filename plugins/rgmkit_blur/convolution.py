@@ -18,7 +18,7 @@ from rgmkit.core.noise import NoiseLike
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_blur.borders import Boundary, extend, fold
 from rgmkit_blur.cosine import dct2, idct2
-from rgmkit_blur.kernels import Kernel
+from rgmkit_blur.kernels import Kernel, is_symmetric
 
 
 class Convolution(Degradation, ABC):
@@ -81,7 +81,7 @@ class Convolution(Degradation, ABC):
     @property
     def has_closed_form_prox(self) -> bool:
         """Whether the boundary is circular, or `reflect` with a symmetric kernel."""
-        return self.boundary == "circular" or (self.boundary == "reflect" and self.taps.symmetric)
+        return self.boundary == "circular" or (self.boundary == "reflect" and is_symmetric(self.taps))
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
         """Return `F^-1 [(F z + gamma conj(K) F y) / (1 + gamma |K|^2)]`, with the Fourier or cosine transform F."""

@@ -42,11 +42,12 @@ class Kernel:
         """The number of rows above, and of columns left of, the centre."""
         return self.shape[0] // 2, self.shape[1] // 2
 
-    @functools.cached_property
-    def symmetric(self) -> bool:
-        """Whether the values are the same upside down, and the same from right to left."""
-        taps = self.taps
-        return np.allclose(taps, taps[::-1], atol=ROUNDING) and np.allclose(taps, taps[:, ::-1], atol=ROUNDING)
+
+@functools.lru_cache(maxsize=64)
+def is_symmetric(kernel: Kernel) -> bool:
+    """Tell whether a kernel is the same upside down, and the same from right to left."""
+    taps = kernel.taps
+    return np.allclose(taps, taps[::-1], atol=ROUNDING) and np.allclose(taps, taps[:, ::-1], atol=ROUNDING)
 
 
 @dataclass(frozen=True)

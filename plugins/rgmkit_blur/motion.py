@@ -49,7 +49,7 @@ class MotionBlur(Convolution):
         size: float = 21.0,
         shake: float = 1.0,
         seed: int = 0,
-        boundary: Boundary = "circular",
+        boundary: Boundary = "reflect",
         noise: NoiseLike = 0.0,
     ) -> None:
         taps = Trajectory(float(size), float(shake), seed).kernel()

@@ -14,8 +14,10 @@ from rgmkit.errors import ConfigError, naming
 from rgmkit.experiments.methods import Method, read_method
 from rgmkit.experiments.photographs import Photographs
 from rgmkit.experiments.serialize import label_of, to_plain
+from rgmkit.models.lookup import name_boundary
 from rgmkit.resolve import DEFAULT_METRICS, resolve_degradation
 
+BOUNDARY = "reflect"  # the default of blurs
 FEWEST = 4  # evaluations in a search: both ends of the range and two values between them
 
 
@@ -98,13 +100,14 @@ class Grid:
     content: dict[str, Any]
 
 
-def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Grid:
+def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (), *, boundary: str = BOUNDARY) -> Grid:
     """Read the grid in a YAML file or a mapping, and build every degradation, prior, solver and metric in it.
 
     Args:
         grid: a YAML file, whose folder relative paths start from, or a mapping, where `use` and `prior` may be
             objects.
         overrides: `path=value` changes, such as `data.limit=2` or `method.0.solver.iterations=50`.
+        boundary: of blurs that name none.
 
     Raises:
         ConfigError, PluginError, CheckpointError: for a wrong key, name or value, with its place in the grid.
@@ -113,7 +116,7 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
     raw = dict(grid) if isinstance(grid, Mapping) else read_yaml(grid)
     content = take_plugins(override(raw, overrides), folder)
     given = make(GridSchema, content, what="a grid")
-    operators = tuple(_build_operators(given.degradation, folder))
+    operators = tuple(_build_operators(given.degradation, folder, boundary))
     methods = tuple(_read_methods(given.method, folder))
     tuning = None if given.tune is None else _read_tuning(given.tune, folder)
     _check_tuned(methods, tuning)
@@ -135,7 +138,7 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
     )
 
 
-def _build_operators(given: Any, folder: Path) -> Iterable[LabelledDegradation]:
+def _build_operators(given: Any, folder: Path, boundary: str) -> Iterable[LabelledDegradation]:
     labels: dict[str, str] = {}
     for i, item in enumerate(_filled(given, "degradation")):
         path, spec = f"degradation[{i}]", item
@@ -146,7 +149,8 @@ def _build_operators(given: Any, folder: Path) -> Iterable[LabelledDegradation]:
             if not isinstance(spec.get("use", ""), str):
                 spec = spec["use"]
         with naming(path):
-            degradation = resolve_degradation(spec, simulate=True, path=path, folder=folder)
+            named = name_boundary(spec, boundary)
+            degradation = resolve_degradation(named, simulate=True, path=path, folder=folder)
         yield LabelledDegradation(_label(name, label_of(spec), path, labels), degradation)
 
 

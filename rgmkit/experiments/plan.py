@@ -17,7 +17,7 @@ from rgmkit.core.prior import NoPrior
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, naming
 from rgmkit.experiments.cells import Cell, list_cells
-from rgmkit.experiments.config import Grid, read_grid
+from rgmkit.experiments.config import BOUNDARY, Grid, read_grid
 from rgmkit.experiments.methods import Method
 from rgmkit.experiments.photographs import BUNDLED, Photograph, crop_to_fit
 from rgmkit.experiments.run_folder import RunFacts, check_pictures, find_run
@@ -54,7 +54,7 @@ class Plan:
             metrics.setdefault(self.grid.tuning.metric_label, self.grid.tuning.metric)
         pictures, training = ([one.source for one in some] for some in (self.photographs, self.training))
         infos = {label: asdict(metric.info) for label, metric in metrics.items()}
-        return RunFacts(pictures, training, len(self.cells), ends, infos)
+        return RunFacts(pictures, training, len(self.cells), ends, infos, BOUNDARY)
 
 
 def make_plan(
@@ -65,12 +65,14 @@ def make_plan(
     overwrite: bool = False,
 ) -> Plan:
     """Read and check a whole grid without writing anything. The arguments are those of `rgmkit.experiments.run`."""
+    overrides = list(overrides)
     found = read_grid(grid, overrides)
     stem = "grid" if isinstance(grid, Mapping) else Path(grid).stem
     folder = Path("runs") / stem if out is None else Path(out)
     tuning = found.tuning
     facts = None if overwrite and (folder / "grid.yaml").exists() else find_run(folder, found.content)
     if facts:
+        found = read_grid(grid, overrides, boundary=facts.boundary)
         check_pictures(folder, found.data, facts.pictures, "data")
         if tuning:
             check_pictures(folder, tuning.data, facts.training, "tune.data")

@@ -34,6 +34,7 @@ class RunFacts:
         cells: the number of cells.
         ends: the ends of the range of each tuned parameter, by method.
         metrics: the fields of each metric's `MetricInfo`, by label; empty in runs of version 0.1.
+        boundary: of blurs that name none; circular in runs of version 0.1, which do not store it.
     """
 
     pictures: list[str]
@@ -41,6 +42,7 @@ class RunFacts:
     cells: int
     ends: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    boundary: str = "circular"
 
 
 def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:

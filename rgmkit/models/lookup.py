@@ -15,6 +15,7 @@ from rgmkit.errors import CheckpointError, PluginError
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # file endings of weights outside a model folder
 SHIPPED = Path(__file__).parent / "shipped"
+BLURS = ("blur", "motion-blur")  # whose boundary was circular by default in version 0.1
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def read_config(model: str | Path) -> dict[str, Any]:
     folder = locate(model)
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
-    return set_severities(read_yaml(folder / CONFIG), None)
+    return set_boundaries(set_severities(read_yaml(folder / CONFIG), None), "circular")
 
 
 def set_severities(config: dict[str, Any], default: list[float] | None) -> dict[str, Any]:
@@ -120,6 +121,33 @@ def set_severities(config: dict[str, Any], default: list[float] | None) -> dict[
     if spec is None or spec.name != "severity":
         return config
     return {**config, "process": {"use": spec.name, "severities": default, **spec.options}}
+
+
+def set_boundaries(config: dict[str, Any], default: str) -> dict[str, Any]:
+    """Return a configuration in which each blur that the process simulates names its boundary.
+
+    Model folders name it; in those of version 0.1, which do not, it is circular.
+
+    >>> set_boundaries({"process": {"use": "severity", "degradation": "blur:std=2"}}, "circular")
+    {'process': {'use': 'severity', 'degradation': {'use': 'blur', 'boundary': 'circular', 'std': 2}}}
+    """
+    spec = read_spec(config.get("process"))
+    if spec is None or "degradation" not in spec.options:
+        return config
+    named = name_boundary(spec.options["degradation"], default)
+    return {**config, "process": {"use": spec.name, **spec.options, "degradation": named}}
+
+
+def name_boundary(degradation: Any, default: str) -> Any:
+    """Return the spec of a degradation in which each blur names its boundary."""
+    spec = read_spec(degradation)
+    if spec is None:
+        return degradation
+    if spec.name in BLURS:
+        return {"use": spec.name, "boundary": default, **spec.options}
+    if "of" not in spec.options:
+        return degradation
+    return {"use": spec.name, **spec.options, "of": [name_boundary(step, default) for step in spec.options["of"]]}
 
 
 def check_model(model: str | Path) -> None:

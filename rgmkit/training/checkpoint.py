@@ -149,9 +149,18 @@ def fingerprint(config: dict[str, Any]) -> str:
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in CHANGEABLE}
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
     process = rest.get("process")
-    if isinstance(process, dict) and process.get("severities", ...) is None:  # version 0.1 did not name them
-        rest["process"] = {k: v for k, v in process.items() if k != "severities"}
+    if isinstance(process, dict):  # version 0.1 named neither severities nor boundaries
+        names_none = process.get("severities", ...) is None
+        rest["process"] = {k: _drop_circular(v) for k, v in process.items() if k != "severities" or not names_none}
     return repr(sorted((key, _as_text(value)) for key, value in {**rest, "training": training}.items()))
+
+
+def _drop_circular(degradation: Any) -> Any:
+    if isinstance(degradation, list):
+        return [_drop_circular(step) for step in degradation]
+    if not isinstance(degradation, dict):
+        return degradation
+    return {k: _drop_circular(v) for k, v in degradation.items() if (k, v) != ("boundary", "circular")}
 
 
 def _rename_components(text: str) -> str:

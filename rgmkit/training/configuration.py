@@ -10,7 +10,7 @@ from typing import Any
 from rgmkit import plugins
 from rgmkit.config import make, override, read_spec, read_yaml, take_plugins
 from rgmkit.errors import ConfigError, suggest
-from rgmkit.models.lookup import set_severities
+from rgmkit.models.lookup import set_boundaries, set_severities
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import read_start_config
 
@@ -59,7 +59,7 @@ def _fill_in(content: Mapping[str, Any], overrides: list[str], folder: Path) -> 
     defaults = {**DEFAULTS, **_inherit(override(content, overrides).get("start"), folder)}
     full = override({**defaults, **content}, overrides)
     filled = {**full, **{key: value for key, value in defaults.items() if full.get(key) is None}}
-    return set_severities(filled, [0, 1])
+    return set_boundaries(set_severities(filled, [0, 1]), "reflect")
 
 
 def _inherit(start: Any, folder: Path) -> dict[str, Any]:

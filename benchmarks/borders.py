@@ -1,9 +1,9 @@
 """Photographs that were blurred before they were cropped, restored with each boundary of `blur`.
 
-python benchmarks/borders.py BSDS/val [--limit 20] [--size 128] [--picture FILE]
+python benchmarks/borders.py BSDS/val [--limit 20] [--size 96] [--picture FILE]
 
-The mean PSNR in the frame of the measurement, and in the parentheses that of the 8 pixels at its border alone. The picture
-shows one photograph: as measured, and as restored by the network with each boundary.
+Printed is the mean PSNR in the frame of the measurement and, in parentheses, in the 8 pixels along its border. The
+picture shows one photograph: as measured, and as restored by the network with circular, reflect and valid.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
             print(f"| {label} | `{name}` | " + " | ".join(f"{a:.1f} ({b:.1f})" for a, b in means) + " |", flush=True)
     if arguments.picture:
         spec = next(iter(BLURS.values()))
-        truth, y = measure(photographs[0], arguments.size, spec)
+        _, y = measure(photographs[0], arguments.size, spec)
         restored = [restore(y, spec, b, priors["photographs"]) for b in ("circular", "reflect", "valid")]
         write(arguments.picture, make_sheet(torch.cat([y.clamp(0, 1), *restored])))
 

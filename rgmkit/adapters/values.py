@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise_estimation import LEAST_SIDE, wavelet_std
 from rgmkit.errors import ConfigError, RangeWarning
 from rgmkit.images.value_range import Range, describe
 
@@ -94,7 +95,8 @@ def note_values(y: Tensor, degradation: Degradation, device: torch.device) -> No
     if x.ndim != 4:
         return ()
     means = avg_pool2d(x, [min(POOL, side) for side in x.shape[-2:]]).flatten()
-    noise = degradation.noise if isinstance(degradation.noise, float) else 0.0
+    large = min(x.shape[-2:]) >= LEAST_SIDE
+    noise = degradation.noise if isinstance(degradation.noise, float) else wavelet_std(x) if large else 0.0
     margin = MARGIN + 3 * noise / POOL
     low, high = float(means.min()), float(means.max())
     outside = ((means < -margin) | (means > 1 + margin)).float().mean()

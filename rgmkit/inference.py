@@ -22,7 +22,7 @@ from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
-from rgmkit.solvers.noise_groups import join_solutions, move_solution, solve_whitened
+from rgmkit.solvers.noise_groups import join_solutions, move_solution, solve_any_noise
 from rgmkit.solvers.sampling import (
     check_samples,
     choose_batch_size,
@@ -182,14 +182,15 @@ def _restore_rows(
 ) -> Solution:
     """Restore images of a batch, given their indices `rows` in it, with known noise."""
 
-    def estimate(problem: Problem) -> Solution:
+    def estimate(problem: Problem, callback: Callback | None) -> Solution:
         return solver.solve(problem, generator=Streams(seed, rows, purpose=RESTORING), callback=callback)
 
-    def draw(problem: Problem) -> Solution:
+    def draw(problem: Problem, callback: Callback | None) -> Solution:
         return draw_samples(solver, problem, samples or 1, seed=seed, callback=callback, images=rows)
 
     problem = Problem.from_measurement(y, degradation, prior)
-    return solve_whitened(problem, estimate if samples is None else draw, estimate=estimate)
+    solve = estimate if samples is None else draw
+    return solve_any_noise(problem, solve, estimate=estimate, callback=callback)
 
 
 def generate(

@@ -181,7 +181,7 @@ class PGD(ProximalSolver):
     gradient_at_iterates = True
 
     def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
-        return 1.8 * relative_noise(problem) ** 2
+        return 1.8 * relative_noise(problem) ** 2 / problem.scale.excess
 
 
 @final
@@ -194,7 +194,7 @@ class FISTA(ProximalSolver):
     iteration = "FISTAIteration"
 
     def _default_step(self, problem: Problem, prior: PriorTerm) -> float:
-        return 0.99 * relative_noise(problem) ** 2
+        return 0.99 * relative_noise(problem) ** 2 / problem.scale.excess
 
 
 class FidelityProxSolver(ProximalSolver):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class Correlated(Noise):
     >>> noise.variance(torch.zeros(1, 1, 4, 4)).sqrt()
     tensor(0.1000)
     """
+
+    correlated: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from rgmkit.core.noise import Noise
+from rgmkit.core.noise import Noise, Stabiliser
 from rgmkit.core.random import Randomness, poisson, randn
 from rgmkit.errors import ConfigError
 
@@ -63,6 +63,27 @@ class PoissonGaussian(Noise):
     def colour(self, white: Tensor, Ax: Tensor) -> Tensor:
         """Multiply by the std, at least that of 1/4 of a photon."""
         return white * self._std(Ax)
+
+    def stabiliser(self) -> Stabiliser:
+        """Return the generalised Anscombe transform, with the closed form of its exact unbiased inverse.
+
+        Source: Mäkitalo and Foi, "Optimal inversion of the generalized Anscombe transformation for Poisson-Gaussian
+        noise", 2013.
+        """
+        photons, read = self._parameters()
+        offset = 3 / 8 + (photons * read) ** 2
+        low, high = 2 * math.sqrt(offset), 2 * math.sqrt(photons + offset)
+
+        def forward(y: Tensor) -> Tensor:
+            return (2 * (photons * y + offset).clamp(min=0).sqrt() - low) / (high - low)
+
+        def inverse(z: Tensor) -> Tensor:
+            d = ((high - low) * z + low).clamp(min=low)
+            root = math.sqrt(3 / 2)
+            count = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 1 / 8
+            return (count - (photons * read) ** 2) / photons
+
+        return Stabiliser(forward, inverse, 1 / (high - low))
 
     def _std(self, Ax: Tensor) -> Tensor:
         return self.variance(Ax.clamp(min=LEAST_COUNT / self._parameters()[0])).sqrt()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
 import numpy as np
@@ -15,6 +17,21 @@ from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import ConfigError, IncompatibleError
 
 LEAST_STD = 1e-5  # a smaller std is whitened as this
+
+
+@dataclass(frozen=True)
+class Stabiliser:
+    """An increasing function of a value after which the noise has the same std for every signal.
+
+    Attributes:
+        forward: maps measurements; 0 to 0 and 1 to 1.
+        inverse: maps the expectation of `forward(y)` to that of y.
+        std: of the noise of `forward(y)`.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
+    std: float
 
 
 class Noise(ABC):
@@ -28,6 +45,7 @@ class Noise(ABC):
 
     Attributes:
         depends_on_signal: whether Sigma depends on `Ax`.
+        correlated: whether `whiten` and `colour` are overridden, since values are correlated.
 
     >>> class Dark(Noise):
     ...     "Noise that grows with the signal."
@@ -39,6 +57,7 @@ class Noise(ABC):
     """
 
     depends_on_signal: ClassVar[bool] = False
+    correlated: ClassVar[bool] = False
 
     @property
     def known(self) -> bool:
@@ -69,6 +88,10 @@ class Noise(ABC):
             DataError: if they cannot be estimated from `y`.
         """
         return self
+
+    def stabiliser(self) -> Stabiliser | None:
+        """Return the transform after which the noise is nearly white, whatever the signal. Default: None, unknown."""
+        return None
 
     def scale(self, factor: float) -> Noise | float:
         """Return this noise with `factor` times the std; 0.0 for a factor of 0."""
@@ -113,7 +136,7 @@ class ScaledNoise(Noise):
 
     def __init__(self, noise: Noise, factor: float) -> None:
         self.noise, self.factor = noise, factor
-        self.depends_on_signal = noise.depends_on_signal  # type: ignore[misc]  # known here only
+        self.depends_on_signal, self.correlated = noise.depends_on_signal, noise.correlated  # type: ignore[misc]
 
     @property
     def known(self) -> bool:
@@ -139,6 +162,18 @@ class ScaledNoise(Noise):
     def estimate(self, y: Tensor) -> Noise:
         """Estimate the noise of `y` itself."""
         return self.noise.estimate(y)
+
+
+@final
+class FixedNoise(Noise):
+    """Independent Gaussian noise with a std for each value, `std`, of the shape of the measurement."""
+
+    def __init__(self, std: Tensor) -> None:
+        self.std = std
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        """Return `std^2`."""
+        return self.std.to(Ax.real).square()
 
 
 def check_noise(noise: NoiseLike) -> NoiseLike:

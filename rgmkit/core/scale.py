@@ -30,11 +30,13 @@ class OperatorScale:
         largest_gain: `|A|^2`, the largest squared singular value.
         mean_gain: `|A|_F^2 / n`, the mean squared singular value over the n pixels of an image; at most `largest_gain`.
         measured: booleans (1, ...), in the shape of one measurement: False for an output that is 0 for every image.
+        excess: by how much the `|A|^2` of a whitened operator may exceed `largest_gain`, that of the operator itself.
     """
 
     largest_gain: float
     mean_gain: float
     measured: Tensor
+    excess: float = 1.0
 
     @property
     def lost(self) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import vjp_adjoint
-from rgmkit.core.noise import LEAST_STD, Noise
+from rgmkit.core.noise import LEAST_STD, FixedNoise, Noise
 from rgmkit.core.start import backproject
 
 
@@ -17,13 +17,13 @@ from rgmkit.core.start import backproject
 class Whitened(Degradation):
     """`W y = W A x + noise * e` with `W = noise Sigma^{-1/2}`: a degradation whose noise is white.
 
-    Its fidelity is that of `y = A x + n`, with n of covariance Sigma. `noise` is the least std of n, so that W is the
-    identity if n is white.
+    Its fidelity is that of `y = A x + n`, with n of covariance Sigma, whatever its `noise` is.
 
     Args:
         degradation: A.
         noise: the model of n, with known parameters.
         Ax: at which Sigma is taken, if it depends on the signal; else any measurement.
+        unit: `noise` as a number. Default: the least std of n, so that W is the identity if n is white.
 
     >>> import torch, rgmkit
     >>> noise = rgmkit.noise("per-channel", std=[0.1, 0.2])
@@ -32,9 +32,9 @@ class Whitened(Degradation):
     (tensor([1.0000, 0.5000]), 0.1)
     """
 
-    def __init__(self, degradation: Degradation, noise: Noise, Ax: Tensor) -> None:
-        variance = noise.variance(Ax)
-        super().__init__(noise=round(max(LEAST_STD, float(variance.min().sqrt())), 7))
+    def __init__(self, degradation: Degradation, noise: Noise, Ax: Tensor, *, unit: float | None = None) -> None:
+        least = float(noise.variance(Ax).min().sqrt())
+        super().__init__(noise=round(max(LEAST_STD, least if unit is None else unit), 7))
         self.degradation, self.model = degradation, noise
         self.linear = degradation.linear  # type: ignore[misc]  # known here only
         self.register_buffer("Ax", Ax.detach(), persistent=False)
@@ -76,18 +76,9 @@ class Whitened(Degradation):
         finite = self.model.variance(self.Ax).isfinite()
         if bool(finite.all()):
             return self.degradation.initial_estimate(self._colour(y))
-        return backproject(Whitened(self.degradation, _Finite(finite), self.Ax), self._colour(y))
+        return backproject(
+            Whitened(self.degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), self.Ax), self._colour(y)
+        )
 
     def _colour(self, y: Tensor) -> Tensor:
         return self.model.colour(y, self.Ax.to(y.dtype)) / self._unit
-
-
-@final
-class _Finite(Noise):
-    """A std of 1 where a value says something, and infinity elsewhere."""
-
-    def __init__(self, finite: Tensor) -> None:
-        self.finite = finite
-
-    def variance(self, Ax: Tensor) -> Tensor:
-        return torch.where(self.finite, 1.0, torch.inf).to(Ax.real)

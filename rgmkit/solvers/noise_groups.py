@@ -3,49 +3,67 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from rgmkit.core.noise import Noise
-from rgmkit.core.solver import Problem, Solution
-from rgmkit.core.whitened import Whitened
+from rgmkit.core.noise import Noise, Stabiliser
+from rgmkit.core.random import seeded
+from rgmkit.core.solver import Callback, Problem, Solution
+from rgmkit.solvers.noise_levels import Solve, solve_at
+from rgmkit.solvers.sampling import shift_steps
 
-ROUNDS = 3  # solutions of a problem whose noise depends on the signal
+RTOL = 1e-4  # relative difference up to which an operator commutes with a transform
 SMOOTHED = 5  # side in pixels of the averages from which the signal is first estimated
 
-Solve = Callable[[Problem], Solution]
 
+def solve_any_noise(problem: Problem, solve: Solve, *, estimate: Solve, callback: Callback | None) -> Solution:
+    """Solve a problem with any noise by `solve`, which takes one with white noise, see `solve_at`.
 
-def solve_whitened(problem: Problem, solve: Solve, *, estimate: Solve) -> Solution:
-    """Solve a problem with any noise by `solve`, which takes one with white noise, see `Whitened`.
-
-    If the noise depends on the signal, its covariance is taken at the latest estimate: the problem is solved three
-    times, by `estimate` but for the last (iteratively reweighted least squares).
+    If the noise depends on the signal, its covariance is first taken at local averages of the initial estimate, and
+    then at a first solution, by `estimate` (iteratively reweighted least squares). But if a transform of the values
+    makes the noise white, and A commutes with it, as in denoising and inpainting, the transformed image is restored.
     """
     assert problem.y is not None and problem.degradation is not None  # a restoration
     noise = problem.degradation.noise
     if not isinstance(noise, Noise):
-        return solve(problem)
+        return solve(problem, callback)
     if not noise.depends_on_signal:
-        return solve(whiten(problem, problem.y))
-    Ax, nfe, seconds = _first_signal(problem), 0, 0.0
-    for _ in range(ROUNDS - 1):
-        solution = estimate(whiten(problem, Ax))
-        Ax, nfe, seconds = problem.degradation.A(solution.x), nfe + solution.nfe, seconds + solution.seconds
-    last = solve(whiten(problem, Ax))
-    return replace(last, nfe=last.nfe + nfe, seconds=last.seconds + seconds)
+        return solve_at(problem, problem.y, solve, callback)
+    stabiliser = noise.stabiliser()
+    if stabiliser is not None and _commute(problem, stabiliser):
+        return _solve_stabilised(problem, stabiliser, solve, callback)
+    first = solve_at(problem, _first_signal(problem), estimate, shift_steps(callback, 0, 2), rough=True)
+    last = solve_at(problem, problem.degradation.A(first.x), solve, shift_steps(callback, 1, 2))
+    return replace(last, nfe=first.nfe + last.nfe, seconds=first.seconds + last.seconds)
 
 
-def whiten(problem: Problem, Ax: Tensor) -> Problem:
-    """Return the same problem with white noise, given the signal at which the covariance is taken."""
-    degradation, y = problem.degradation, problem.y
-    assert y is not None and degradation is not None and isinstance(degradation.noise, Noise)  # see `solve_whitened`
-    whitened = Whitened(degradation, degradation.noise, Ax)
-    return Problem(problem.prior, problem.shape, whitened.whiten(y), whitened)
+def _commute(problem: Problem, stabiliser: Stabiliser) -> bool:
+    """Tell whether a linear A maps transformed images to transformed measurements."""
+    y, degradation = problem.y, problem.degradation
+    assert y is not None and degradation is not None  # a restoration
+    if not degradation.linear or y.is_complex():
+        return False
+    x = torch.rand(1, *problem.shape[1:], generator=seeded(0)).to(y)
+    wanted = stabiliser.forward(degradation.A(x))
+    return bool((degradation.A(stabiliser.forward(x)) - wanted).norm() <= RTOL * wanted.norm())
+
+
+def _solve_stabilised(problem: Problem, stabiliser: Stabiliser, solve: Solve, callback: Callback | None) -> Solution:
+    """Solve a problem in terms of the transformed image."""
+    y, degradation = problem.y, problem.degradation
+    assert y is not None and degradation is not None  # a restoration
+    white = Problem(problem.prior, problem.shape, stabiliser.forward(y), degradation.with_noise(stabiliser.std))
+    show = None if callback is None else lambda step, steps, x: callback(step, steps, stabiliser.inverse(x))
+    found = solve(white, show)
+    if found.samples is None:
+        return replace(found, x=stabiliser.inverse(found.x))
+    samples = stabiliser.inverse(found.samples)
+    std = samples.std(0) if len(samples) > 1 else torch.zeros_like(samples[0])
+    return replace(found, x=samples.mean(0), samples=samples, std=std)
 
 
 def _first_signal(problem: Problem) -> Tensor:

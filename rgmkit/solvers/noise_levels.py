@@ -1,0 +1,150 @@
+"""Restore images whose noise differs from pixel to pixel: one restoration for each of a few noise levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise import FixedNoise, Noise
+from rgmkit.core.scale import OperatorScale, measure_scale
+from rgmkit.core.solver import Callback, Problem, Solution
+from rgmkit.core.start import backproject
+from rgmkit.core.whitened import Whitened
+from rgmkit.solvers.sampling import shift_steps
+
+LEVELS, RATIO = 8, 1.5  # most noise levels, and the largest ratio of successive ones, unless that takes more
+WINDOW = 21  # side in pixels of the averages that tell whether one level suffices
+TAIL = 0.01  # fraction of the pixels, at either end, that may have other noise then
+POSITIVE = 0.1  # fraction of the outputs that must respond to a white image for a map of the noise in the image
+
+Solve = Callable[[Problem, "Callback | None"], Solution]
+"""`solve(problem, callback)`, for a problem with white noise."""
+
+
+def solve_at(problem: Problem, Ax: Tensor, solve: Solve, callback: Callback | None, *, rough: bool = False) -> Solution:
+    """Solve a problem with the covariance of its noise taken at the signal `Ax`, by `solve` for white noise.
+
+    Independent noise of differing std is whitened by `W = s / std`, with `s^-2` the mean of `std^-2`. The solver is
+    told the noise s and the scale of A itself, whose mean squared singular value is multiplied by that of min(1, W^2).
+
+    Where s, computed in windows, differs by more than a factor of 1.5 within the image, any weight or std of a solver
+    suits some of its pixels only. The problem is then solved for a few noise levels s_k, in geometric sequence, with
+    `W_k = min(1, s_k / std)` and the scale of A; the solutions are interpolated at each pixel by the logarithm of
+    its std. With `rough` it is solved once, for a first estimate.
+    """
+    noise, degradation, y = _parts(problem)
+    if noise.correlated or not degradation.linear:
+        return solve(_whiten(problem, Whitened(degradation, noise, Ax)), callback)
+    std = noise.whiten(torch.ones_like(Ax), Ax).reciprocal()
+    alive = _drop_dead(degradation, std)
+    scale, weights = measure_scale(alive, problem.shape, y), std[std.isfinite()] ** -2
+    at_pixels = None if rough else find_std_map(alive, std, problem.shape)
+    if at_pixels is None or not differs(at_pixels):
+        share, excess = float((weights / weights.mean()).clamp(max=1).mean()), float(weights.max() / weights.mean())
+        scale = replace(scale, mean_gain=share * scale.mean_gain, excess=excess)
+        whitened = Whitened(degradation, FixedNoise(std), Ax, unit=float(weights.mean() ** -0.5))
+        return solve(_whiten(problem, whitened, scale), callback)
+    levels = choose_levels(at_pixels)
+    problems = [_whiten(problem, Whitened(degradation, FixedNoise(std.clamp(min=s)), Ax), scale) for s in levels]
+    parts = [solve(each, shift_steps(callback, i, len(levels))) for i, each in enumerate(problems)]
+    return _blend(parts, _interpolate(at_pixels, levels))
+
+
+def _whiten(problem: Problem, whitened: Whitened, scale: OperatorScale | None = None) -> Problem:
+    """Return the problem with white noise; `scale` replaces that of the whitened operator."""
+    white = Problem(problem.prior, problem.shape, whitened.whiten(_parts(problem)[2]), whitened)
+    if scale is not None:
+        vars(white)["scale"] = scale
+    return white
+
+
+def differs(std: Tensor) -> bool:
+    """Tell whether the noise std of an image, where it is averaged over windows, differs by more than `RATIO`."""
+    information = avg_pool2d(std.double() ** -2, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)
+    values = np.quantile(information.cpu().numpy(), [TAIL, 1 - TAIL])
+    return bool(values[1] > RATIO**2 * values[0])
+
+
+def find_std_map(alive: Degradation, std: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """Return the noise std at each pixel of images of `shape`: the average over their measurements, weighted by A.
+
+    None if these are not images, or the measurements are not averages of pixels, as in k-space.
+
+    Args:
+        alive: A, with 0 where `std` is infinite.
+        std: of the noise of each value.
+        shape: of the images.
+    """
+    if len(shape) != 4 or std.is_complex():
+        return None
+    white = alive.A(std.new_ones(1, *shape[1:]))
+    if white.is_complex() or float((white > white.abs().max() / 2).float().mean()) < POSITIVE:
+        return None
+    finite = std.isfinite()
+    found = backproject(alive, std.where(finite, 0) * white)
+    return found.clamp(float(std[finite].min()), float(std[finite].max()))
+
+
+def choose_levels(std: Tensor) -> list[float]:
+    """Choose noise levels, increasing: the stds of a map if they are few, else a geometric sequence.
+
+    >>> choose_levels(torch.tensor([0.1, 0.4, 0.1])), len(choose_levels(torch.linspace(0.1, 0.5, 50)))
+    ([0.1, 0.4], 5)
+    """
+    values = torch.unique(std.float()).double()
+    if len(values) > LEVELS:
+        low, high = float(values[0]), float(values[-1])
+        count = min(LEVELS, math.ceil(math.log(high / low) / math.log(RATIO)) + 1)
+        values = torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
+    return [float(f"{value:.4g}") for value in values]
+
+
+def _interpolate(std: Tensor, levels: Sequence[float]) -> list[Tensor]:
+    """Return the weight of each level at each pixel: hat functions of the logarithm of the std; their sum is 1."""
+    x, knots = std.log(), [math.log(level) for level in levels]
+    x = x.clamp(knots[0], knots[-1])
+    weights = []
+    for k, knot in enumerate(knots):
+        up = (x - knots[k - 1]) / (knot - knots[k - 1]) if k > 0 else torch.ones_like(x)
+        down = (knots[k + 1] - x) / (knots[k + 1] - knot) if k + 1 < len(knots) else torch.ones_like(x)
+        weights.append(torch.minimum(up, down).clamp(0, 1))
+    return weights
+
+
+def _blend(parts: Sequence[Solution], weights: Sequence[Tensor]) -> Solution:
+    """Average solutions with weights for each pixel; the trace is that of the first."""
+
+    def average(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.stack([weight * x for weight, x in zip(weights, tensors, strict=True)]).sum(0)
+
+    samples = None if parts[0].samples is None else average([part.samples for part in parts])
+    return replace(
+        parts[0],
+        x=average([part.x for part in parts]),
+        samples=samples,
+        std=None if samples is None else samples.std(0) if len(samples) > 1 else torch.zeros_like(samples[0]),
+        nfe=sum(part.nfe for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+
+
+def _drop_dead(degradation: Degradation, std: Tensor) -> Degradation:
+    """Return the degradation with values of infinite std set to 0."""
+    finite = std.isfinite()
+    if bool(finite.all()):
+        return degradation
+    return Whitened(degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), std)
+
+
+def _parts(problem: Problem) -> tuple[Noise, Degradation, Tensor]:
+    degradation, y = problem.degradation, problem.y
+    assert y is not None and degradation is not None and isinstance(degradation.noise, Noise)  # see `solve_any_noise`
+    return degradation.noise, degradation, y

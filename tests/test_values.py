@@ -86,8 +86,21 @@ def test_floats_outside_0_to_1_are_questioned(scale, shift, guess, photo):
     assert "range=" in solution.notes[0]
 
 
-@pytest.mark.parametrize("noise", [0.02, 0.3])
-@pytest.mark.parametrize("operator", ["gaussian-noise", "blur:std=1", "downsample:factor=2", "inpaint", "doubled"])
+def test_a_range_that_does_not_fit_the_values_is_noted(photo, recwarn):
+    y = 4095 * photo[0, 0].numpy()
+    notes = restore(y, "blur:noise=0.05", "tv", solver="admm:iterations=1", range=(0, 255)).notes
+    assert "its range is 0 … 255: are these black and white?" in notes[1]
+    for fits in ((0, 4095), (0, 1)):
+        assert "black and white" not in "".join(
+            restore(y, "blur:noise=0.05", "tv", solver="admm:iterations=1", range=fits).notes
+        )
+    assert not [w for w in recwarn if w.category is RangeWarning]
+
+
+@pytest.mark.parametrize(
+    ("operator", "noise"),
+    [("gaussian-noise", 0.8), ("blur:std=1", 0.3), ("downsample:factor=2", 0.3), ("inpaint", 0.1), ("doubled", 0.02)],
+)
 def test_noise_and_the_gain_of_an_operator_raise_no_question(operator, noise, recwarn):
     class Double(Degradation):
         def A(self, x):

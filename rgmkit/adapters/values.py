@@ -38,14 +38,14 @@ def relate_values(
     """
     if range is not None and range[0] and y.is_complex():
         raise ConfigError(f"the range is {describe(range)}, and complex values have no black: give range=(0, …)")
-    if range is not None and not range[0]:
-        return y, note_noise(degradation, range)
-    if range is not None:
-        return y + black_level(y[:1].to(device), range, degradation).to(y), note_noise(degradation, range)
-    notes = () if whole else note_values(y, degradation, device)
-    for note in notes:
-        warnings.warn(note, RangeWarning, stacklevel=3)
-    return y, notes
+    notes = () if range is None else note_noise(degradation, range)
+    if range is not None and range[0]:
+        y = y + black_level(y[:1].to(device), range, degradation).to(y)
+    doubts = () if whole and range is None else note_values(y, degradation, range, device)
+    if range is None:
+        for doubt in doubts:
+            warnings.warn(doubt, RangeWarning, stacklevel=3)
+    return y, notes + doubts
 
 
 def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor:
@@ -82,12 +82,14 @@ def note_noise(degradation: Degradation, range: Range) -> Notes:
     return (f"noise={noise:g} is relative to the range {describe(range)}: a standard deviation of {noise * span:.4g}",)
 
 
-def note_values(y: Tensor, degradation: Degradation, device: torch.device) -> Notes:
-    """Return a note if `y`, used as it is, does not look like the measurement of an image in [0, 1].
+def note_values(y: Tensor, degradation: Degradation, range: Range | None, device: torch.device) -> Notes:
+    """Return a note if `y` does not look like the measurement of an image in [0, 1], its range if one was given.
 
     The image is estimated by `initial_estimate`, for the brightest measurement of the batch, and averaged over blocks.
+    The range (0, 1) raises no question: it says that floats are meant as they are.
     """
-    if y.ndim != 4 or y.is_complex() or not degradation.linear or (float(y.min()) >= 0 and DARK < float(y.max()) <= 1):
+    usual = y.ndim != 4 or y.is_complex() or not degradation.linear or range == (0, 1)
+    if usual or (float(y.min()) >= 0 and DARK < float(y.max()) <= 1):
         return ()
     brightest = int(y.flatten(1).abs().amax(1).argmax())
     with torch.no_grad():
@@ -102,11 +104,15 @@ def note_values(y: Tensor, degradation: Degradation, device: torch.device) -> No
     outside = ((means < -margin) | (means > 1 + margin)).float().mean()
     if not float(outside) > SHARE and not 0 < max(abs(low), high) < DARK:
         return ()
+    if range is not None:
+        low, high = (range[0] + (range[1] - range[0]) * end for end in (low, high))
+    found = f"the measurement looks like one of an image with values from about {low:.3g} to {high:.3g}"
+    if range is not None:
+        return (f"{found}, and its range is {describe(range)}: are these black and white?",)
     black, white = (-1 if -1.5 < low < -margin and high < 1.5 else 0), _guess(high)
     return (
-        f"the measurement looks like one of an image with values from about {low:.3g} to {high:.3g}, and is taken for "
-        f"one of an image in [0, 1]: give the values of black and white, such as range=({black}, {white}) or --range "
-        f"{black},{white}",
+        f"{found}, and is taken for one of an image in [0, 1]: give the values of black and white, such as "
+        f"range=({black}, {white}) or --range {black},{white}",
     )
 
 

@@ -114,7 +114,8 @@ class Solution:
         notes: for the user: automatic choices, such as an estimated noise std, and inaccurate results.
         noise: the noise that was used, a std or a noise model; a tuple of those of all images if it was estimated for
             each; None without a measurement.
-        std: standard deviation of each pixel over the samples, in units of [0, 1]; None without samples.
+        std: standard deviation of each pixel over the samples, in units of [0, 1] or, if given, of the range; None
+            without samples.
         samples: all samples, along the first axis; `x` is their mean. See also `interval`.
     """
 

@@ -29,6 +29,7 @@ if __name__ == "__main__":
     x = read(folder / "cells.tif", range=RANGE).x
     y = optics(x, generator=rgmkit.Streams(0, range(5)))
     counts = (RANGE[1] * y[:, 0]).round().clamp(0, 65535).numpy().astype(np.uint16)
+    imwrite(folder / "counts.tif", counts, **stack)
     solution = rgmkit.restore(counts, optics, "photographs", axes="ZYX", range=RANGE)
     imwrite(folder / "restored.tif", solution.x, **stack)
 

@@ -13,7 +13,8 @@ from PIL import Image
 import rgmkit
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments.photographs import Photographs
-from rgmkit.images import Picture, read, write
+from rgmkit.images import Picture, read, write, write_measurement
+from rgmkit.training.data.files import Folder
 
 H, W = 6, 9
 TYPES = {"uint8": (8, (0, 255)), "uint16": (16, (0, 65535)), "float32": (32, (0, 1))}
@@ -60,6 +61,24 @@ def test_stacks_of_imagej_and_ome(tmp_path, kind):
     write(tmp_path / "b.tif", stack)
     with tifffile.TiffFile(tmp_path / "b.tif") as back:
         assert back.is_imagej and (back.asarray() == array).all() and back.series[0].axes == "TZCYX"
+
+
+@pytest.mark.parametrize("shape", [(3, H, W), (H, W)])
+def test_the_size_of_a_pixel_is_kept_unless_the_size_of_the_image_changes(tmp_path, shape):
+    scale = {"unit": "um", "spacing": 0.5}
+    axes = "ZYX"[-len(shape) :]
+    tifffile.imwrite(
+        tmp_path / "a.tif", values(shape), imagej=True, resolution=(4, 5), metadata={"axes": axes, **scale}
+    )
+    stack = read(tmp_path / "a.tif")
+    write_measurement(tmp_path / "b.tif", stack.x, stack)
+    with tifffile.TiffFile(tmp_path / "b.tif") as back:
+        tags = back.pages[0].tags
+        assert back.imagej_metadata.items() >= scale.items() and (back.asarray() == values(shape)).all()
+        assert [tags[name].value for name in ("XResolution", "YResolution")] == [(4, 1), (5, 1)]
+    write_measurement(tmp_path / "c.tif", stack.x[..., ::2, :], stack)
+    with tifffile.TiffFile(tmp_path / "c.tif") as back:
+        assert "spacing" not in (back.imagej_metadata or {}) and back.asarray().shape == (*shape[:-2], H // 2, W)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +275,13 @@ def test_the_pictures_of_a_grid_have_a_range_and_one_frame(tmp_path):
         Photographs(path=tmp_path / "x.tif").select()[0].read()
     with pytest.raises(ConfigError, match="range is"):
         Photographs(path=path, range=(1, 1))
+
+
+def test_bands_beyond_colour_and_later_frames_are_left_out_of_training_data(tmp_path):
+    array = values((2, H, W, 4), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", extrasamples=("unspecified",))
+    crops = Folder(path=tmp_path, size=H).batch(1, seed=0, step=0)
+    assert (
+        crops.shape == (1, 3, H, H)
+        and (crops[0] * 255).round().tolist() == array[0, :, 1:7, :3].transpose(2, 0, 1).tolist()
+    )

@@ -51,18 +51,19 @@ def write_measurement(path: Path, y: Tensor, like: Picture) -> Written:
         DataError: as for `write`, or if the format of `path` does not store its shape.
     """
     check_storable(path, tuple(y.shape))
-    if is_picture(y, path, like):
-        return write(path, replace(like, x=y))
+    has_bands = like.layout is not None and "C" in (like.layout.axes or "")
+    if y.ndim == 4 and not y.is_complex() and (is_picture(y) or has_bands or path.suffix.lower() != ".npy"):
+        scale = like.scale if y.shape[-2:] == like.x.shape[-2:] else {}
+        return write(path, replace(like, x=y, scale=scale))
     check_writable(path)
     low, high = like.range or (0.0, 1.0)
     write_file(path, npy.encode((low + (high - low) * y if like.range else y).numpy()))
     return Written(path, bits=32, values=y.numel())
 
 
-def is_picture(y: Tensor, path: Path, like: Picture) -> bool:
-    """Whether a measurement is stored as a picture: with 1 or 3 channels, with the bands of `like`, or not in .npy."""
-    has_bands = like.layout is not None and "C" in (like.layout.axes or "")
-    return y.ndim == 4 and not y.is_complex() and (y.shape[1] in (1, 3) or has_bands or path.suffix.lower() != ".npy")
+def is_picture(y: Tensor) -> bool:
+    """Whether a measurement can be stored as a grey or colour picture."""
+    return y.ndim == 4 and y.shape[1] in (1, 3) and not y.is_complex()
 
 
 def check_storable(path: Path, shape: tuple[int, ...], *, what: str = "measurement") -> None:

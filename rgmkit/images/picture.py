@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import UnidentifiedImageError
@@ -42,6 +43,7 @@ class Picture:
         bits: depth of a stored value: 8, 16, or 32 for floats.
         notes: for the user, on what was not read.
         layout: the axes and the range of the file; None: those of one picture in [0, 1].
+        scale: the size of a pixel, see `Decoded`.
     """
 
     x: Tensor
@@ -49,6 +51,7 @@ class Picture:
     bits: int = 8
     notes: tuple[str, ...] = ()
     layout: Layout | None = None
+    scale: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def range(self) -> Range | None:
@@ -150,7 +153,7 @@ def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | No
         raise DataError(f"{name} holds {array.dtype}: a picture is real")
     alpha = None if layout.alpha is None else layout.alpha.float()
     bits = 32 if layout.dtype.is_floating_point else min(8 * layout.dtype.itemsize, 32)
-    return Picture(x.float(), alpha, bits, decoded.notes + layout.notes, replace(layout, alpha=None))
+    return Picture(x.float(), alpha, bits, decoded.notes + layout.notes, replace(layout, alpha=None), decoded.scale)
 
 
 def write(path: str | Path, picture: Picture | Tensor) -> Written:
@@ -179,7 +182,7 @@ def write(path: str | Path, picture: Picture | Tensor) -> Written:
         notes += (f"{fmt.name} has no alpha channel: it is left out",)
     layout = replace(layout, axes=_file_axes(layout, x))
     array = layout.pack(x)
-    write_file(path, load_codec(fmt.codec).encode(array, str(layout.axes), layout.alpha is not None))
+    write_file(path, load_codec(fmt.codec).encode(array, str(layout.axes), layout.alpha is not None, picture.scale))
     return _compare(path, x, layout, notes)
 
 

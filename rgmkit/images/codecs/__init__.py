@@ -1,6 +1,7 @@
-"""Readers and writers of picture formats, one module each, with `decode(data)` and `encode(array, axes, alpha)`."""
+"""Readers and writers of picture formats: modules with `decode(data)` and `encode(array, axes, alpha, scale)`."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,11 @@ class Decoded(NamedTuple):
         axes: a letter for each axis, see `rgmkit.images.axes`; None if the file does not say.
         alpha: whether the file says that the last channel is alpha.
         notes: for the user, on what was not read.
+        scale: the size of a pixel and the time between frames, as the writer of the format takes them.
     """
 
     array: np.ndarray
     axes: str | None
     alpha: bool = False
     notes: tuple[str, ...] = ()
+    scale: Mapping[str, Any] = {}

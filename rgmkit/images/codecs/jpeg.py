@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from rgmkit.images.codecs import pillow
@@ -11,6 +14,6 @@ QUALITY = 95
 decode = pillow.decode
 
 
-def encode(array: np.ndarray, axes: str, alpha: bool) -> bytes:
+def encode(array: np.ndarray, axes: str, alpha: bool, scale: Mapping[str, Any]) -> bytes:
     """Encode an array (H, W) or (H, W, C) of 8 bits without alpha."""
     return pillow.encode(array, kind="jpeg", quality=QUALITY, subsampling=0)

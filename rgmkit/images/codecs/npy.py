@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +28,7 @@ def decode(data: bytes) -> Decoded:
     return Decoded(array, "YXC"[: array.ndim] if is_image else None)
 
 
-def encode(array: np.ndarray, axes: str = "", alpha: bool = False) -> bytes:
+def encode(array: np.ndarray, axes: str = "", alpha: bool = False, scale: Mapping[str, Any] | None = None) -> bytes:
     """Encode an array of any shape and number type."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)

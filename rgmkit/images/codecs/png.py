@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +20,7 @@ def decode(data: bytes) -> Decoded:
     return _decode_16_bits(data) if has_16_bits else pillow.decode(data)
 
 
-def encode(array: np.ndarray, axes: str, alpha: bool) -> bytes:
+def encode(array: np.ndarray, axes: str, alpha: bool, scale: Mapping[str, Any]) -> bytes:
     """Encode an array (H, W) or (H, W, C) of uint8 or uint16."""
     return _encode_16_bits(array) if array.dtype == np.uint16 else pillow.encode(array)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from rgmkit.images.codecs import Decoded, pillow
 
 PLAIN = ("MINISBLACK", "MINISWHITE", "RGB")  # photometric interpretations that hold the values themselves
 ALPHA = (1, 2)  # values of the tag ExtraSamples: associated and unassociated alpha
+RESOLUTION = (282, 283, 296)  # the tags XResolution, YResolution and ResolutionUnit
+IMAGEJ_SCALE = ("unit", "spacing", "finterval", "fps")
 IMAGEJ_AXES, IMAGEJ_TYPES = "TZCYX", ("uint8", "uint16", "float32")
 
 
@@ -43,18 +46,29 @@ def decode(data: bytes) -> Decoded:
             array = np.iinfo(array.dtype).max - array
         array = _turn_upright(array, series.axes, None if tag is None else int(tag.value))
         alpha = "S" in series.axes and bool(page.extrasamples) and page.extrasamples[-1] in ALPHA
-        return Decoded(array, _name_axes(series.axes), alpha, notes)
+        return Decoded(array, _name_axes(series.axes), alpha, notes, _read_scale(file, page))
 
 
-def encode(array: np.ndarray, axes: str, alpha: bool) -> bytes:
+def _read_scale(file: Any, page: Any) -> dict[str, Any]:
+    """Read the size of a pixel from the tags of a page, and what ImageJ adds to it."""
+    tags = {tag: page.tags[tag].value for tag in RESOLUTION if tag in page.tags}
+    scale = (
+        {"resolution": (tags[282], tags[283]), "resolutionunit": tags.get(296, 1)} if {282, 283} <= set(tags) else {}
+    )
+    imagej = {key: value for key, value in (file.imagej_metadata or {}).items() if key in IMAGEJ_SCALE}
+    return scale | {"metadata": imagej}
+
+
+def encode(array: np.ndarray, axes: str, alpha: bool, scale: Mapping[str, Any]) -> bytes:
     """Encode an array of uint8, uint16, int16 or floats; stacks as ImageJ does where it can, else as tifffile does."""
     from tifffile import imwrite
 
     samples = array.shape[-1] if axes.endswith("C") else 1
     photometric = "rgb" if samples - alpha == 3 else "minisblack"
-    options: dict[str, Any] = {"metadata": None}
-    if axes not in ("YX", "YXC"):
-        options = {"metadata": {"axes": axes.replace("C", "S") if axes.endswith("C") else axes}}
+    options: dict[str, Any] = {**scale, "metadata": None}
+    if axes not in ("YX", "YXC") or (axes == "YX" and scale.get("metadata")):
+        named = axes.replace("C", "S") if axes.endswith("C") else axes
+        options["metadata"] = {**scale.get("metadata", {}), "axes": named}
         in_order = "".join(letter for letter in IMAGEJ_AXES if letter in axes) == axes
         options["imagej"] = in_order and array.dtype.name in IMAGEJ_TYPES
     if samples > 1:

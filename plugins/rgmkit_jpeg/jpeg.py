@@ -19,6 +19,7 @@ from rgmkit_jpeg.tables import CHROMINANCE, LUMINANCE, YCBCR, cosines, scale_tab
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 TIE = 1e-3  # values this close to a half are rounded like a half
+SWEEPS = 10  # to undo the interpolation of Cb and Cr, whose error falls by a quarter or more in each
 BLOCKS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # rows and columns of pixels per value of Cb and Cr
 
 
@@ -55,6 +56,7 @@ class Jpeg(Degradation):
 
     linear: ClassVar[bool] = False
     linearisable: ClassVar[bool] = False  # a small change of the image changes nothing, or jumps
+    default_solver: ClassVar[str | None] = "dequantise"
 
     def __init__(self, *, quality: float = 75.0, subsampling: Subsampling = "4:2:0", noise: NoiseLike = 0.0) -> None:
         super().__init__(noise=noise)
@@ -85,19 +87,66 @@ class Jpeg(Degradation):
             return super().at(severity)
         return self.with_options(quality=100 - severity * (100 - self.quality), noise=self.noise_at(severity))
 
+    @property
+    def smallest_step(self) -> float:
+        """The smallest step of luminance, in units of the [0, 1] image."""
+        return float(scale_table(LUMINANCE, self.quality).min()) / 255
+
+    def find_cells(self, y: Tensor) -> list[Tensor]:
+        """Return the quantised coefficients of compressed images, in steps of the tables of luminance and chrominance.
+
+        Those of the image that was compressed differ by 1/2 at most: they lie in the same quantisation cell.
+        """
+        (luminance, _), *chrominance = self.split(y)
+        found = [self.to_steps(luminance, "luminance").round()]
+        for chroma, table in chrominance:
+            shrunk = self.shrink(chroma)
+            small = shrunk
+            for _ in range(SWEEPS):  # undo the interpolation
+                small = small + shrunk - self.shrink(self.enlarge(small))
+            found.append(self.to_steps(small, table).round())
+        return found
+
+    def project(self, x: Tensor, cells: list[Tensor], *, width: float = 1.0) -> Tensor:
+        """Change images as little as possible, in YCbCr, until their coefficients lie in cells of `width` steps.
+
+        The changes at the right and lower border of images whose sides are not multiples of a block are cropped.
+        """
+        planes = self.split(x)
+        for i, ((plane, table), cell) in enumerate(zip(planes, cells, strict=True)):
+            size = plane.shape[-2:]
+            small = self.shrink(plane) if table == "chrominance" else plane
+            found = self.to_steps(small, table)
+            change = self.from_steps(found.clamp(cell - width / 2, cell + width / 2) - found, table)
+            if table == "chrominance":
+                rows, columns = BLOCKS[self.subsampling]
+                change = change.repeat_interleave(rows, -2).repeat_interleave(columns, -1)
+            planes[i] = plane + change[..., : size[0], : size[1]], table
+        return self._merge(planes).to(x.dtype)
+
+    def split(self, x: Tensor) -> list[tuple[Tensor, str]]:
+        """Return luminance, and Cb and Cr of a colour image, all around 0, and the names of their tables."""
+        values = 255 * widen(x)
+        if x.shape[1] == 1:
+            return [(values - 128, "luminance")]
+        luminance, chroma = convert(values, "to YCbCr").split((1, 2), 1)
+        return [(luminance - 128, "luminance"), (chroma, "chrominance")]
+
+    def _merge(self, planes: list[tuple[Tensor, str]]) -> Tensor:
+        luminance, *chroma = (plane for plane, _ in planes)
+        values = torch.cat([luminance + 128, *chroma], 1)
+        return (convert(values, "to RGB") if chroma else values) / 255
+
     def _compress_colour(self, rgb: Tensor) -> Tensor:
         """Compress the planes Y, Cb and Cr of RGB values (B, 3, H, W), 0 to 255."""
         height, width = rgb.shape[-2:]
-        block = BLOCKS[self.subsampling]
-        y, chroma = _round(_convert(rgb, "to YCbCr")).split((1, 2), 1)
-        small = avg_pool2d(_pad(chroma, *block), block)
+        y, chroma = _round(convert(rgb, "to YCbCr")).split((1, 2), 1)
+        small = self.shrink(chroma)
         # the codec rounds ties of these averages down and up in alternate columns
         bias = 2 * TIE * (2 * (torch.arange(small.shape[-1], device=small.device) % 2) - 1)
         small = self._compress_plane(small + bias, "chrominance")
-        chroma = _round(interpolate(small, scale_factor=tuple(map(float, block)), mode="bilinear"))[
-            ..., :height, :width
-        ]
-        return _convert(torch.cat([self._compress_luminance(y), chroma], 1), "to RGB")
+        chroma = _round(self.enlarge(small))[..., :height, :width]
+        return convert(torch.cat([self._compress_luminance(y), chroma], 1), "to RGB")
 
     def _compress_luminance(self, values: Tensor) -> Tensor:
         """Compress grey values (B, 1, H, W), 0 to 255."""
@@ -106,11 +155,30 @@ class Jpeg(Degradation):
     def _compress_plane(self, values: Tensor, table: str) -> Tensor:
         """Compress values around 0, (B, C, H, W), by the quantised DCT of their blocks."""
         height, width = values.shape[-2:]
-        D, steps = _constant("cosines", values), _constant(table, values, self.quality)
-        blocks = _pad(_round(values), 8, 8).unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-3, -2)
-        quantised = _round(D @ blocks @ D.T / steps) * steps
-        back = (D.T @ quantised @ D).transpose(-3, -2).flatten(-2).flatten(-3, -2)[..., :height, :width]
+        back = self.from_steps(_round(self.to_steps(_round(values), table)), table)[..., :height, :width]
         return _clip(_round(back), -128, 127)
+
+    def shrink(self, chroma: Tensor) -> Tensor:
+        """Average Cb and Cr as the subsampling says."""
+        block = BLOCKS[self.subsampling]
+        return avg_pool2d(_pad(chroma, *block), block)
+
+    def enlarge(self, chroma: Tensor) -> Tensor:
+        """Interpolate Cb and Cr bilinearly to the pixels."""
+        rows, columns = BLOCKS[self.subsampling]
+        return interpolate(chroma, scale_factor=(float(rows), float(columns)), mode="bilinear")
+
+    def to_steps(self, values: Tensor, table: str) -> Tensor:
+        """Return the DCT of blocks of 8 x 8 values around 0 in steps of a table: (B, C, rows, columns, 8, 8)."""
+        D = _constant("cosines", values)
+        blocks = _pad(values, 8, 8).unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-3, -2)
+        return D @ blocks @ D.T / _constant(table, values, self.quality)
+
+    def from_steps(self, coefficients: Tensor, table: str) -> Tensor:
+        """Invert `to_steps`: (B, C, 8 rows, 8 columns)."""
+        D = _constant("cosines", coefficients)
+        blocks = D.T @ (coefficients * _constant(table, coefficients, self.quality)) @ D
+        return blocks.transpose(-3, -2).flatten(-2).flatten(-3, -2)
 
 
 CONSTANTS: dict[str, Callable[..., np.ndarray]] = {
@@ -132,7 +200,8 @@ def constant(name: str, dtype: torch.dtype, device: torch.device, *options: floa
     return torch.from_numpy(CONSTANTS[name](*options)).to(dtype=dtype, device=device)
 
 
-def _convert(colours: Tensor, direction: str) -> Tensor:
+def convert(colours: Tensor, direction: str) -> Tensor:
+    """Convert colours (B, 3, H, W) `to YCbCr`, with Cb and Cr around 0, or `to RGB`."""
     return torch.einsum("kc,bchw->bkhw", _constant(direction, colours), colours)
 
 

@@ -61,6 +61,7 @@ class Degradation(nn.Module, ABC):
 
     linear: ClassVar[bool] = True
     linearisable: ClassVar[bool] = True  # whether `A(x) + J d`, J the derivative at x, is near `A(x + d)` for a small d
+    default_solver: ClassVar[str | None] = None  # with any prior that has a prox; None: chosen by operator and prior
     option_types: ClassVar[Mapping[str, Any]] = {"noise": NoiseLike}
     """Types of options of configurations, whatever the annotations of a constructor say."""
 

@@ -107,6 +107,9 @@ def take_step(problem: Problem, x: Tensor, solver: Solver, generator: Randomness
 
 def choose_solver(prior: Prior, degradation: Degradation) -> Solver:
     """Choose the default solver for a prior and an operator."""
+    if degradation.default_solver and "prox" in prior.provides:
+        own: Solver = build("solver", degradation.default_solver)
+        return own
     if not degradation.linear and degradation.linearisable:
         return GaussNewton()
     if not degradation.linear and isinstance(prior, RestoringPrior):

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgmkit.adapters import fit_prior, note_lost_colours, relate_values, split_complex
+from rgmkit.adapters import Checkpointed, fit_prior, note_lost_colours, relate_values, split_complex
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.prior import Prior
+from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
-from rgmkit.errors import ConfigError, PriorWarning
+from rgmkit.errors import ConfigError, IncompatibleError, PriorWarning
 from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.modules import evaluation_mode, to_device
@@ -51,6 +51,7 @@ def restore(
     tile: int | None = None,
     callback: Callback | None = None,
     progress: bool = True,
+    differentiable: bool = False,
 ) -> Solution:
     """Estimate the image x from a measurement y = A x + noise under a prior.
 
@@ -93,6 +94,10 @@ def restore(
         callback: called as `callback(step, steps, x)` after each step, with `x` a batch of floats. If it has a method
             `tile`, this is called as `tile(done, count)` after each tile of a network evaluation.
         progress: whether to show a progress bar after two seconds, in a terminal or notebook, if there is no callback.
+        differentiable: whether gradients flow from `Solution.x` to `y`, a tensor of floats, and to the parameters of
+            the degradation, an object. What the solver determines beforehand (noise, norm of the operator, weights,
+            steps) and the number of iterations count as constants. Memory: that of one network evaluation, since
+            each is repeated for the gradient, and of some images for each iteration.
 
     Raises:
         DataError: if `y` has another type or number of axes, or holds NaN or infinite values.
@@ -114,6 +119,10 @@ def restore(
     """
     degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
     solver = resolve_solver(solver, prior, degradation, samples=samples)
+    if differentiable:
+        check_differentiable(y, degradation, prior, samples)
+    elif isinstance(y, Tensor):
+        y = y.detach()
     batch, layout = unpack(y, name="y", axes=axes, range=range)
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
@@ -123,7 +132,7 @@ def restore(
     layout = replace(layout.for_image(complex=pairs), notes=layout.notes + notes)
     solution = restore_batch(
         batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress,
-        device=device,
+        device=device, differentiable=differentiable,
     )  # fmt: skip
     return pack_solution(solution, layout)
 
@@ -140,6 +149,7 @@ def restore_batch(
     callback: Callback | None = None,
     progress: bool = True,
     device: torch.device | None = None,
+    differentiable: bool = False,
 ) -> Solution:
     """Restore a batch of floats, given a degradation, prior and solver as objects on one device; see `restore`.
 
@@ -149,7 +159,9 @@ def restore_batch(
     if prior.dtype is not None and y.is_floating_point():
         y = y.to(prior.dtype)
     device = device or y.device
-    found, estimated = resolve_noise(degradation, y, solver, device=device)
+    if differentiable and isinstance(prior, RestoringPrior):
+        prior = Checkpointed(prior)
+    found, estimated = resolve_noise(degradation, y.detach(), solver, device=device)
     shape = degradation.image_shape(tuple(y.shape))[1:]
     groups, one = split_stack(found, shape, device), y[:1].to(device)
     images = max(len(rows) for rows, _ in groups)
@@ -164,7 +176,9 @@ def restore_batch(
         with evaluation_mode(prior):
             for i, (rows, known) in enumerate(groups):
                 follow_part = shift_steps(follow, i, len(groups)) if len(groups) > 1 else follow
-                part = _restore_rows(y[rows].to(device), rows, known, prior, solver, seed, samples, follow_part)
+                part = _restore_rows(
+                    y[rows].to(device), rows, known, prior, solver, seed, samples, follow_part, differentiable
+                )
                 parts.append(move_solution(replace(part, noise=known.noise), y.device))
     solution = join_solutions(parts, [rows for rows, _ in groups])
     return replace(solution, notes=estimated + adapted + lost + solution.notes)
@@ -179,18 +193,33 @@ def _restore_rows(
     seed: int,
     samples: int | None,
     callback: Callback | None,
+    differentiable: bool,
 ) -> Solution:
     """Restore images of a batch, given their indices `rows` in it, with known noise."""
 
     def estimate(problem: Problem, callback: Callback | None) -> Solution:
         return solver.solve(problem, generator=Streams(seed, rows, purpose=RESTORING), callback=callback)
 
+    def solve(problem: Problem, callback: Callback | None) -> Solution:
+        streams = Streams(seed, rows, purpose=RESTORING)
+        return solver.solve(problem, generator=streams, callback=callback, differentiable=differentiable)
+
     def draw(problem: Problem, callback: Callback | None) -> Solution:
         return draw_samples(solver, problem, samples or 1, seed=seed, callback=callback, images=rows)
 
     problem = Problem.from_measurement(y, degradation, prior)
-    solve = estimate if samples is None else draw
-    return solve_any_noise(problem, solve, estimate=estimate, callback=callback)
+    return solve_any_noise(problem, solve if samples is None else draw, estimate=estimate, callback=callback)
+
+
+def check_differentiable(y: Any, degradation: Degradation, prior: Prior, samples: int | None) -> None:
+    """Raise an IncompatibleError if gradients could not flow through `restore`."""
+    if not isinstance(y, Tensor) or not y.is_floating_point():
+        what = f"a tensor of {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise IncompatibleError(f"y is {what}, through which no gradient flows: give a tensor of floats")
+    if samples is not None:
+        raise IncompatibleError("samples are drawn without gradients: leave out samples, or differentiable=True")
+    if any(p.requires_grad and p.device != (prior.device or y.device) for p in degradation.parameters()):
+        raise IncompatibleError(f"a parameter of {degradation.title} is on another device: move it to {prior.device}")
 
 
 def generate(

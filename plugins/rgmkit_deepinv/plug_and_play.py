@@ -70,6 +70,8 @@ class BM3D(PlugAndPlay):
     Source: Dabov, Foi, Katkovnik and Egiazarian, 2007.
     """
 
+    differentiable = False
+
     def __init__(self) -> None:
         require("bm3d", "the prior deepinv.BM3D", "pip install 'rgmkit[bm3d]'")
         from deepinv import models

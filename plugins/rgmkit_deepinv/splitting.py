@@ -56,6 +56,7 @@ class ProximalSolver(Solver):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"prox"})
+    differentiable: ClassVar[bool] = True
     iteration: ClassVar[str]  # the class in `deepinv.optim.optim_iterators`
     gradient_at_iterates: ClassVar[bool] = False  # whether an iteration takes the gradient at the previous iterate
     most: ClassVar[int] = 100

@@ -131,9 +131,9 @@ class TVL1(IterativePrior):
         return self._factor() * TVL1Prior().nabla(require_images(x)).abs().flatten(1).sum(1)
 
     def _iterate(self, steps: int) -> Prox:
-        from deepinv.models import TVL1Denoiser
+        from rgmkit_deepinv.coupled import WarmTVL1Denoiser
 
-        tv = TVL1Denoiser(crit=0, n_it_max=steps)
+        tv = WarmTVL1Denoiser(crit=0, n_it_max=steps)
         tv.tau = STEP
         return lambda x, gamma: tv(require_images(x), self._threshold(x, gamma))
 

@@ -41,7 +41,7 @@ def relate_values(
     notes = () if range is None else note_noise(degradation, range)
     if range is not None and range[0]:
         y = y + black_level(y[:1].to(device), range, degradation).to(y)
-    doubts = () if whole and range is None else note_values(y, degradation, range, device)
+    doubts = () if whole and range is None else note_values(y.detach(), degradation, range, device)
     if range is None:
         for doubt in doubts:
             warnings.warn(doubt, RangeWarning, stacklevel=3)

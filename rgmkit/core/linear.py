@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import IncompatibleError
@@ -38,12 +39,12 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def vjp_adjoint(A: Operator, y: Tensor, image_shape: tuple[int, ...]) -> Tensor:
-    """Compute `A^T y` by reverse-mode differentiation of a linear `A`; the result is differentiable in `y`.
+    """Compute `A^T y` by reverse-mode differentiation of a linear `A`; differentiable in `y` and the parameters of `A`.
 
     Raises:
         IncompatibleError: if `A` maps an image of `image_shape` to another shape than that of `y`.
     """
-    graph = y.requires_grad and torch.is_grad_enabled()
+    graph = torch.is_grad_enabled()
     with torch.inference_mode(mode=False), torch.enable_grad():
         x = torch.zeros(image_shape, dtype=y.dtype, device=y.device, requires_grad=True)
         Ax = A(x)
@@ -66,8 +67,38 @@ def conjugate_gradients(
     An image is frozen once `|b - H x| <= rtol |b|`, however many iterations the others of the batch take. From
     `x0 = 0` the iterates stay in the range of `H`, so that a singular system gives its solution of least norm.
 
+    The solution is differentiable once in `b` and in what `H` depends on, by its implicit function: the gradient takes
+    another solution with `H`, and no iterate is kept.
+
     Source: Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", 1952.
     """
+    with torch.no_grad():
+        found = _iterate(H, b, x0, rtol, max_steps)
+    if not torch.is_grad_enabled():
+        return found
+    solution = found.x.detach()  # it may be x0, with a graph
+    error = b - H(solution)
+    if not error.requires_grad:
+        return found
+    x = _Implicit.apply(error, solution, lambda g: _iterate(H, g, None, rtol, max_steps).x)
+    return found._replace(x=x)
+
+
+class _Implicit(torch.autograd.Function):
+    """The solution `x` of `error = b - H x = 0`, with the derivative `H^{-1} d(error)`."""
+
+    @staticmethod
+    def forward(ctx: Any, error: Tensor, x: Tensor, solve: Operator) -> Tensor:
+        ctx.solve = solve
+        return x.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.solve(gradient), None, None
+
+
+def _iterate(H: Operator, b: Tensor, x0: Tensor | None, rtol: float, max_steps: int) -> LinearSolution:
     x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - H(x)
     p, rr, bb = r, dot(r, r), dot(b, b)

@@ -65,16 +65,17 @@ class Linearised(Degradation):
 
     def shift(self, y: Tensor) -> Tensor:
         """Return the measurement `y - A(x0) + J x0` of the linear problem."""
-        return y - self.Ax.detach() + self.A(self.x.detach())
+        return y - self.Ax + self.A(self.x)
 
     def A(self, x: Tensor) -> Tensor:
         """Return `J x`."""
-        (Jx,) = grad(self.pullback, self.w, x.expand_as(self.x), retain_graph=True)
+        graph = torch.is_grad_enabled()
+        (Jx,) = grad(self.pullback, self.w, x.expand_as(self.x), retain_graph=True, create_graph=graph)
         return Jx
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return `J^T y`."""
-        (back,) = grad(self.Ax, self.x, y, retain_graph=True)
+        (back,) = grad(self.Ax, self.x, y, retain_graph=True, create_graph=torch.is_grad_enabled())
         return back
 
     def image_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ class Prior(nn.Module, ABC):
     """
 
     provides: ClassVar[frozenset[str]] = frozenset()
+    differentiable: bool = True  # whether its methods have gradients
     models_colour: bool = False  # whether it tells natural colours from others
 
     def value(self, x: Tensor) -> Tensor:

@@ -75,7 +75,8 @@ class Problem:
     def scale(self) -> OperatorScale:
         """The scale of a linear operator, measured on first use and then cached."""
         assert self.y is not None and self.degradation is not None  # a restoration
-        return measure_scale(self.degradation, self.shape, self.y)
+        with torch.no_grad():
+            return measure_scale(self.degradation, self.shape, self.y)
 
     @cached_property
     def operator_levels(self) -> list[OperatorLevel]:
@@ -166,12 +167,14 @@ class Solver(ABC):
         needs: what the prior must provide.
         needs_linear: whether it uses the adjoint or the prox of the degradation.
         needs_noise: whether it uses the noise std of the measurement.
+        differentiable: whether its estimate can be differentiated with respect to the measurement and the operator.
         generates: whether it solves problems without a measurement.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     needs_linear: ClassVar[bool] = True
     needs_noise: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     generates: ClassVar[bool] = False
 
     @abstractmethod
@@ -179,19 +182,30 @@ class Solver(ABC):
         """Solve a problem that `check` has accepted; `solve` fills in `seconds`."""
 
     @final
-    @torch.no_grad()
-    def solve(self, problem: Problem, *, generator: Randomness = None, callback: Callback | None = None) -> Solution:
+    def solve(
+        self,
+        problem: Problem,
+        *,
+        generator: Randomness = None,
+        callback: Callback | None = None,
+        differentiable: bool = False,
+    ) -> Solution:
         """Solve `problem`, drawing from `generator` only.
 
+        With `differentiable` the graph is kept, unless gradients are disabled where this is called.
+
         Raises:
-            IncompatibleError: if the prior or the degradation lacks what this solver needs.
+            IncompatibleError: if the prior or the degradation lacks what this solver needs, or a gradient is wanted
+                that it does not have.
 
         Warns:
             AccuracyWarning: once for each prox or pseudo-inverse that stopped early, with its worst residual.
         """
         self.check(problem)
-        start = time.perf_counter()
-        with collect_shortfalls() as shortfalls:
+        if differentiable:
+            self.check_differentiable(problem.prior)
+        start, graph = time.perf_counter(), differentiable and torch.is_grad_enabled()
+        with torch.set_grad_enabled(graph), collect_shortfalls() as shortfalls:
             solution = self._solve(problem, generator=generator, callback=callback or _ignore)
         messages = shortfalls.messages()
         for message in messages:
@@ -222,6 +236,15 @@ class Solver(ABC):
             raise IncompatibleError(
                 f"solver {name} needs a linear degradation, and {problem.degradation.title} is not: use {remedy}"
             )
+
+    def check_differentiable(self, prior: Prior) -> None:
+        """Raise an IncompatibleError if the estimate cannot be differentiated with this solver and prior."""
+        for part, what in ((self, "solver"), (prior, "prior")):
+            if not part.differentiable:
+                raise IncompatibleError(
+                    f"the {what} {type(part).__name__} is not differentiable: use another {what}, or leave out "
+                    f"differentiable=True"
+                )
 
 
 def _ignore(step: int, steps: int, x: Tensor) -> None:

@@ -62,7 +62,7 @@ class Layout:
         Whole numbers are clipped to those of the type. The alpha channel is put back, resized by nearest neighbour if
         the size of the image has changed.
         """
-        x = x.detach().to(self.device)
+        x = (x.detach() if self.numpy else x).to(self.device)
         if self.alpha is not None:
             x = torch.cat([x, resize_alpha(self.alpha, x).to(x)], dim=1)
         if self.pairs:
@@ -206,7 +206,7 @@ def scale_values(x: Tensor, range: Range, dtype: torch.dtype) -> Tensor:
 
 def _to_tensor(array: Any, name: str) -> Tensor:
     if isinstance(array, Tensor):
-        return array.detach()
+        return array
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} is a {type(array).__name__}: {LAYOUTS}")
     if array.dtype.kind not in "uifc" or array.dtype == np.longdouble:

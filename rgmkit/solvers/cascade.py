@@ -67,6 +67,7 @@ class Cascade(Solver):
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
     generates: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class Cascade(Solver):
             nfe += prior.evaluations(std)
             trace.append({"sigma": std, **trace_row(before, x, problem)})
             callback(i + 1, len(stds), x)
-            done |= converged(before, x, problem, self.tolerance)
+            done = done | converged(before, x, problem, self.tolerance)
             if bool(done.all()):
                 break
         prox.report()

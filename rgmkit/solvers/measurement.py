@@ -106,6 +106,7 @@ def lost_std(prior: Prior) -> float:
     return max(prior.level_std(1), LEAST_LOST) if isinstance(prior, RestoringPrior) else LEAST_LOST
 
 
+@torch.no_grad()
 def residuals(x: Tensor, problem: Problem) -> Tensor:
     """Return the root mean square of `A x - y` of each image, (B,), over the outputs that depend on the image."""
     assert problem.y is not None and problem.degradation is not None  # a restoration
@@ -116,11 +117,13 @@ def residuals(x: Tensor, problem: Problem) -> Tensor:
     return rms(error * measured) * (measured.numel() / measured.sum()) ** 0.5
 
 
+@torch.no_grad()
 def rms(error: Tensor) -> Tensor:
     """Return the root mean square over each image, (B,)."""
     return error.flatten(1).norm(dim=1) / max(1, error[0].numel()) ** 0.5
 
 
+@torch.no_grad()
 def change(before: Tensor, after: Tensor) -> Tensor:
     """Return `|after - before| / |after|` of each image, (B,)."""
     difference, norm = (after - before).flatten(1).norm(dim=1), after.flatten(1).norm(dim=1)

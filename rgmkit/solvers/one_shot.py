@@ -32,6 +32,7 @@ class OneShot(Solver):
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
     needs_linear: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
 
     def __init__(self, *, level: int | None = None) -> None:
         self.level = level

@@ -18,6 +18,7 @@ class PseudoInverse(Solver):
     """
 
     needs_noise: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         assert problem.y is not None and problem.degradation is not None  # a restoration, see `check`

@@ -101,6 +101,7 @@ class PnPDRS(Solver):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
+    differentiable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -188,8 +189,8 @@ class PnPDRS(Solver):
             trace.append({"sigma": std, **trace_row(before, estimate, problem)})
             callback(i + 1, len(stds), estimate)
             if std == stds[-1]:
-                done |= converged(before, estimate, problem, self._tolerances(estimate, problem))
-                done |= change(before, estimate) <= STAGNATION * self.tolerance
+                done = done | converged(before, estimate, problem, self._tolerances(estimate, problem))
+                done = done | (change(before, estimate) <= STAGNATION * self.tolerance)
             if bool(done.all()):
                 break
         return estimate, trace

@@ -197,6 +197,7 @@ def test_default_solvers():
             (GaussianRestorer(), Identity()),
             (GaussianRestorer(), Square()),
             (GaussianRestorer(), rgmkit.degradation("jpeg")),
+            (GaussianRestorer(), rgmkit.degradation("compose", of=["blur", "jpeg"])),
             (Anything(), Square()),
             (NoPrior(), Square()),
             (Anything(), Identity()),
@@ -205,7 +206,7 @@ def test_default_solvers():
             (Anything(), rgmkit.degradation("downsample").at(0.5)),
         ]
     ]
-    assert names == ["PnPDRS", "GaussNewton", "OneShot", "GaussNewton", "GaussNewton", *["ADMM"] * 4]
+    assert names == ["PnPDRS", "GaussNewton", "Dequantise", "OneShot", "GaussNewton", "GaussNewton", *["ADMM"] * 4]
 
 
 def test_names_specs_and_models():

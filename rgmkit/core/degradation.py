@@ -275,7 +275,7 @@ class _Blend(Degradation):
     def __init__(self, end: Degradation, severity: float) -> None:
         super().__init__(noise=end.noise_at(severity))
         self.end, self.severity = end, severity
-        self.linear = end.linear  # type: ignore[misc]  # known here only
+        self.linear, self.linearisable = end.linear, end.linearisable  # type: ignore[misc]  # known here only
 
     def A(self, x: Tensor) -> Tensor:
         return torch.lerp(x, self.end.embed(self.end.A(x)), self.severity)

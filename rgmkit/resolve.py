@@ -19,6 +19,7 @@ from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
 from rgmkit.core.noise import Noise
+from rgmkit.core.noise_estimation import affine_variance
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError
@@ -32,6 +33,9 @@ DEFAULT_METRICS = ("psnr", "ssim")
 """The metrics if none are given; parameters are tuned for the first."""
 
 LISTED = 4  # most images whose noise is noted one by one
+
+CERTAIN, NOTABLE = 6.0, 1.5  # least `certainty` and `ratio` of noise that counts as signal-dependent
+TO_SET_IT = "to set it, give noise="
 
 Given: TypeAlias = str | Spec | Mapping[str, Any]
 """A component given by its name, as a spec string, or as a mapping `{use: name, option: value}`."""
@@ -177,10 +181,16 @@ def _estimate_noise(degradation: Degradation, y: Tensor) -> tuple[float | Noise,
         model = degradation.noise.estimate(y)
         return model, f"noise estimated from the measurement: {model}; to set it, give its parameters"
     std = degradation.estimate_noise(y)
+    if std > LEAST_NOISE and type(degradation).estimate_noise is Degradation.estimate_noise:
+        found = affine_variance(y)
+        if found.certainty > CERTAIN and found.ratio > NOTABLE:
+            options = {"photons": float(f"{1 / found.a:.3g}"), "read": float(f"{found.b**0.5:.3g}")}
+            model = build("noise", Spec("poisson-gaussian", options))
+            return model, f"noise estimated from the measurement: {model}, which grows with the signal; {TO_SET_IT}"
     noise = float(f"{max(std, LEAST_NOISE):.3g}")
     if std <= LEAST_NOISE:
         return noise, f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
-    return noise, f"noise estimated from the measurement: std {noise:g}; to set it, give noise="
+    return noise, f"noise estimated from the measurement: std {noise:g}; {TO_SET_IT}"
 
 
 def usable_size(degradation: Degradation, image_shape: tuple[int, ...]) -> tuple[int, int]:

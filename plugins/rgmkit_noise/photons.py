@@ -8,8 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from rgmkit.core.noise import Noise, Stabiliser
+from rgmkit.core.noise_estimation import affine_variance
 from rgmkit.core.random import Randomness, poisson, randn
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, DataError
 
 LEAST_COUNT = 0.25  # expected photons: the fidelity takes fewer as this
 
@@ -85,6 +86,30 @@ class PoissonGaussian(Noise):
 
         return Stabiliser(forward, inverse, 1 / (high - low))
 
+    def estimate(self, y: Tensor) -> PoissonGaussian:
+        """Estimate what is not given from the variance over grey levels, see `affine_variance`.
+
+        Raises:
+            DataError: if `y` is no image, or its noise does not grow with the signal.
+        """
+        if self.known:
+            return self
+        if self.photons is not None:
+            fixed = affine_variance(y, a=1 / self.photons, name="noise poisson-gaussian")
+            return PoissonGaussian(photons=self.photons, read=_round(fixed.b**0.5))
+        name = f"noise {type(self).__name__}"
+        found = affine_variance(y, b=None if self.read is None else self.read**2, name=name)
+        if found.a <= 0:
+            raise DataError(f"{name}: no noise was found that grows with the signal: give photons, or another model")
+        photons = _round(1 / found.a)
+        if self.read is None:
+            return PoissonGaussian(photons=photons, read=_round(found.b**0.5))
+        return self.with_photons(photons)
+
+    def with_photons(self, photons: float) -> PoissonGaussian:
+        """Return the same noise with another number of photons."""
+        return PoissonGaussian(photons=photons, read=self.read)
+
     def _std(self, Ax: Tensor) -> Tensor:
         return self.variance(Ax.clamp(min=LEAST_COUNT / self._parameters()[0])).sqrt()
 
@@ -110,3 +135,11 @@ class Poisson(PoissonGaussian):
 
     def __init__(self, *, photons: float | None = None) -> None:
         super().__init__(photons=photons, read=0.0)
+
+    def with_photons(self, photons: float) -> Poisson:
+        """Return the same noise with another number of photons."""
+        return Poisson(photons=photons)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.3g}")

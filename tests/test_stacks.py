@@ -159,7 +159,7 @@ def test_what_a_range_cannot_hold_is_clipped_and_counted(tmp_path):
 
 def test_what_does_not_fit_a_format_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", values((5, H, W)))
-    with pytest.raises(DataError, match=r"a.npy holds an array of shape .* or name its axes, such as ZYX"):
+    with pytest.raises(DataError, match=r"a.npy holds an array of shape .* name its axes by axes= or --axes"):
         read(tmp_path / "a.npy")
     with pytest.raises(DataError, match=r"axes YX are 2, and .* has 3"):
         read(tmp_path / "a.npy", axes="YX")

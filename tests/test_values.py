@@ -118,7 +118,7 @@ def test_12_bits_in_16_are_noted_and_whole_numbers_of_other_types_need_a_range()
     assert "if it has 12 bits, give its range, 0,4095" in restore(y, BLUR, **TV).notes[0]
     assert "12 bits" not in "".join(restore(y, BLUR, **TV, range=(0, 4095)).notes)
     assert not restore(16 * y, BLUR, **TV).notes
-    with pytest.raises(DataError, match=r"y holds int16, .*: give range="):
+    with pytest.raises(DataError, match=r"y holds int16, .*: give the values of black and white, range="):
         restore(y.astype(np.int16), BLUR, **TV)
 
 

@@ -236,7 +236,7 @@ def _find_range(dtype: torch.dtype, given: Range | None, name: str) -> Range:
     if not (dtype.is_floating_point or dtype.is_complex):
         kind = str(dtype).removeprefix("torch.")
         raise DataError(
-            f"{name} holds {kind}, which says nothing of its range: give range=(low, high), the values that black "
-            f"and white have, or convert it to uint8, uint16 or floats in [0, 1]"
+            f"{name} holds {kind}, which says nothing of its range: give the values of black and white, range=(low, "
+            f"high) or --range, or convert it to uint8, uint16 or floats in [0, 1]"
         )
     return 0.0, 1.0

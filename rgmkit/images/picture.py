@@ -146,7 +146,7 @@ def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | No
     if axes is None and decoded.axes is None:
         raise DataError(
             f"{name} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels come last, "
-            f"1 to 4 of them; or name its axes, such as ZYX for frames and CYX for bands"
+            f"1 to 4 of them; or name its axes by axes= or --axes, such as ZYX for frames and CYX for bands"
         )
     x, layout = unpack(array, name=name, axes=axes or decoded.axes, range=range, alpha=decoded.alpha)
     if x.is_complex():

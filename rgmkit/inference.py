@@ -127,7 +127,8 @@ def restore(
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
     given, whole = layout.range if layout.range_given else None, not layout.dtype.is_floating_point
-    batch, notes = relate_values(batch, degradation, given, whole=whole, device=device)
+    with torch.set_grad_enabled(differentiable):
+        batch, notes = relate_values(batch, degradation, given, whole=whole, device=device)
     batch, degradation, pairs = split_complex(batch, degradation, device)
     layout = replace(layout.for_image(complex=pairs), notes=layout.notes + notes)
     solution = restore_batch(

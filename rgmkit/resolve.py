@@ -19,10 +19,10 @@ from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
 from rgmkit.core.noise import Noise
-from rgmkit.core.noise_estimation import affine_variance
+from rgmkit.core.noise_estimation import AffineVariance, affine_variance
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, DataError
 from rgmkit.models import ModelSpec, find_prior
 from rgmkit.runtime.precision import Precision
 from rgmkit.solvers.gauss_newton import choose_solver
@@ -171,7 +171,9 @@ def resolve_noise(
         note = f"noise estimated for each of {len(y)} images: std {min(stds):g} to {max(stds):g}"
         return list(groups.values()), (note,)
     if len(notes) > 1:
-        return list(groups.values()), tuple(f"image {i}: {note}" for i, (_, note) in enumerate(found))
+        listed = [f"image {i}: {note}" for i, (_, note) in enumerate(found[:LISTED])]
+        more = [f"and so for all {len(y)} images, see Solution.noise"] if len(y) > LISTED else []
+        return list(groups.values()), (*listed, *more)
     return list(groups.values()), tuple(notes)
 
 
@@ -182,7 +184,10 @@ def _estimate_noise(degradation: Degradation, y: Tensor) -> tuple[float | Noise,
         return model, f"noise estimated from the measurement: {model}; to set it, give its parameters"
     std = degradation.estimate_noise(y)
     if std > LEAST_NOISE and type(degradation).estimate_noise is Degradation.estimate_noise:
-        found = affine_variance(y)
+        try:
+            found = affine_variance(y)
+        except DataError:  # too few pixels
+            found = AffineVariance(0, 0, 0, 1)
         if found.certainty > CERTAIN and found.ratio > NOTABLE:
             options = {"photons": float(f"{1 / found.a:.3g}"), "read": float(f"{found.b**0.5:.3g}")}
             model = build("noise", Spec("poisson-gaussian", options))

@@ -10,6 +10,7 @@ import rgmkit
 import rgmkit.resolve
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, RangeWarning
+from rgmkit.images.array_layout import unpack
 from rgmkit.inference import restore
 from rgmkit.solvers import sampling
 
@@ -54,6 +55,15 @@ def test_the_range_is_that_of_the_image_whatever_the_operator_does_to_black():
     x = picture(16, 18)
     y = Half()(torch.from_numpy(-1 + 2 * x)[None])[0].numpy()
     np.testing.assert_allclose(restore(y, Half(noise=0.01), range=(-1, 1)).x, -1 + 2 * x, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int8])
+def test_the_ends_of_a_type_come_back(dtype):
+    ends = np.iinfo(dtype)
+    array = np.array([[ends.min, ends.max]], dtype)
+    x, layout = unpack(array, range=(ends.min, ends.max))
+    assert x.flatten().tolist() == [0, 1]
+    assert (layout.pack(x) == array).all() and (layout.pack(3 * x - 1) == array).all()
 
 
 def test_samples_and_their_std_are_in_units_of_the_range():
@@ -266,3 +276,25 @@ def test_complex_values_that_fit_no_operator_are_refused():
         restore(y, Fourier(noise=0.1), "tv", range=(-1, 1))
     with pytest.raises(DataError, match="give noise="):
         restore(y, Fourier(noise=None), "tv")
+
+
+def test_gradients_flow_through_the_range_and_the_axes():
+    y = (4095 * torch.from_numpy(picture(2, 8, 8)).float()).requires_grad_()
+    gain = torch.nn.Parameter(torch.tensor(0.5))
+
+    class Gain(Degradation):
+        def __init__(self):
+            super().__init__(noise=0.05)
+            self.gain = gain
+
+        def A(self, x):
+            return self.gain * x
+
+    options = {"axes": "ZYX", "range": (-1000, 4095), "differentiable": True}
+    x = restore(y, Gain(), "tikhonov", solver="admm:iterations=2", **options).x
+    by_gain, by_y = torch.autograd.grad(x.mean(), [gain, y])
+    with torch.no_grad():
+        gain += 1e-3
+    shifted = restore(y, Gain(), "tikhonov", solver="admm:iterations=2", **options).x
+    assert float(by_gain) == pytest.approx(float(shifted.detach().mean() - x.detach().mean()) / 1e-3, rel=0.02)
+    assert by_y.shape == y.shape and float(by_y.sum()) > 0.5

@@ -59,8 +59,7 @@ def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor:
     if not low or not degradation.linear:
         return torch.zeros(1, *y.shape[1:], dtype=y.dtype, device=y.device)
     one = torch.ones(1, *degradation.image_shape(tuple(y.shape))[1:], dtype=y.real.dtype, device=y.device)
-    with torch.no_grad():
-        return low / (high - low) * (1 - degradation.A(one))
+    return low / (high - low) * (1 - degradation.A(one))
 
 
 def note_noise(degradation: Degradation, range: Range) -> Notes:

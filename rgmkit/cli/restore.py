@@ -116,7 +116,8 @@ def restore(
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 
     measured = images.read_measurement(image, axes=axes, range=value_range)
-    y, notes = relate_values(measured.x, operator, value_range, whole=measured.bits < 32, device=torch_device)
+    with torch.no_grad():
+        y, notes = relate_values(measured.x, operator, value_range, whole=measured.bits < 32, device=torch_device)
     y, operator, _ = split_complex(y, operator, torch_device)
     shape = tuple(operator.image_shape(tuple(y.shape)))
     images.check_storable(out, shape, what="image")

@@ -96,6 +96,7 @@ def clip_images(x: Tensor) -> Tensor:
     return x.clamp(0, 1) if x.ndim == 4 else x
 
 
+@torch.no_grad()
 def fit_measurement(degradation: Degradation, y: Tensor) -> Tensor:
     """Return images that nearly have the measurements `y`: where solvers start if the operator is not linear.
 

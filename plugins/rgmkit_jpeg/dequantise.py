@@ -34,7 +34,7 @@ class Dequantise(Solver):
 
     Args:
         std: at which D denoises. Default: 1.5 times the std of the rounding in pixels, for the smallest step of
-            luminance; at least .02. A network that does not restore between levels takes the nearest level's.
+            luminance; with a network at least .02, and the nearest level's if it does not restore between levels.
         iterations: all are run. With more, hand-crafted priors oversmooth.
 
     Raises:
@@ -73,8 +73,11 @@ class Dequantise(Solver):
 
 
 def _choose_std(prior: Prior, jpeg: Jpeg) -> float:
-    std = max(LEAST_STD, 1.5 * ROUNDING * jpeg.smallest_step)
-    if not isinstance(prior, RestoringPrior) or prior.continuous:
+    std = 1.5 * ROUNDING * jpeg.smallest_step
+    if not isinstance(prior, RestoringPrior):
+        return std
+    std = max(LEAST_STD, std)
+    if prior.continuous:
         return std
     return float(min(prior.level_stds.tolist(), key=lambda level_std: abs(math.log(level_std / std))))
 

@@ -13,6 +13,7 @@ import rgmkit
 from rgmkit.core.linear import dot
 from rgmkit.core.linearised import Linearised
 from rgmkit.core.random import seeded
+from rgmkit.core.whitened import Whitened
 from rgmkit.errors import IncompatibleError
 from rgmkit.testing import toys
 
@@ -129,3 +130,29 @@ def test_gauss_newton_finds_the_minimum():
     objective = ((operator.A(slope) - y) / std).square().sum() / 2 + toys.Grey().value(slope).sum()
     (gradient,) = torch.autograd.grad(objective, slope)
     assert float(gradient.abs().max()) < 1e-2 * float(((x - 0.5) / toys.STD**2).abs().max())
+
+
+def test_wrapped_operators_tell_whether_they_can_be_linearised():
+    jpeg, blur = rgmkit.degradation("jpeg"), rgmkit.degradation("blur:std=1")
+    for inside, expected in ((Saturating(), True), (jpeg, False)):
+        wrapped = [
+            rgmkit.degradation("compose", of=[blur, inside]),
+            inside if inside is jpeg else inside.at(0.5),
+            Whitened(inside, rgmkit.noise("per-channel", std=[0.1]), torch.zeros(1, 1, 8, 8)),
+        ]
+        assert [(operator.linear, operator.linearisable) for operator in wrapped] == [(False, expected)] * 3
+
+
+class Black(rgmkit.Degradation):
+    """Not defined below 0."""
+
+    linear = False
+
+    def A(self, x):
+        return x**0.7 + 1e-3 * x.log().clamp(min=-9)
+
+
+def test_draws_stay_where_the_operator_is_defined():
+    y = Black(noise=0.1)(uniform(1, 1, 16, 16), generator=seeded(0))
+    solution = rgmkit.restore(y, Black(noise=0.1), "digits", samples=2)
+    assert bool(solution.samples.isfinite().all()) and float(solution.std.max()) > 0

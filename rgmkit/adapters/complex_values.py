@@ -55,6 +55,7 @@ class RealParts(Degradation):
         super().__init__(noise=scale_noise(degradation.noise, math.sqrt(0.5)))
         self.degradation = degradation
         self.linear = degradation.linear  # type: ignore[misc]  # known here only
+        self.linearisable = degradation.linearisable  # type: ignore[misc]
 
     @property
     def title(self) -> str:

@@ -17,6 +17,7 @@ from rgmkit.errors import IncompatibleError
 
 START_STEPS, START_RTOL, CG_STEPS = 10, 1e-2, 10  # of the first estimate: most steps, and accuracy of each
 GREYS = (0.5, 0.25, 0.75)  # where it begins: where one is saturated, another may not be
+MARGIN = 1e-3  # of the values at which an operator is linearised to 0 and 1
 LEAST_NOISE = 1e-3  # a residual that is small enough without noise
 DAMPING, LESS, MORE = 0.1, 0.3, 10.0  # its first damping, relative to the mean squared singular value; its factors
 
@@ -91,9 +92,17 @@ class Linearised(Degradation):
         return self.x.detach()
 
 
-def clip_images(x: Tensor) -> Tensor:
-    """Clip images to [0, 1], outside of which an operator need not be defined; points and vectors stay as they are."""
-    return x.clamp(0, 1) if x.ndim == 4 else x
+def clip_images(x: Tensor, *, margin: float = 0.0) -> Tensor:
+    """Clip images to [0, 1], outside of which an operator need not be defined; points and vectors stay as they are.
+
+    A `margin` keeps away from 0 and 1, where a derivative may be infinite, as that of a root.
+    """
+    return x.clamp(margin, 1 - margin) if x.ndim == 4 else x
+
+
+def linearise(degradation: Degradation, x: Tensor) -> Linearised:
+    """Linearise an operator at images `x`, at a small distance from 0 and 1."""
+    return Linearised(degradation, clip_images(x, margin=MARGIN))
 
 
 @torch.no_grad()
@@ -132,16 +141,16 @@ def _descend(
 ) -> Tensor:
     """Take damped steps from `x`, none of which increases the misfit, until it is `enough`."""
     least, damping = misfit(x), DAMPING
-    linear = Linearised(degradation, x)
+    linear = linearise(degradation, x)
     for _ in range(START_STEPS):
         if least <= enough:
             break
-        found = clip_images(x + _damped_step(linear, y, damping))
+        found = clip_images(linear.x + _damped_step(linear, y, damping))
         if not misfit(found) < least:
             damping *= MORE
             continue
         x, least, damping = found, misfit(found), LESS * damping
-        linear = Linearised(degradation, x)
+        linear = linearise(degradation, x)
     return x
 
 

@@ -37,6 +37,7 @@ class Whitened(Degradation):
         super().__init__(noise=round(max(LEAST_STD, least if unit is None else unit), 7))
         self.degradation, self.model = degradation, noise
         self.linear = degradation.linear  # type: ignore[misc]  # known here only
+        self.linearisable = degradation.linearisable  # type: ignore[misc]
         self.register_buffer("Ax", Ax.detach(), persistent=False)
         self._unit = float(self.noise)  # type: ignore[arg-type]  # a float, see above
 

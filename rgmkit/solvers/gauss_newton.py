@@ -10,12 +10,20 @@ from torch import Tensor
 
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.linearised import Linearised, clip_images
+from rgmkit.core.linearised import clip_images, linearise
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.random import Randomness, Streams, repeat
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import change, largest_residual, residuals, rms, trace_row
+from rgmkit.solvers.measurement import (
+    change,
+    largest_residual,
+    residual_entry,
+    residuals,
+    restore_as_trained,
+    rms,
+    trace_row,
+)
 from rgmkit.solvers.one_shot import OneShot
 
 DECREASE = 0.1  # least decrease of the residual, as a share of what the linear approximation promises
@@ -37,6 +45,7 @@ class GaussNewton(Solver):
     need not be defined elsewhere. x_0 is `initial_estimate(y)`.
 
     An image has converged when a whole step changes it by no more than `tolerance |x|`; a note tells if one has not.
+    A network that was trained on this operator restores y itself, unless a `solver` is given, as with `one-shot`.
     Each image of a batch is restored on its own, in every iteration with the same random numbers. A gradient is that
     of one more iteration, with the last estimate as a constant: it errs by some percent where the residual is large
     and A curved.
@@ -64,6 +73,11 @@ class GaussNewton(Solver):
         self.solver, self.iterations, self.tolerance = solver, iterations, tolerance
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
+        trained = restore_as_trained(problem, generator) if self.solver is None else None
+        if trained is not None:
+            x, evaluations = trained
+            callback(1, 1, x)
+            return Solution(x, nfe=evaluations, trace=[residual_entry(x, problem)])
         solver = self.solver or choose_linear_solver(problem.prior)
         count = problem.shape[0]
         draws = [generator.only(i) if isinstance(generator, Streams) else generator for i in range(count)]
@@ -111,7 +125,7 @@ def take_step(
     """Restore image i from the linear approximation at its estimate; return the next, and whether the step is 1."""
     x, y = estimates[i : i + 1], cast(Tensor, batch.y)[i : i + 1]
     degradation, problem = cast(Degradation, batch.degradation), replace(batch, shape=(1, *batch.shape[1:]), y=y)
-    linear = Linearised(degradation, x)
+    linear = linearise(degradation, x)
     approximation = replace(problem, y=linear.shift(y), degradation=linear)
     solver.check(approximation)
     solution = solver._solve(approximation, generator=generator, callback=lambda *_: None)

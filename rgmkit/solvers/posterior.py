@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import dot, per_image
+from rgmkit.core.linearised import clip_images
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -72,6 +73,7 @@ class Posterior(Solver):
         prior, degradation = cast(RestoringPrior, problem.prior), cast(Degradation, problem.degradation)
         samples = draws_samples(prior)
         x, evaluations = (resample if samples else integrate_flow)(prior, near, generator)
+        x = x if degradation.linear else clip_images(x)
         y = degradation(x, generator=generator)
         again = self.estimate(problem.with_measurement(y), generator=generator)
         return replace(again, x=(x - again.x) * (WIDENED if samples else 1), nfe=again.nfe + evaluations)

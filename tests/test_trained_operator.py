@@ -24,7 +24,7 @@ from rgmkit.core.random import seeded
 from rgmkit.core.severity import SeverityProcess
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError
-from rgmkit.models.build import build_prior
+from rgmkit.models.build import Images, build_prior
 from rgmkit.models.folder import save
 from rgmkit.models.lookup import set_boundaries
 from rgmkit.training.checkpoint import fingerprint
@@ -300,3 +300,27 @@ def test_every_blur_of_a_process_names_its_boundary():
 
 def level_stds(prior):
     return [prior.level_std(2), prior.level_std(4)]
+
+
+class Saturating(rgmkit.Degradation):
+    """Not linear."""
+
+    linear = False
+
+    def A(self, x):
+        return 1 - torch.exp(-2 * x)
+
+
+def test_a_network_for_an_operator_that_is_not_linear_is_used_by_default():
+    torch.manual_seed(0)
+    prior = build_prior(
+        {"network": {"use": "unet", "width": 8, "multipliers": [1], "blocks": 1, "latent": 2}},
+        process=SeverityProcess(degradation=Saturating(), **SCHEDULE),
+        images=Images(SHAPE),
+    )
+    problem = Problem.from_measurement(torch.rand(2, *SHAPE, generator=seeded(0)), Saturating(noise=0.05), prior)
+    assert problem.operator_levels
+    noise = problem.operator_levels[0].noise
+    solution = rgmkit.restore(problem.y, Saturating(noise=noise), prior)
+    expected = rgmkit.restore(problem.y, Saturating(noise=noise), prior, solver="one-shot")
+    assert torch.equal(solution.x, expected.x) and solution.nfe == expected.nfe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC
 from typing import get_args
 
@@ -59,7 +60,7 @@ class Convolution(Degradation, ABC):
         else:
             wide = extend(wide, self.taps.radius, self.boundary)
         # the Fourier transform wraps around: only the margin is affected, and it is cut off
-        blurred = _convolve(wide, transfer(self.taps, wide.shape[-2:], wide.dtype, wide.device))
+        blurred = _convolve(wide, self.taps)
         return blurred[..., rows : blurred.shape[-2] - rows, columns : blurred.shape[-1] - columns].to(x.dtype)
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ class Convolution(Degradation, ABC):
             return self._invert(self._transfer(y).conj() * self._transform(y), y)
         rows, columns = self.taps.radius
         wide = pad(widen(y), (columns, columns, rows, rows))
-        spread = _convolve(wide, transfer(self.taps, wide.shape[-2:], wide.dtype, wide.device).conj())
+        spread = _convolve(wide, self.taps, turned=True)
         return (spread if self.boundary == "valid" else fold(spread, self.taps.radius, self.boundary)).to(y.dtype)
 
     def pinv(self, y: Tensor) -> Tensor:
@@ -122,8 +123,22 @@ class Convolution(Degradation, ABC):
         return of(self.taps, x.shape[-2:], widen(x).dtype, x.device)
 
 
-def _convolve(x: Tensor, K: Tensor) -> Tensor:
-    return torch.fft.irfft2(K * torch.fft.rfft2(x), s=x.shape[-2:])
+def _convolve(x: Tensor, kernel: Kernel, *, turned: bool = False) -> Tensor:
+    """Convolve with a kernel, or the kernel turned by 180 degrees, at a size that the Fourier transform likes."""
+    height, width = x.shape[-2:]
+    size = _fast_length(height), _fast_length(width)
+    K = transfer(kernel, size, x.dtype, x.device)
+    spectrum = torch.fft.rfft2(x, s=size) * (K.conj() if turned else K)
+    return torch.fft.irfft2(spectrum, s=size)[..., :height, :width]
+
+
+def _fast_length(n: int) -> int:
+    """Return the least number from `n` on without prime factors above 5.
+
+    >>> [_fast_length(n) for n in (16, 262, 268)]
+    [16, 270, 270]
+    """
+    return next(m for m in itertools.count(n) if 60**24 % m == 0)  # below 2^48, with at most 24 factors of 3 and of 5
 
 
 @cached_constant(maxsize=8)  # the levels of a process, or 8 large images

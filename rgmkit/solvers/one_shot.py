@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import ClassVar, cast, final
 
+from torch import Tensor
+
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
-from rgmkit.solvers.measurement import initial_std, residual_entry, restore_as_trained
+from rgmkit.solvers.measurement import initial_std, noise_of, residual_entry, restore_as_trained
 
 
 @final
 class OneShot(Solver):
-    """Denoise the initial estimate once with the network: `x = D(x_0, std)`, see `RestoringPrior.denoise`.
+    """Denoise the initial estimate once with the network, see `RestoringPrior.denoise`.
 
-        std^2 = s^2 + lost noise_1^2,
+        x = D(argmin_u w/2 |A u - y|^2 + 1/2 |u - x_0|^2, std),
+        w = 4 std^2 / noise^2,    std^2 = s^2 + lost noise_1^2,
 
     with s the noise std over |A|, lost the fraction of the image that A loses, and noise_1 the noise std of level 1,
     the least that the network has learnt. Lost information is modelled as additional Gaussian noise of that std. x_0
-    is `initial_estimate(y)`. If the degradation is not linear, x_0 is `embed(y)`, s its noise std and lost 1.
+    is `initial_estimate(y)`; w is the largest weight for which no component of the noise exceeds std. If the
+    degradation is not linear, the input of D is `embed(y)`, s its noise std and lost 1.
     This takes one network evaluation, or two if std lies between two levels. If the network was trained on this
     operator, it restores y itself, see `restore_measurement`.
 
@@ -48,8 +54,20 @@ class OneShot(Solver):
             x, evaluations = trained
             callback(1, 1, x)
             return Solution(x, nfe=evaluations, trace=[residual_entry(x, problem)])
-        degradation = problem.degradation
-        start = degradation.initial_estimate(problem.y) if degradation.linear else degradation.embed(problem.y)
-        x = prior.denoise(start, std, generator=generator)
+        x = prior.denoise(_invert(problem, std), std, generator=generator)
         callback(1, 1, x)
         return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual_entry(x, problem)}])
+
+
+def _invert(problem: Problem, std: float) -> Tensor:
+    """Return the input of the network: the initial estimate, moved towards the measurement until its noise is `std`."""
+    degradation, y = cast(Degradation, problem.degradation), cast(Tensor, problem.y)
+    if not degradation.linear:
+        return degradation.embed(y)
+    x = degradation.initial_estimate(y)
+    if problem.scale.lost == 0:
+        return x
+    prox = IteratedProx(degradation, y)
+    x = prox(x, 4 * (std / noise_of(problem)) ** 2)
+    prox.report()
+    return x

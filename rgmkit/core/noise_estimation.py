@@ -106,7 +106,7 @@ def affine_variance(
     mean = uniform_filter(mean, (1, AVERAGED, AVERAGED)) / 2  # else the darkest bins would have the least noise
     v, d, texture = mean[usable], diagonal[usable], across[usable] ** 2 + down[usable] ** 2
     order = np.argsort(v)
-    bins = [part for part in np.array_split(order, min(BINS, len(v) // LEAST_IN_BIN)) if len(part)]
+    bins = [part for part in np.array_split(order, max(1, min(BINS, len(v) // LEAST_IN_BIN))) if len(part)]
     smooth = [part[np.argsort(texture[part])[: max(1, len(part) // 4)]] for part in bins]
     if len(smooth) < 2:
         raise DataError(f"{name}: too few pixels for an estimate of signal-dependent noise: give its parameters")

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from rgmkit import models, plugins
-from rgmkit.config import Spec, build, make, options_of, read_spec
+from rgmkit.config import Spec, build, is_number, make, options_of, read_spec
 from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
-from rgmkit.core.noise import Noise
+from rgmkit.core.noise import Noise, show_option
 from rgmkit.core.noise_estimation import AffineVariance, affine_variance
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
@@ -42,7 +42,12 @@ Given: TypeAlias = str | Spec | Mapping[str, Any]
 
 
 def resolve_degradation(
-    given: Any, *, simulate: bool = False, path: str = "degradation", folder: Path | None = None
+    given: Any,
+    *,
+    noise: Any = None,
+    simulate: bool = False,
+    path: str = "degradation",
+    folder: Path | None = None,
 ) -> Degradation:
     """Build a degradation from its name, spec or mapping, wrap an operator of deepinv, or return an object as it is.
 
@@ -51,6 +56,7 @@ def resolve_degradation(
 
     Args:
         given: the name, spec, mapping or object.
+        noise: its noise, if `given` does not say: a number, or the name, spec, mapping or object of a noise model.
         simulate: whether it is for simulating measurements: without `noise=` the constructor's default then applies.
         path: its place in a configuration, for error messages.
         folder: the folder to which file paths in the options are relative.
@@ -65,7 +71,13 @@ def resolve_degradation(
     spec = read_spec(given)
     if spec is None:
         return build("degradation", import_object(given), path=path)
+    if noise is not None and "noise" in spec.options:
+        raise ConfigError(
+            f"{path} has noise={show_option(spec.options['noise'])}, and noise is given: keep one of them"
+        )
     degradation = build("degradation", spec, path=path, folder=folder)
+    if noise is not None:
+        return degradation.with_noise(noise if is_number(noise) else build("noise", noise, folder=folder))
     noise_is_unknown = "noise" in options_of(type(degradation)) and "noise" not in spec.options
     return degradation.with_noise(None) if noise_is_unknown and not simulate else degradation
 

@@ -5,11 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from pictures import CAMERA
 
 import rgmkit
+from rgmkit import Streams
 from rgmkit.core.noise import Noise, White
+from rgmkit.core.noise_estimation import affine_variance
 from rgmkit.core.random import seeded
 from rgmkit.core.whitened import Whitened
+from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.resolve import resolve_degradation, resolve_noise
 
 SHAPE = (3, 6, 5)
 
@@ -94,3 +99,173 @@ def test_whitened_prox_minimises_the_fidelity(name):
     b = z.flatten() + 0.7 * A.T @ precision @ y.flatten()
     wanted = torch.linalg.solve(H, b)
     torch.testing.assert_close(found, wanted, atol=1e-5 * float(b.norm()), rtol=0)  # the residual of the iteration
+
+
+def photograph(side=64):
+    return torch.nn.functional.avg_pool2d(CAMERA, 4)[..., :side, :side]
+
+
+def psnr(x, truth):
+    return -10 * math.log10(float((x.clamp(0, 1) - truth).square().mean()))
+
+
+def test_white_noise_stays_a_number():
+    degradation = rgmkit.degradation("blur", std=1, noise=rgmkit.noise("white", std=0.2))
+    assert degradation.noise * 2 == 0.4 and f"{degradation.noise:g}" == "0.2"
+    x = photograph()
+    plain = rgmkit.degradation("blur", std=1, noise=0.2)
+    assert torch.equal(degradation(x, generator=Streams(0, [0])), plain(x, generator=Streams(0, [0])))
+    assert rgmkit.degradation("blur", std=1, noise=rgmkit.noise("poisson", photons=9)).at(0).noise == 0
+
+
+def test_noise_is_given_in_specs_and_mappings():
+    for given in ("blur:noise={use: poisson, photons: 9}", {"use": "blur", "noise": {"use": "poisson", "photons": 9}}):
+        assert resolve_degradation(given).noise.photons == 9
+    assert resolve_degradation("blur", noise="poisson:photons=9").noise.photons == 9
+    assert resolve_degradation("blur", noise="0.1").noise == resolve_degradation("blur", noise=0.1).noise == 0.1
+    assert resolve_degradation("blur:noise={use: white, std: 0.1}").noise == 0.1
+    with pytest.raises(ConfigError, match="keep one of them"):
+        resolve_degradation("blur:noise=0.1", noise=0.2)
+    with pytest.raises(ConfigError, match=r"degradation\.noise is 'poison': give .*the nearest is 'poisson'"):
+        resolve_degradation("blur:noise=poison")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("poisson", {"photons": -1.0}, "photons is -1"),
+        ("poisson-gaussian", {"read": -1.0}, "read is -1"),
+        ("per-pixel", {"std": np.array([[-1.0, 1.0]])}, "negative"),
+        ("per-pixel", {"std": np.full((2, 2), np.inf)}, "no std is finite"),
+        ("per-channel", {"std": (0.1, math.nan)}, "NaN"),
+        ("correlated", {}, "give one of them"),
+        ("correlated", {"spectrum": np.array([[1.0, -1.0]])}, "0 or more"),
+        ("correlated", {"kernel": np.ones((2, 2))}, "give the positive"),
+        ("white", {"std": math.inf}, "give a standard deviation"),
+    ],
+)
+def test_what_is_no_noise_is_refused(name, options, match):
+    with pytest.raises(ConfigError, match=match) as caught:
+        rgmkit.noise(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        rgmkit.noise("per-pixel", std=np.ones((3, 4))),
+        rgmkit.noise("per-channel", std=(0.1, 0.2)),
+        rgmkit.noise("correlated", spectrum=np.ones((3, 4))),
+        rgmkit.noise("correlated", kernel=np.ones((65, 1)), std=0.1),
+    ],
+)
+def test_noise_of_another_shape_is_refused(noise):
+    with pytest.raises(IncompatibleError, match="the measurement"):
+        rgmkit.restore(photograph(), rgmkit.degradation("gaussian-noise", noise=noise), "tikhonov")
+
+
+def test_each_image_of_a_batch_gets_its_own_noise():
+    x = photograph(48)
+    clean, noisy = (rgmkit.degradation("gaussian-noise", noise=s)(x, generator=Streams(0, [0])) for s in (0.02, 0.2))
+    photons = rgmkit.degradation("gaussian-noise", noise=rgmkit.noise("poisson", photons=40))
+    counted = photons(x, generator=Streams(0, [0]))
+    solution = rgmkit.restore(torch.cat([clean, noisy, counted]), "gaussian-noise", "tv")
+    alone = [rgmkit.restore(y, "gaussian-noise", "tv") for y in (clean, noisy, counted)]
+    assert torch.equal(solution.x, torch.cat([one.x for one in alone]))
+    assert solution.noise[:2] == (alone[0].noise, alone[1].noise) and 5 * solution.noise[0] < solution.noise[1]
+    assert solution.notes == tuple(f"image {i}: {one.notes[0]}" for i, one in enumerate(alone))
+    known = rgmkit.restore(torch.cat([counted, counted]), photons, "tv")
+    one = rgmkit.restore(counted, photons, "tv")
+    assert torch.equal(known.x, torch.cat([one.x, one.x])) and known.nfe == one.nfe
+
+
+@pytest.mark.parametrize("operator", ["gaussian-noise", "blur:std=1"])
+def test_noise_that_grows_with_the_signal_is_found(operator):
+    x = CAMERA
+    noise = rgmkit.noise("poisson-gaussian", photons=50, read=0.03)
+    y = rgmkit.degradation(operator, noise=noise)(x, generator=Streams(0, [0]))
+    [(_, known)], notes = resolve_noise(resolve_degradation(operator), y, rgmkit.solver("admm"))
+    found = known.noise
+    assert found.photons == pytest.approx(50, rel=0.2) and found.read == pytest.approx(0.03, rel=0.3)
+    assert "grows with the signal" in notes[0]
+    given = rgmkit.noise("poisson-gaussian", read=0.03).estimate(y)
+    assert given.photons == pytest.approx(50, rel=0.2) and given.read == 0.03
+    given = rgmkit.noise("poisson-gaussian", photons=50).estimate(y)
+    assert given.photons == 50 and given.read == pytest.approx(0.03, rel=0.3)
+
+
+def test_white_noise_does_not_grow_with_the_signal():
+    x = CAMERA[..., :256, :256]
+    for std in (0.02, 0.1):
+        y = rgmkit.degradation("gaussian-noise", noise=std)(x, generator=Streams(0, [0]))
+        assert affine_variance(y).certainty < 2
+
+
+def test_photon_noise_is_stabilised():
+    noise = rgmkit.noise("poisson-gaussian", photons=30, read=0.02)
+    stabiliser = noise.stabiliser()
+    ends = torch.tensor([0.0, 1.0])
+    torch.testing.assert_close(stabiliser.forward(ends), ends)
+    for value in (0.1, 0.5, 0.9):
+        z = stabiliser.forward(noise.sample(torch.full((1, 200000), value), generator=seeded(0)))
+        assert float(z.std()) == pytest.approx(stabiliser.std, rel=0.06)
+        assert float(stabiliser.inverse(z.mean())) == pytest.approx(value, abs=3e-3)  # without bias
+
+
+@pytest.mark.parametrize("operator", ["gaussian-noise", "blur:std=1"])
+@pytest.mark.parametrize("prior", ["tv", "photographs"])
+def test_photon_noise_is_not_white(operator, prior):
+    x = (photograph() ** 3).clamp(min=0.02)  # mostly dark
+    noise = rgmkit.noise("poisson", photons=30)
+    degradation = rgmkit.degradation(operator, noise=noise)
+    y = degradation(x, generator=Streams(0, [0]))
+    white = degradation.with_noise(float(noise.variance(x).mean().sqrt()))
+    assert psnr(rgmkit.restore(y, degradation, prior).x, x) > psnr(rgmkit.restore(y, white, prior).x, x) + 0.5
+
+
+@pytest.mark.parametrize("prior", ["tv", "photographs"])
+def test_halves_of_unlike_noise_are_restored_as_well_as_alone(prior):
+    x, std = photograph(), torch.full((64, 64), 0.02)
+    std[:, 32:] = 0.2
+    degradation = rgmkit.degradation("gaussian-noise", noise=rgmkit.noise("per-pixel", std=std))
+    y = degradation(x, generator=Streams(0, [0]))
+    whole = rgmkit.restore(y, degradation, prior).x
+    for half, noise in ((slice(0, 32), 0.02), (slice(32, 64), 0.2)):
+        alone = rgmkit.restore(y[..., half], degradation.with_noise(noise), prior).x
+        assert psnr(whole[..., half], x[..., half]) > psnr(alone, x[..., half]) - 0.1
+
+
+@pytest.mark.parametrize("prior", ["tv", "photographs"])
+def test_the_spectrum_of_correlated_noise_is_worth_a_decibel(prior):
+    x = photograph()
+    noise = rgmkit.noise("correlated", kernel=np.ones((1, 5)), std=0.1)
+    degradation = rgmkit.degradation("gaussian-noise", noise=noise)
+    y = degradation(x, generator=Streams(0, [0]))
+    white = rgmkit.restore(y, degradation.with_noise(0.1), prior).x
+    assert psnr(rgmkit.restore(y, degradation, prior).x, x) > psnr(white, x) + 1
+
+
+def test_dead_pixels_count_for_nothing():
+    x, std = photograph(), torch.full((64, 64), 0.05)
+    std[::7, ::5] = torch.inf
+    degradation = rgmkit.degradation("blur", std=0.7, noise=rgmkit.noise("per-pixel", std=std))
+    y = degradation(x, generator=Streams(0, [0]))
+    restored = rgmkit.restore(y, degradation, "tv").x
+    assert torch.equal(restored, rgmkit.restore(torch.where(std.isinf(), 9.0, y), degradation, "tv").x)
+    assert psnr(restored, x) > psnr(rgmkit.restore(y, degradation.with_noise(0.05), "tv").x, x) - 0.7
+
+
+@pytest.mark.parametrize("solver", ["pgd", "fista", "hqs", "pnp-drs", "posterior", "one-shot", "cascade", "pinv"])
+def test_every_solver_takes_every_noise(solver):
+    x = photograph(16)
+    prior = None if solver == "pinv" else "tv" if solver in ("pgd", "fista", "hqs") else "digits"
+    halves = torch.full((16, 16), 0.02)
+    halves[:8] = 0.1
+    models = [rgmkit.noise("per-pixel", std=halves), rgmkit.noise("correlated", kernel=np.ones((2, 2)), std=0.05)]
+    for noise in [rgmkit.noise("poisson", photons=200), *models]:
+        degradation = rgmkit.degradation("blur", std=0.4, noise=noise)
+        y = degradation(x, generator=Streams(0, [0]))
+        assert psnr(rgmkit.restore(y, degradation, prior, solver=solver).x, x) > 15
+    if solver in ("posterior", "pnp-drs"):
+        drawn = rgmkit.restore(y, degradation.with_noise(models[0]), prior, solver=solver, samples=2)
+        assert drawn.samples.shape == (2, 1, 1, 16, 16) and float(drawn.std.max()) > 0

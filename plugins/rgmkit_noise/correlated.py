@@ -14,7 +14,7 @@ from rgmkit.core.noise import Noise
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_noise.arrays import read_array
 
-LEAST = 1e-6  # relative to the largest power; a smaller one is taken as this
+LEAST = 1e-2  # relative to the mean power: the fidelity takes less as this
 
 
 @final
@@ -62,7 +62,7 @@ class Correlated(Noise):
             )
 
     def power(self, Ax: Tensor) -> Tensor:
-        """Return the power spectrum (H, W) for a measurement (…, H, W).
+        """Return the power spectrum (H, W) of a measurement (…, H, W).
 
         Raises:
             IncompatibleError: if the spectrum has another size, or the kernel is larger than the measurement.
@@ -79,15 +79,16 @@ class Correlated(Noise):
         power = (power + mirrored) / 2
         if self.std is not None:
             power = power * (self.std**2 / power.mean())
-        return power.clamp(min=LEAST * float(power.max())).to(Ax.real)
+        return power.to(Ax.real)
 
     def variance(self, Ax: Tensor) -> Tensor:
         """Return the variance of a pixel."""
         return self.power(Ax).mean()
 
     def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
-        """Divide each frequency by `sqrt(S)`."""
-        return _filter(residual, self.power(Ax).rsqrt())
+        """Divide each frequency by `sqrt(S)`; less than a hundredth of the mean of S is taken as this."""
+        power = self.power(Ax)
+        return _filter(residual, power.clamp(min=LEAST * float(power.mean())).rsqrt())
 
     def colour(self, white: Tensor, Ax: Tensor) -> Tensor:
         """Multiply each frequency by `sqrt(S)`."""

@@ -84,7 +84,7 @@ class PerPixel(Noise):
 def _check_stds(std: Tensor) -> Tensor:
     """Return stds, after checking them."""
     if not bool((std >= 0).all()):
-        raise ConfigError("noise: a std is negative or NaN: give 0 or more, or inf where a value says nothing")
+        raise ConfigError("a std is negative or NaN: give 0 or more, or inf where a value says nothing")
     if not bool(std.isfinite().any()):
-        raise ConfigError("noise: no std is finite, so that the measurement says nothing: give a finite one")
+        raise ConfigError("no std is finite, so that the measurement says nothing: give a finite one")
     return std

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import models, plugins
-from rgmkit.config import override, read_spec, read_yaml, split_name, take_plugins
+from rgmkit.config import is_number, override, read_spec, read_yaml, split_name, take_plugins
 from rgmkit.errors import ConfigError, DataError, naming
 from rgmkit.images.formats import check_source, check_target
 from rgmkit.runtime.files import check_writable
@@ -54,6 +54,8 @@ def check_names(*, folder: Path | None = None, **given: Any) -> None:
         PluginError, CheckpointError, ConfigError: if a spec is malformed, or its name is unknown.
     """
     for kind, spec in given.items():
+        if kind == "noise" and is_number(spec):
+            continue
         named = models.find_prior(spec, folder) if kind == "prior" else read_spec(spec)
         if isinstance(named, models.ModelSpec):
             models.check_model(named.where)

@@ -32,6 +32,7 @@ EIGHT_BITS = 255  # the largest value of 8 bits
 )
 @click.argument("image", type=PATH)
 @options.degradation
+@options.noise
 @values.value_range
 @values.axes
 @options.out("OUT", f"The measurement: {USUAL_ENDINGS}.", required=True)
@@ -41,6 +42,7 @@ EIGHT_BITS = 255  # the largest value of 8 bits
 def degrade(
     image: Path,
     degradation: str,
+    noise: str | None,
     value_range: tuple[float, float] | None,
     axes: str | None,
     out: Path,
@@ -53,7 +55,7 @@ def degrade(
     round them, which a note says; .npy keeps them. Each frame of a stack is measured on its own.
     """
     check_pictures(image, [out])
-    check_names(degradation=degradation)
+    check_names(degradation=degradation, noise=noise)
     import torch
 
     from rgmkit import images
@@ -63,7 +65,7 @@ def degrade(
     from rgmkit.runtime.device import choose_device
 
     torch_device = choose_device(device)
-    operator = resolve_degradation(degradation, simulate=True).to(torch_device)
+    operator = resolve_degradation(degradation, noise=noise, simulate=True).to(torch_device)
     say_notes(note_noise(operator, value_range) if value_range else ())
     picture = read_true_image(image, operator, axes=axes, value_range=value_range)
     with torch.no_grad():

@@ -120,6 +120,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 degradation = click.option(
     "-d", "--degradation", metavar="SPEC", required=True, help="The degradation, such as blur:std=2,noise=0.02."
 )
+noise = click.option(
+    "--noise",
+    metavar="SPEC",
+    help="The noise, if the degradation does not give it: the std of white noise, or a noise model such as "
+    "poisson:photons=30.",
+)
 solver = click.option(
     "--solver", metavar="SPEC", help="The solver, such as cascade. [default: one that suits the prior]"
 )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "rgmkit restore blurred.png -d blur:std=2,noise=0.02 --prior tv -o restored.png",
         "rgmkit restore small.npy -d downsample:factor=2 --prior digits -o large.png --truth digit.png --json",
+        "rgmkit restore cells.tif -d gaussian-noise --noise poisson:photons=30 --prior photographs -o clean.tif",
         "rgmkit restore noisy.png -d gaussian-noise --prior runs/faces --samples 16 -o clean.png --trace",
         "rgmkit restore counts.tif -d blur:std=2 --range 0,4095 --prior tv -o restored.tif",
         "rgmkit restore stack.npy -d gaussian-noise --axes ZYX --range 0,100 --prior photographs -o clean.tif",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.argument("image", type=PATH)
 @options.degradation
+@options.noise
 @click.option(
     "--prior",
     metavar="PRIOR",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
 def restore(
     image: Path,
     degradation: str,
+    noise: str | None,
     prior: str | None,
     solver: str | None,
     value_range: tuple[float, float] | None,
@@ -92,14 +95,15 @@ def restore(
 ) -> None:
     """Restore the measurement IMAGE of the degradation.
 
-    If the degradation gives no noise=…, the noise is estimated from IMAGE, and a note says how large it is.
+    If neither the degradation nor --noise gives the noise, it is estimated from each frame of IMAGE, and a note says
+    how large it is, and whether it grows with the signal.
     Frames of a stack are restored one by one, and all bands of each. OUT has the range and the axes of IMAGE, and the
     true image is taken to have them, too; noise=… stays relative to the range: .02 is 2 % of it.
     Metrics are means over the frames; "before" are those of the measurement itself, enlarged if it is smaller than the
     image.
     """
     check_pictures(image, [out] if samples is None else [out, std_path(out)], truth=truth)
-    check_names(degradation=degradation, prior=prior, solver=solver)
+    check_names(degradation=degradation, noise=noise, prior=prior, solver=solver)
     for metric in metrics:
         check_names(metric=metric)
     import torch
@@ -111,7 +115,8 @@ def restore(
     from rgmkit.runtime.device import choose_device
 
     torch_device = choose_device(device)
-    operator, built_prior = resolve_degradation(degradation).to(torch_device), resolve_prior(prior).to(torch_device)
+    operator = resolve_degradation(degradation, noise=noise).to(torch_device)
+    built_prior = resolve_prior(prior).to(torch_device)
     built_solver = resolve_solver(solver, built_prior, operator, samples=samples)
     measures = resolve_metrics(metrics, has_truth=truth is not None)
 

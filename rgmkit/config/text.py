@@ -167,6 +167,15 @@ def read_spec(given: Any) -> Spec | None:
     return given if isinstance(given, Spec) else None
 
 
+def is_number(noise: Any) -> bool:
+    """Tell whether a noise is given by its std, a number or its text."""
+    try:
+        float(noise)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def spec_text(content: Mapping[str, Any]) -> str:
     """Write a component, `{use: name, option: value}` in plain values, as a spec that `parse_spec` reads.
 

@@ -89,6 +89,13 @@ class Noise(ABC):
         """
         return self
 
+    def power(self, Ax: Tensor) -> Tensor | None:
+        """Return the power spectrum (H, W) of stationary noise, `E |FFT(n)|^2 / (H W)`. Default: None, not stationary.
+
+        Correlated noise without a power spectrum is restored, too, but solvers are tuned worse for it.
+        """
+        return None
+
     def stabiliser(self) -> Stabiliser | None:
         """Return the transform after which the noise is nearly white, whatever the signal. Default: None, unknown."""
         return None

@@ -24,6 +24,7 @@ class Whitened(Degradation):
         noise: the model of n, with known parameters.
         Ax: at which Sigma is taken, if it depends on the signal; else any measurement.
         unit: `noise` as a number. Default: the least std of n, so that W is the identity if n is white.
+        guess: images, and weights of 0 to 1 with which they replace the initial estimate.
 
     >>> import torch, rgmkit
     >>> noise = rgmkit.noise("per-channel", std=[0.1, 0.2])
@@ -32,10 +33,18 @@ class Whitened(Degradation):
     (tensor([1.0000, 0.5000]), 0.1)
     """
 
-    def __init__(self, degradation: Degradation, noise: Noise, Ax: Tensor, *, unit: float | None = None) -> None:
+    def __init__(
+        self,
+        degradation: Degradation,
+        noise: Noise,
+        Ax: Tensor,
+        *,
+        unit: float | None = None,
+        guess: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         least = float(noise.variance(Ax).min().sqrt())
         super().__init__(noise=round(max(LEAST_STD, least if unit is None else unit), 7))
-        self.degradation, self.model = degradation, noise
+        self.degradation, self.model, self.guess = degradation, noise, guess
         self.linear = degradation.linear  # type: ignore[misc]  # known here only
         self.linearisable = degradation.linearisable  # type: ignore[misc]
         self.register_buffer("Ax", Ax.detach(), persistent=False)
@@ -74,12 +83,16 @@ class Whitened(Degradation):
 
     def initial_estimate(self, y: Tensor) -> Tensor:
         """Start from `W^{-1} y` as A does; what values of infinite variance alone tell is filled as a hole."""
-        finite = self.model.variance(self.Ax).isfinite()
+        finite, plain = self.model.variance(self.Ax).isfinite(), self._colour(y)
         if bool(finite.all()):
-            return self.degradation.initial_estimate(self._colour(y))
-        return backproject(
-            Whitened(self.degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), self.Ax), self._colour(y)
-        )
+            start = self.degradation.initial_estimate(plain)
+        else:
+            alive = FixedNoise(torch.where(finite, 1.0, torch.inf))
+            start = backproject(Whitened(self.degradation, alive, self.Ax), plain)
+        if self.guess is None:
+            return start
+        images, weights = self.guess
+        return start.lerp(images.repeat(len(start) // len(images), 1, 1, 1), weights.to(start))
 
     def _colour(self, y: Tensor) -> Tensor:
         return self.model.colour(y, self.Ax.to(y.dtype)) / self._unit

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.noise import FixedNoise, Noise
+from rgmkit.core.random import randn, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.core.solver import Callback, Problem, Solution
 from rgmkit.core.start import backproject
@@ -20,8 +21,10 @@ from rgmkit.core.whitened import Whitened
 from rgmkit.solvers.sampling import shift_steps
 
 LEVELS, RATIO = 8, 1.5  # most noise levels, and the largest ratio of successive ones, unless that takes more
+SAME = 1.05  # ratio of stds that may share a level
 WINDOW = 21  # side in pixels of the averages that tell whether one level suffices
 TAIL = 0.01  # fraction of the pixels, at either end, that may have other noise then
+LEAST_POWER = 1e-2  # of a frequency of the noise, relative to the mean: less is taken as this
 POSITIVE = 0.1  # fraction of the outputs that must respond to a white image for a map of the noise in the image
 
 Solve = Callable[[Problem, "Callback | None"], Solution]
@@ -32,14 +35,20 @@ def solve_at(problem: Problem, Ax: Tensor, solve: Solve, callback: Callback | No
     """Solve a problem with the covariance of its noise taken at the signal `Ax`, by `solve` for white noise.
 
     Independent noise of differing std is whitened by `W = s / std`, with `s^-2` the mean of `std^-2`. The solver is
-    told the noise s and the scale of A itself, whose mean squared singular value is multiplied by that of min(1, W^2).
+    told the noise s and the scale of A itself, whose mean squared singular value is multiplied by the mean of
+    min(1, W^2). Stationary noise is whitened alike, frequency by frequency.
 
     Where s, computed in windows, differs by more than a factor of 1.5 within the image, any weight or std of a solver
     suits some of its pixels only. The problem is then solved for a few noise levels s_k, in geometric sequence, with
     `W_k = min(1, s_k / std)` and the scale of A; the solutions are interpolated at each pixel by the logarithm of
-    its std. With `rough` it is solved once, for a first estimate.
+    its std. They are found from the noisiest down, and each starts from the previous ones at noisier pixels.
+
+    With `rough` the problem is solved once, for a first estimate.
     """
     noise, degradation, y = _parts(problem)
+    power = noise.power(Ax)
+    if degradation.linear and power is not None:
+        return solve(_whiten_stationary(problem, power, Ax), callback)
     if noise.correlated or not degradation.linear:
         return solve(_whiten(problem, Whitened(degradation, noise, Ax)), callback)
     std = noise.whiten(torch.ones_like(Ax), Ax).reciprocal()
@@ -51,9 +60,15 @@ def solve_at(problem: Problem, Ax: Tensor, solve: Solve, callback: Callback | No
         scale = replace(scale, mean_gain=share * scale.mean_gain, excess=excess)
         whitened = Whitened(degradation, FixedNoise(std), Ax, unit=float(weights.mean() ** -0.5))
         return solve(_whiten(problem, whitened, scale), callback)
-    levels = choose_levels(at_pixels)
-    problems = [_whiten(problem, Whitened(degradation, FixedNoise(std.clamp(min=s)), Ax), scale) for s in levels]
-    parts = [solve(each, shift_steps(callback, i, len(levels))) for i, each in enumerate(problems)]
+    levels, parts = choose_levels(at_pixels), list[Solution]()
+    guess: tuple[Tensor, Tensor] | None = None
+    for k in reversed(range(len(levels))):
+        whitened = Whitened(degradation, FixedNoise(std.clamp(min=levels[k])), Ax, guess=guess)
+        follow = shift_steps(callback, len(parts), len(levels))
+        parts.insert(0, solve(_whiten(problem, whitened, scale), follow))
+        if k > 0:
+            noisier = (at_pixels / levels[k - 1]).log() / math.log(levels[k] / levels[k - 1])
+            guess = _blend(parts, _interpolate(at_pixels, levels[k:])).x, noisier.clamp(0, 1)
     return _blend(parts, _interpolate(at_pixels, levels))
 
 
@@ -63,6 +78,22 @@ def _whiten(problem: Problem, whitened: Whitened, scale: OperatorScale | None = 
     if scale is not None:
         vars(white)["scale"] = scale
     return white
+
+
+def _whiten_stationary(problem: Problem, power: Tensor, Ax: Tensor) -> Problem:
+    """Return the problem with white noise, given the power spectrum S of the noise: `W = s / sqrt(S)`.
+
+    s^2 is the geometric mean of S over the frequencies, weighted by what A passes of white noise.
+    """
+    noise, degradation, y = _parts(problem)
+    passed = degradation.A(randn((1, *problem.shape[1:]), generator=seeded(0), dtype=y.real.dtype).to(y.device))
+    weights = torch.fft.fft2(passed).abs().double().square().sum((0, 1))
+    weights, variances = weights / weights.sum(), power.double().clamp(min=LEAST_POWER * float(power.mean()))
+    variance = float((weights * variances.log()).sum().exp())
+    share = float((weights * (variance / variances).clamp(max=1)).sum())
+    scale = measure_scale(degradation, problem.shape, y)
+    scale = replace(scale, mean_gain=share * scale.mean_gain, excess=variance / float(variances.min()))
+    return _whiten(problem, Whitened(degradation, noise, Ax, unit=math.sqrt(variance)), scale)
 
 
 def differs(std: Tensor) -> bool:
@@ -98,12 +129,13 @@ def choose_levels(std: Tensor) -> list[float]:
     >>> choose_levels(torch.tensor([0.1, 0.4, 0.1])), len(choose_levels(torch.linspace(0.1, 0.5, 50)))
     ([0.1, 0.4], 5)
     """
-    values = torch.unique(std.float()).double()
-    if len(values) > LEVELS:
-        low, high = float(values[0]), float(values[-1])
-        count = min(LEVELS, math.ceil(math.log(high / low) / math.log(RATIO)) + 1)
-        values = torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
-    return [float(f"{value:.4g}") for value in values]
+    found = np.unique([float(f"{value:.4g}") for value in torch.unique(std.float()).tolist()])
+    low, high = float(found[0]), float(found[-1])
+    count = min(LEVELS, math.ceil(math.log(high / low) / math.log(RATIO)) + 1)
+    groups = np.unique((np.log(found / low) / math.log(SAME)).round(), return_index=True)[1]
+    if len(groups) > count:
+        return [float(f"{value:.4g}") for value in np.geomspace(low, high, count)]
+    return [*found[groups[:-1]].tolist(), high]
 
 
 def _interpolate(std: Tensor, levels: Sequence[float]) -> list[Tensor]:

@@ -267,6 +267,15 @@ def test_complex_images_of_deepinv_are_complex_again(shape):
     torch.testing.assert_close(torch.as_tensor(estimate).reshape(16, 18), torch.complex(two[0, 0], two[0, 1]))
 
 
+def test_complex_values_of_a_component_of_deepinv_are_those_of_a_real_image():
+    spec = "deepinv.MRI:shape=[16, 18],acceleration=2,noise=0.01"
+    y = rgmkit.degradation(spec)(torch.from_numpy(picture(1, 1, 16, 18)).float(), generator=rgmkit.Streams(0, [0]))
+    given = ("tv", {"use": "admm", "iterations": 2})
+    estimate = restore(torch.complex(y[0, 0], y[0, 1]).numpy(), spec, given[0], solver=given[1]).x
+    assert (estimate.shape, estimate.dtype) == ((16, 18), np.float32)
+    torch.testing.assert_close(torch.from_numpy(estimate), restore(y, spec, given[0], solver=given[1]).x[0, 0])
+
+
 def test_complex_values_that_fit_no_operator_are_refused():
     y = torch.zeros(1, 1, 8, 8, dtype=torch.complex64)
     with pytest.raises(IncompatibleError, match=r"complex, of shape \(1, 1, 8, 8\), and Grayscale gives neither"):

@@ -17,9 +17,9 @@ def split_complex(y: Tensor, degradation: Degradation, device: torch.device) -> 
     """Return a complex measurement as real values, its degradation, and whether the image is complex.
 
     If `A` maps real images to complex values, real and imaginary part become a new second axis, see `RealParts`. If it
-    maps images of two channels (real, imaginary) to measurements whose second axis is (real, imaginary), as the
-    operators of deepinv do, y becomes such a measurement: (B, H, W) or (B, 1, H, W) becomes (B, 2, H, W), several coils
-    (B, N, H, W) become (B, 2, N, H, W).
+    maps real images, or images of two channels (real, imaginary), to measurements whose second axis is (real,
+    imaginary), as the operators of deepinv do, y becomes such a measurement: (B, H, W) or (B, 1, H, W) becomes
+    (B, 2, H, W), several coils (B, N, H, W) become (B, 2, N, H, W).
 
     Args:
         y: the measurement.
@@ -32,12 +32,12 @@ def split_complex(y: Tensor, degradation: Degradation, device: torch.device) -> 
     if not y.is_complex():
         return y, degradation, False
     one = y[:1].to(device)
-    if _measures(degradation, one):
+    if _measures(degradation, one) is not None:
         return _split(y), RealParts(degradation), False
-    if _measures(degradation, _split(one), channels=2):
-        return _split(y), degradation, True
-    if y.shape[1] == 1 and _measures(degradation, _split(one[:, 0]), channels=2):
-        return _split(y[:, 0]), degradation, True
+    for parts in (_split, *([lambda y: _split(y[:, 0])] if y.shape[1] == 1 else [])):
+        shape = _measures(degradation, parts(one))
+        if shape is not None and len(shape) == 4 and shape[1] in (1, 2):
+            return parts(y), degradation, shape[1] == 2
     raise IncompatibleError(
         f"the measurement is complex, of shape {tuple(y.shape)}, and {degradation.title} gives neither complex values "
         f"of this shape nor their real and imaginary parts, (B, 2, …): check its shape and the operator's image_shape"
@@ -79,14 +79,12 @@ def _split(y: Tensor) -> Tensor:
     return torch.view_as_real(y).movedim(-1, 1).contiguous()
 
 
-def _measures(degradation: Degradation, y: Tensor, *, channels: int | None = None) -> bool:
-    """Whether `A` gives values of the shape and kind of `y` for a real image, of so many channels if given."""
+def _measures(degradation: Degradation, y: Tensor) -> tuple[int, ...] | None:
+    """Return the shape of the real images that `A` maps to the shape and kind of `y`; None if there is none."""
     try:
         shape = degradation.image_shape(tuple(y.shape))
         with torch.no_grad():
             Ax = degradation.A(torch.zeros(1, *shape[1:], dtype=y.real.dtype, device=y.device))
     except Exception:  # an operator may raise anything for another shape
-        return False
-    if channels is not None and (len(shape) != 4 or shape[1] != channels):
-        return False
-    return Ax.shape[1:] == y.shape[1:] and Ax.is_complex() == y.is_complex()
+        return None
+    return shape if Ax.shape[1:] == y.shape[1:] and Ax.is_complex() == y.is_complex() else None

@@ -285,3 +285,25 @@ def test_bands_beyond_colour_and_later_frames_are_left_out_of_training_data(tmp_
         crops.shape == (1, 3, H, H)
         and (crops[0] * 255).round().tolist() == array[0, :, 1:7, :3].transpose(2, 0, 1).tolist()
     )
+
+
+def test_the_std_of_samples_is_in_units_of_the_range_on_the_command_line(run, tmp_path):
+    y = (-100 + 4195 * np.random.default_rng(0).random((2, 16, 16))).astype(np.float32)
+    np.save(tmp_path / "y.npy", y)
+    args = (
+        "-d",
+        "gaussian-noise:noise=0.2",
+        "--axes",
+        "ZYX",
+        "--range",
+        "-100,4095",
+        "--prior",
+        "digits",
+        "--samples",
+        4,
+    )
+    ran = run("restore", tmp_path / "y.npy", *args, "-o", tmp_path / "x.npy", "--json")
+    std = np.load(tmp_path / "x-std.npy")
+    expected = rgmkit.restore(y, args[1], "digits", axes="ZYX", range=(-100, 4095), samples=4).std
+    np.testing.assert_allclose(std, expected, atol=1)
+    assert std.max() > 20 and json.loads(ran.out)["std"]["largest"] == pytest.approx(std.max())

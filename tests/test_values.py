@@ -8,6 +8,7 @@ import torch
 
 import rgmkit
 import rgmkit.resolve
+from rgmkit.adapters import split_complex
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, RangeWarning
 from rgmkit.images.array_layout import unpack
@@ -245,6 +246,9 @@ def test_complex_values_of_a_real_image_are_two_real_ones(as_tensor):
     assert float((operator.A(torch.as_tensor(estimate).reshape(x.shape)) - y).abs().square().mean().sqrt()) < 0.02
     residual = restore(y, operator, "tikhonov", solver="admm:iterations=2").trace[-1]["residual"]
     assert residual < 0.1
+    _, parts, _ = split_complex(y, operator, y.device)
+    noise = parts(torch.zeros(1, 1, 64, 64), generator=rgmkit.Streams(0, [0]))
+    assert float(noise.std()) == pytest.approx(0.02 / 2**0.5, rel=0.05)  # of each part
     scaled = restore(4095 * y, operator, "tikhonov:weight=1e-4", range=(0, 4095))
     torch.testing.assert_close(scaled.x / 4095, torch.as_tensor(estimate).reshape(x.shape), atol=1e-3, rtol=0)
     assert "noise=0.02 is relative" in scaled.notes[0]

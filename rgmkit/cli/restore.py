@@ -145,12 +145,9 @@ def restore(
         "notes": list(notes + solution.notes),
     }  # fmt: skip
     if measures:
-        facts |= compare(
-            torch.cat([operator.embed(frame[None].to(torch_device)).cpu() for frame in y]),
-            solution.x.cpu(),
-            true.x if true else None,
-            measures,
-        )
+        with torch.no_grad():
+            before = torch.cat([operator.embed(frame[None].to(torch_device)).cpu() for frame in y])
+        facts |= compare(before, solution.x.cpu(), true.x if true else None, measures)
     facts |= write_restoration(out, solution, like=measured)
     if trace:
         facts["trace"] = solution.trace

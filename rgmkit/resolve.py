@@ -192,12 +192,12 @@ def resolve_noise(
 def _estimate_noise(degradation: Degradation, y: Tensor) -> tuple[float | Noise, str]:
     """Estimate the noise of the measurement `y` of one image; return it with a note for the user."""
     if isinstance(degradation.noise, Noise):
-        model = degradation.noise.estimate(y)
+        model = degradation.noise.estimate(degradation.noise_planes(y))
         return model, f"noise estimated from the measurement: {model}; to set it, give its parameters"
     std = degradation.estimate_noise(y)
     if std > LEAST_NOISE and type(degradation).estimate_noise is Degradation.estimate_noise:
         try:
-            found = affine_variance(y)
+            found = affine_variance(degradation.noise_planes(y))
         except DataError:  # too few pixels
             found = AffineVariance(0, 0, 0, 1)
         if found.certainty > CERTAIN and found.ratio > NOTABLE:

@@ -50,6 +50,10 @@ def test_noise_of_a_raw_picture_is_estimated():
     bayer = rgmkit.degradation("bayer:noise=0.05")
     y = bayer(PHOTO, generator=seeded(1))
     assert bayer.estimate_noise(y) == pytest.approx(0.05, rel=0.2)
+    y = rgmkit.degradation("bayer", noise=rgmkit.noise("poisson", photons=100))(PHOTO, generator=seeded(1))
+    for noise in (None, rgmkit.noise("poisson")):
+        found = rgmkit.restore(y, rgmkit.degradation("bayer", noise=noise), "tikhonov").noise
+        assert found.photons == pytest.approx(100, rel=0.3)
 
 
 @pytest.mark.slow

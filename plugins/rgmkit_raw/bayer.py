@@ -13,7 +13,6 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
 from rgmkit.core.linear import per_image
 from rgmkit.core.noise import NoiseLike
-from rgmkit.core.noise_estimation import wavelet_std
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_raw.demosaic import interpolate_bilinear, interpolate_with_gradients
 
@@ -100,9 +99,9 @@ class Bayer(Degradation):
         self.image_shape(tuple(y.shape))  # raises if it is not a raw picture
         return interpolate_with_gradients(widen(y), self._masks(widen(y))).to(y.dtype)
 
-    def estimate_noise(self, y: Tensor) -> float:
-        """Estimate the noise std from the four pictures of every second pixel; see `wavelet_std`."""
-        return wavelet_std(pixel_unshuffle(y, 2) if y.ndim == 4 else y, self.title)
+    def noise_planes(self, y: Tensor) -> Tensor:
+        """Return the four pictures of every second pixel."""
+        return pixel_unshuffle(y, 2) if y.ndim == 4 else y
 
     def _masks(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

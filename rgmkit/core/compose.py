@@ -97,6 +97,10 @@ class Compose(Degradation):
             y = step.embed(y)
         return y
 
+    def noise_planes(self, y: Tensor) -> Tensor:
+        """Return the planes of the last step."""
+        return self.steps[-1].noise_planes(y)
+
     def estimate_noise(self, y: Tensor) -> float:
         """Estimate the noise as the last step does."""
         return self.steps[-1].estimate_noise(y)

@@ -173,13 +173,17 @@ class Degradation(nn.Module, ABC):
         """Return the noise at a severity, whose std is `severity` times that of `noise`; None if it is unknown."""
         return scale_noise(self.noise, severity)
 
+    def noise_planes(self, y: Tensor) -> Tensor:
+        """Return the measurement as smooth images, from whose details the noise is estimated. Default: `y` itself."""
+        return y
+
     def estimate_noise(self, y: Tensor) -> float:
         """Estimate the noise std of a measurement `y`. Default: from the finest wavelet details, see `wavelet_std`.
 
         Raises:
             DataError: if `y` is not a batch of images.
         """
-        return wavelet_std(y, self.title)
+        return wavelet_std(self.noise_planes(y), self.title)
 
     def at(self, severity: float) -> Degradation:
         """Return a milder degradation of the same family: severity 0 is the identity without noise, 1 this operator.

@@ -67,6 +67,13 @@ def test_restorations_are_better_than_the_bilinear_guess():
     assert float(psnr(with_network, x)) > guess + 5
 
 
+def test_the_last_step_of_a_composition_tells_where_its_noise_is_estimated():
+    y = normal(1, 1, 16, 20)
+    together = rgmkit.degradation("compose", of=["blur:std=1", "bayer"])
+    assert torch.equal(together.noise_planes(y), rgmkit.degradation("bayer").noise_planes(y))
+    assert together.noise_planes(y).shape == (1, 4, 8, 10)
+
+
 def test_pictures_that_are_not_raw():
     bayer = rgmkit.degradation("bayer")
     with pytest.raises(IncompatibleError, match=r"3 channels, not the shape \(1, 1, 8, 8\)"):

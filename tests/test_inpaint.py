@@ -7,6 +7,7 @@ import torch
 from pictures import COLOUR, GREY, normal
 
 import rgmkit
+from rgmkit.cli.app import main
 from rgmkit.core.random import seeded
 from rgmkit.errors import DataError, IncompatibleError
 from rgmkit.images import Picture, read, write
@@ -137,3 +138,15 @@ def test_holes_that_do_not_fit():
         rgmkit.degradation("inpaint:box=[2, 0, 8, 3]").A(torch.zeros(1, 1, 8, 20))
     with pytest.raises(IncompatibleError, match="leaves nothing of an image of 8 x 9"):
         rgmkit.degradation("inpaint:box=[8, 9]").A(torch.zeros(1, 1, 8, 9))
+
+
+def test_a_mask_of_another_size_is_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("photo.png", COLOUR[0, :, :20, :30])
+    write("mask.png", torch.ones(1, 20, 29))
+    for command in ("degrade", "restore"):
+        with pytest.raises(SystemExit) as exited:
+            main([command, "photo.png", "-d", "inpaint:mask=mask.png", "-o", "out.png"])
+        said = capsys.readouterr()
+        assert exited.value.code == 2 and len(said.err.splitlines()) == 1 and "give a mask of the size" in said.err
+        assert not (tmp_path / "out.png").exists()

@@ -167,6 +167,19 @@ def test_answers_of_another_size_or_number_of_channels_keep_the_axes():
     assert restore(torch.from_numpy(y), grey, axes="ZYX").x.shape == (3, 3, 8, 10)
 
 
+@pytest.mark.parametrize("options", [{}, {"range": (-1, 1)}], ids=["no range", "range"])
+def test_a_measurement_that_does_not_fit_the_operator_is_refused_whatever_its_values(options):
+    class Crop(Degradation):
+        def A(self, x):
+            return x[..., :4]
+
+        def adjoint(self, y):
+            return torch.stack([y])[:, :, :, :, 100]
+
+    with pytest.raises(IncompatibleError, match=r"Crop maps an image of shape .* but the measurement has"):
+        restore(np.full((8, 8), 5.0), Crop(noise=0.1), "tv", **options)
+
+
 @pytest.mark.parametrize(
     ("axes", "message"),
     [

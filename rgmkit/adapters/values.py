@@ -40,7 +40,8 @@ def relate_values(
         raise ConfigError(f"the range is {describe(range)}, and complex values have no black: give range=(0, …)")
     notes = () if range is None else note_noise(degradation, range)
     if range is not None and range[0]:
-        y = y + black_level(y[:1].to(device), range, degradation).to(y)
+        black = black_level(y[:1].to(device), range, degradation)
+        y = y + black.to(y) if black.shape[1:] == y.shape[1:] else y  # if they differ, the solver says so
     doubts = () if whole and range is None else note_values(y.detach(), degradation, range, device)
     if range is None:
         for doubt in doubts:
@@ -91,8 +92,11 @@ def note_values(y: Tensor, degradation: Degradation, range: Range | None, device
     if usual or (float(y.min()) >= 0 and DARK < float(y.max()) <= 1):
         return ()
     brightest = int(y.flatten(1).abs().amax(1).argmax())
-    with torch.no_grad():
-        x = degradation.initial_estimate(y[brightest : brightest + 1].to(device))
+    try:
+        with torch.no_grad():
+            x = degradation.initial_estimate(y[brightest : brightest + 1].to(device))
+    except Exception:  # of a measurement of another size, for example: the solver says what is wrong
+        return ()
     if x.ndim != 4:
         return ()
     means = avg_pool2d(x, [min(POOL, side) for side in x.shape[-2:]]).flatten()

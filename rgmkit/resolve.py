@@ -5,6 +5,7 @@ Python, the command line and experiments all use these functions, and nothing el
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,14 +20,14 @@ from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
 from rgmkit.core.noise import Noise, show_option
-from rgmkit.core.noise_estimation import AffineVariance, affine_variance
+from rgmkit.core.noise_estimation import AffineVariance, affine_variance, rounding_step
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.models import ModelSpec, find_prior
 from rgmkit.runtime.precision import Precision
 from rgmkit.solvers.gauss_newton import choose_solver
-from rgmkit.solvers.measurement import LEAST_NOISE
+from rgmkit.solvers.measurement import least_noise
 from rgmkit.solvers.posterior import Posterior
 
 DEFAULT_METRICS = ("psnr", "ssim")
@@ -194,8 +195,9 @@ def _estimate_noise(degradation: Degradation, y: Tensor) -> tuple[float | Noise,
     if isinstance(degradation.noise, Noise):
         model = degradation.noise.estimate(degradation.noise_planes(y))
         return model, f"noise estimated from the measurement: {model}; to set it, give its parameters"
-    std = degradation.estimate_noise(y)
-    if std > LEAST_NOISE and type(degradation).estimate_noise is Degradation.estimate_noise:
+    std, step = degradation.estimate_noise(y), rounding_step(y)
+    least = least_noise(step, 0)
+    if std > least and type(degradation).estimate_noise is Degradation.estimate_noise:
         try:
             found = affine_variance(degradation.noise_planes(y))
         except DataError:  # too few pixels
@@ -204,9 +206,10 @@ def _estimate_noise(degradation: Degradation, y: Tensor) -> tuple[float | Noise,
             options = {"photons": float(f"{1 / found.a:.3g}"), "read": float(f"{found.b**0.5:.3g}")}
             model = build("noise", Spec("poisson-gaussian", options))
             return model, f"noise estimated from the measurement: {model}, which grows with the signal; {TO_SET_IT}"
-    noise = float(f"{max(std, LEAST_NOISE):.3g}")
-    if std <= LEAST_NOISE:
-        return noise, f"no noise was found in the measurement: std {noise:g}, the rounding of 8 bits, is assumed"
+    noise = float(f"{max(std, least):.3g}")
+    if std <= least:
+        what = f"the rounding of {8 if step is None else max(8, round(math.log2(1 / step)))} bits"
+        return noise, f"no noise was found in the measurement: std {noise:g}, {what}, is assumed"
     return noise, f"noise estimated from the measurement: std {noise:g}; {TO_SET_IT}"
 
 

@@ -11,10 +11,13 @@ import rgmkit
 from rgmkit import Streams
 from rgmkit.core.noise import Noise, White
 from rgmkit.core.noise_estimation import affine_variance
+from rgmkit.core.prior import NoPrior
 from rgmkit.core.random import seeded
+from rgmkit.core.solver import Problem
 from rgmkit.core.whitened import Whitened
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit.resolve import resolve_degradation, resolve_noise
+from rgmkit.solvers.measurement import noise_of
 
 SHAPE = (3, 6, 5)
 
@@ -253,6 +256,27 @@ def test_dead_pixels_count_for_nothing():
     restored = rgmkit.restore(y, degradation, "tv").x
     assert torch.equal(restored, rgmkit.restore(torch.where(std.isinf(), 9.0, y), degradation, "tv").x)
     assert psnr(restored, x) > psnr(rgmkit.restore(y, degradation.with_noise(0.05), "tv").x, x) - 0.7
+
+
+def test_the_least_noise_follows_the_depth_of_the_data():
+    x, blur = photograph(), rgmkit.degradation("blur", std=1.5)
+    y = blur.A(x)
+    deep, shallow = ((y * steps).round() / steps for steps in (65535, 255))
+    for measurement, noise, least in [
+        (deep, 0, 1e-5),
+        (shallow, 0, 1e-3),
+        (y, 0, 1e-3),
+        (y, 1e-4, 1e-4),
+        (y, 0.01, 0.01),
+    ]:
+        problem = Problem.from_measurement(measurement, blur.with_noise(noise), NoPrior())
+        assert noise_of(problem) == pytest.approx(least, rel=0.02)
+    assert psnr(rgmkit.restore(deep, blur, "tv").x, x) > psnr(rgmkit.restore(shallow, blur, "tv").x, x) + 1
+    even = torch.arange(256).expand(1, 32, 256).float() * 16
+    for bits, largest in ((8, 4080), (16, 65535)):
+        _, notes = resolve_noise(resolve_degradation("blur"), even[None] / largest, rgmkit.solver("admm"))
+        assert "no noise was found" in notes[0]
+        assert "the rounding of" in notes[0] and (bits == 8) == ("8 bits" in notes[0])
 
 
 @pytest.mark.parametrize("solver", ["pgd", "fista", "hqs", "pnp-drs", "posterior", "one-shot", "cascade", "pinv"])

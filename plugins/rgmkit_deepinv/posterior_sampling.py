@@ -22,7 +22,7 @@ class DenoisingSolver(Solver):
     """A method of deepinv whose prior is a denoiser `D(x, sigma)` for noise of any std.
 
     A trained model denoises as described in `RestoringPrior.to_deepinv`, any other prior by the prox of
-    `sigma^2 g`. A noise std below 1e-3 is taken as 1e-3. All random numbers come from the solver's
+    `sigma^2 g`. The noise std is at least a quarter of a grey level. All random numbers come from the solver's
     generator, for each image of a batch on its own.
 
     The trace has for each evaluation "sigma", the noise std of the denoiser, and "residual", the root mean square

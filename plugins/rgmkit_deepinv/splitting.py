@@ -27,9 +27,9 @@ NOTEWORTHY = 20  # a last change of more than this times the tolerance is report
 class ProximalSolver(Solver):
     """Minimise `1/2 |(A x - y) / noise|^2 + g(x)` by alternating between the two terms.
 
-    Each iteration uses the prox of the prior, and the gradient or the prox of the fidelity. A noise std below 1e-3, a
-    quarter of an 8-bit grey level, is taken as 1e-3. The solver starts from `initial_estimate(y)`, because the
-    pseudo-inverse amplifies noise. An explicit prior without a weight gets the default for this noise and operator.
+    Each iteration uses the prox of the prior, and the gradient or the prox of the fidelity. The least noise std that
+    counts is a quarter of a grey level of `y`, see `least_noise`. The solver starts from `initial_estimate(y)`, because
+    the pseudo-inverse amplifies noise. An explicit prior without a weight gets the default for this noise and operator.
 
     With a `RestoringPrior` this is plug and play: the network denoises at the noise std `sqrt(step)`, see
     `RestoringPrior.denoise`, and draws from the solver's generator; no objective is minimised.

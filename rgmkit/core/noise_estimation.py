@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rgmkit.errors import DataError
 
+MOST_VALUES = 2**16  # that are looked at for a rounding step
+FINEST, OFF_GRID = 1e-5, 0.05  # least step, and largest distance from the grid, in steps; 16 bits have 1.5e-5
 LEAST_SIDE = 8  # pixels: with fewer there are too few details for a median
 TILE = 16  # details along a side, which are 32 pixels
 QUANTILE, BELOW = 0.25, 0.6745  # the quietest quarter of the tiles; a standard normal value is below -.6745 as often
@@ -147,6 +149,22 @@ def _fit_line(
     weighted, misfit = columns * weight[:, None], (columns @ line - variance) * np.sqrt(count) / (2 * SPREAD * fitted)
     error = float(np.linalg.pinv(weighted.T @ weighted)[0, 0] ** 0.5)
     return float(line[0]), float(line[1]), error, float(misfit @ misfit)
+
+
+def rounding_step(y: Tensor) -> float | None:
+    """Return the step to which the values of a measurement were rounded; None if they do not lie on a grid.
+
+    >>> import torch
+    >>> rounding_step(torch.tensor([0.0, 5.0, 7.0, 40.0]) / 255) == 2 / 255, rounding_step(torch.rand(99)) is None
+    (True, True)
+    """
+    if y.is_complex():
+        return None
+    values = y.detach().flatten()[:: max(1, y.numel() // MOST_VALUES)].double().cpu().unique().numpy()
+    gaps = np.diff(values)
+    step = float(gaps.min()) if len(gaps) else 0.0
+    on_grid = step > FINEST and np.abs(gaps / step - (gaps / step).round()).max() <= OFF_GRID
+    return step if on_grid else None
 
 
 def _check_image(y: Tensor, name: str) -> None:

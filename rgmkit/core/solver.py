@@ -18,6 +18,7 @@ from torch import Tensor
 from rgmkit.core.accuracy import collect_shortfalls
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.noise import NoiseLike
+from rgmkit.core.noise_estimation import rounding_step
 from rgmkit.core.operator_levels import OperatorLevel, find_operator_levels
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.random import Randomness, seeded
@@ -79,6 +80,12 @@ class Problem:
             return measure_scale(self.degradation, self.shape, self.y)
 
     @cached_property
+    def rounding_step(self) -> float | None:
+        """The step to which `y` was rounded, as in a file of 8 or 16 bits; None if it was not."""
+        assert self.y is not None  # a restoration
+        return rounding_step(self.y)
+
+    @cached_property
     def operator_levels(self) -> list[OperatorLevel]:
         """Levels of the network that are measurements of this degradation, by increasing noise; often none."""
         assert self.y is not None and self.degradation is not None  # a restoration
@@ -97,7 +104,7 @@ class Problem:
         other = replace(self, shape=(len(y), *self.shape[1:]), y=y)
         if self.degradation is not None and self.degradation.linear:
             vars(other)["scale"] = self.scale  # measured once
-        vars(other)["operator_levels"] = self.operator_levels
+        vars(other)["operator_levels"], vars(other)["rounding_step"] = self.operator_levels, self.rounding_step
         return other
 
     measured = RenamedAttribute("from_measurement")

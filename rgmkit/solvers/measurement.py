@@ -16,7 +16,8 @@ from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
 
-LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: smaller noise is taken as this
+LEAST_NOISE = 1e-3  # relative to |A|, a quarter of an 8-bit grey level: no noise is taken as this
+FINEST_NOISE = 1e-5  # the least noise std in any case, relative to |A|
 LEAST_LOST = 0.1  # least std of the noise that models lost information
 # Std that models lost information in the end: over weak noise, over `lost_std` for strong noise, and at least.
 FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.5, 0.02
@@ -28,13 +29,30 @@ LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weig
 
 
 def noise_of(problem: Problem) -> float:
-    """Return the noise std that weights the fidelity, at least `1e-3 |A|`."""
+    """Return the noise std that weights the fidelity, at least `least_noise |A|`."""
     assert problem.degradation is not None  # a restoration
     degradation = problem.degradation
     if degradation.noise is None:
         raise IncompatibleError(f"the noise of {degradation.title} is unknown: give noise=, its standard deviation")
     norm = problem.scale.largest_gain**0.5 if degradation.linear else 1.0
-    return max(white_std(degradation.noise), LEAST_NOISE * norm)
+    std = white_std(degradation.noise)
+    if std >= LEAST_NOISE * norm or problem.y is None:
+        return std
+    return max(std, least_noise(problem.rounding_step, std) * norm)
+
+
+def least_noise(step: float | None, std: float) -> float:
+    """Return the least noise std that counts: a quarter of the step to which a measurement was rounded, 1e-5 to 1e-3.
+
+    Values that were not rounded have no least noise but 1e-5; without noise they are taken for 8 bits, 1e-3, since A
+    is rarely known better.
+
+    >>> least_noise(1 / 255, 0.0), round(least_noise(1 / 4095, 0.0), 6), least_noise(None, 0.0), least_noise(None, 1e-4)
+    (0.001, 6.1e-05, 0.001, 1e-05)
+    """
+    if step is None:
+        return FINEST_NOISE if std > 0 else LEAST_NOISE
+    return LEAST_NOISE if step > 1 / 300 else max(FINEST_NOISE, step / 4)
 
 
 def relative_noise(problem: Problem) -> float:

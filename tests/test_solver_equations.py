@@ -15,7 +15,7 @@ import rgmkit
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.random import seeded
 from rgmkit.core.solver import Problem
-from rgmkit.solvers.measurement import largest_residual, reduce_residual, residuals
+from rgmkit.solvers.measurement import largest_residual, note_misfit, reduce_residual, residuals
 
 SHAPE = (1, 12, 12)
 
@@ -235,6 +235,19 @@ def test_the_residual_is_reduced_to_the_noise(measured):
     prox = IteratedProx(problem.degradation, problem.y)
     target = find_target(problem, 1e-3 * 30)
     assert float(residuals(solution.x, problem)) <= target
+
+
+def test_a_measurement_that_does_not_fit_is_noted_and_not_amplified():
+    """No image of the operator is near it."""
+    blur = rgmkit.degradation("blur", std=1.5, boundary="circular", noise=0.01)
+    y = 0.5 + 0.1 * torch.randn(1, *SHAPE, generator=seeded(3))
+    problem = Problem.from_measurement(y, blur, make_restorer(0.05))
+    x = torch.full_like(y, 0.5)
+    assert reduce_residual(x, problem, IteratedProx(blur, y), 1.0).equal(x)
+    (note,) = note_misfit(x, problem)
+    assert note.startswith("the residual is") and "does not fit the measurement" in note
+    assert "does not fit" in rgmkit.restore(y, blur, problem.prior, solver="pnp-drs:iterations=2").notes[-1]
+    assert not note_misfit(x, Problem.from_measurement(blur(x, generator=seeded(4)), blur, problem.prior))
 
 
 def test_residuals_are_those_of_the_outputs_that_depend_on_the_image():

@@ -26,6 +26,8 @@ MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's la
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
 LOST_POWER, LOST_SLACK = 8, 0.05  # how much larger a residual may be where A loses nearly everything
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
+NEAR = 1.1  # a residual of this times the one aimed at, with the largest weight, is near the measurement
+MISFIT = 1.5  # a residual of more than this times the noise is noted
 
 
 def noise_of(problem: Problem) -> float:
@@ -163,7 +165,8 @@ def reduce_residual(x: Tensor, problem: Problem, prox: IteratedProx, weight: flo
     """Move each image towards the measurement until its residual agrees with the noise, see `largest_residual`.
 
     The result is the prox of the fidelity at `x` with the smallest weight that suffices, found by bisection between
-    1e-4 and 1e4 times `weight`. Images whose residual is small enough are returned unchanged.
+    1e-4 and 1e4 times `weight`. Images whose residual is small enough are returned unchanged, as are those that no
+    weight brings near the measurement: A or the noise does not fit it, and a large weight would amplify the misfit.
 
     Args:
         x: estimates, (B, C, H, W).
@@ -181,7 +184,17 @@ def reduce_residual(x: Tensor, problem: Problem, prox: IteratedProx, weight: flo
         middle = (low + high) / 2
         reached = residuals(prox(x, middle.exp()), problem) <= target
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
-    return freeze_converged(~far, x, prox(x, high.exp()))
+    closer = prox(x, high.exp())
+    fits = residuals(closer, problem) <= NEAR * target
+    return freeze_converged(~(far & fits), x, closer)
+
+
+def note_misfit(x: Tensor, problem: Problem) -> tuple[str, ...]:
+    """Return a note if the residual of an estimate is much larger than the noise."""
+    ratio = float(residuals(x, problem).max()) / noise_of(problem)
+    if not ratio > MISFIT:
+        return ()
+    return (f"the residual is {ratio:.2g} times the noise: the degradation or its noise does not fit the measurement",)
 
 
 def largest_residual(problem: Problem) -> float:

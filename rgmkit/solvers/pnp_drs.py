@@ -25,6 +25,7 @@ from rgmkit.solvers.measurement import (
     information_std,
     initial_std,
     noise_of,
+    note_misfit,
     reduce_residual,
     relative_noise,
     restore_as_trained,
@@ -153,7 +154,8 @@ class PnPDRS(Solver):
             estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
         if len(stds) > 1:
             estimate = reduce_residual(estimate, problem, prox, weights[-1])
-        return Solution(estimate, nfe=nfe + _count_evaluations(prior, stds, len(trace)), trace=trace)
+        nfe += _count_evaluations(prior, stds, len(trace))
+        return Solution(estimate, nfe=nfe, trace=trace, notes=note_misfit(estimate, problem))
 
     def _solve_by_level(self, problem: Problem, top: int, generator: Randomness, callback: Callback) -> Solution:
         """Add the noise of each level and restore from it, as in the paper: G(R_j(x), j - 1, z)."""

@@ -33,7 +33,7 @@ class Task:
 
 TASKS = (
     Task("Denoising: noise 0.25", "gaussian-noise:noise=0.25", "tv:weight=2.5"),
-    Task("Deblurring: std 1.5 pixels, noise 0.05", "blur:std=1.5,noise=0.05", "tv:weight=1"),
+    Task("Deblurring: std 1.5 pixels, noise 0.05", "blur:std=1.5,boundary=circular,noise=0.05", "tv:weight=1"),
     Task("Super-resolution by 2: noise 0.05", "downsample:factor=2,noise=0.05", "tv:weight=2.5"),
 )
 

@@ -8,6 +8,7 @@ import torch
 from pictures import CAMERA
 
 import rgmkit
+import rgmkit.testing
 from rgmkit import Streams
 from rgmkit.core.noise import Noise, White
 from rgmkit.core.noise_estimation import affine_variance
@@ -102,6 +103,39 @@ def test_whitened_prox_minimises_the_fidelity(name):
     b = z.flatten() + 0.7 * A.T @ precision @ y.flatten()
     wanted = torch.linalg.solve(H, b)
     torch.testing.assert_close(found, wanted, atol=1e-5 * float(b.norm()), rtol=0)  # the residual of the iteration
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("check", rgmkit.testing.checks("noise"))
+def test_models_conform(name, check):
+    check(MODELS[name](), SHAPE)
+
+
+def test_checks_find_what_is_wrong():
+    class Wrong(rgmkit.Noise):
+        factor = 1.0
+
+        def variance(self, Ax):
+            return torch.full_like(Ax, 0.04)
+
+        def sample(self, Ax, *, generator=None):
+            return Ax + self.factor * super().sample(torch.zeros_like(Ax), generator=generator)
+
+    rgmkit.testing.check_all("noise", Wrong(), SHAPE)
+    Wrong.factor = 1.2
+    with pytest.raises(AssertionError, match="variance of the draws"):
+        rgmkit.testing.check_all("noise", Wrong(), SHAPE)
+
+
+def test_deepinv_gets_the_noise_model_and_gives_it_back():
+    degradation = rgmkit.degradation("blur", std=1, noise=rgmkit.noise("poisson", photons=30))
+    physics, x = degradation.to_deepinv((1, 16, 16)), photograph(16)
+    torch.manual_seed(0)
+    error = torch.cat([physics(x) - degradation.A(x) for _ in range(50)])
+    assert float(error.square().mean()) == pytest.approx(
+        float(degradation.noise.variance(degradation.A(x)).mean()), rel=0.1
+    )
+    assert resolve_degradation(physics).noise.photons == 30
 
 
 def photograph(side=64):

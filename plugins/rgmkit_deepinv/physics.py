@@ -12,6 +12,7 @@ from deepinv.physics import (
     DecomposablePhysics,
     GaussianNoise,
     LinearPhysics,
+    NoiseModel,
     StackedLinearPhysics,
     StackedPhysics,
     ZeroNoise,
@@ -23,7 +24,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.holes import fill_holes
 from rgmkit.core.linear import per_image
 from rgmkit.core.linearised import Linearised
-from rgmkit.core.noise import NoiseLike, white_std
+from rgmkit.core.noise import Noise, NoiseLike, white_std
 from rgmkit.core.random import randn, seeded
 from rgmkit.core.start import backproject
 from rgmkit.errors import ConfigError, IncompatibleError
@@ -36,7 +37,7 @@ def to_physics(degradation: Degradation, image_shape: tuple[int, ...]) -> Linear
     """Convert a degradation to a deepinv `LinearPhysics` for images of `image_shape` (C, H, W).
 
     Its `A`, `A_adjoint`, `A_dagger` and `prox_l2` are `A`, `adjoint`, `pinv` and `prox` of a copy of the
-    degradation; its noise model is Gaussian with the same std. As everywhere in deepinv, calling it draws
+    degradation; its noise model is that of the degradation. As everywhere in deepinv, calling it draws
     noise from torch's global generator.
 
     >>> import rgmkit
@@ -51,8 +52,27 @@ def unwrap(physics: Any) -> Degradation | None:
     """Return a copy of the degradation that `to_physics` converted; None for another operator or another noise."""
     if not isinstance(physics, _DegradationPhysics):
         return None
+    if isinstance(physics.noise_model, _SampledNoise):
+        return copy.deepcopy(physics.degradation)
     same = math.isclose(_noise_of(physics), white_std(physics.degradation.noise), rel_tol=1e-6)
     return copy.deepcopy(physics.degradation) if same else None
+
+
+class _SampledNoise(NoiseModel):
+    """A noise model of rgmkit; as everywhere in deepinv, it draws from torch's global generator."""
+
+    def __init__(self, noise: Noise) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def forward(self, Ax: Tensor, **options: Any) -> Tensor:
+        return self.noise.sample(Ax, generator=torch.default_generator)
+
+
+def _export_noise(noise: NoiseLike) -> NoiseModel:
+    if isinstance(noise, Noise):
+        return _SampledNoise(noise)
+    return GaussianNoise(noise) if noise else ZeroNoise()
 
 
 @final
@@ -60,9 +80,7 @@ class _DegradationPhysics(LinearPhysics):
     """A degradation with deepinv's interface; extra keywords (a noise std, options of a solver) are ignored."""
 
     def __init__(self, degradation: Degradation, image_shape: tuple[int, ...]) -> None:
-        std = white_std(degradation.noise)
-        noise = GaussianNoise(std) if std else ZeroNoise()
-        super().__init__(img_size=image_shape, noise_model=noise)
+        super().__init__(img_size=image_shape, noise_model=_export_noise(degradation.noise))
         self.degradation = copy.deepcopy(degradation)
 
     def clone(self) -> LinearPhysics:
@@ -286,5 +304,5 @@ def _noise_of(physics: DeepinvPhysics) -> float:
         return float(model.sigma)
     raise ConfigError(
         f"the noise of {type(physics).__name__} is {type(model).__name__}, not Gaussian with one std: "
-        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with the std to use in the fidelity"
+        f"wrap it, rgmkit_deepinv.objects.from_deepinv(physics, noise=…), with a std or a noise model"
     )

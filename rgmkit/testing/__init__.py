@@ -13,6 +13,7 @@ Each check is a function that is named after what it tests; pytest uses that nam
 The arguments of a check depend on the kind. A shape is that of one image, preferably not square:
 
 - degradation: `check(degradation, image_shape)`, images (C, H, W) in [0, 1];
+- noise: `check(noise, image_shape)`, the shape (C, H, W) of a measurement;
 - process: `check(process, image_shape)`, images (C, H, W) in [-1, 1] or points (d,);
 - prior: `check(prior, image_shape)`;
 - solver: `check(solver)`.
@@ -31,7 +32,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rgmkit.errors import ConfigError
-from rgmkit.testing import degradations, priors, processes, solvers
+from rgmkit.testing import degradations, noises, priors, processes, solvers
 from rgmkit.testing.calibration import Calibration, measure_calibration
 
 Check = Callable[..., None]
@@ -41,13 +42,14 @@ _CHECKS: dict[str, list[Check]] = {
     "process": processes.CHECKS,
     "prior": priors.CHECKS,
     "solver": solvers.CHECKS,
+    "noise": noises.CHECKS,
 }
 
 __all__ = ["Calibration", "Check", "check_all", "checks", "measure_calibration"]
 
 
 def checks(kind: str) -> list[Check]:
-    """Return the checks of a kind of component: degradation, process, prior or solver.
+    """Return the checks of a kind of component: degradation, process, prior, solver or noise.
 
     Raises:
         ConfigError: for another kind.

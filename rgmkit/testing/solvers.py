@@ -81,7 +81,11 @@ def randomness(solver: Solver) -> None:
 def purity(solver: Solver) -> None:
     """Neither the solver nor anything in the problem is changed."""
     problem = toys.make_problem(_choose_prior(solver))
-    _ = problem.scale, problem.operator_levels  # measured when they are first asked for, and kept
+    _ = (
+        problem.scale,
+        problem.operator_levels,
+        problem.rounding_step,
+    )  # measured when they are first asked for, and kept
     with unchanged(solver, "solve"), unchanged(problem, "solve"):
         solver.solve(problem, generator=seeded(0))
 

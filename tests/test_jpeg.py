@@ -107,6 +107,18 @@ def test_restorations_are_better_than_the_file(prior):
     assert solution.nfe == (8 if prior == "photographs" else 0)
 
 
+@pytest.mark.parametrize("quality", [10, 50, 90])
+@pytest.mark.parametrize(("x", "subsampling"), [KINDS[0], KINDS[-1]])
+def test_another_quality_is_noted(x, subsampling, quality):
+    y = pillows(x, quality, subsampling)
+    assert rgmkit.degradation("jpeg").find_quality(y) == quality
+    given = [rgmkit.degradation("jpeg", quality=q, subsampling=subsampling) for q in (quality, 41)]
+    right, wrong = (rgmkit.restore(y, jpeg, "tikhonov").notes for jpeg in given)
+    assert not right and wrong == (f"the picture was not compressed with quality 41: give quality={quality}",)
+    (note,) = rgmkit.restore(x, given[1], "tikhonov").notes
+    assert "does not look as if it was compressed with quality 41" in note
+
+
 def test_dequantise_is_for_jpeg():
     with pytest.raises(IncompatibleError, match="restores measurements of jpeg, not of GaussianNoise"):
         rgmkit.restore(GREY, "gaussian-noise:noise=0.1", "tv", solver="dequantise")

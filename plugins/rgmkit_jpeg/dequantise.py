@@ -19,6 +19,7 @@ from rgmkit_jpeg.jpeg import Jpeg
 
 ROUNDING = 12**-0.5  # std of a rounding error, in steps
 LEAST_STD = 0.02
+MISFIT, FINEST = 0.2, 95  # of coefficients that are no whole steps; above this quality, 8 bits hide it
 
 
 @final
@@ -69,7 +70,17 @@ class Dequantise(Solver):
             trace.append({"sigma": std, **trace_row(before, estimate, problem)})
             callback(k + 1, self.iterations, estimate)
         nfe = self.iterations * prior.evaluations(std) if isinstance(prior, RestoringPrior) else 0
-        return Solution(estimate, nfe=nfe, trace=trace)
+        return Solution(estimate, nfe=nfe, trace=trace, notes=_note_misfit(jpeg, y))
+
+
+def _note_misfit(jpeg: Jpeg, y: Tensor) -> tuple[str, ...]:
+    """Return a note if `y` was not compressed with this quality."""
+    if jpeg.noise or jpeg.quality > FINEST or jpeg.misfit(y) < MISFIT:
+        return ()
+    best = jpeg.with_options(quality=jpeg.find_quality(y))
+    if best.misfit(y) < MISFIT:
+        return (f"the picture was not compressed with quality {jpeg.quality:g}: give quality={best.quality:g}",)
+    return (f"the picture does not look as if it was compressed with quality {jpeg.quality:g}",)
 
 
 def _choose_std(prior: Prior, jpeg: Jpeg) -> float:

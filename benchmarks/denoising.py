@@ -1,11 +1,10 @@
 """Measure denoisers on folders of photographs, as the tables of the field do: PSNR, not clipped, not rounded.
 
-    python benchmarks/denoising.py BSD68 CBSD68 --models photographs --ffdnet weights
+    python benchmarks/denoising.py BSD68 --models photographs weights/FFDNet_gray.mat weights/dncnn_25.pth
     python benchmarks/denoising.py Kodak24 --std 1.275 2.55 --models photographs --every 4
 
-White Gaussian noise of each std (of 255) is added to each picture; picture, std and seed decide it. FFDNet is a
-baseline of which the published PSNR is known; `--ffdnet` names a folder with its weights, `FFDNet_mat__FFDNet_gray.npz`
-and `…_color.npz`: arrays `w0`, `b0`, `w1`, … in the order of PyTorch.
+White Gaussian noise of each std (of 255) is added to each picture; picture, std and seed decide it. Published networks
+are given by their weights files, see docs/published.md; PSNR of FFDNet and DnCNN is known from their papers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 
 import rgmkit
 from rgmkit.adapters import fit_prior
@@ -35,8 +33,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--std", nargs="+", type=float, default=[15, 25, 50], help="of the noise, of 255")
-    parser.add_argument("--models", nargs="*", default=["photographs"], help="shipped models or model folders")
-    parser.add_argument("--ffdnet", type=Path, help="folder with the published weights")
+    parser.add_argument(
+        "--models", nargs="*", default=["photographs"], help="shipped models, model folders, weights files"
+    )
     parser.add_argument("--dtype", default="float32", choices=["float32", "bf16"], help="of the models")
     parser.add_argument("--every", type=int, default=1, help="measure one picture in this many, from the first on")
     parser.add_argument("--seed", type=int, default=0)
@@ -55,33 +54,6 @@ def load_model(name: str, dtype: str) -> Denoiser:
         return fitted.denoise(y, std)
 
     return denoise
-
-
-def load_ffdnet(folder: Path) -> Denoiser:
-    """Return FFDNet (Zhang, Zuo and Zhang, 2018), grey or colour by the image."""
-    layers = {channels: _read_layers(folder / f"FFDNet_mat__FFDNet_{name}.npz") for channels, name in NAMES.items()}
-
-    def denoise(y: Tensor, std: float) -> Tensor:
-        channels, height, width = y.shape[1:]
-        # The published sub-images are in the order (row, column) = (0, 0), (1, 0), (0, 1), (1, 1).
-        order = [4 * c + k for c in range(channels) for k in (0, 2, 1, 3)]
-        h = pixel_unshuffle(pad(y, (0, width % 2, 0, height % 2), mode="replicate"), 2)[:, order]
-        h = torch.cat([h, torch.full_like(h[:, :1], std)], 1).contiguous(memory_format=torch.channels_last)
-        for i, (weight, bias) in enumerate(layers[channels]):
-            h = conv2d(h.relu_() if i else h, weight, bias, padding=1)
-        return pixel_shuffle(h[:, order], 2)[..., :height, :width]
-
-    return denoise
-
-
-NAMES = {1: "gray", 3: "color"}
-
-
-def _read_layers(path: Path) -> list[tuple[Tensor, Tensor]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        count = sum(name.startswith("w") for name in arrays)
-        pairs = [(torch.from_numpy(arrays[f"w{i}"]), torch.from_numpy(arrays[f"b{i}"])) for i in range(count)]
-    return [(w.float().contiguous(memory_format=torch.channels_last), b.float()) for w, b in pairs]
 
 
 @torch.no_grad()
@@ -113,9 +85,7 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
     denoisers: dict[str, Denoiser] = {"noisy": lambda y, std: y}
-    denoisers |= {name: load_model(name, options.dtype) for name in options.models}
-    if options.ffdnet:
-        denoisers["FFDNet"] = load_ffdnet(options.ffdnet)
+    denoisers |= {Path(name).name: load_model(name, options.dtype) for name in options.models}
     rows = [row for folder in options.folders for row in measure(folder, denoisers, options)]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -162,7 +162,11 @@ def restore_batch(
     device = device or y.device
     if differentiable and isinstance(prior, RestoringPrior):
         prior = Checkpointed(prior)
-    found, estimated = resolve_noise(degradation, y.detach(), solver, device=device)
+    estimated: tuple[str, ...] = ()
+    if "invert" in prior.provides:  # the network takes the measurement as it is
+        found = [([*range(len(y))], degradation.with_noise(None))]
+    else:
+        found, estimated = resolve_noise(degradation, y.detach(), solver, device=device)
     shape = degradation.image_shape(tuple(y.shape))[1:]
     groups, one = split_stack(found, shape, device), y[:1].to(device)
     images = max(len(rows) for rows, _ in groups)

@@ -86,9 +86,9 @@ def resolve_degradation(
 def resolve_prior(given: Any, *, path: str = "prior", folder: Path | None = None) -> Prior:
     """Load a model, build a prior, or return an object as it is; `None` gives `NoPrior`.
 
-    A name is a model if it is a folder, the name of a shipped model, or has a path separator; any other name is a
-    prior plugin. A model takes the options of `rgmkit.load`, as in "digits:dtype=bf16". A `Denoiser`, `PnP` or
-    explicit `Prior` of deepinv is copied.
+    A name is a model if it is a folder, the name of a shipped model, a weights file, or has a path separator; any other
+    name is a prior plugin. A model takes the options of `rgmkit.load`, as in "digits:dtype=bf16". A `Denoiser`, `PnP`
+    or explicit `Prior` of deepinv is copied.
 
     Raises:
         ConfigError, PluginError, CheckpointError: if a name, an option or a model folder is wrong.
@@ -229,3 +229,4 @@ class NetworkOptions:
 
     dtype: Precision = "float32"
     compile: bool = False
+    std: float | None = None

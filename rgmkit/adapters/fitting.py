@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from rgmkit.adapters.channels import COLOUR_MODEL, ChannelByChannel, MeanOfChannels
-from rgmkit.adapters.tiled import Progress, Tiled, find_overlap
+from rgmkit.adapters.tiled import Progress, Tiled, TiledNetwork, find_overlap
+from rgmkit.core.inverse_network import InverseNetwork
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.errors import IncompatibleError
@@ -43,16 +44,30 @@ def fit_prior(
             not a network.
         ConfigError: if `tile` is less than 1.
     """
+    if isinstance(prior, InverseNetwork):
+        return _fit_inverse(prior, shape, tile)
     if not isinstance(prior, RestoringPrior) or len(shape) != 4:
         if tile is not None:
             raise IncompatibleError(f"tile is {tile}, and {type(prior).__name__} is not a network: leave it out")
         prior.check_shape(shape[1:])
         return prior, ()
+    notes = prior.notes
     by_channel = {1, 3} & set(prior.channels) and shape[1] not in {1, *prior.channels}
     prior, tiles = _tile(prior, (shape[0] * (shape[1] if by_channel else 1), *shape[2:]), like, tile, progress)
     prior, channels = _adapt_channels(prior, shape)
     prior.check_shape(shape[1:])
-    return prior, channels + tiles
+    return prior, notes + channels + tiles
+
+
+def _fit_inverse(prior: InverseNetwork, shape: tuple[int, ...], tile: int | None) -> tuple[Prior, Notes]:
+    notes = prior.notes
+    if shape[1] != prior.channels:
+        notes += (f"{prior.title} takes {prior.channels} channels: each channel is restored on its own",)
+    if tile is None or tile >= max(shape[2:]):
+        return prior, notes
+    network = TiledNetwork(prior.network, tile=tile, factor=prior.factor)
+    fitted = InverseNetwork(network=network, factor=prior.factor, channels=prior.channels, title=prior.title)
+    return fitted, (*notes, f"{prior.title} restores the image in tiles of {tile} pixels{NO_RECEPTIVE_FIELD}")
 
 
 def _adapt_channels(prior: RestoringPrior, shape: tuple[int, ...]) -> tuple[RestoringPrior, Notes]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rgmkit.core.locality import Locality
 from rgmkit.core.prior import RestoringPrior
@@ -132,6 +132,41 @@ class Tiled(RestoringPrior):
         """Return slices of images to evaluate together, for a tile of `pixels` pixels."""
         size = int(min(images, max(1, self.pixels // pixels)))
         return [slice(start, start + size) for start in range(0, images, size)]
+
+
+@final
+class TiledNetwork(nn.Module):
+    """A network from y to an image `factor` times as large, evaluated on tiles that overlap by half and are blended.
+
+    Args:
+        network: called as `network(y)`.
+        tile: side of a tile of the image in pixels.
+        factor: of the sides of the image to those of y.
+
+    Raises:
+        ConfigError: if `tile` is less than 1.
+    """
+
+    def __init__(self, network: nn.Module, *, tile: int, factor: int = 1) -> None:
+        super().__init__()
+        self.network, self.factor, self.tiling = network, factor, make_tiling(None, -(-tile // factor))
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Restore images from measurements `y`, (B, C, H, W)."""
+        height, width = y.shape[-2:]
+        x = y.new_zeros(*y.shape[:2], self.factor * height, self.factor * width)
+        for rows, row_weights in self._intervals(height, y):
+            for columns, column_weights in self._intervals(width, y):
+                part = self.network(y[..., rows, columns])
+                x[..., self._enlarge(rows), self._enlarge(columns)] += row_weights[:, None] * column_weights * part
+        return x
+
+    def _intervals(self, length: int, like: Tensor) -> list[AxisTile]:
+        weights = [weight.repeat_interleave(self.factor) for weight in self.tiling.weights(length, like=like)]
+        return list(zip(self.tiling.intervals(length), weights, strict=True))
+
+    def _enlarge(self, interval: slice) -> slice:
+        return slice(self.factor * interval.start, self.factor * interval.stop)
 
 
 def make_tiling(locality: Locality | None, tile: int) -> AxisTiling:

@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     import deepinv
 
 PROBE = 0.1  # std of the noise that measures a divergence, over that of level 1
-CAPABILITIES = frozenset({"value", "grad", "prox", "restore"})
+CAPABILITIES = frozenset({"value", "grad", "prox", "restore", "invert"})
 
 
 class Prior(nn.Module, ABC):
     """A prior `g(x)` on images in [0, 1].
 
-    `provides` names the methods that a subclass defines: "value", "grad", "prox" or "restore". They are compared with
-    the `needs` of the solver before anything runs.
+    `provides` names the methods that a subclass defines: "value", "grad", "prox", "restore", or "invert" (a network
+    from the measurement to the image). They are compared with the `needs` of the solver before anything runs.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset()
     differentiable: bool = True  # whether its methods have gradients
     models_colour: bool = False  # whether it tells natural colours from others
+    notes: tuple[str, ...] = ()  # for the user, about how it is used
 
     def value(self, x: Tensor) -> Tensor:
         """Return `g(x)` of each image, (B,)."""

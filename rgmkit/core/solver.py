@@ -172,6 +172,7 @@ class Solver(ABC):
 
     Attributes:
         needs: what the prior must provide.
+        instead: any one of these suffices in place of `needs`.
         needs_linear: whether it uses the adjoint or the prox of the degradation.
         needs_noise: whether it uses the noise std of the measurement.
         differentiable: whether its estimate can be differentiated with respect to the measurement and the operator.
@@ -179,6 +180,7 @@ class Solver(ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    instead: ClassVar[frozenset[str]] = frozenset()
     needs_linear: ClassVar[bool] = True
     needs_noise: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
@@ -223,7 +225,7 @@ class Solver(ABC):
     def check(self, problem: Problem) -> None:
         """Raise an IncompatibleError unless this solver can solve `problem`."""
         name, prior = type(self).__name__, type(problem.prior).__name__
-        missing = self.needs - problem.prior.provides
+        missing = frozenset() if self.instead & problem.prior.provides else self.needs - problem.prior.provides
         if missing and isinstance(problem.prior, NoPrior):
             raise IncompatibleError(
                 f"solver {name} needs a prior with {', '.join(sorted(self.needs))}, and there is none: give a "

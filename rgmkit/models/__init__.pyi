@@ -9,6 +9,7 @@ from .lookup import ModelSpec as ModelSpec
 from .lookup import check_model as check_model
 from .lookup import find_model as find_model
 from .lookup import find_prior as find_prior
+from .lookup import is_weights_file as is_weights_file
 from .lookup import list_shipped as list_shipped
 from .lookup import locate as locate
 from .lookup import read_config as read_config

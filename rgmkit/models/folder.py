@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from rgmkit.config import YAMLError, dump_yaml
-from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 from rgmkit.models.build import Images, build_prior, is_generative
-from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, locate, read_config, weights_file
+from rgmkit.models.foreign import load_file
+from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, is_weights_file, locate, read_config, weights_file
 from rgmkit.models.model_card import read_card, write_card
 from rgmkit.runtime.device import as_device
 from rgmkit.runtime.files import write_file
@@ -31,11 +32,13 @@ def load(
     network: nn.Module | None = None,
     dtype: str | torch.dtype = "float32",
     compile: bool = False,
-) -> RestoringPrior:
-    """Load the trained prior of a model folder, or of a model that comes with rgmkit (`digits`).
+    std: float | None = None,
+) -> Prior:
+    """Load the prior of a model folder, of a model that comes with rgmkit (`digits`), or of a weights file.
 
     Args:
-        model: a folder, or the name of a shipped model; a name with a path separator is always a folder.
+        model: a folder, or the name of a shipped model; a name with a path separator is always a path. A weights file
+            (.pth, .pt, .ckpt, .safetensors, .mat, .npz) holds a network of others, see docs/published.md.
         device: of the prior.
         network: for a model that was trained with a module of your own: a module of the same architecture.
         dtype: precision of the network, "float32" or "bf16", or the PyTorch dtype. With "bf16" the network computes in
@@ -43,6 +46,8 @@ def load(
             images, levels and noise stay in float32.
         compile: compile the network with `torch.compile` when it is first used, and again for images of another size:
             a few per cent faster on a CPU, after minutes of compiling.
+        std: of the noise, on images in [0, 1], that the denoiser in a weights file was trained for, if it was for one
+            alone. Default: found by a trial.
 
     Raises:
         CheckpointError: if a file is missing, truncated, or does not fit the configuration.
@@ -53,6 +58,12 @@ def load(
     (1, 16, 16)
     """
     precision, device = as_precision(dtype), as_device(device)
+    if is_weights_file(model):
+        if network is not None:
+            raise ConfigError(f"network is given, and {model} is a weights file, which determines it: leave it out")
+        return load_file(Path(model), precision=precision, compile=compile, std=std).to(device)
+    if std is not None:
+        raise ConfigError(f"std is {std}, and {model} is not a weights file: leave it out")
     folder = locate(model)
     config, weights = read_config(folder), read_weights(folder)
     try:

@@ -10,17 +10,18 @@ from typing import Any
 from rgmkit import plugins
 from rgmkit.config import Spec, read_spec, read_yaml
 from rgmkit.deprecation import current_model
-from rgmkit.errors import CheckpointError, PluginError
+from rgmkit.errors import CheckpointError, ConfigError, PluginError
 
 CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # file endings of weights outside a model folder
+PUBLISHED = CHECKPOINTS | {".mat", ".npz", ".mpk"}  # of weights that a prior may be given by
 SHIPPED = Path(__file__).parent / "shipped"
 BLURS = ("blur", "motion-blur")  # whose boundary was circular by default in version 0.1
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model folder, or the name of a shipped model, and the options given with it."""
+    """A model folder, a weights file or the name of a shipped model, and the options given with it."""
 
     where: str | Path
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -29,8 +30,9 @@ class ModelSpec:
 def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     """Find the model that `given` names: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
 
-    Return None for a component or any other object. A model is a folder that exists, the name of a shipped
-    model, or any name with a path separator before its options.
+    Return None for a component or any other object. A model is a folder that exists, the name of a shipped model, a
+    file of published weights (`weights.pth`, or `{use: spandrel, path: weights.pth}`), or any name with a path
+    separator before its options.
 
     Args:
         given: a name, a path, a spec string, a `Spec`, or a mapping with `use`.
@@ -47,11 +49,32 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     spec = read_spec(given)
     if spec is None:
         return None
-    is_path = "/" in spec.name or "\\" in spec.name or Path(spec.name).suffix.lower() in CHECKPOINTS
+    if spec.name == "spandrel":
+        spec = _name_file(spec)
+    is_path = "/" in spec.name or "\\" in spec.name or is_weights_file(spec.name)
     if is_path or (base / spec.name).is_dir():
         return ModelSpec(spec.name if folder is None else folder / spec.name, spec.options)
     name = current_model(spec.name)
     return ModelSpec(name, spec.options) if name in list_shipped() else None
+
+
+def _name_file(spec: Spec) -> Spec:
+    """Return the spec of a weights file, named by its path."""
+    options = dict(spec.options)
+    path = options.pop("path", None)
+    if not isinstance(path, (str, Path)) or not is_weights_file(path):
+        raise ConfigError(f"prior spandrel has path {path!r}: give a file of weights ({', '.join(sorted(PUBLISHED))})")
+    return Spec(str(path), options)
+
+
+def is_weights_file(model: str | Path) -> bool:
+    """Tell whether a name has the ending of a file of published weights, and is no folder.
+
+    >>> is_weights_file("dncnn_25.pth"), is_weights_file("digits")
+    (True, False)
+    """
+    path = Path(model)
+    return path.suffix.lower() in PUBLISHED and not path.is_dir()
 
 
 def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
@@ -151,7 +174,11 @@ def name_boundary(degradation: Any, default: str) -> Any:
 
 
 def check_model(model: str | Path) -> None:
-    """Raise a CheckpointError or a ConfigError unless a model has a configuration and a weights file."""
+    """Raise a CheckpointError or a ConfigError unless a model has a configuration and weights, or is a weights file."""
+    if is_weights_file(model):
+        if not Path(model).is_file():
+            raise CheckpointError(f"{model} does not exist")
+        return
     read_config(model)
     weights_file(locate(model))
 

@@ -141,6 +141,8 @@ def take_step(
 
 def choose_solver(prior: Prior, degradation: Degradation) -> Solver:
     """Choose the default solver for a prior and an operator."""
+    if "invert" in prior.provides:
+        return OneShot()
     if degradation.default_solver and "prox" in prior.provides:
         own: Solver = build("solver", degradation.default_solver)
         return own

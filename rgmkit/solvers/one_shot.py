@@ -7,6 +7,7 @@ from typing import ClassVar, cast, final
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.inverse_network import InverseNetwork
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness
@@ -27,7 +28,8 @@ class OneShot(Solver):
     is `initial_estimate(y)`; w is the largest weight for which no component of the noise exceeds std. If the
     degradation is not linear, the input of D is `embed(y)`, s its noise std and lost 1.
     This takes one network evaluation, or two if std lies between two levels. If the network was trained on this
-    operator, it restores y itself, see `restore_measurement`.
+    operator, it restores y itself, see `restore_measurement`. So does an `InverseNetwork`, such as one for
+    super-resolution.
 
     Args:
         level: the level to denoise at. Default: by the std above.
@@ -37,6 +39,7 @@ class OneShot(Solver):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
+    instead: ClassVar[frozenset[str]] = frozenset({"invert"})
     needs_linear: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
@@ -44,8 +47,10 @@ class OneShot(Solver):
         self.level = level
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
-        prior = cast(RestoringPrior, problem.prior)
         assert problem.y is not None and problem.degradation is not None  # a restoration, see `check`
+        if isinstance(problem.prior, InverseNetwork):
+            return self._apply_inverse(problem.prior, problem, problem.y, callback)
+        prior = cast(RestoringPrior, problem.prior)
         top = prior.process.levels
         if self.level is not None and not 1 <= self.level <= top:
             raise ConfigError(f"one-shot.level is {self.level}: this prior has the levels 1 to {top}")
@@ -57,6 +62,14 @@ class OneShot(Solver):
         x = prior.denoise(_invert(problem, std), std, generator=generator)
         callback(1, 1, x)
         return Solution(x, nfe=prior.evaluations(std), trace=[{"sigma": std, **residual_entry(x, problem)}])
+
+    def _apply_inverse(self, network: InverseNetwork, problem: Problem, y: Tensor, callback: Callback) -> Solution:
+        if self.level is not None:
+            raise ConfigError(f"one-shot.level is {self.level}: {network.title} has no levels")
+        network.check_measurement(tuple(y.shape), problem.shape, cast(Degradation, problem.degradation).title)
+        x = network.invert(y)
+        callback(1, 1, x)
+        return Solution(x, nfe=1, trace=[residual_entry(x, problem)])
 
 
 def _invert(problem: Problem, std: float) -> Tensor:

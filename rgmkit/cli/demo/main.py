@@ -43,6 +43,7 @@ def run(out: Path, *, digits: int | None = None) -> list[Row]:
         click.echo(f"{task.title:<40}{numbers}")
         _draw_restorations(out / f"restore-{number}.png", row)
         rows.append(row)
+    assert isinstance(network, RestoringPrior)
     seconds, levels = _generate_digits(out, network), network.process.levels
     click.echo(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.")
     _write_page(out / "index.html", rows, generated=GENERATED, seconds=seconds, evaluations=levels)

@@ -1,0 +1,7 @@
+"""Networks of others from their published weights files, as priors."""
+
+from __future__ import annotations
+
+from rgmkit.models.foreign.priors import load_file
+
+__all__ = ["load_file"]

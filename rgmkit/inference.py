@@ -16,7 +16,7 @@ from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
-from rgmkit.core.solver import Callback, Problem, Solution, Solver
+from rgmkit.core.solver import Callback, Problem, Solution, Solver, shift_steps
 from rgmkit.errors import ConfigError, IncompatibleError, PriorWarning
 from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
@@ -28,7 +28,6 @@ from rgmkit.solvers.sampling import (
     choose_batch_size,
     draw_samples,
     pack_solution,
-    shift_steps,
     split_stack,
 )
 

@@ -156,3 +156,18 @@ def test_draws_stay_where_the_operator_is_defined():
     y = Black(noise=0.1)(uniform(1, 1, 16, 16), generator=seeded(0))
     solution = rgmkit.restore(y, Black(noise=0.1), "digits", samples=2)
     assert bool(solution.samples.isfinite().all()) and float(solution.std.max()) > 0
+
+
+def test_rows_of_differing_size_count_as_noise_of_differing_std():
+    class Dimmed(rgmkit.Degradation):
+        def A(self, x):
+            return x * torch.linspace(2.0, 0.2, x.shape[-1])
+
+    x, noise = CAMERA[..., 100:164, 200:264], 0.02
+    y = Dimmed(noise=noise)(x, generator=seeded(0))
+
+    class Otherwise(Dimmed):
+        linear = False
+
+    found = rgmkit.restore(y, Otherwise(noise=noise), "tv")
+    assert psnr(found.x, x) > psnr(rgmkit.restore(y, Dimmed(noise=noise), "tv").x, x) + 0.1

@@ -45,6 +45,7 @@ class OperatorScale:
         return 0.0 if lost < ROUNDING else lost
 
 
+@torch.no_grad()
 def measure_scale(degradation: Degradation, shape: tuple[int, ...], y: Tensor) -> OperatorScale:
     """Measure the scale of a linear operator with fixed images of white noise: the same for every batch and seed.
 

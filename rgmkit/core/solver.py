@@ -30,6 +30,13 @@ Callback = Callable[[int, int, Tensor], None]
 """Called as `callback(step, steps, x)` after each step; `x` is the estimate so far."""
 
 
+def shift_steps(callback: Callback | None, i: int, count: int) -> Callback | None:
+    """Wrap a callback so that the steps of batch `i` of `count` are counted over all batches."""
+    if callback is None:
+        return None
+    return lambda step, steps, x: callback(i * steps + step, count * steps, x)
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Restore images from measurements `y`, or, without `y`, generate images from the prior.
@@ -76,8 +83,7 @@ class Problem:
     def scale(self) -> OperatorScale:
         """The scale of a linear operator, measured on first use and then cached."""
         assert self.y is not None and self.degradation is not None  # a restoration
-        with torch.no_grad():
-            return measure_scale(self.degradation, self.shape, self.y)
+        return measure_scale(self.degradation, self.shape, self.y)
 
     @cached_property
     def rounding_step(self) -> float | None:

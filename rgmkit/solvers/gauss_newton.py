@@ -11,23 +11,29 @@ from torch import Tensor
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linearised import clip_images, linearise
+from rgmkit.core.noise import FixedNoise
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
-from rgmkit.core.random import Randomness, Streams, repeat
+from rgmkit.core.random import Randomness, Streams, randn, repeat, seeded
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
+from rgmkit.core.whitened import Whitened
 from rgmkit.errors import ConfigError
 from rgmkit.solvers.measurement import (
     change,
     largest_residual,
+    noise_of,
     residual_entry,
     residuals,
     restore_as_trained,
     rms,
     trace_row,
 )
+from rgmkit.solvers.noise_levels import solve_at
 from rgmkit.solvers.one_shot import OneShot
 
 DECREASE = 0.1  # least decrease of the residual, as a share of what the linear approximation promises
 EXCESS = 1.5  # largest residual over that of the linear approximation, where the prior raises it
+POSITIVE = 0.5  # least mean squared sum of a row, over that of its response to white noise, for `solve_linear`
+LEAST_ROW = 0.02  # relative to the largest sum of a row; a smaller one is taken as this
 STEPS = 8  # tried: 1, 1/2, ... 1/128
 
 
@@ -128,7 +134,7 @@ def take_step(
     linear = linearise(degradation, x)
     approximation = replace(problem, y=linear.shift(y), degradation=linear)
     solver.check(approximation)
-    solution = solver._solve(approximation, generator=generator, callback=lambda *_: None)
+    solution = solve_linear(approximation, solver, generator)
     aim, noise, now = clip_images(solution.x), largest_residual(approximation), float(residuals(x, problem))
     for step in (0.5**k for k in range(STEPS)):
         found = x.lerp(aim, step)
@@ -137,6 +143,29 @@ def take_step(
         if float(residuals(found, problem)) <= max(noise, allowed):
             return replace(solution, x=found), step == 1
     return replace(solution, x=x), False
+
+
+def solve_linear(problem: Problem, solver: Solver, generator: Randomness) -> Solution:
+    """Solve a linear problem; rows of A of differing size count as noise of differing std.
+
+    Where A keeps the sign of a white image, as a pointwise map or a blur followed by one does, each row is divided by
+    its sum, and the noise, too: the solver is told the scale of the first, and the mean of the second.
+    """
+
+    def solve(problem: Problem, _: Callback | None) -> Solution:
+        return solver._solve(problem, generator=generator, callback=lambda *_: None)
+
+    degradation, y = cast(Degradation, problem.degradation), cast(Tensor, problem.y)
+    with torch.no_grad():
+        one = torch.ones(problem.shape, dtype=y.real.dtype, device=y.device)
+        e = randn(problem.shape, generator=seeded(0), dtype=y.real.dtype, device=y.device)
+        sums, response = degradation.A(one).abs(), degradation.A(e)
+    if not float(sums.square().mean()) > POSITIVE * float(response.square().mean()):
+        return solve(problem, None)
+    sums = sums.clamp(min=LEAST_ROW * float(sums.max()))
+    rows = Whitened(degradation, FixedNoise(sums), y, unit=1.0)
+    divided = rows.with_noise(FixedNoise(noise_of(problem) / sums))
+    return solve_at(replace(problem, y=rows.whiten(y), degradation=divided), y, solve, None, rough=True)
 
 
 def choose_solver(prior: Prior, degradation: Degradation) -> Solver:

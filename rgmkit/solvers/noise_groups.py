@@ -12,9 +12,8 @@ from torch.nn.functional import avg_pool2d
 
 from rgmkit.core.noise import Noise, Stabiliser
 from rgmkit.core.random import seeded
-from rgmkit.core.solver import Callback, Problem, Solution
+from rgmkit.core.solver import Callback, Problem, Solution, shift_steps
 from rgmkit.solvers.noise_levels import Solve, solve_at
-from rgmkit.solvers.sampling import shift_steps
 
 RTOL = 1e-4  # relative difference up to which an operator commutes with a transform
 SMOOTHED = 5  # side in pixels of the averages from which the signal is first estimated

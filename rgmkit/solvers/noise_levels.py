@@ -15,10 +15,9 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.noise import FixedNoise, Noise
 from rgmkit.core.random import randn, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
-from rgmkit.core.solver import Callback, Problem, Solution
+from rgmkit.core.solver import Callback, Problem, Solution, shift_steps
 from rgmkit.core.start import backproject
 from rgmkit.core.whitened import Whitened
-from rgmkit.solvers.sampling import shift_steps
 
 LEVELS, RATIO = 8, 1.5  # most noise levels, and the largest ratio of successive ones, unless that takes more
 SAME = 1.05  # ratio of stds that may share a level

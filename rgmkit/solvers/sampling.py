@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.random import RESTORING, Streams
-from rgmkit.core.solver import Callback, Problem, Solution, Solver
+from rgmkit.core.solver import Callback, Problem, Solution, Solver, shift_steps
 from rgmkit.errors import ConfigError
 from rgmkit.images.array_layout import Layout
 from rgmkit.runtime.device import is_accelerator
@@ -48,13 +48,6 @@ def split_stack(
     return [
         (rows[start : start + size], degradation) for rows, degradation in groups for start in range(0, len(rows), size)
     ]
-
-
-def shift_steps(callback: Callback | None, i: int, count: int) -> Callback | None:
-    """Wrap a callback so that the steps of batch `i` of `count` are counted over all batches."""
-    if callback is None:
-        return None
-    return lambda step, steps, x: callback(i * steps + step, count * steps, x)
 
 
 def draw_samples(

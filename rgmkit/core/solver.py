@@ -248,6 +248,8 @@ class Solver(ABC):
         if self.needs_linear and problem.degradation is not None and not problem.degradation.linear:
             linearisable = problem.degradation.linearisable
             remedy = "gauss-newton, which linearises it" if linearisable else "one-shot with a network, such as digits"
+            if problem.degradation.default_solver:
+                remedy = f"{problem.degradation.default_solver}, or {remedy}"
             raise IncompatibleError(
                 f"solver {name} needs a linear degradation, and {problem.degradation.title} is not: use {remedy}"
             )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from analytic import Diagonal, GaussianRestorer
+from pictures import CAMERA
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
@@ -248,6 +249,16 @@ def test_a_measurement_that_does_not_fit_is_noted_and_not_amplified():
     assert note.startswith("the residual is") and "does not fit the measurement" in note
     assert "does not fit" in rgmkit.restore(y, blur, problem.prior, solver="pnp-drs:iterations=2").notes[-1]
     assert not note_misfit(x, Problem.from_measurement(blur(x, generator=seeded(4)), blur, problem.prior))
+
+
+@pytest.mark.parametrize("given", [0.9, 0.8, 0.6])
+def test_understated_noise_is_not_fitted(given):
+    """The residual of a strong blur hardly falls with the weight: to reach the wrong noise would ruin the estimate."""
+    blur, x = rgmkit.degradation("blur", std=3, noise=0.05), CAMERA[..., 128:192, 192:256]
+    y = blur(x, generator=rgmkit.Streams(0, [0]))
+    psnr = rgmkit.metric("psnr")
+    right, wrong = (rgmkit.restore(y, blur.with_noise(factor * 0.05), "photographs").x for factor in (1, given))
+    assert float(psnr(wrong, x)) > float(psnr(right, x)) - 0.5
 
 
 def test_residuals_are_those_of_the_outputs_that_depend_on_the_image():

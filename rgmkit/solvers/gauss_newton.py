@@ -133,6 +133,7 @@ def take_step(
     degradation, problem = cast(Degradation, batch.degradation), replace(batch, shape=(1, *batch.shape[1:]), y=y)
     linear = linearise(degradation, x)
     approximation = replace(problem, y=linear.shift(y), degradation=linear)
+    vars(approximation)["rounding_step"] = problem.rounding_step
     solver.check(approximation)
     solution = solve_linear(approximation, solver, generator)
     aim, noise, now = clip_images(solution.x), largest_residual(approximation), float(residuals(x, problem))

@@ -138,13 +138,13 @@ def _build_restormer(path: Path, state: Mapping[str, Tensor]) -> Recognised:
     stages = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
     try:
         dim, channels = state["patch_embed.proj.weight"].shape[:2]
-        hidden = state["encoder_level1.0.ffn.project_in.weight"].shape[0] // 2
+        hidden = state["latent.0.ffn.project_in.weight"].shape[0] // 2  # of the widest stage, 8 dim
         with torch.random.fork_rng(devices=[]):
             network = Restormer(
                 in_channels=channels, out_channels=state["output.weight"].shape[0], dim=dim,
                 num_blocks=[count(stage) for stage in stages], num_refinement_blocks=count("refinement"),
                 heads=[len(state[f"{stage}.0.attn.temperature"]) for stage in stages],
-                ffn_expansion_factor=(hidden + 0.5) / dim, bias="encoder_level1.0.attn.qkv.bias" in state,
+                ffn_expansion_factor=(hidden + 0.5) / (8 * dim), bias="encoder_level1.0.attn.qkv.bias" in state,
                 LayerNorm_type="WithBias" if "encoder_level1.0.norm1.body.bias" in state else "BiasFree",
                 dual_pixel_task="skip_conv.weight" in state, pretrained=None,
             )  # fmt: skip
@@ -168,13 +168,11 @@ def _build_with_spandrel(path: Path, state: Mapping[str, Tensor]) -> Recognised 
         return None
     except Exception as error:  # whatever a constructor raises for weights that it misreads
         raise CheckpointError(f"{path} fits no network of spandrel: {_first_line(error)}") from error
-    family, taken, given = found.architecture.name, found.input_channels, found.output_channels
+    family = found.architecture.name
     if not isinstance(found, ImageModelDescriptor):
         raise CheckpointError(f"{path} is a {family} for {found.purpose}, which needs a mask, too: not a prior")
-    if taken != given:
-        raise CheckpointError(
-            f"{path} is a {family} from {taken} to {given} channels: not a prior, or weights are missing"
-        )
+    if found.input_channels != found.output_channels:
+        raise CheckpointError(f"{path} is a {family} whose output has other channels than its input, or lacks weights")
     return _adapt(found)
 
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from rgmkit.core.random import randn, seeded
 
 SIDE, BORDER = 64, 12  # pixels of the test pictures, and of their edges that are left out
-FIRST, LAST, RATIO, HALVINGS = 5 / 255, 80 / 255, 1.4, 4  # range, steps and refinement of the search for the std
+FIRST, LAST, RATIO, HALVINGS = 1.5 / 255, 80 / 255, 1.4, 4  # range, steps and refinement of the search for the std
 FLAT = 0.25  # most noise that a denoiser leaves on grey, as a share
 RISE = 1.25  # of that share, over the least one, where the noise exceeds that of the training
 NAMED = 0.15  # largest relative difference from the std in a file's name to count as the same
+HELP, CONTRAST = 0.9, 0.6  # most error that it leaves on a photograph: shares of the noise, and of the contrast
 WEAK = 4.0  # a blind denoiser also helps where the noise is weaker by this factor
 
 Denoise = Callable[[Tensor], Tensor]
@@ -43,14 +44,15 @@ def find_noise(denoise: Denoise, channels: int, name: str) -> DenoiserNoise | No
     def left_on_grey(std: float) -> float:
         return _measure_error(denoise, grey, std) / std
 
-    stds = [FIRST * RATIO**i for i in range(1 + math.ceil(math.log(LAST / FIRST) / math.log(RATIO)))]
+    stds = [min(FIRST * RATIO**i, LAST) for i in range(1 + math.ceil(math.log(LAST / FIRST) / math.log(RATIO)))]
     left = [left_on_grey(std) for std in stds]
     bound = RISE * min(left)
     best = max(i for i, share in enumerate(left) if share <= bound)
     std = stds[best]
     if best < len(stds) - 1:
         std = _bisect(lambda std: left_on_grey(std) <= bound, std, stds[best + 1])
-    if min(left) > FLAT or _measure_error(denoise, photograph, std) > std / 2**0.5:
+    error = _measure_error(denoise, photograph, std)
+    if min(left) > FLAT or error > min(HELP * std, CONTRAST * float(photograph.std())):
         return None
     named = [int(number) / 255 for number in re.findall(r"\d+", name)]
     std = next((value for value in named if abs(value / std - 1) < NAMED), std)

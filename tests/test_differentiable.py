@@ -107,6 +107,15 @@ def test_the_same_estimate_with_and_without_gradients():
             assert not rgmkit.restore(y, operator, prior, differentiable=True).x.requires_grad
 
 
+def test_the_operator_learns_from_a_measurement_without_gradient():
+    operator, found = Blur(), []
+    y = operator(X, generator=seeded(0)).detach()
+    for measurement in (y, y.clone().requires_grad_()):
+        x = rgmkit.restore(measurement, operator, "tikhonov", solver="admm:iterations=3", differentiable=True).x
+        found.append(torch.autograd.grad(x.square().sum(), operator.std)[0])
+    assert torch.equal(*found) and float(found[0].abs()) > 0
+
+
 def test_conjugate_gradients_are_differentiated_once():
     matrix = (torch.eye(4, dtype=torch.float64) + 0.1 * normal(4, 4)).requires_grad_()
     b = normal(1, 4).requires_grad_()

@@ -53,7 +53,7 @@ class GaussNewton(Solver):
     An image has converged when a whole step changes it by no more than `tolerance |x|`; a note tells if one has not.
     A network that was trained on this operator restores y itself, unless a `solver` is given, as with `one-shot`.
     Each image of a batch is restored on its own, in every iteration with the same random numbers. A gradient is that
-    of one more iteration, with the last estimate as a constant: it errs by some percent where the residual is large
+    of one more iteration, with the last estimate as a constant: it errs by up to a tenth where the residual is large
     and A curved.
 
     Args:

@@ -35,7 +35,7 @@ DEFAULT_METRICS = ("psnr", "ssim")
 
 LISTED = 4  # most images whose noise is noted one by one
 
-CERTAIN, NOTABLE = 6.0, 1.5  # least `certainty` and `ratio` of noise that counts as signal-dependent
+CERTAIN, NOTABLE = 5.0, 1.5  # least `certainty` and `ratio` of noise that counts as signal-dependent
 TO_SET_IT = "to set it, give noise="
 
 Given: TypeAlias = str | Spec | Mapping[str, Any]

@@ -17,7 +17,7 @@ LEAST_SIDE = 8  # pixels: with fewer there are too few details for a median
 TILE = 16  # details along a side, which are 32 pixels
 QUANTILE, BELOW = 0.25, 0.6745  # the quietest quarter of the tiles; a standard normal value is below -.6745 as often
 AVERAGED = 3  # side of the averages of local means
-SIMPLER = 4.0  # ratio of chi^2 up to which a line through 0 is preferred
+SIMPLER = 2.0  # ratio of chi^2 up to which a line through 0 is preferred
 BINS, LEAST_IN_BIN = 12, 200  # of local means for signal-dependent noise: most bins, and least details in one
 SPREAD = 1.166  # std of median |d| / .6745 of n normal values, times sqrt(n)
 
@@ -84,7 +84,7 @@ def affine_variance(
     each, the quarter of them with the least horizontal and vertical details is taken, where the image contributes
     least to the diagonal detail d, and the variance is `(median |d| / .6745)^2`. The line is fitted by least squares,
     each bin weighted by the number of its details over the square of the variance that the line has there. A line
-    through 0 is preferred if its chi^2 is at most 4 times as large, or 4 for each bin.
+    through 0 is preferred if its chi^2 is at most 2 times as large, or 2 for each bin.
 
     Args:
         y: the measurement.

@@ -26,8 +26,6 @@ MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's la
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
 LOST_POWER, LOST_SLACK = 8, 0.05  # how much larger a residual may be where A loses nearly everything
 LARGEST_FACTOR, HALVINGS = 1e4, 8  # of `reduce_residual`: the range of the weight, and the steps of the bisection
-ROUNDING = 1e-3  # of the logarithm of a weight
-NEAR = 1.1  # a residual of this times the one aimed at, with the largest weight, is near the measurement
 MISFIT = 1.5  # a residual of more than this times the noise is noted
 
 
@@ -162,36 +160,30 @@ def freeze_converged(done: Tensor, old: Tensor, new: Tensor) -> Tensor:
     return torch.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
 
 
-def reduce_residual(
-    x: Tensor, problem: Problem, prox: IteratedProx, weight: float, *, most: float = LARGEST_FACTOR
-) -> Tensor:
+def reduce_residual(x: Tensor, problem: Problem, prox: IteratedProx, weight: float) -> Tensor:
     """Move each image towards the measurement until its residual agrees with the noise, see `largest_residual`.
 
     The result is the prox of the fidelity at `x` with the smallest weight that suffices, found by bisection between
-    1e-4 and 1e4 times `weight`. Images whose residual is small enough are returned unchanged, as are those that no
-    weight, or only one of more than `most` times `weight`, brings near the measurement: A or the noise does not fit it,
-    and a large weight would amplify the misfit.
+    1e-4 times `weight` and `weight`. A larger weight would amplify what A or the noise does not explain: where `weight`
+    does not suffice, it is used. Images whose residual is small enough are returned unchanged.
 
     Args:
         x: estimates, (B, C, H, W).
         problem: with a linear degradation.
         prox: of the fidelity.
-        weight: of the fidelity, the centre of the search.
-        most: largest factor on the weight.
+        weight: of the fidelity, the largest.
     """
     target = largest_residual(problem)
-    far = residuals(x, problem) > target
+    found = residuals(x, problem)
+    far = found > target
     if not bool(far.any()):
         return x
-    low = torch.full_like(residuals(x, problem), math.log(weight / LARGEST_FACTOR))
-    high = torch.full_like(low, math.log(weight * LARGEST_FACTOR))
+    low, high = (torch.full_like(found, math.log(value)) for value in (weight / LARGEST_FACTOR, weight))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         reached = residuals(prox(x, middle.exp()), problem) <= target
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
-    closer = prox(x, high.exp())
-    fits = (residuals(closer, problem) <= NEAR * target) & (high <= math.log(weight * most) + ROUNDING)
-    return freeze_converged(~(far & fits), x, closer)
+    return freeze_converged(~far, x, prox(x, high.exp()))
 
 
 def note_misfit(x: Tensor, problem: Problem) -> tuple[str, ...]:

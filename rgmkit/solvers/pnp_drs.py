@@ -153,8 +153,7 @@ class PnPDRS(Solver):
             least = problem.operator_levels[0].noise
             estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
         if len(stds) > 1:
-            # where the noise is understated by 10 %, a larger weight than that of the iterations ruins the estimate
-            estimate = reduce_residual(estimate, problem, prox, weights[-1], most=1.0)
+            estimate = reduce_residual(estimate, problem, prox, weights[-1])
         nfe += _count_evaluations(prior, stds, len(trace))
         return Solution(estimate, nfe=nfe, trace=trace, notes=note_misfit(estimate, problem))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import Ran
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, interpolate
 
 import rgmkit
 from rgmkit.core.inverse_network import InverseNetwork
@@ -215,12 +215,14 @@ def test_restormer_is_built_by_deepinv(tmp_path: Path) -> None:
     assert prior.denoise(x[..., :13], STD).shape == (1, 1, 16, 13)
 
 
-def test_the_noise_of_a_denoiser_is_found_by_a_trial() -> None:
+def wavelets(sigma: float | None) -> Callable[[Tensor], Tensor]:
+    """A denoiser for noise of std `sigma`, or of any std that it estimates."""
     from skimage.restoration import denoise_wavelet
 
-    def wavelets(sigma: float | None) -> Callable[[Tensor], Tensor]:
-        return lambda x: torch.from_numpy(denoise_wavelet(x[0, 0].numpy(), sigma=sigma)).float()[None, None]
+    return lambda x: torch.from_numpy(denoise_wavelet(x[0, 0].numpy(), sigma=sigma)).float()[None, None]
 
+
+def test_the_noise_of_a_denoiser_is_found_by_a_trial() -> None:
     found = probe.find_noise(wavelets(STD), 1, "net")
     assert found is not None and not found.blind and found.std == pytest.approx(STD, rel=0.12)
     assert probe.find_noise(wavelets(STD), 1, "net_26_v2") == probe.DenoiserNoise(26 / 255, blind=False)
@@ -228,7 +230,16 @@ def test_the_noise_of_a_denoiser_is_found_by_a_trial() -> None:
     assert blind is not None and blind.blind and blind.std > 0.2
 
 
-@pytest.mark.parametrize("network", [lambda x: x, lambda x: 1 - x, lambda x: 0.5 + 0 * x])
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda x: x,
+        lambda x: 0.5 + 0 * x,
+        lambda x: avg_pool2d(x, 3, 1, 1),
+        lambda x: 0.5 + 1.5 * (wavelets(STD)(x) - 0.5),
+    ],
+    ids=["identity", "constant", "weak blur", "contrast"],
+)
 def test_what_does_not_denoise_is_no_denoiser(network: Callable[[Tensor], Tensor]) -> None:
     assert probe.find_noise(network, 1, "net_25") is None
 

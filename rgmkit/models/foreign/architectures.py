@@ -153,7 +153,7 @@ def _build_restormer(path: Path, state: Mapping[str, Tensor]) -> Recognised:
         raise CheckpointError(f"{path} looks like Restormer and does not fit it: {_first_line(error)}") from error
     if channels != len(state["output.weight"]):
         raise CheckpointError(f"{path} is a Restormer for dual-pixel images, which rgmkit does not have")
-    return Recognised("Restormer", WithoutNoise(network, multiple=8), channels)
+    return Recognised("Restormer", WithoutNoise(network), channels)
 
 
 def _build_with_spandrel(path: Path, state: Mapping[str, Tensor]) -> Recognised | None:

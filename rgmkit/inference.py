@@ -162,7 +162,7 @@ def restore_batch(
     if differentiable and isinstance(prior, RestoringPrior):
         prior = Checkpointed(prior)
     estimated: tuple[str, ...] = ()
-    if "invert" in prior.provides:  # the network takes the measurement as it is
+    if solver.instead & prior.provides:  # the network takes the measurement as it is
         found = [([*range(len(y))], degradation.with_noise(None))]
     else:
         found, estimated = resolve_noise(degradation, y.detach(), solver, device=device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -294,6 +295,14 @@ def test_a_file_is_named_by_path_or_by_its_spec(tmp_path: Path, x: Tensor) -> No
         resolve_prior("spandrel")
 
 
+def test_info_describes_the_network_in_a_file(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    save_npz(tmp_path / "ffdnet.npz", make_layers(5, 4))
+    told = json.loads(run("info", tmp_path / "ffdnet.npz", "--json").out)
+    assert (told["network"], told["channels"], told["use"]) == ("FFDNet", 1, "denoiser that is told the noise")
+    save_npz(tmp_path / "dncnn.npz", make_layers(1, 1))  # random weights
+    assert json.loads(run("info", tmp_path / "dncnn.npz", "--json").out)["use"] == "restores directly"
+
+
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = save_npz(tmp_path / "ffdnet.npz", make_layers(5, 4))
     with pytest.raises(ConfigError, match="is told the noise"):
@@ -304,6 +313,16 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         rgmkit.load(path, network=nn.Identity())
     with pytest.raises(ConfigError, match="not a weights file"):
         rgmkit.load("digits", std=STD)
+
+
+def test_half_precision_of_a_super_resolution_network_is_close(tmp_path: Path) -> None:
+    save_super_resolution(tmp_path / "x2.pth")
+    y = torch.rand(1, 3, 12, 10)
+    whole, half = (
+        rgmkit.restore(y, "downsample:factor=2", rgmkit.load(tmp_path / "x2.pth", dtype=dtype)).x
+        for dtype in ("float32", "bf16")
+    )
+    assert half.dtype == y.dtype and 0 < float((whole - half).abs().max()) < 0.02
 
 
 def test_half_precision_is_close(tmp_path: Path, x: Tensor) -> None:

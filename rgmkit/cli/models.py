@@ -46,7 +46,7 @@ def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ..
 
 @click.command(
     short_help="Show what a model was trained on, and its metrics.",
-    epilog=examples("rgmkit info digits", "rgmkit info runs/digits --json"),
+    epilog=examples("rgmkit info digits", "rgmkit info runs/digits --json", "rgmkit info dncnn_25.pth"),
 )
 @click.argument("model")
 @options.as_json
@@ -54,7 +54,7 @@ def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ..
 def info(model: str, as_json: bool) -> None:
     """Show what MODEL was trained on, for how long, and its metrics.
 
-    MODEL is the name of a shipped model, or a model folder.
+    MODEL is the name of a shipped model, a model folder, or a file of published weights.
     """
     from rgmkit import models
 

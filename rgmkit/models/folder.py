@@ -17,7 +17,7 @@ from rgmkit.config import YAMLError, dump_yaml
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 from rgmkit.models.build import Images, build_prior, is_generative
-from rgmkit.models.foreign import load_file
+from rgmkit.models.foreign import describe_file, load_file
 from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, is_weights_file, locate, read_config, weights_file
 from rgmkit.models.model_card import read_card, write_card
 from rgmkit.runtime.device import as_device
@@ -129,11 +129,13 @@ def save(
 
 
 def describe(model: str | Path) -> dict[str, Any]:
-    """Describe a model: its folder, number of parameters, configuration, and the facts of its model card.
+    """Describe a model: its folder, number of parameters, configuration, and the facts of its model card; or a file.
 
     Raises:
         CheckpointError: if there is no such model, or a file of it is missing or damaged.
     """
+    if is_weights_file(model):
+        return describe_file(Path(model))
     folder = locate(model)
     config, weights = read_config(folder), read_weights(folder)
     try:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rgmkit.models.foreign.priors import load_file
+from rgmkit.models.foreign.priors import describe_file, load_file
 
-__all__ = ["load_file"]
+__all__ = ["describe_file", "load_file"]

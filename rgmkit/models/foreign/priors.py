@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import cast, final
+from typing import Any, cast, final
 
 from torch import Tensor, nn
 
@@ -14,9 +14,10 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.prior import Prior
 from rgmkit.core.process import ForwardProcess
-from rgmkit.errors import ConfigError
+from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.models.foreign.architectures import Recognised, recognise
 from rgmkit.models.foreign.probe import DenoiserNoise, find_noise
+from rgmkit.runtime.device import autocast_bf16
 from rgmkit.runtime.precision import Precision, prepare_network
 
 LEAST_STD, MOST_STD = 0.005, 1.28  # of the levels, on images in [0, 1]
@@ -45,19 +46,64 @@ def load_file(path: Path, *, precision: Precision, compile: bool, std: float | N
     else:
         noise = None if found.direct else _find_noise(found, path, std)
         if noise is None:
-            prior = InverseNetwork(network=found.network, factor=found.factor, channels=found.channels, title=path.name)
-            what = "restores as it was trained to, whatever the operator and the noise"
-            prior.notes = (f"{path.name} is a {found.family}: it {what}",)
+            prior = _make_inverse(found, path, precision, compile)
         else:
             prior = _make_denoiser(found, LEAST_STD if noise.blind else noise.std, noise.std, precision, compile)
             prior.notes = (_describe(noise, path, found.family),)
     return prior.eval().requires_grad_(False)
 
 
+def describe_file(path: Path) -> dict[str, Any]:
+    """Describe the network in a file of weights: its family, what it does, and the images and the noise it is for.
+
+    Raises:
+        CheckpointError: as for `load_file`.
+    """
+    found = recognise(path)
+    parameters = sum(weight.numel() for weight in found.network.parameters())
+    facts = {"file": str(path), "network": found.family, "parameters": parameters, "channels": found.channels}
+    if found.most_noise is not None:
+        return facts | {"use": "denoiser that is told the noise", "largest std": found.most_noise}
+    noise = None if found.direct else _find_noise(found, path, None)
+    if noise is None:
+        return facts | {"use": "restores directly", "factor": found.factor}
+    if noise.blind:
+        return facts | {"use": "blind denoiser", "largest std": noise.std}
+    return facts | {"use": "denoiser for one noise", "std": noise.std}
+
+
+def _make_inverse(found: Recognised, path: Path, precision: Precision, compile: bool) -> InverseNetwork:
+    if compile:
+        raise ConfigError(f"{path} is a {found.family}, which restores directly and is not compiled: leave out compile")
+    network = InHalfPrecision(found.network) if precision == "bf16" else found.network
+    prior = InverseNetwork(network=network, factor=found.factor, channels=found.channels, title=path.name)
+    what = "restores as it was trained to, whatever the operator and the noise"
+    prior.notes = (f"{path.name} is a {found.family}: it {what}",)
+    return prior
+
+
+@final
+class InHalfPrecision(nn.Module):
+    """A network whose convolutions and products are computed in bfloat16."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Restore images from measurements `y`."""
+        with autocast_bf16(y.device, True):
+            x: Tensor = self.network(y)
+        return x.to(y.dtype)
+
+
 def _find_noise(found: Recognised, path: Path, std: float | None) -> DenoiserNoise | None:
     if std is not None:
         return DenoiserNoise(std, blind=False)
-    return find_noise(found.network, found.channels, path.stem)
+    try:
+        return find_noise(found.network, found.channels, path.stem)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} is a {found.family} that cannot be evaluated: {error}") from error
 
 
 def _describe(noise: DenoiserNoise, path: Path, family: str) -> str:

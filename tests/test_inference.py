@@ -209,7 +209,7 @@ def test_default_solvers():
     assert names == ["PnPDRS", "GaussNewton", "Dequantise", "OneShot", "GaussNewton", "GaussNewton", *["ADMM"] * 4]
 
 
-def test_names_specs_and_models():
+def test_names_specs_and_models(tmp_path, monkeypatch):
     y = ints(np.uint8, 8, 9)
     x = restore(y, "gaussian-noise:noise=0.1", "tv:weight=5", solver={"use": "pgd", "iterations": 3}).x
     assert x.shape == y.shape
@@ -217,7 +217,10 @@ def test_names_specs_and_models():
     for missing in ("no/such/model", "./none"):
         with pytest.raises(CheckpointError, match=missing):
             resolve_prior(missing)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
     for weights in ("netG.pth", "models/netG.pth"):
+        torch.save({"all_modules.0.weight": torch.zeros(2, 2)}, weights)
         with pytest.raises(CheckpointError, match="make a model folder of it with `rgmkit convert`"):
             resolve_prior(weights)
     with pytest.raises(PluginError, match=r"nobody.*models: "):

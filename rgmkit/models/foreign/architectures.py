@@ -23,6 +23,7 @@ from rgmkit.models.foreign.networks import (
 
 REFUSED = {"IMDB1.": "IMDN", ".safm.": "a variant of SAFMN"}  # by a part of their names
 FAMILIES = "FFDNet, DnCNN, Restormer, and the families of the package spandrel"
+CONVERT = "if it is a restoration-based generative model, make a model folder of it with `rgmkit convert`"
 PREFIXES = 3  # most to remove
 FFDNET_STD, DNCNN_STD, DRUNET_STD = 75 / 255, 75 / 255, 50 / 255  # most noise in the training
 
@@ -68,10 +69,7 @@ def recognise(path: Path) -> Recognised:
         attempt = strip_prefix(attempt)
     family = next((name for key, name in REFUSED.items() if any(key in part for part in state)), None)
     what = family or f"no known network (the first of {len(state)} is {next(iter(state))})"
-    raise CheckpointError(
-        f"{path} holds weights of {what}, which rgmkit cannot use: it knows {FAMILIES}; of a restoration-based "
-        f"generative model `rgmkit convert` makes a model folder"
-    )
+    raise CheckpointError(f"{path} holds weights of {what}, which rgmkit cannot use: it knows {FAMILIES}; {CONVERT}")
 
 
 def _build(path: Path, state: Mapping[str, Tensor]) -> Recognised | None:
@@ -160,7 +158,9 @@ def _build_with_spandrel(path: Path, state: Mapping[str, Tensor]) -> Recognised 
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
     except ImportError as error:
-        raise CheckpointError(f"{path} needs the package spandrel: pip install 'rgmkit[published]'") from error
+        raise CheckpointError(
+            f"{path} needs the package spandrel: pip install 'rgmkit[published]'; {CONVERT}"
+        ) from error
     try:
         with torch.random.fork_rng(devices=[]):
             found = ModelLoader().load_from_state_dict(dict(state))

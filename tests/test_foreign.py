@@ -104,9 +104,21 @@ def test_dncnn_denoises_at_its_std_and_weaker_noise_in_part(tmp_path: Path, x: T
     assert float(prior.level_stds[0]) == pytest.approx(STD)
     change = prior.denoise(x, STD / 2) - x
     assert 0 <= float((change * (expected - x)).sum()) < float((expected - x).square().sum())
-    assert "std 0.1 (25.5 of 255) alone" in prior.notes[0]
-    solution = rgmkit.restore(x, f"gaussian-noise:noise={STD}", prior)
-    assert solution.notes == prior.notes and solution.nfe == 1
+    assert prior.notes == () and rgmkit.restore(x, f"gaussian-noise:noise={STD}", prior).nfe == 1
+
+
+@pytest.mark.parametrize(
+    ("blind", "words"), [(False, "std 0.1 (25.5 of 255) alone"), (True, "any noise up to std 0.1")]
+)
+def test_what_the_trial_found_is_noted(
+    blind: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x: Tensor
+) -> None:
+    monkeypatch.setattr("rgmkit.models.foreign.priors.find_noise", lambda *_: probe.DenoiserNoise(STD, blind))
+    layers = make_layers(1, 1)
+    prior = load(save_npz(tmp_path / "dncnn.npz", layers))
+    assert words in rgmkit.restore(x, f"gaussian-noise:noise={STD}", prior).notes[0]
+    weak = prior.denoise(x, STD / 4)
+    assert weak.isclose(x - apply_layers(layers, x), atol=1e-5).all() == blind
 
 
 @pytest.mark.parametrize("version", ["5", "7.3"])

@@ -49,7 +49,7 @@ def load_file(path: Path, *, precision: Precision, compile: bool, std: float | N
             prior = _make_inverse(found, path, precision, compile)
         else:
             prior = _make_denoiser(found, LEAST_STD if noise.blind else noise.std, noise.std, precision, compile)
-            prior.notes = (_describe(noise, path, found.family),)
+            prior.notes = () if std else (_describe(noise, path, found.family),)
     return prior.eval().requires_grad_(False)
 
 

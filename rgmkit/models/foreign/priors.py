@@ -38,7 +38,7 @@ def load_file(path: Path, *, precision: Precision, compile: bool, std: float | N
         raise ConfigError(f"{path} is a {found.family}, which is not for half precision: leave out dtype")
     told = found.most_noise is not None
     if std is not None and (told or found.direct):
-        why = "is told the noise" if told else f"enlarges {found.factor} times"
+        why = "is told the noise" if told else "restores directly"
         raise ConfigError(f"std is {std}, and {path} {why}: leave it out")
     prior: Prior
     if told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -413,6 +414,15 @@ def test_a_bad_file_is_one_line_and_nothing_runs(name: str, run: Callable[..., R
     assert ran.code == 2 and message in ran.err and name in ran.err
     assert ran.err.strip().count("\n") == 0 and not (tmp_path / "executed").exists()
     with pytest.raises(CheckpointError):
+        rgmkit.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(("package", "name"), [("spandrel", "dncnn.pth"), ("h5py", "net.mat")])
+def test_a_missing_package_is_named(package: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(make_dncnn(), tmp_path / "dncnn.pth")
+    (tmp_path / "net.mat").write_bytes(b"MATLAB 7.3 MAT-file")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(CheckpointError, match=rf"needs the package {package}: pip install 'rgmkit\[published\]'"):
         rgmkit.load(tmp_path / name)
 
 

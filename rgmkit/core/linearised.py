@@ -40,7 +40,7 @@ class Linearised(Degradation):
     ...     linear = False
     ...     def A(self, x):
     ...         return x**2
-    >>> Linearised(Square(), torch.full((1, 1, 1, 1), 0.3)).A(torch.ones(1, 1, 1, 1))
+    >>> Linearised(Square(), torch.full((1, 1, 1, 1), 0.3)).A(torch.ones(1, 1, 1, 1)).detach()
     tensor([[[[0.6000]]]])
     """
 

@@ -155,7 +155,8 @@ class PnPDRS(Solver):
         if len(stds) > 1:
             estimate = reduce_residual(estimate, problem, prox, weights[-1])
         nfe += _count_evaluations(prior, stds, len(trace))
-        return Solution(estimate, nfe=nfe, trace=trace, notes=note_misfit(estimate, problem))
+        notes = note_misfit(estimate, problem) if self.iterations is None else ()  # few iterations explain it, too
+        return Solution(estimate, nfe=nfe, trace=trace, notes=notes)
 
     def _solve_by_level(self, problem: Problem, top: int, generator: Randomness, callback: Callback) -> Solution:
         """Add the noise of each level and restore from it, as in the paper: G(R_j(x), j - 1, z)."""

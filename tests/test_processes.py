@@ -141,3 +141,22 @@ def test_the_level_below_given_an_answer():
     torch.testing.assert_close(process.descend(0.3 * one, noisy, level, 0.0, standard_normal=one), below)
     with pytest.raises(IncompatibleError, match="MultiscaleProcess does not know the distribution"):
         MultiscaleProcess(levels=7).descend(one, one, level, 1.0, standard_normal=one)
+
+
+@pytest.mark.parametrize("signal", [False, True])
+def test_the_noise_of_a_severity_process_is_that_of_the_noise_model(signal):
+    """Its mean std is that of the level, distributed as the model says; white at severity 0."""
+    ramp = torch.linspace(0.2, 1, 64).expand(1, 64, 64)
+    noise = rgmkit.noise("poisson", photons=50) if signal else rgmkit.noise("per-pixel", std=ramp.sqrt())
+    degradation = rgmkit.degradation("gaussian-noise", noise=noise)
+    process = rgmkit.process("severity", degradation=degradation, schedule="geometric", r_first=0.3, r_last=0.5)
+    x = (2 * ramp - 1).expand(64, 1, 64, 64)
+    white, shaped = (
+        process.degrade(x, process.full_level(s, x), generator=torch.Generator().manual_seed(s)) for s in (1, 2)
+    )
+    a, sigma = float(process.a_by_level[2]), float(process.sigma_by_level[2])
+    assert process.severity_by_level[1:3].tolist() == [0, 1]
+    torch.testing.assert_close((white - a * x).std(), torch.tensor(sigma), rtol=0.02, atol=0)
+    columns = (shaped - a * x).square().mean((0, 1, 2))
+    torch.testing.assert_close(columns.mean().sqrt(), torch.tensor(sigma), rtol=0.02, atol=0)
+    torch.testing.assert_close(columns / columns.mean(), ramp[0, 0] / ramp.mean(), rtol=0.12, atol=0)

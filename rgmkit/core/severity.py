@@ -12,8 +12,10 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import per_image
+from rgmkit.core.noise import Noise
 from rgmkit.core.operator_levels import embedding_gain
 from rgmkit.core.process import ForwardProcess, noise_schedule
+from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import ConfigError, IncompatibleError
 
 LOST = 0.3  # typical size of what an operator changes in an image in [-1, 1], where networks start
@@ -24,7 +26,8 @@ class SeverityProcess(ForwardProcess):
     """`y = a_n (2 embed(A^(s)((x + 1)/2) + noise) - 1)`: each noise level n of a schedule at each severity s.
 
     `A^(s)` is the degradation at severity s: the operator acts on [0, 1], the process on [-1, 1]. The noise is that of
-    a measurement; after `embed` it has std sigma_n, the rms over the pixels. The noise of the degradation is not used.
+    a measurement; after `embed` it has std sigma_n, the rms over the pixels. It is white, or distributed over the
+    values as the noise model of the degradation says; the strength of that noise is not used.
     The levels are ordered by noise, and by severity for equal noise; noise that hides the image, `sigma_n >= a_n`
     and n > 1, is at severity 0 only: with 2 of 4 noise levels below that and the severities 0 and 1 they are (1, 0),
     (1, 1), (2, 0), (2, 1), (3, 0), (4, 0). At severity 0 the network learns to denoise, at severity 1 to restore
@@ -98,17 +101,37 @@ class SeverityProcess(ForwardProcess):
             out = out.index_copy(0, rows, embedded if self.coupled else a[rows] * embedded)
         return out
 
+    def degrade(
+        self, x: Tensor, level: Tensor, *, standard_normal: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor:
+        """Draw `y_s`, with noise that may depend on the image; see `ForwardProcess.degrade`."""
+        if standard_normal is None:
+            standard_normal = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return self.mean(x, level) + self._shape_noise(standard_normal, level, (x + 1) / 2)
+
     def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
-        """Return the noise of a measurement, embedded, with std sigma_n: `sigma_n e` if `embed` changes nothing."""
+        """Return the noise of a measurement of a grey image, embedded, with std sigma_n.
+
+        It is `sigma_n e` if it is white and `embed` changes nothing.
+        """
+        return self._shape_noise(e, level, torch.full_like(e, 0.5))
+
+    def _shape_noise(self, e: Tensor, level: Tensor, image: Tensor) -> Tensor:
         noise = per_image(self.sigma(level), e) * e
         if self.coupled:
             return noise
         for s, rows in self._rows(level):
-            degradation = self._operator(s)
-            if type(degradation).embed is not Degradation.embed:
-                shape = degradation.A(e[:1]).shape[1:]
-                embedded = self._embed(_reshape_noise(noise[rows], shape), s, e.shape)
-                noise = noise.index_copy(0, rows, embedded / embedding_gain(degradation, tuple(shape)))
+            degradation, model = self._operator(s), self._operator(s).noise
+            embeds = type(degradation).embed is not Degradation.embed
+            if not embeds and not isinstance(model, Noise):
+                continue
+            Ax = degradation.A(image[rows])
+            measured = _reshape_noise(noise[rows], Ax.shape[1:])
+            if isinstance(model, Noise):
+                measured = model.colour(measured, Ax) / per_image(_measure_std(model, Ax), Ax)
+            if embeds:
+                measured = self._embed(measured, s, e.shape) / embedding_gain(degradation, tuple(Ax.shape[1:]))
+            noise = noise.index_copy(0, rows, measured)
         return noise
 
     def _rows(self, level: Tensor) -> list[tuple[int, Tensor]]:
@@ -130,6 +153,14 @@ class SeverityProcess(ForwardProcess):
                 f"to train on it, its embed(y) must have the shape of the image"
             )
         return embedded
+
+
+def _measure_std(noise: Noise, Ax: Tensor) -> Tensor:
+    """Return the rms of the noise of each measurement, (B,), over the values of finite variance."""
+    variance = noise.variance(Ax).expand_as(Ax).flatten(1)
+    finite = variance.isfinite()
+    mean = variance.where(finite, 0).sum(1) / finite.sum(1).clamp(min=1)
+    return mean.clamp(min=torch.finfo(mean.dtype).tiny).sqrt()
 
 
 def _reshape_noise(e: Tensor, shape: Sequence[int]) -> Tensor:

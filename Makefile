@@ -1,4 +1,4 @@
-# make demo: set everything up, then show the trained network restoring and generating digits.
+# make demo: set everything up, then restore a photograph and digits, and generate digits.
 # make test: set everything up, then run the tests.
 # make check: linters, types and the order of imports.
 # make coverage: the tests again, with a report in htmlcov/.

@@ -33,8 +33,12 @@ def test_the_page_shows_every_figure_and_number(shown):
     page = (folder / "index.html").read_text(encoding="utf-8")
     figures = re.findall(r'src="(.*?)"', page)
     assert sorted(figures) == sorted(path.name for path in folder.iterdir() if path.name != "index.html")
-    assert len(figures) == 4 and all(min(images.read(folder / name).x.shape[-2:]) > 300 for name in figures)
+    assert len(figures) == 5 and all(min(images.read(folder / name).x.shape[-2:]) > 300 for name in figures)
     assert "http" not in page  # it loads nothing
+    measured, smooth, learned = map(
+        float, re.search(r"measured (.*), total variation (.*), network (.*)", text).groups()
+    )
+    assert learned > smooth + 1 > measured + 1
     for row in rows:
         for number in (row.before, row.tv, row.network):
             assert f"<td>{number:.2f}" in page.replace(" class=best", "") and f"{number:.2f}" in text

@@ -19,10 +19,11 @@ from rgmkit.cli.options import examples
 @options.overwrite("Write into the folder even if it holds files.")
 @options.common
 def demo(out: Path, overwrite: bool) -> None:
-    """Restore and generate handwritten digits with the shipped network.
+    """Restore a photograph, and restore and generate handwritten digits, with the shipped networks.
 
-    Held-out digits are degraded in three ways and restored by the network and by total variation, and a hundred new
-    digits are generated. Writes figures and an HTML page that shows them, in under a minute.
+    A photograph of which most pixels are missing, and held-out digits that are degraded in three ways, are restored by
+    a network and by total variation, and a hundred new digits are generated. Writes figures and an HTML page that
+    shows them, in under a minute.
     """
     check_new_folder(out, overwrite=overwrite)
     from rgmkit.cli.demo.main import run

@@ -1,4 +1,4 @@
-"""Run the demonstration: restore digits, generate digits, draw them, write the page."""
+"""Run the demonstration: restore a photograph and digits, generate digits, draw them, write the page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 from torch import Tensor
 
+from rgmkit.cli.demo.photograph import DEGRADATION, Photograph, restore_photograph
 from rgmkit.cli.demo.tasks import TASKS, Row, solve_task
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.images import make_sheet
@@ -25,7 +26,7 @@ TITLE_HEIGHT, LABEL_HEIGHT = 0.35, 0.24  # in inches
 
 
 def run(out: Path, *, digits: int | None = None) -> list[Row]:
-    """Restore and generate digits, print a table, and write PNG figures and `index.html` into `out`.
+    """Restore a photograph and digits, generate digits, and write PNG figures and `index.html` into `out`.
 
     Args:
         out: an existing folder or a new one.
@@ -33,6 +34,10 @@ def run(out: Path, *, digits: int | None = None) -> list[Row]:
     """
     start = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
+    photograph = restore_photograph(seed=SEED)
+    numbers = ", ".join(f"{name} {psnr:.2f}" for name, psnr in photograph.psnr.items())
+    click.echo(f"A photograph, {DEGRADATION}: PSNR in dB {numbers}\n")
+    _draw_photograph(out / "photograph.png", photograph)
     network, truth = load(MODEL), Digits(split="held-out").images[:digits]
     head = f"PSNR in dB, mean of {len(truth)} digits"
     click.echo(f"{head:<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}")
@@ -46,7 +51,7 @@ def run(out: Path, *, digits: int | None = None) -> list[Row]:
     assert isinstance(network, RestoringPrior)
     seconds, levels = _generate_digits(out, network), network.process.levels
     click.echo(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.")
-    _write_page(out / "index.html", rows, generated=GENERATED, seconds=seconds, evaluations=levels)
+    _write_page(out / "index.html", photograph, rows, generated=GENERATED, seconds=seconds, evaluations=levels)
     click.echo(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}")
     return rows
 
@@ -58,6 +63,18 @@ def _generate_digits(out: Path, network: RestoringPrior) -> float:
     seconds = time.perf_counter() - start
     _draw_digits(out / "generated.png", new, Digits().images, network.process.levels)
     return seconds
+
+
+def _draw_photograph(path: Path, photograph: Photograph) -> None:
+    """Draw the photograph, its measurement and its restorations side by side."""
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    axes = figure.subplots(1, len(photograph.images))
+    for axis, (name, x) in zip(axes, photograph.images.items(), strict=True):
+        axis.imshow(x[0].permute(1, 2, 0).numpy(), interpolation="nearest")
+        psnr = photograph.psnr.get(name)
+        axis.set_title(name if psnr is None else f"{name}: {psnr:.1f} dB", loc="left", fontsize=10, pad=3)
+        axis.set_axis_off()
+    _save(figure, path)
 
 
 def _draw_restorations(path: Path, row: Row) -> None:
@@ -96,14 +113,23 @@ def _draw(path: Path, title: str, sheets: dict[str, Tensor], *, width: float) ->
         axis.imshow(sheet[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(label, loc="left", fontsize=10, pad=3)
         axis.set_axis_off()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     with write_aside(path) as part:
         figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
 
 
-def _write_page(path: Path, rows: list[Row], *, generated: int, seconds: float, evaluations: int) -> None:
+def _write_page(
+    path: Path, photograph: Photograph, rows: list[Row], *, generated: int, seconds: float, evaluations: int
+) -> None:
     """Write the HTML page, which shows the figures beside it."""
     folder = FileSystemLoader(Path(__file__).parent)
     template = Environment(loader=folder, autoescape=True, undefined=StrictUndefined).get_template("page.html")
     restored = len(rows[0].stages[0])
-    page = template.render(rows=rows, restored=restored, generated=generated, seconds=seconds, evaluations=evaluations)
+    page = template.render(
+        photograph=photograph, degradation=DEGRADATION, rows=rows, restored=restored, generated=generated,
+        seconds=seconds, evaluations=evaluations,
+    )  # fmt: skip
     write_file(path, page)

@@ -40,6 +40,7 @@ SMALL_CHANGE, LEAST_TOLERANCE = 0.1, 0.3  # largest change, over the noise; its 
 STAGNATION = 0.25  # of the tolerance: a smaller change ends the iterations, however large the residual
 TRAINED = 2.5  # most noise of the network's estimate from y itself over that of y, to start from it
 MAX_BALANCE = 0.1  # bound of the second term of c in `PnPDRS`
+EXPONENT, STRONG, WEAK = 8, 0.3, 0.1  # of lost in c; the relative noise from and up to which it no longer changes
 
 
 @final
@@ -57,7 +58,7 @@ class PnPDRS(Solver):
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
         std_n^2 = s^2 + lost max(.02, 5 s / (1 + 2 s / lost_std))^2,    weight_k = (1 + c) (std_k / noise)^2,
-        c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 / sqrt(min(max(s / .3, 1/3), 1)).
+        c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 sqrt(.3 / min(max(s, .1), .3)).
 
     Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on
     [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
@@ -224,9 +225,9 @@ class PnPDRS(Solver):
         """Return the weight of the fidelity in each iteration."""
         if self.weight is not None:
             return [self.weight] * len(stds)
-        lost, noise = problem.scale.lost, noise_of(problem)
-        balance = relative_noise(problem) / (stds[-1] * (1 - lost) ** 0.5) - 1
-        exponent = 8 / min(max(relative_noise(problem) / 0.3, 1 / 3), 1) ** 0.5
+        lost, noise, s = problem.scale.lost, noise_of(problem), relative_noise(problem)
+        balance = s / (stds[-1] * (1 - lost) ** 0.5) - 1
+        exponent = EXPONENT * (STRONG / min(max(s, WEAK), STRONG)) ** 0.5
         factor = 1 + max(lost**exponent, min(MAX_BALANCE, balance))
         raised = max(1.0, stds[-1] / information_std(problem))
         return [factor / raised**0.5 * (std / noise) ** 2 for std in stds]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC
 from typing import get_args
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -126,19 +126,10 @@ class Convolution(Degradation, ABC):
 def _convolve(x: Tensor, kernel: Kernel, *, turned: bool = False) -> Tensor:
     """Convolve with a kernel, or the kernel turned by 180 degrees, at a size that the Fourier transform likes."""
     height, width = x.shape[-2:]
-    size = _fast_length(height), _fast_length(width)
+    size = next_fast_len(height, real=True), next_fast_len(width, real=True)
     K = transfer(kernel, size, x.dtype, x.device)
     spectrum = torch.fft.rfft2(x, s=size) * (K.conj() if turned else K)
     return torch.fft.irfft2(spectrum, s=size)[..., :height, :width]
-
-
-def _fast_length(n: int) -> int:
-    """Return the least number from `n` on without prime factors above 5.
-
-    >>> [_fast_length(n) for n in (16, 262, 268)]
-    [16, 270, 270]
-    """
-    return next(m for m in itertools.count(n) if 60**24 % m == 0)  # below 2^48, with at most 24 factors of 3 and of 5
 
 
 @cached_constant(maxsize=8)  # the levels of a process, or 8 large images

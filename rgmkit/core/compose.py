@@ -48,7 +48,6 @@ class Compose(Degradation):
                 )
         self.of = nn.ModuleList(of)
         self.linear = all(step.linear for step in of)  # type: ignore[misc]  # for all steps, known here only
-        self.linearisable = all(step.linearisable for step in of)  # type: ignore[misc]
         self.linearisable = all(step.linear or step.linearisable for step in of)  # type: ignore[misc]
 
     @property

@@ -68,7 +68,11 @@ class ForwardProcess(nn.Module, ABC):
         """Draw `y_s = A_s x + noise_s`; `standard_normal` is used in place of a new draw, if given."""
         if standard_normal is None:
             standard_normal = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return self.mean(x, level) + self.shape_noise(standard_normal, level)
+        return self.mean(x, level) + self._noise_of(x, standard_normal, level)
+
+    def _noise_of(self, x: Tensor, e: Tensor, level: Tensor) -> Tensor:
+        """Return the noise of the images `x`. Default: that of `shape_noise`, which is the same for all images."""
+        return self.shape_noise(e, level)
 
     def fidelity(self, x_hat: Tensor, y: Tensor, level: Tensor) -> Tensor:
         """Return `1/2 |y - A_s x_hat|^2 / sigma_s^2`, summed over each image, for levels of 1 or more: (B,)."""

@@ -15,7 +15,6 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.noise import Noise
 from rgmkit.core.operator_levels import embedding_gain
 from rgmkit.core.process import ForwardProcess, noise_schedule
-from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import ConfigError, IncompatibleError
 
 LOST = 0.3  # typical size of what an operator changes in an image in [-1, 1], where networks start
@@ -101,22 +100,14 @@ class SeverityProcess(ForwardProcess):
             out = out.index_copy(0, rows, embedded if self.coupled else a[rows] * embedded)
         return out
 
-    def degrade(
-        self, x: Tensor, level: Tensor, *, standard_normal: Tensor | None = None, generator: Randomness = None
-    ) -> Tensor:
-        """Draw `y_s`, with noise that may depend on the image; see `ForwardProcess.degrade`."""
-        if standard_normal is None:
-            standard_normal = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return self.mean(x, level) + self._shape_noise(standard_normal, level, (x + 1) / 2)
-
     def shape_noise(self, e: Tensor, level: Tensor) -> Tensor:
         """Return the noise of a measurement of a grey image, embedded, with std sigma_n.
 
         It is `sigma_n e` if it is white and `embed` changes nothing.
         """
-        return self._shape_noise(e, level, torch.full_like(e, 0.5))
+        return self._noise_of(torch.zeros_like(e), e, level)
 
-    def _shape_noise(self, e: Tensor, level: Tensor, image: Tensor) -> Tensor:
+    def _noise_of(self, x: Tensor, e: Tensor, level: Tensor) -> Tensor:
         noise = per_image(self.sigma(level), e) * e
         if self.coupled:
             return noise
@@ -125,7 +116,8 @@ class SeverityProcess(ForwardProcess):
             embeds = type(degradation).embed is not Degradation.embed
             if not embeds and not isinstance(model, Noise):
                 continue
-            Ax = degradation.A(image[rows])
+            image = x[rows] if isinstance(model, Noise) else x[:1]  # of white noise only the shape matters
+            Ax = degradation.A((image + 1) / 2)
             measured = _reshape_noise(noise[rows], Ax.shape[1:])
             if isinstance(model, Noise):
                 measured = model.colour(measured, Ax) / per_image(_measure_std(model, Ax), Ax)

@@ -83,12 +83,8 @@ class Whitened(Degradation):
 
     def initial_estimate(self, y: Tensor) -> Tensor:
         """Start from `W^{-1} y` as A does; what values of infinite variance alone tell is filled as a hole."""
-        finite, plain = self.model.variance(self.Ax).isfinite(), self._colour(y)
-        if bool(finite.all()):
-            start = self.degradation.initial_estimate(plain)
-        else:
-            alive = FixedNoise(torch.where(finite, 1.0, torch.inf))
-            start = backproject(Whitened(self.degradation, alive, self.Ax), plain)
+        alive, plain = drop_dead(self.degradation, self.model.variance(self.Ax)), self._colour(y)
+        start = alive.initial_estimate(plain) if alive is self.degradation else backproject(alive, plain)
         if self.guess is None:
             return start
         images, weights = self.guess
@@ -96,3 +92,11 @@ class Whitened(Degradation):
 
     def _colour(self, y: Tensor) -> Tensor:
         return self.model.colour(y, self.Ax.to(y.dtype)) / self._unit
+
+
+def drop_dead(degradation: Degradation, variance: Tensor) -> Degradation:
+    """Return the degradation with values of infinite variance set to 0; itself if there are none."""
+    finite = variance.isfinite()
+    if bool(finite.all()):
+        return degradation
+    return Whitened(degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), variance)

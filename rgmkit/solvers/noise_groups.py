@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 from rgmkit.core.noise import Noise, Stabiliser
 from rgmkit.core.random import seeded
 from rgmkit.core.solver import Callback, Problem, Solution, shift_steps
-from rgmkit.solvers.noise_levels import Solve, solve_at
+from rgmkit.solvers.noise_levels import Solve, sample_std, solve_at
 
 RTOL = 1e-4  # relative difference up to which an operator commutes with a transform
 SMOOTHED = 5  # side in pixels of the averages from which the signal is first estimated
@@ -61,8 +61,7 @@ def _solve_stabilised(problem: Problem, stabiliser: Stabiliser, solve: Solve, ca
     if found.samples is None:
         return replace(found, x=stabiliser.inverse(found.x))
     samples = stabiliser.inverse(found.samples)
-    std = samples.std(0) if len(samples) > 1 else torch.zeros_like(samples[0])
-    return replace(found, x=samples.mean(0), samples=samples, std=std)
+    return replace(found, x=samples.mean(0), samples=samples, std=sample_std(samples))
 
 
 def _first_signal(problem: Problem) -> Tensor:

@@ -17,7 +17,7 @@ from rgmkit.core.random import randn, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.core.solver import Callback, Problem, Solution, shift_steps
 from rgmkit.core.start import backproject
-from rgmkit.core.whitened import Whitened
+from rgmkit.core.whitened import Whitened, drop_dead
 
 LEVELS, RATIO = 8, 1.5  # most noise levels, and the largest ratio of successive ones, unless that takes more
 SAME = 1.05  # ratio of stds that may share a level
@@ -51,7 +51,7 @@ def solve_at(problem: Problem, Ax: Tensor, solve: Solve, callback: Callback | No
     if noise.correlated or not degradation.linear:
         return solve(_whiten(problem, Whitened(degradation, noise, Ax)), callback)
     std = noise.whiten(torch.ones_like(Ax), Ax).reciprocal()
-    alive = _drop_dead(degradation, std)
+    alive = drop_dead(degradation, std)
     scale, weights = measure_scale(alive, problem.shape, y), std[std.isfinite()] ** -2
     at_pixels = None if rough else find_std_map(alive, std, problem.shape)
     if at_pixels is None or not differs(at_pixels):
@@ -149,6 +149,11 @@ def _interpolate(std: Tensor, levels: Sequence[float]) -> list[Tensor]:
     return weights
 
 
+def sample_std(samples: Tensor) -> Tensor:
+    """Return the standard deviation over samples (N, ...), 0 for a single one."""
+    return samples.std(0) if len(samples) > 1 else torch.zeros_like(samples[0])
+
+
 def _blend(parts: Sequence[Solution], weights: Sequence[Tensor]) -> Solution:
     """Average solutions with weights for each pixel; the trace is that of the first."""
 
@@ -160,19 +165,11 @@ def _blend(parts: Sequence[Solution], weights: Sequence[Tensor]) -> Solution:
         parts[0],
         x=average([part.x for part in parts]),
         samples=samples,
-        std=None if samples is None else samples.std(0) if len(samples) > 1 else torch.zeros_like(samples[0]),
+        std=None if samples is None else sample_std(samples),
         nfe=sum(part.nfe for part in parts),
         seconds=sum(part.seconds for part in parts),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
-
-
-def _drop_dead(degradation: Degradation, std: Tensor) -> Degradation:
-    """Return the degradation with values of infinite std set to 0."""
-    finite = std.isfinite()
-    if bool(finite.all()):
-        return degradation
-    return Whitened(degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), std)
 
 
 def _parts(problem: Problem) -> tuple[Noise, Degradation, Tensor]:

@@ -66,7 +66,7 @@ class Noise(ABC):
 
     @abstractmethod
     def variance(self, Ax: Tensor) -> Tensor:
-        """Return the variance of each value, in a shape that broadcasts to `Ax`; infinite if a value says nothing."""
+        """Return the variance of each value, in a shape that broadcasts to `Ax`; infinite for a dead value."""
 
     def sample(self, Ax: Tensor, *, generator: Randomness = None) -> Tensor:
         """Draw a measurement. Default: `Ax + colour(e)`, `e ~ N(0, I)`."""

@@ -82,7 +82,7 @@ class Whitened(Degradation):
         return self.degradation.embed(self._colour(y))
 
     def initial_estimate(self, y: Tensor) -> Tensor:
-        """Start from `W^{-1} y` as A does; what values of infinite variance alone tell is filled as a hole."""
+        """Start from `W^{-1} y` as A does; pixels that only dead values measure are filled as holes."""
         alive, plain = drop_dead(self.degradation, self.model.variance(self.Ax)), self._colour(y)
         start = alive.initial_estimate(plain) if alive is self.degradation else backproject(alive, plain)
         if self.guess is None:

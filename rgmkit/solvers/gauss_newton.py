@@ -39,7 +39,7 @@ STEPS = 8  # tried: 1, 1/2, ... 1/128
 
 @final
 class GaussNewton(Solver):
-    """Restore from an operator that is not linear, by linearising it again and again.
+    """Restore an image from a nonlinear measurement by repeated linearisation of the operator.
 
     With J_k the derivative of A at the estimate x_k, each iteration restores from a linear measurement,
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import deepinv
 import numpy as np
 import pytest
 import torch
@@ -57,9 +58,22 @@ def test_wrong_options_are_named():
 
 
 def test_options_of_the_methods_are_checked():
-    for cls, options in [(posterior_sampling.DiffPIR, {"zeta": 2.0}), (posterior_sampling.DPS, {"iterations": 1})]:
+    once = {"iterations": 1}
+    refused = [(posterior_sampling.DPIR, once), (posterior_sampling.DiffPIR, {"zeta": 2.0})]
+    for cls, options in [*refused, (posterior_sampling.DPS, once)]:
         with pytest.raises(ConfigError, match="give"):
             cls(**options)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.005])
+def test_dpir_is_that_of_deepinv_with_any_number_of_iterations(noise):
+    degradation, prior = rgmkit.degradation("downsample:factor=2", noise=noise), rgmkit.prior("deepinv.MedianFilter")
+    y = degradation(uniform(2, 1, 16, 16), generator=seeded(1))
+    physics, start = degradation.to_deepinv((1, 16, 16)), degradation.initial_estimate(y)
+    theirs = deepinv.optim.DPIR(sigma=noise, denoiser=prior.denoiser)(y, physics, init=start)
+    assert torch.equal(rgmkit.restore(y, degradation, prior, solver="deepinv.DPIR").x, theirs)
+    trace = rgmkit.restore(y, degradation, prior, solver="deepinv.DPIR:iterations=3").trace
+    assert [row["sigma"] for row in trace] == pytest.approx([49 / 255, (noise * 49 / 255) ** 0.5, noise])
 
 
 @pytest.mark.parametrize("name", ["pgd", "fista", "admm", "drs"])

@@ -27,7 +27,7 @@ PIXELWISE = {
 }
 TOTAL_VARIATIONS = {"TVL1": "Anisotropic total variation"}
 SAMPLERS = {
-    "DPIR": "Plug and play in 8 iterations at decreasing noise levels",
+    "DPIR": "Plug and play at decreasing noise levels, in 8 iterations",
     "DPS": "Diffusion posterior sampling",
     "DiffPIR": "Diffusion with the prox of the measurement",
 }

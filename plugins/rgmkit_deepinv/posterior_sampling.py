@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 
+import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
@@ -16,6 +17,8 @@ from rgmkit.solvers.measurement import noise_of
 if TYPE_CHECKING:
     from deepinv.models.base import Denoiser
     from deepinv.physics import LinearPhysics
+
+FIRST_STD, LEAST_NOISE, TRADE_OFF = 49 / 255, 0.01, 0.23  # of DPIR, as in deepinv
 
 
 class DenoisingSolver(Solver):
@@ -66,20 +69,34 @@ class DenoisingSolver(Solver):
 
 @final
 class DPIR(DenoisingSolver):
-    """Half-quadratic splitting in 8 iterations, at noise levels that decrease from 49/255 to that of the measurement.
+    """Half-quadratic splitting at noise levels that decrease in equal ratios, from 49/255 to that of the measurement.
 
     It is made for denoisers: for an explicit prior such as `tv`, 8 iterations do not reach the minimum; use `admm`.
+
+    Args:
+        iterations: number of denoiser evaluations; `deepinv.optim.DPIR` has 8.
 
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021.
     """
 
+    def __init__(self, *, iterations: int = 8) -> None:
+        if iterations < 2:
+            raise ConfigError(f"iterations is {iterations}: give 2 or more")
+        self.iterations = iterations
+
     def _run(self, denoiser: Denoiser, y: Tensor, physics: LinearPhysics, start: Tensor, noise: float) -> Tensor:
         from deepinv import optim
 
-        return optim.DPIR(sigma=noise, denoiser=denoiser, device=y.device)(y, physics, init=start)
+        stds = torch.logspace(*torch.tensor([FIRST_STD, noise]).log10().tolist(), self.iterations, device=y.device)
+        options: dict[str, Any] = {
+            "sigma_denoiser": stds,
+            "stepsize": (stds / max(LEAST_NOISE, noise)) ** 2 / TRADE_OFF,
+            "max_iter": self.iterations,
+        }
+        return optim.HQS(optim.L2(), optim.PnP(denoiser=denoiser), **options)(y, physics, init=start)
 
     def _evaluations(self) -> int:
-        return 8
+        return self.iterations
 
 
 @final

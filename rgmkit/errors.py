@@ -14,6 +14,9 @@ from contextlib import contextmanager
 OPTION = re.compile(r"(prior|solver)[.\[]")  # an option path at the start of a message, which `naming` prefixes
 
 
+SHOWN = 80  # most characters of a value in a message
+
+
 class RgmkitError(Exception):
     """Base of every error that rgmkit raises on purpose."""
 
@@ -72,6 +75,25 @@ def find_nearest(name: object, known: Iterable[str]) -> str | None:
     'psnr'
     """
     return next(iter(difflib.get_close_matches(str(name), list(known), 1)), None)
+
+
+def show_value(value: object) -> str:
+    """Show a value in an error message, cut to one short line.
+
+    >>> show_value([1, 2]), show_value("long " * 50)
+    ('[1, 2]', "'long long long long long long long long…")
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else text[: SHOWN // 2] + "…"
+
+
+def describe_error(error: BaseException) -> str:
+    """Describe the error of another library in one short line.
+
+    >>> describe_error(ZeroDivisionError()), describe_error(ValueError("too\\nlong"))
+    ('ZeroDivisionError', 'too long')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 
@@ -116,7 +117,7 @@ class DiffPIR(DenoisingSolver):
     """
 
     def __init__(self, *, iterations: int = 20, weight: float = 2.0, zeta: float = 0.5) -> None:
-        if iterations < 2 or weight <= 0 or not 0 <= zeta <= 1:
+        if iterations < 2 or not 0 < weight < math.inf or not 0 <= zeta <= 1:
             raise ConfigError(
                 f"iterations is {iterations}, weight {weight}, zeta {zeta}: give iterations >= 2, weight > 0, and a "
                 f"zeta of 0 to 1"
@@ -153,7 +154,7 @@ class DPS(DenoisingSolver):
     def __init__(
         self, *, iterations: int = 100, weight: float = 4.0, guidance: Literal["annealed", "norm"] = "annealed"
     ) -> None:
-        if iterations < 2 or weight <= 0:
+        if iterations < 2 or not 0 < weight < math.inf:
             raise ConfigError(f"iterations is {iterations} and weight {weight}: give 2 or more, and more than 0")
         self.iterations, self.weight, self.guidance = iterations, float(weight), guidance
 

@@ -62,7 +62,7 @@ class ProximalSolver(Solver):
     most: ClassVar[int] = 100
 
     def __init__(self, *, iterations: int | None = None, step: float | None = None, tolerance: float = 1e-4) -> None:
-        if (iterations is not None and iterations < 1) or tolerance < 0:
+        if (iterations is not None and iterations < 1) or not tolerance >= 0:
             raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
         if step is not None and not 0 < step < float("inf"):
             raise ConfigError(f"step is {step}: give a positive number")

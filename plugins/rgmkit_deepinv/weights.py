@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rgmkit.errors import CheckpointError
+from rgmkit.models import find_mismatches
 
 WRAPPERS = ("state_dict", "params_ema", "params", "model")  # under which training scripts keep the weights
 
@@ -41,6 +42,9 @@ def load_weights(network: nn.Module, path: Path, name: str, fix: str) -> None:
         if found[key].shape != value.shape:
             shapes = f"{tuple(found[key].shape)}, not {tuple(value.shape)}"
             raise CheckpointError(f"{path} is not of {name} with these options: {key} has the shape {shapes}: {fix}")
+    broken = find_mismatches(found, expected)
+    if broken:
+        raise CheckpointError(f"{path} is not of {name}: {broken[0]}: {fix}")
     network.load_state_dict(found)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from rgmkit.core.bounds import Count
 from rgmkit.core.linear import per_image
 from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.errors import IncompatibleError
@@ -37,7 +38,12 @@ class MultiscaleProcess(ForwardProcess):
     """
 
     def __init__(
-        self, *, levels: int = 7, schedule: Literal["vp", "geometric"] = "vp", r_first: float = 0.1, r_last: float = 1.2
+        self,
+        *,
+        levels: Count = 7,
+        schedule: Literal["vp", "geometric"] = "vp",
+        r_first: float = 0.1,
+        r_last: float = 1.2,
     ) -> None:
         a, sigma = noise_schedule(schedule, max(1, (levels + 1) // 2) if levels else 0, r_first=r_first, r_last=r_last)
         n = [(s + 1) // 2 for s in range(levels + 1)]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from rgmkit.core.bounds import Count, NonNegative
 from rgmkit.core.objective import Critic, Objective, Pair
 
 LEAST_ERROR = 1e-3  # fraction of the noise variance, added to a squared error before its root or log is taken
@@ -61,7 +62,7 @@ class _LogisticGAN(Objective):
         interval: steps between two penalties.
     """
 
-    def __init__(self, *, gamma: float = 0.02, interval: int = 15) -> None:
+    def __init__(self, *, gamma: NonNegative = 0.02, interval: Count = 15) -> None:
         self.gamma, self.interval = gamma, interval
 
     def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
@@ -130,7 +131,7 @@ class Relativistic(Objective):
         floor: added to the noise variance of the level in the weight of the penalties.
     """
 
-    def __init__(self, *, gamma: float = 0.02, interval: int = 4, floor: float = 0.0) -> None:
+    def __init__(self, *, gamma: NonNegative = 0.02, interval: Count = 4, floor: NonNegative = 0.0) -> None:
         self.gamma, self.interval, self.floor = gamma, interval, floor
 
     def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Bounds
 from rgmkit.core.noise import Noise
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_noise.arrays import read_array
@@ -28,7 +30,7 @@ class PerChannel(Noise):
     tensor([0.0100, 0.0400])
     """
 
-    def __init__(self, *, std: tuple[float, ...]) -> None:
+    def __init__(self, *, std: tuple[Annotated[float, Bounds(ge=0, le=math.inf)], ...]) -> None:
         self.std = tuple(std)
         self._map = _check_stds(torch.tensor(self.std, dtype=torch.float64))
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rgmkit import plugins
 from rgmkit.config.signature import check, describe, options_of
 from rgmkit.config.text import Spec, parse_spec, read_spec
-from rgmkit.errors import ConfigError, PluginError, find_nearest
+from rgmkit.errors import ConfigError, PluginError, RgmkitError, describe_error, find_nearest, show_value
 from rgmkit.plugins.component import BASES
 
 T = TypeVar("T")
@@ -64,6 +64,8 @@ def make(
     Run(steps=10, rate=1.0)
     """
     what = what or path or cls.__name__
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{what} is {show_value(options)}: give a mapping of options")
     known = options_of(cls)
     given = {name: value for name, value in injected.items() if name in known}
     valid = [name for name in known if name not in given]
@@ -88,8 +90,10 @@ def make(
         return cls(**given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path else str(error)) from error
-    except ValueError as error:
-        raise ConfigError(f"{path or what}: {error}") from error
+    except (RgmkitError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # of a third party, on a value that it did not expect
+        raise ConfigError(f"{path or what}: {describe_error(error)}") from error
 
 
 def degradation(name: str, /, **options: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,7 +12,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from rgmkit.errors import ConfigError, PluginError, join_words
+from rgmkit.core.bounds import describe_bounds, is_usable
+from rgmkit.errors import ConfigError, PluginError, join_words, show_value
 
 REQUIRED = inspect.Parameter.empty
 _LISTS = (list, Sequence, Collection, Iterable)
@@ -71,7 +73,8 @@ def _resolve_hints(function: Any) -> dict[str, Any]:
     found, scope = {}, inspect.unwrap(function).__globals__
     for name, hint in getattr(function, "__annotations__", {}).items():
         try:
-            found.update(typing.get_type_hints(types.SimpleNamespace(__annotations__={name: hint}), scope))
+            one = types.SimpleNamespace(__annotations__={name: hint})
+            found.update(typing.get_type_hints(one, scope, include_extras=True))
         except Exception:  # a name that is imported for type checkers only
             found[name] = Any
     return found
@@ -84,8 +87,9 @@ class Mismatch(Exception):
 def check(value: Any, hint: Any, path: str, *, folder: Path | None, nested: Nested) -> Any:
     """Check `value` against the annotation `hint`, and convert it.
 
-    A float accepts a whole number; neither int nor float accepts a boolean. A string becomes a `Path` (in `folder`, if
-    given) and a list a tuple if the annotation says so; `nested` builds objects.
+    A float accepts a whole number; neither int nor float accepts a boolean. Numbers are finite and within the `Bounds`
+    of an `Annotated`, see `rgmkit.core.bounds`. A string becomes a `Path` (in `folder`, if given) and a list a tuple
+    if the annotation says so; `nested` builds objects.
 
     Raises:
         ConfigError: for a value of another type; the message has the path, the value and the expected type.
@@ -93,10 +97,11 @@ def check(value: Any, hint: Any, path: str, *, folder: Path | None, nested: Nest
     try:
         return _check(value, hint, path, folder, nested)
     except Mismatch:
-        raise ConfigError(f"{path} is {value!r}: give {describe(hint)}") from None
+        finite = ", and finite" if isinstance(value, float) and not math.isfinite(value) else ""
+        raise ConfigError(f"{path} is {show_value(value)}: give {describe(hint)}{finite}") from None
 
 
-def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested) -> Any:
+def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested, bounds: tuple[Any, ...] = ()) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
 
     def recurse(value: Any, hint: Any, path: str) -> Any:
@@ -105,7 +110,7 @@ def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested
     if hint in _UNCHECKED or isinstance(hint, (typing.TypeVar, str)):
         return value
     if origin is typing.Annotated:
-        return recurse(value, args[0], path)
+        return _check(value, args[0], path, folder, nested, args[1:])
     if origin in (typing.Union, types.UnionType):
         return _check_union(value, args, path, recurse)
     if origin is typing.Literal:
@@ -119,7 +124,12 @@ def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested
         return _require(value, isinstance(value, kind))
     if kind in (int, float):
         _require(value, isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool))
-        return kind(value)
+        try:
+            number = kind(value)
+        except OverflowError:
+            raise Mismatch from None
+        _require(value, is_usable(number, bounds))
+        return number
     if issubclass(kind, Path):
         _require(value, isinstance(value, (str, Path)))
         file = Path(value).expanduser()
@@ -144,7 +154,7 @@ def _check_union(value: Any, args: tuple[Any, ...], path: str, recurse: Recurse)
     A text where a number may stand need not be meant as the name of a component: both are named in the error.
     """
     if type(value) in args and not (isinstance(value, str) and Path in args):
-        return value
+        return recurse(value, type(value), path)
     for alternative in sorted(args, key=lambda arg: arg is str):
         try:
             return recurse(value, alternative, path)
@@ -174,6 +184,15 @@ def _require(value: Any, fits: bool) -> Any:
     return value
 
 
+def is_integer(hint: Any) -> bool:
+    """Whether an annotation asks for whole numbers and nothing else.
+
+    >>> is_integer(typing.Annotated[int, "positive"]), is_integer(int | None)
+    (True, False)
+    """
+    return (typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint) is int
+
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 
 
@@ -186,6 +205,8 @@ def describe(hint: Any) -> str:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint in _UNCHECKED:
         return "anything"
+    if origin is typing.Annotated:
+        return describe(args[0]) + describe_bounds(args[1:])
     if hint in _WORDS:
         return _WORDS[hint]
     if origin is typing.Literal:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rgmkit.config.yaml12 import YAMLError, dump_flow, load_yaml
+from rgmkit.config.yaml12 import YAMLError, dump_flow, is_whole_value, load_yaml
 from rgmkit.errors import ConfigError
 
 
@@ -26,9 +26,12 @@ def parse_value(text: str, where: str = "value") -> Any:
     (0.001, [1, 'two'], 'on')
     """
     try:
-        return load_yaml(text)
+        value = load_yaml(text)
     except YAMLError as error:
         raise ConfigError(f"{where} {text!r} is not valid YAML: {_describe_problem(error)}") from error
+    if not is_whole_value(text):
+        raise ConfigError(f"{where} {text!r} has a YAML comment or marker, which is not a value: put it in quotes")
+    return value
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -87,6 +87,18 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, _Reader)
 
 
+def is_whole_value(text: str) -> bool:
+    """Whether valid YAML is one value or empty, without a comment or a marker of documents beside it.
+
+    >>> [is_whole_value(text) for text in ("[1, 2]", "", "a#1", "#1", "2 # two", "---")]
+    [True, True, True, False, False, False]
+    """
+    kept = [token for token in yaml.scan(text, _Reader) if token.end_mark.index > token.start_mark.index]
+    covered = "".join(text[token.start_mark.index : token.end_mark.index] for token in kept)
+    marked = any(isinstance(token, (yaml.DocumentStartToken, yaml.DocumentEndToken)) for token in kept)
+    return not marked and "".join(covered.split()) == "".join(text.split())
+
+
 def dump_yaml(value: Any) -> str:
     """Write plain values as a YAML document that `load_yaml` reads back the same.
 

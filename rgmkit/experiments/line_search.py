@@ -131,9 +131,11 @@ def read_range(name: str, asked: Any, *, path: str, integer: bool) -> Parameter:
         if given.low is not None and given.high is not None:
             return _make_range(name, given.low, given.high, given.scale, path, integer)
     elif isinstance(asked, (list, tuple)):
-        if len(asked) == 2 and all(_is_number(value) for value in asked):
+        numbers = [_is_number(value) for value in asked]
+        if len(asked) == 2 and all(numbers):
             return _make_range(name, asked[0], asked[1], None, path, integer)
-        return _make_choices(name, asked, path)
+        if len(asked) != 2 or not any(numbers):
+            return _make_choices(name, asked, path)
     raise ConfigError(
         f"{path} is {asked!r}: give two numbers, [low, high], a longer list of choices, or low: and high: with a scale:"
     )
@@ -148,6 +150,8 @@ def _make_range(name: str, low: float, high: float, scale: str | None, path: str
 
 
 def _make_choices(name: str, values: Sequence[Any], path: str) -> Choices:
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        raise ConfigError(f"{path} has the choices {list(values)!r}: give finite numbers")
     if len(values) < 2 or any(value in values[:i] for i, value in enumerate(values)):
         raise ConfigError(f"{path} has the choices {list(values)!r}: give two or more different ones")
     return Choices(name, tuple(values))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import plugins
-from rgmkit.config import build, make, options_of, override, parse_spec
+from rgmkit.config import build, is_integer, make, options_of, override, parse_spec
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior, Prior
 from rgmkit.core.solver import Solver
@@ -135,7 +135,7 @@ def _read_parameter(name: str, asked: Any, specs: Mapping[str, Any], path: str, 
             known = options_of(plugins.load_class(part, used))
         if option not in known:
             raise ConfigError(f"{path}.{name} is no option of {part} {used!r}: {suggest(option, known)}")
-        integer = known[option].type is int
+        integer = is_integer(known[option].type)
     return read_range(name, asked, path=f"{path}.{name}", integer=integer)
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from rgmkit.errors import DataError
+from rgmkit.errors import DataError, describe_error
 from rgmkit.images.array_layout import STEPS, Layout, unpack
 from rgmkit.images.axes import insert_channels
 from rgmkit.images.formats import (
@@ -141,7 +141,7 @@ def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | No
     except UnidentifiedImageError as error:
         raise DataError(f"{name} is not a picture that can be read: give {FORMAT_NAMES}") from error
     except Exception as error:  # a decoder may raise anything on truncated or malicious bytes
-        raise DataError(f"{name} cannot be decoded, it may be cut off or damaged: {_one_line(error)}") from error
+        raise DataError(f"{name} cannot be decoded, it may be cut off or damaged: {describe_error(error)}") from error
     array = decoded.array
     if axes is None and decoded.axes is None:
         raise DataError(
@@ -209,10 +209,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.disabled = before
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _choose_storage(picture: Picture, fmt: Format) -> tuple[Layout, tuple[str, ...]]:

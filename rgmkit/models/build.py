@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rgmkit.config import build, make
+from rgmkit.core.bounds import Count, Positive
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError, PluginError
@@ -20,9 +21,9 @@ from rgmkit.errors import ConfigError, PluginError
 class Images:
     """Shape and range of the training images: the value v of the process is the pixel value `center + scale * v`."""
 
-    shape: tuple[int, ...] | None = None
+    shape: tuple[Count, ...] | None = None
     center: float = 0.5
-    scale: float = 0.5
+    scale: Positive = 0.5
 
 
 def build_prior(
@@ -45,7 +46,7 @@ def build_prior(
         ConfigError, PluginError: for a key, a name or a value that does not fit.
     """
     if images is None:
-        images = _read_images(config.get("images") or {})
+        images = _read_images({} if config.get("images") is None else config["images"])
     if process is None:
         process = build("process", config.get("process"), folder=folder)
     if network is None:

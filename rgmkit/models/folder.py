@@ -148,12 +148,16 @@ def describe(model: str | Path) -> dict[str, Any]:
 
 
 def find_mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """List the weights whose name or shape differs between two networks."""
+    """List the weights whose name, shape or kind of number differs between two networks, or which are not finite."""
 
-    def shape(tensor: Tensor | None) -> str:
-        return "missing" if tensor is None else str(tuple(tensor.shape))
+    def describe(tensor: Tensor | None) -> str:
+        if tensor is None:
+            return "missing"
+        kind = "" if tensor.is_floating_point() else f"{tensor.dtype} ".removeprefix("torch.")
+        broken = "" if tensor.isfinite().all() else " with NaN or infinite values"
+        return f"{kind}{tuple(tensor.shape)}{broken}"
 
-    words = {name: (shape(given.get(name)), shape(expected.get(name))) for name in (*expected, *given)}
+    words = {name: (describe(given.get(name)), describe(expected.get(name))) for name in (*expected, *given)}
     return [f"{name}, {got} in place of {wanted}" for name, (got, wanted) in words.items() if got != wanted]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Count
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
@@ -72,7 +73,7 @@ class Cascade(Solver):
     def __init__(
         self,
         *,
-        start: int | None = None,
+        start: Count | None = None,
         trust: float = 0.7,
         step: float = 0.5,
         evaluations: int = 8,
@@ -81,9 +82,9 @@ class Cascade(Solver):
     ) -> None:
         if eta is not None and not 0 <= eta <= 1:
             raise ConfigError(f"eta is {eta}: give a number from 0 to 1, or none for new noise at each level")
-        if tolerance < 0:
+        if not tolerance >= 0:
             raise ConfigError(f"tolerance is {tolerance}: give 0 or more")
-        if evaluations < 1 or trust < 0 or not 0 < step <= 1:
+        if evaluations < 1 or not trust >= 0 or not 0 < step <= 1:
             raise ConfigError(
                 f"evaluations is {evaluations}, trust {trust}, step {step}: give evaluations >= 1, trust >= 0, "
                 f"and a step above 0, at most 1"

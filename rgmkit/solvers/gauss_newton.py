@@ -74,7 +74,7 @@ class GaussNewton(Solver):
     differentiable: ClassVar[bool] = True
 
     def __init__(self, *, solver: Solver | None = None, iterations: int = 8, tolerance: float = 0.02) -> None:
-        if iterations < 1 or tolerance < 0:
+        if iterations < 1 or not tolerance >= 0:
             raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
         self.solver, self.iterations, self.tolerance = solver, iterations, tolerance
 

@@ -6,6 +6,7 @@ from typing import ClassVar, cast, final
 
 from torch import Tensor
 
+from rgmkit.core.bounds import Count
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.inverse_network import InverseNetwork
 from rgmkit.core.iterated_prox import IteratedProx
@@ -43,7 +44,7 @@ class OneShot(Solver):
     needs_linear: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
-    def __init__(self, *, level: int | None = None) -> None:
+    def __init__(self, *, level: Count | None = None) -> None:
         self.level = level
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:

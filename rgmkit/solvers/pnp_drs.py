@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Count
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.noise import white_std
@@ -111,14 +112,14 @@ class PnPDRS(Solver):
         alpha: float = 1.0,
         weight: float | None = None,
         iterations: int | None = None,
-        levels: int | None = None,
+        levels: Count | None = None,
         tolerance: float = 0.01,
     ) -> None:
         if not 0 < alpha <= 1:
             raise ConfigError(f"alpha is {alpha}: give a number above 0, at most 1")
-        if (iterations is not None and iterations < 1) or (weight is not None and weight <= 0):
+        if (iterations is not None and iterations < 1) or (weight is not None and not 0 < weight < math.inf):
             raise ConfigError(f"iterations is {iterations} and weight {weight}: give iterations >= 1, weight > 0")
-        if tolerance < 0:
+        if not tolerance >= 0:
             raise ConfigError(f"tolerance is {tolerance}: give 0 or more")
         self.alpha, self.weight, self.iterations, self.levels = alpha, weight, iterations, levels
         self.tolerance = tolerance

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from rgmkit.deprecation import COMPONENTS
-from rgmkit.errors import CheckpointError, ConfigError
+from rgmkit.errors import CheckpointError, ConfigError, describe_error
 from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.lock import LOCK, OWNER, lock_folder
 from rgmkit.training.setup import Run
@@ -121,7 +121,7 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
             part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError) as error:  # the user's code has changed
             raise CheckpointError(
-                f"{out} holds the state of another {name} than this ({' '.join(str(error).split())[:200]}): resume "
+                f"{out} holds the state of another {name} than this ({describe_error(error)}): resume "
                 f"with the code that it was started with, or train into another folder"
             ) from error
     run.step, run.seconds = state["step"], state["seconds"]

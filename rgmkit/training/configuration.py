@@ -51,7 +51,8 @@ def read_configuration(
     folder = folder or (path.parent if path else Path())
     content = take_plugins(_fill_in(content, list(overrides), folder), folder)
     _check(content)
-    settings = make(TrainingSettings, content.get("training") or {}, path="training")
+    training = {} if content.get("training") is None else content["training"]
+    settings = make(TrainingSettings, training, path="training")
     return Configuration(content, settings, folder, path.stem if path else "model")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from rgmkit.core.random import randn, seeded
-from rgmkit.errors import ConfigError, RgmkitError
+from rgmkit.errors import ConfigError, RgmkitError, describe_error
 from rgmkit.runtime.modules import evaluation_mode
 from rgmkit.training.setup import Run
 
@@ -55,5 +55,5 @@ def _naming(part: str, shape: tuple[int, ...]) -> Iterator[None]:
     except RgmkitError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = describe_error(error)
         raise ConfigError(f"{part}: it does not take data of shape {shape} ({reason}): take one that fits") from error

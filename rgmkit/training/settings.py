@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rgmkit.core.bounds import BelowOne, Count, CountOrZero, Fraction, NonNegative, Positive
 from rgmkit.errors import ConfigError
 
 
@@ -48,53 +49,38 @@ class TrainingSettings:
         preview_every: steps between sheets of samples; 0 for none.
     """
 
-    steps: int = 10_000
-    batch: int = 64
+    steps: Count = 10_000
+    batch: Count = 64
     optimizer: Literal["adam", "muon"] = "adam"
-    lr: float = 1e-3
-    critic_lr: float | None = None
-    warmup: int = 0
-    lr_end: float = 0.0
-    betas: tuple[float, float] = (0.0, 0.99)
-    ema: float = 0.999
-    fidelity: float | None = None
-    spread: float = 0.0
-    final_steps: int = 0
-    final_lr: float = 2e-4
-    level_weights: tuple[float, ...] | None = None
+    lr: Positive = 1e-3
+    critic_lr: Positive | None = None
+    warmup: CountOrZero = 0
+    lr_end: NonNegative = 0.0
+    betas: tuple[BelowOne, BelowOne] = (0.0, 0.99)
+    ema: BelowOne = 0.999
+    fidelity: NonNegative | None = None
+    spread: Fraction = 0.0
+    final_steps: CountOrZero = 0
+    final_lr: Positive = 2e-4
+    level_weights: tuple[NonNegative, ...] | None = None
     between_levels: bool = False
-    grey: float = 0.0
+    grey: BelowOne = 0.0
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
-    accumulate: int = 1
-    threads: int | None = None
-    workers: int | None = None
-    critic_limit: float = 1e4
-    checkpoint_every: int = 1000
-    checkpoint_minutes: float = 10.0
-    keep: int = 2
-    preview_every: int = 1000
+    accumulate: Count = 1
+    threads: Count | None = None
+    workers: CountOrZero | None = None
+    critic_limit: Positive = 1e4
+    checkpoint_every: Count = 1000
+    checkpoint_minutes: NonNegative = 10.0
+    keep: Count = 2
+    preview_every: CountOrZero = 1000
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "checkpoint_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in (
-            "lr_end", "fidelity", "critic_limit", "final_lr", "checkpoint_minutes", "preview_every", "final_steps",
-            "workers", "warmup",
-        ):  # fmt: skip
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
         for name, rate in (("lr", self.lr), ("critic_lr", self.lr if self.critic_lr is None else self.critic_lr)):
-            if not rate > 0:
-                raise ConfigError(f"{name} is {rate:g}: give a learning rate above 0, such as 1e-3")
             if self.lr_end > rate:
                 raise ConfigError(f"lr_end is {self.lr_end:g}, more than {name}, {rate:g}: give a lower end")
         if self.final_steps >= self.steps:
             raise ConfigError(f"final_steps is {self.final_steps} of {self.steps} steps: give fewer")
-        if not 0 <= self.spread <= 1:
-            raise ConfigError(f"spread is {self.spread}: give a fraction from 0 to 1")
-        if not 0 <= self.grey < 1:
-            raise ConfigError(f"grey is {self.grey}: give a fraction from 0 to below 1")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema is {self.ema}: give a decay from 0 to just below 1, such as 0.999")
+        if self.level_weights is not None and not any(self.level_weights):
+            raise ConfigError(f"level_weights is {list(self.level_weights)}: give a number above 0 for some level")

@@ -183,6 +183,11 @@ def _place(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
 def _check_levels_and_channels(
     settings: TrainingSettings, process: ForwardProcess, network: nn.Module, data: Data, critic: nn.Module | None
 ) -> None:
+    weights = settings.level_weights
+    if weights is not None and len(weights) != process.levels:
+        raise ConfigError(
+            f"training.level_weights has {len(weights)} numbers: give {process.levels}, one for each level"
+        )
     continuous = process.continuous and getattr(network, "continuous", False)
     if settings.between_levels and not continuous:
         raise ConfigError("training.between_levels is true: the process and the network have to be continuous")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from rgmkit.core.bounds import Count, CountOrZero
 from rgmkit.core.process import ForwardProcess
 from rgmkit_gan.networks.parts import Correction, first_axis, fourier_features
 
@@ -52,10 +53,10 @@ class MLP(nn.Module):
         *,
         process: ForwardProcess,
         image_shape: tuple[int, ...],
-        width: int = 64,
-        depth: int = 3,
-        octaves: int = 4,
-        latent: int = 2,
+        width: Count = 64,
+        depth: Count = 3,
+        octaves: CountOrZero = 4,
+        latent: CountOrZero = 2,
     ) -> None:
         super().__init__()
         d = first_axis(image_shape, axes=1, network="mlp")
@@ -85,9 +86,9 @@ class MLPDiscriminator(nn.Module):
         *,
         process: ForwardProcess,
         image_shape: tuple[int, ...],
-        width: int = 64,
-        depth: int = 3,
-        octaves: int = 4,
+        width: Count = 64,
+        depth: Count = 3,
+        octaves: CountOrZero = 4,
     ) -> None:
         super().__init__()
         d = first_axis(image_shape, axes=1, network="mlp-discriminator")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, pixel_shuffle, pixel_unshuffle, relu_
 
+from rgmkit.core.bounds import Count, CountOrZero
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
@@ -92,11 +93,11 @@ class ResidualUNet(nn.Module):
         process: ForwardProcess,
         image_shape: tuple[int, ...],
         channels: tuple[int, ...] = (),
-        widths: tuple[int, ...] = (48, 96, 192),
-        down: tuple[int, ...] = (2, 2, 2),
-        up: tuple[int, ...] = (2, 2),
-        patch: int = 2,
-        latent: int = 0,
+        widths: tuple[Count, ...] = (48, 96, 192),
+        down: tuple[CountOrZero, ...] = (2, 2, 2),
+        up: tuple[CountOrZero, ...] = (2, 2),
+        patch: Count = 2,
+        latent: CountOrZero = 0,
     ) -> None:
         super().__init__()
         if len(down) != len(widths) or len(up) != len(widths) - 1:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle, silu
 
+from rgmkit.core.bounds import Count, CountOrZero
 from rgmkit.core.locality import Locality
 from rgmkit.core.process import ForwardProcess
 from rgmkit_gan.networks.parts import Correction, conv, first_axis, pad_to_multiple
@@ -82,11 +83,11 @@ class UNet(nn.Module):
         *,
         process: ForwardProcess,
         image_shape: tuple[int, ...],
-        width: int = 48,
-        multipliers: tuple[int, ...] = (1, 2),
-        blocks: int = 2,
-        patch: int = 2,
-        latent: int = 16,
+        width: Count = 48,
+        multipliers: tuple[Count, ...] = (1, 2),
+        blocks: CountOrZero = 2,
+        patch: Count = 2,
+        latent: CountOrZero = 16,
         continuous: bool = False,
     ) -> None:
         super().__init__()
@@ -182,10 +183,10 @@ class UNetDiscriminator(nn.Module):
         *,
         process: ForwardProcess,
         image_shape: tuple[int, ...],
-        width: int = 48,
-        multipliers: tuple[int, ...] = (1, 2, 2),
-        blocks: int = 1,
-        patch: int = 2,
+        width: Count = 48,
+        multipliers: tuple[Count, ...] = (1, 2, 2),
+        blocks: CountOrZero = 1,
+        patch: Count = 2,
     ) -> None:
         super().__init__()
         channels = first_axis(image_shape, axes=3, network="unet-discriminator")

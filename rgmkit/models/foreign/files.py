@@ -36,6 +36,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     else:
         found = read_checkpoint(path)
         state = found[next((name for name in PREFERRED if name in found), next(iter(found)))].weights
+    unreal = next((name for name, weight in state.items() if weight.is_complex()), None)
+    if unreal:
+        raise CheckpointError(f"{path} has complex weights, such as {unreal}: give a network of real numbers")
     broken = [name for name, weight in state.items() if not weight.isfinite().all()]
     if broken:
         raise CheckpointError(f"{path} has NaN or infinite values in {len(broken)} weights, such as {broken[0]}")

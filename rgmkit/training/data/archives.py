@@ -11,6 +11,7 @@ from typing import BinaryIO, final
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Count
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.training.data.base import Flip
@@ -38,7 +39,7 @@ class Archive(PictureFiles):
     """
 
     def __init__(
-        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
+        self, *, path: Path, size: Count, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.tar = Tar(path)
@@ -81,8 +82,8 @@ class Shards(PictureFiles):
         *,
         path: Path,
         ending: str | None = None,
-        window: int = 10_000,
-        size: int,
+        window: Count = 10_000,
+        size: Count,
         channels: Channels = "rgb",
         crop: Crop = "centre",
         flip: Flip = False,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Count
 from rgmkit.errors import DataError
 from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
@@ -46,7 +47,7 @@ class Folder(PictureFiles):
     """
 
     def __init__(
-        self, *, path: Path, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
+        self, *, path: Path, size: Count, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.files = _pictures(path)

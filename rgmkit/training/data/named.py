@@ -13,7 +13,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from rgmkit.errors import ConfigError, DataError
+from rgmkit.core.bounds import Count
+from rgmkit.errors import ConfigError, DataError, describe_error
 from rgmkit.images import decode
 from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, Pictures
@@ -51,7 +52,7 @@ class _Items(Pictures):
         except DataError:
             raise
         except Exception as error:  # whatever a decoder raises for broken data
-            raise DataError(f"{self.name(i)} cannot be decoded: {_one_line(error)}") from error
+            raise DataError(f"{self.name(i)} cannot be decoded: {describe_error(error)}") from error
         return torch.from_numpy(array).float().div(255).reshape(*array.shape[:2], -1).movedim(-1, 0)
 
     def _decode_deep(self, image: Image.Image, i: int) -> Tensor:
@@ -88,7 +89,7 @@ class Torchvision(_Items):
         root: Path | None = None,
         options: Mapping[str, Any] | None = None,
         download: bool = False,
-        size: int,
+        size: Count,
         channels: Channels = "rgb",
         crop: Crop = "centre",
         flip: Flip = False,
@@ -104,9 +105,11 @@ class Torchvision(_Items):
         try:
             self.items = getattr(datasets, name)(**arguments)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.title} does not take {arguments}: {_one_line(error)}") from error
+            raise ConfigError(f"{self.title} does not take {arguments}: {describe_error(error)}") from error
         except (RuntimeError, OSError) as error:
-            raise DataError(f"{self.title} cannot be read ({_one_line(error)}): check root, or set download") from error
+            raise DataError(
+                f"{self.title} cannot be read ({describe_error(error)}): check root, or set download"
+            ) from error
         if not len(self.items):
             raise DataError(f"{self.title} holds no pictures")
         if isinstance(self.items, datasets.ImageFolder) and "loader" not in arguments:
@@ -141,7 +144,7 @@ class HuggingFace(_Items):
         split: str = "train",
         column: str = "image",
         options: Mapping[str, Any] | None = None,
-        size: int,
+        size: Count,
         channels: Channels = "rgb",
         crop: Crop = "centre",
         flip: Flip = False,
@@ -155,7 +158,7 @@ class HuggingFace(_Items):
         try:
             self.items = datasets.load_dataset(name, split=split, **(options or {}))
         except Exception as error:  # the library raises errors of a dozen kinds
-            raise DataError(f"the data set {self.title} cannot be read: {_one_line(error)}") from error
+            raise DataError(f"the data set {self.title} cannot be read: {describe_error(error)}") from error
         if column not in self.items.features:
             raise ConfigError(f"{self.title} has no column {column!r}: give one of {', '.join(self.items.features)}")
 
@@ -168,7 +171,3 @@ def _open_image(path: str) -> Image.Image:
     with Image.open(path) as image:
         image.load()
     return image
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

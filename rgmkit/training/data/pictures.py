@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
+from rgmkit.core.bounds import Count
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
 from rgmkit.images.array_layout import quantise
@@ -38,7 +39,7 @@ class Pictures(FiniteData):
             of each image.
     """
 
-    def __init__(self, *, size: int, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False) -> None:
+    def __init__(self, *, size: Count, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False) -> None:
         super().__init__(flip=flip)
         if size < 1:
             raise ConfigError(f"size is {size}: give the side of a crop in pixels, 1 or more")

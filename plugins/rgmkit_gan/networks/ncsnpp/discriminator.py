@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
+from rgmkit.core.bounds import Count
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_gan.networks.ncsnpp.layers import NEARLY_ZERO, embed_level, initialise_by_outputs, join
 from rgmkit_gan.networks.ncsnpp.resampling import FIR
@@ -95,7 +96,7 @@ class _Discriminator(nn.Module, ABC):
     blocks: ClassVar[tuple[tuple[int, bool], ...]]  # channels divided by `width`, and whether the resolution is halved
     last_gain: ClassVar[float] = 1.0  # initial gain of the last convolution
 
-    def __init__(self, *, image_shape: tuple[int, ...], width: int = 64, embedding: int = 256) -> None:
+    def __init__(self, *, image_shape: tuple[int, ...], width: Count = 64, embedding: Count = 256) -> None:
         super().__init__()
         channels = first_axis(image_shape, axes=3, network="ncsnpp-discriminator")
         if embedding < 4 or embedding % 2:

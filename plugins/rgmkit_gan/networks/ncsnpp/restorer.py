@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from rgmkit.core.bounds import BelowOne, Count, CountOrZero
 from rgmkit.errors import ConfigError
 from rgmkit_gan.networks.ncsnpp.layers import (
     NEARLY_ZERO,
@@ -66,14 +67,14 @@ class NCSNpp(nn.Module):
         self,
         *,
         image_shape: tuple[int, ...],
-        width: int = 128,
-        multipliers: tuple[int, ...] = (1, 2, 2, 2),
-        blocks: int = 2,
+        width: Count = 128,
+        multipliers: tuple[Count, ...] = (1, 2, 2, 2),
+        blocks: Count = 2,
         attention: tuple[int, ...] = (16,),
-        latent: int = 100,
-        style: int = 256,
-        style_layers: int = 4,
-        dropout: float = 0.0,
+        latent: Count = 100,
+        style: Count = 256,
+        style_layers: CountOrZero = 4,
+        dropout: BelowOne = 0.0,
         resampling: Resampling = "fir",
     ) -> None:
         super().__init__()

@@ -1,0 +1,64 @@
+"""Ranges of numbers, for the annotations of options: whoever reads a configuration checks them."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+TESTS = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
+WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+FLOAT32 = 3.4e38  # tensors hold no larger finite numbers
+INTEGERS = range(-(2**63), 2**64)  # of 64 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """The range of a number: `Annotated[float, Bounds(gt=0, le=1)]`. Those of annotated-types do as well.
+
+    Attributes:
+        gt, ge, lt, le: the number is greater than, at least, less than, or at most this. `le=math.inf` allows infinity.
+    """
+
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+
+
+Positive: TypeAlias = Annotated[float, Bounds(gt=0)]
+NonNegative: TypeAlias = Annotated[float, Bounds(ge=0)]
+Fraction: TypeAlias = Annotated[float, Bounds(ge=0, le=1)]
+BelowOne: TypeAlias = Annotated[float, Bounds(ge=0, lt=1)]
+Count: TypeAlias = Annotated[int, Bounds(ge=1)]
+CountOrZero: TypeAlias = Annotated[int, Bounds(ge=0)]
+
+
+def is_usable(value: float, bounds: tuple[Any, ...] = ()) -> bool:
+    """Tell whether a number lies within all bounds and is finite, unless they allow infinity.
+
+    >>> is_usable(0.5, (Bounds(ge=0, le=1),)), is_usable(math.nan), is_usable(math.inf, (Bounds(le=math.inf),))
+    (True, False, True)
+    """
+    ends = [(name, end) for each in bounds for name in TESTS if (end := getattr(each, name, None)) is not None]
+    if isinstance(value, int):
+        finite = value in INTEGERS
+    else:
+        finite = abs(value) <= FLOAT32 or (value == math.inf and ("le", math.inf) in ends)
+    return finite and all(TESTS[name](value, end) for name, end in ends)
+
+
+def describe_bounds(bounds: tuple[Any, ...]) -> str:
+    """Describe bounds in words, as they follow "a number".
+
+    >>> describe_bounds((Bounds(gt=0, le=1),)), describe_bounds(())
+    (' above 0 and at most 1', '')
+    """
+    words = [
+        f"{word} {end:g}"
+        for each in bounds
+        for name, word in WORDS.items()
+        if (end := getattr(each, name, None)) is not None and end != math.inf
+    ]
+    return f" {'of ' * words[0].startswith('at')}{' and '.join(words)}" if words else ""

@@ -554,7 +554,7 @@ def test_two_processes_share_the_cells(place, ops):
 
 BAD = [
     ({"dta": {}}, "dta is not an option of a grid: did you mean 'data'?"),
-    ({"zzz": {}}, "a grid (its options are data, degradation, method, metrics, seeds, tune, title, plugins)"),
+    ({"zzz": {}}, "a grid (its options are data, degradation, method, metrics, seeds, tune, title, plugins, published"),
     ({"data": {}}, "data: there are no pictures: give path, a folder or files, or skimage"),
     ({"data": {"path": "photoz"}}, "photoz does not exist"),
     ({"data": {"path": "empty"}}, "data: empty holds no pictures"),

@@ -150,3 +150,15 @@ def test_the_old_module_of_metrics_still_works():
     with pytest.warns(DeprecationWarning, match=r"rgmkit\.metrics is deprecated"):
         old = importlib.import_module("rgmkit.metrics")
     assert type(old.psnr) is type(psnr) is type(old.metric("psnr")) and set(old.METRICS) == {"psnr", "ssim"}
+
+
+def test_psnr_leaves_out_a_border():
+    x, y = images(2, 3, 12, 17)
+    inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    for name in ("psnr", "psnr-y"):
+        expected = rgmkit.metric(name)(y[inside], x[inside])
+        torch.testing.assert_close(rgmkit.metric(name, border=2)(y, x), expected)
+    with pytest.raises(IncompatibleError, match="within a border of 6 pixels"):
+        rgmkit.metric("psnr:border=6")(y, x)
+    with pytest.raises(ConfigError, match="border is -1"):
+        rgmkit.metric("psnr:border=-1")

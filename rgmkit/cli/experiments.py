@@ -112,6 +112,6 @@ def _print_plan(plan: Plan) -> None:
             values = f"from {ends[0]:g} to {ends[1]:g}" if ends else "by its choices"
             click.echo(f"to tune: {parameter.name} of {method.label}, {values}, on {len(plan.training)} images")
     click.echo(
-        f"{len(plan.cells)} cells: {len(plan.photographs)} images x {len(plan.grid.operators)} degradations x "
-        f"{len(plan.grid.methods)} methods x {len(plan.grid.seeds)} seeds"
+        f"{len(plan.cells)} cells: {len(plan.photographs)} images, {len(plan.grid.operators)} degradations, "
+        f"{len(plan.grid.methods)} methods, {len(plan.grid.seeds)} seeds"
     )

@@ -20,11 +20,13 @@ class Cell:
     """One picture under one degradation, restored by one method, with one seed.
 
     Attributes:
-        index: position of the picture; the noise depends on (seed, index) only, so that all methods restore the same
+        number: position of the picture among all.
+        index: its position in its set; the noise depends on (seed, index) only, so that all methods restore the same
             measurement.
         places: the positions of the degradation and the method in the grid.
     """
 
+    number: int
     index: int
     photograph: Photograph
     operator: LabelledDegradation
@@ -40,7 +42,7 @@ class Cell:
     @property
     def picture(self) -> str:
         """The name of its picture in file names."""
-        return f"{self.index:04d}-{slug(self.photograph.label)}"
+        return f"{self.number:04d}-{slug(self.photograph.label)}"
 
     @property
     def measurement(self) -> str:
@@ -54,17 +56,20 @@ class Cell:
 
     def make_record(self, **outcome: Any) -> Record:
         """Make the record of this cell."""
-        return Record(self.key, self.photograph.label, self.operator.label, self.method.label, self.seed, **outcome)
+        labels = (self.photograph.label, self.operator.label, self.method.label)
+        return Record(self.key, *labels, self.seed, set=self.photograph.set, **outcome)
 
 
 def list_cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
     """List all cells, grouped by picture, and within a picture by measurement."""
+    first = {photograph.set: number for number, photograph in reversed(list(enumerate(photographs)))}
     return [
-        Cell(index, photograph, operator, method, seed, (i, j))
-        for index, photograph in enumerate(photographs)
+        Cell(number, number - first[photograph.set], photograph, operator, method, seed, (i, j))
+        for number, photograph in enumerate(photographs)
         for i, operator in enumerate(grid.operators)
         for seed in grid.seeds
         for j, method in enumerate(grid.methods)
+        if method.covers(operator.label)
     ]
 
 

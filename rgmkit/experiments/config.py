@@ -10,9 +10,11 @@ from typing import Any
 from rgmkit.config import build, make, override, parse_spec, read_yaml, take_plugins
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
-from rgmkit.errors import ConfigError, naming
+from rgmkit.errors import ConfigError, naming, suggest
 from rgmkit.experiments.methods import Method, read_method
 from rgmkit.experiments.photographs import Photographs
+from rgmkit.experiments.published import Published, read_published
+from rgmkit.experiments.result import name_condition
 from rgmkit.experiments.serialize import label_of, to_plain
 from rgmkit.models.lookup import name_boundary
 from rgmkit.resolve import DEFAULT_METRICS, resolve_degradation
@@ -26,7 +28,7 @@ class GridSchema:
     """The keys of a grid.
 
     Attributes:
-        data: the images, see `Photographs`.
+        data: the images, see `Photographs`, or a list of several sets of images, each with a name.
         degradation: one degradation, or a list.
         method: one method, or a list, see `MethodSchema`.
         metrics: the metrics; the first is also recorded after each iteration. Default: PSNR and SSIM.
@@ -34,9 +36,11 @@ class GridSchema:
         tune: how parameters are tuned, and on which images, see `TuningSchema`.
         title: title of the tables and the report. Default: the name of the folder.
         plugins: Python files with components, loaded before anything else is read.
+        published: results of others to show in the tables, see `read_published`.
+        folder: the folder that paths start from. Default: that of the YAML file.
     """
 
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | list[Mapping[str, Any]]
     degradation: Any
     method: Any
     metrics: Any = "all"
@@ -44,6 +48,8 @@ class GridSchema:
     tune: Mapping[str, Any] | None = None
     title: str | None = None
     plugins: list[str] | None = None
+    published: list[Mapping[str, Any]] | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +93,12 @@ class Grid:
     """An experiment: each picture under each degradation, restored by each method, once for each seed.
 
     Attributes:
+        sets: the sets of images; the only one may have no name.
         metrics: the metrics by label.
         content: the grid as plain values, with all labels filled in.
     """
 
-    data: Photographs
+    sets: tuple[Photographs, ...]
     operators: tuple[LabelledDegradation, ...]
     methods: tuple[Method, ...]
     metrics: dict[str, Metric]
@@ -116,13 +123,16 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
     raw = dict(grid) if isinstance(grid, Mapping) else read_yaml(grid)
     content = take_plugins(override(raw, overrides), folder)
     given = make(GridSchema, content, what="a grid")
+    folder = folder / (given.folder or "")
     operators = tuple(_build_operators(given.degradation, folder, boundary))
-    methods = tuple(_read_methods(given.method, folder))
+    methods = tuple(_read_methods(given.method, [operator.label for operator in operators], folder))
     tuning = None if given.tune is None else _read_tuning(given.tune, folder)
     _check_tuned(methods, tuning)
     metrics = _build_metrics(list(DEFAULT_METRICS) if given.metrics == "all" else _list(given.metrics), folder)
+    sets = tuple(_read_sets(given.data, folder))
+    _check_published(read_published(given.published or []), sets, operators, metrics)
     return Grid(
-        data=make(Photographs, given.data, path="data", what="data", folder=folder),
+        sets=sets,
         operators=operators,
         methods=methods,
         metrics=metrics,
@@ -136,6 +146,36 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
             "seeds": list(_read_seeds(given.seeds, "seeds")),
         },
     )
+
+
+def _read_sets(given: Any, folder: Path) -> Iterable[Photographs]:
+    if isinstance(given, Mapping):
+        yield make(Photographs, given, path="data", what="data", folder=folder)
+        return
+    labels: dict[str, str] = {}
+    for i, item in enumerate(_filled(given, "data")):
+        photographs = make(Photographs, item, path=f"data[{i}]", what=f"data[{i}]", folder=folder)
+        if not photographs.name.strip() and len(given) > 1:
+            raise ConfigError(f"data[{i}] has no name: name each of several sets of images")
+        _label(photographs.name or None, "", f"data[{i}]", labels)
+        yield photographs
+
+
+def _check_published(
+    published: Iterable[Published],
+    sets: Sequence[Photographs],
+    operators: Sequence[LabelledDegradation],
+    metrics: Mapping[str, Metric],
+) -> None:
+    conditions = [name_condition(data.name, operator.label) for data in sets for operator in operators]
+    for i, row in enumerate(published):
+        for condition, label in row.values:
+            if label not in metrics:
+                raise ConfigError(f"published[{i}].{label} is no metric of the grid: {suggest(label, metrics)}")
+            if condition not in conditions:
+                raise ConfigError(
+                    f"published[{i}].{label}: the grid has no {condition!r}: {suggest(condition, conditions)}"
+                )
 
 
 def _build_operators(given: Any, folder: Path, boundary: str) -> Iterable[LabelledDegradation]:
@@ -154,13 +194,19 @@ def _build_operators(given: Any, folder: Path, boundary: str) -> Iterable[Labell
         yield LabelledDegradation(_label(name, label_of(spec), path, labels), degradation)
 
 
-def _read_methods(given: Any, folder: Path) -> Iterable[Method]:
-    labels: dict[str, str] = {}
+def _read_methods(given: Any, degradations: Sequence[str], folder: Path) -> Iterable[Method]:
+    labels: dict[str, dict[str, str]] = {degradation: {} for degradation in degradations}
     for i, item in enumerate(_filled(given, "method")):
         method = read_method(item, f"method[{i}]", folder)
         method.check()
-        _label(None, method.label, method.path, labels)
+        for degradation in method.only or degradations:
+            if degradation not in labels:
+                raise ConfigError(f"{method.path}.only: no degradation {degradation!r}: {suggest(degradation, labels)}")
+            _label(None, method.label, method.path, labels[degradation])
         yield method
+    without = next((degradation for degradation, methods in labels.items() if not methods), None)
+    if without is not None:
+        raise ConfigError(f"the degradation {without!r} is in no method's only: add it to one")
 
 
 def _read_tuning(given: Mapping[str, Any], folder: Path) -> Tuning:

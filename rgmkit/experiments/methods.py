@@ -33,6 +33,8 @@ class MethodSchema:
         solver: a solver. Default: the one that `rgmkit.restore` chooses for the prior.
         tile: side in pixels of the tiles that a network restores. Default: as the free memory allows.
         tune: the options to tune, with their ranges: {"prior.weight": [0.1, 100]}.
+        only: the labels of the degradations that it is used for. Default: all. Methods for different degradations may
+            have the same name.
     """
 
     name: str | None = None
@@ -40,6 +42,7 @@ class MethodSchema:
     solver: Any = None
     tile: int | None = None
     tune: Mapping[str, Any] | None = None
+    only: list[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,7 @@ class Method:
         parameters: the tuned options.
         folder: the folder that relative file paths start from.
         tile: as in `rgmkit.restore`.
+        only: the labels of the degradations that it is used for; None for all.
     """
 
     path: str
@@ -61,6 +65,7 @@ class Method:
     parameters: tuple[Parameter, ...]
     folder: Path
     tile: int | None = None
+    only: list[str] | None = None
     _built: dict[str, Any] = field(default_factory=dict)
 
     def build(self, values: Values, degradation: Degradation) -> tuple[Prior, Solver]:
@@ -72,6 +77,10 @@ class Method:
         with naming(self.path):
             prior, solver = (self._build_part(part, values) for part in PARTS)
             return prior or NoPrior(), resolve_solver(solver, prior or NoPrior(), degradation)
+
+    def covers(self, degradation: str) -> bool:
+        """Whether the method is used for a degradation, given by its label."""
+        return self.only is None or degradation in self.only
 
     def check(self) -> None:
         """Build the parts with both ends of each tuned range, so that invalid values are found before anything runs."""
@@ -112,7 +121,7 @@ def read_method(item: Any, path: str, folder: Path) -> Method:
     parameters = [
         _read_parameter(name, asked, specs, f"{path}.tune", folder) for name, asked in (given.tune or {}).items()
     ]
-    return Method(path, label, specs, tuple(parameters), folder, given.tile)
+    return Method(path, label, specs, tuple(parameters), folder, given.tile, given.only)
 
 
 def _read_parameter(name: str, asked: Any, specs: Mapping[str, Any], path: str, folder: Path) -> Parameter:

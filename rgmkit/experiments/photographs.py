@@ -24,6 +24,9 @@ NAMES = (
 )  # fmt: skip
 """Photographs in the package of scikit-image itself, which need no download."""
 
+DOWNLOADS = ("BSD100HR", "DIV2K", "Flickr2kHR", "Kodak24", "McMaster", "Set14HR", "Set5HR", "Urban100HR")
+"""Data sets of deepinv that are folders of pictures."""
+
 BUNDLED = "skimage:"  # prefix of their sources
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}  # of Pillow's modes
 PLAIN = ("JPEG", "PNG")  # formats whose header gives the shape
@@ -37,6 +40,7 @@ class Photograph:
     Attributes:
         source: the path of a file, or "skimage:" and a name.
         label: its name in tables and reports.
+        set: the name of the set of images that it belongs to.
         crop: side of the centred square crop; None for the whole picture.
         grey: whether a colour picture is converted to grey (luma of ITU-R BT.601).
         range: the values of black and white; None: those of the type, or 0 and 1 for floats.
@@ -47,6 +51,7 @@ class Photograph:
     crop: int | None = None
     grey: bool = False
     range: tuple[float, float] | None = None
+    set: str = ""
 
     def read(self) -> Tensor:
         """Read the picture, (1, C, H, W) in [0, 1], without an alpha channel.
@@ -94,12 +99,14 @@ class Photograph:
 
 @dataclass(frozen=True, kw_only=True)
 class Photographs:
-    """The `data:` of a grid.
+    """The `data:` of a grid, or one of several sets of images.
 
     Args:
+        name: of the set, in tables.
         path: a picture, a folder (the PNG, JPEG and TIFF files below it, in the order of their paths), or a
             list of them.
         skimage: names of photographs that come with scikit-image.
+        deepinv: name of a data set of deepinv, which is downloaded into deepinv's cache if it is missing.
         limit: maximum number of pictures; the first ones are used. Default: all.
         crop: side in pixels of a centred square crop. Default: the whole picture.
         grey: convert colour pictures to grey.
@@ -110,8 +117,10 @@ class Photographs:
     ['astronaut']
     """
 
+    name: str = ""
     path: Path | list[Path] | None = None
     skimage: str | list[str] | None = None
+    deepinv: str | None = None
     limit: int | None = None
     crop: int | None = None
     grey: bool = False
@@ -120,8 +129,13 @@ class Photographs:
     def __post_init__(self) -> None:
         if self.range is not None:
             check_range(self.range)
-        if not self._paths and not self._names:
-            raise ConfigError("there are no pictures: give path, a folder or files, or skimage, names of photographs")
+        if not self._paths and not self._names and not self.deepinv:
+            raise ConfigError(
+                "there are no pictures: give path, a folder or files, or skimage, names of photographs, or deepinv, a "
+                "data set"
+            )
+        if self.deepinv and self.deepinv not in DOWNLOADS:
+            raise ConfigError(f"deepinv has no folder of pictures {self.deepinv!r}: {suggest(self.deepinv, DOWNLOADS)}")
         for name in self._names:
             if name not in NAMES:
                 raise ConfigError(f"skimage has no photograph {name!r} here: {suggest(name, NAMES)}")
@@ -134,10 +148,11 @@ class Photographs:
         """List the sources of all pictures, whatever the limit: absolute paths, and names prefixed by "skimage:".
 
         Raises:
-            DataError: if a folder holds no picture.
+            DataError: if a folder holds no picture, or a data set cannot be downloaded.
             ConfigError: if a picture is named twice.
         """
-        found = [str(file) for path in self._paths for file in _files(path)] + [BUNDLED + n for n in self._names]
+        paths = [*self._paths, *([_download(self.deepinv)] if self.deepinv else [])]
+        found = [str(file) for path in paths for file in _files(path)] + [BUNDLED + n for n in self._names]
         twice = next((source for source in found if found.count(source) > 1), None)
         if twice:
             raise ConfigError(f"{twice} is named twice: name each picture once")
@@ -146,14 +161,15 @@ class Photographs:
     def select(self, sources: Sequence[str] | None = None) -> list[Photograph]:
         """Return the photographs with these sources. Default: the first `limit` of all.
 
-        The label of a file is its path relative to the deepest folder that contains all files.
+        The label of a file is the name of the set, if any, and its path relative to the deepest folder that contains
+        all files.
         """
         chosen = self.sources()[: self.limit] if sources is None else list(sources)
         files = [source for source in chosen if not source.startswith(BUNDLED)]
         above = os.path.commonpath([os.path.dirname(file) for file in files]) if files else ""
         labels = [s.removeprefix(BUNDLED) if s not in files else Path(s).relative_to(above).as_posix() for s in chosen]
-        options = (self.crop, self.grey, self.range)
-        return [Photograph(s, label, *options) for s, label in zip(chosen, labels, strict=True)]
+        options, prefix = (self.crop, self.grey, self.range, self.name), f"{self.name}/" if self.name else ""
+        return [Photograph(s, prefix + label, *options) for s, label in zip(chosen, labels, strict=True)]
 
     @property
     def _paths(self) -> list[Path]:
@@ -168,6 +184,19 @@ def crop_to_fit(x: Tensor, degradation: Degradation) -> Tensor:
     """Crop a picture from its top left corner to a size that the degradation accepts, such as even sides."""
     height, width = degradation.usable_shape(tuple(x.shape))[-2:]
     return x[..., :height, :width].contiguous()
+
+
+def _download(name: str) -> Path:
+    """Return the folder of a data set of deepinv, after downloading it if it is missing."""
+    from deepinv import datasets
+
+    try:
+        return Path(getattr(datasets, name)(download=True, verbose=False).img_dir)
+    except Exception as error:  # of the network, the archive, or its content
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise DataError(
+            f"deepinv.{name} cannot be downloaded: give its pictures by path, a folder ({reason})"
+        ) from error
 
 
 def _files(path: Path) -> list[Path]:

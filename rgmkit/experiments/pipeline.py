@@ -13,7 +13,7 @@ import torch
 from rgmkit.experiments.evaluate import evaluate_cells, is_done
 from rgmkit.experiments.plan import Plan, make_plan
 from rgmkit.experiments.results import Results, read_results
-from rgmkit.experiments.run_folder import begin_run, remove_unfinished
+from rgmkit.experiments.run_folder import begin_run, remove_unfinished, write_grid
 from rgmkit.experiments.tables import write_tables
 from rgmkit.experiments.tune import tune
 from rgmkit.runtime.processes import ProcessGroup
@@ -90,7 +90,9 @@ def write(results: Results) -> None:
 
 def _prepare(plan: Plan) -> None:
     """Make the folder of the run, remove what a killed run left there, and log the pairs that do not fit."""
-    if not plan.continues:
+    if plan.continues:
+        write_grid(plan.folder, plan.grid.content)
+    else:
         begin_run(plan.folder, plan.grid.content, plan.facts)
     remove_unfinished(plan.folder)
     for (i, j), reason in plan.unfit.items():

@@ -54,7 +54,8 @@ class Plan:
             metrics.setdefault(self.grid.tuning.metric_label, self.grid.tuning.metric)
         pictures, training = ([one.source for one in some] for some in (self.photographs, self.training))
         infos = {label: asdict(metric.info) for label, metric in metrics.items()}
-        return RunFacts(pictures, training, len(self.cells), ends, infos, BOUNDARY)
+        sets = [sum(one.set == data.name for one in self.photographs) for data in self.grid.sets]
+        return RunFacts(pictures, training, len(self.cells), ends, infos, BOUNDARY, sets if len(sets) > 1 else [])
 
 
 def make_plan(
@@ -73,15 +74,21 @@ def make_plan(
     facts = None if overwrite and (folder / "grid.yaml").exists() else find_run(folder, found.content)
     if facts:
         found = read_grid(grid, overrides, boundary=facts.boundary)
-        check_pictures(folder, found.data, facts.pictures, "data")
+        for data, sources in zip(found.sets, _split(facts), strict=True):
+            check_pictures(folder, data, sources, "data")
         if tuning:
             check_pictures(folder, tuning.data, facts.training, "tune.data")
     with naming("data"):
-        photographs = found.data.select(facts.pictures if facts else None)
+        known = _split(facts) if facts else [None] * len(found.sets)
+        photographs = [one for data, sources in zip(found.sets, known, strict=True) for one in data.select(sources)]
     with naming("tune.data"):
         training = tuning.data.select(facts.training if facts else None) if tuning else []
     _check_apart(photographs, training)
-    pairs = list(itertools.product(range(len(found.operators)), range(len(found.methods))))
+    pairs = [
+        (i, j)
+        for (i, operator), (j, method) in itertools.product(enumerate(found.operators), enumerate(found.methods))
+        if method.covers(operator.label)
+    ]
     unfit = _rehearse(found, pairs, photographs, "data", continues=facts is not None)
     for i, j in unfit:  # a method that fits no degradation is a mistake, and vice versa
         if all((i, b) in unfit for a, b in pairs if a == i) or all((a, j) in unfit for a, b in pairs if b == j):
@@ -91,6 +98,12 @@ def make_plan(
         raise error
     reasons = {pair: str(error.__cause__ or error) for pair, error in unfit.items()}  # without the place in the grid
     return Plan(found, folder, tuple(photographs), tuple(training), facts is not None, reasons)
+
+
+def _split(facts: RunFacts) -> list[list[str]]:
+    """Return the sources of the test images, set by set."""
+    sources = iter(facts.pictures)
+    return [list(itertools.islice(sources, count)) for count in facts.sets or [len(facts.pictures)]]
 
 
 def _check_apart(photographs: Sequence[Photograph], training: Sequence[Photograph]) -> None:

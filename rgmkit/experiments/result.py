@@ -11,6 +11,15 @@ from rgmkit.errors import DataError
 from rgmkit.runtime.files import write_aside
 
 
+def name_condition(images: str, degradation: str) -> str:
+    """Name a degradation of a set of images; the only set may have no name.
+
+    >>> name_condition("Set12", "noise 0.1"), name_condition("", "noise 0.1")
+    ('Set12, noise 0.1', 'noise 0.1')
+    """
+    return f"{images}, {degradation}" if images else degradation
+
+
 @dataclass(frozen=True)
 class Record:
     """The outcome of one cell: one image, one degradation, one method, one seed.
@@ -32,6 +41,7 @@ class Record:
         pictures: files relative to the folder of the run: "truth", "measured" (resampled to the size of the
             image) and "restored".
         notes: messages for the user: automatic choices, and warnings.
+        set: the name of the set of images, if the grid has several.
     """
 
     key: str
@@ -51,6 +61,12 @@ class Record:
     trace: list[dict[str, float]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    set: str = ""
+
+    @property
+    def condition(self) -> str:
+        """The title of its table: the degradation, after the set of images if there are several."""
+        return name_condition(self.set, self.degradation)
 
     @property
     def failed(self) -> bool:

@@ -11,8 +11,9 @@ from rgmkit.config import metric
 from rgmkit.core.metric import MetricInfo
 from rgmkit.errors import RgmkitError
 from rgmkit.experiments.line_search import Values
+from rgmkit.experiments.published import Published
 from rgmkit.experiments.result import Record
-from rgmkit.experiments.run_folder import RunFacts, read_facts, read_records, read_title
+from rgmkit.experiments.run_folder import RunFacts, read_facts, read_published_rows, read_records, read_title
 from rgmkit.experiments.tune import Trial, TuningLog
 
 
@@ -52,6 +53,7 @@ class Results:
         infos: name, unit, decimals and direction of the metrics, by label.
         tuned: one for each method and degradation that was tuned.
         cells: the number of cells in the grid, done or not.
+        published: results of others, to be shown beside those of the run.
 
     >>> records = (Record("a", "cat", "blur", "tv", 0), Record("b", "cat", "blur", "bm3d", 0, error="no bm3d"))
     >>> results = Results(Path(), records)
@@ -66,6 +68,7 @@ class Results:
     infos: Mapping[str, MetricInfo] = field(default_factory=dict)
     tuned: Sequence[TunedMethod] = ()
     cells: int = 0
+    published: Sequence[Published] = ()
 
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r}, {len(self.records)} cells, {len(self.failed)} of them failed)"
@@ -74,6 +77,11 @@ class Results:
     def degradations(self) -> list[str]:
         """Labels of the degradations."""
         return _unique(record.degradation for record in self.records)
+
+    @cached_property
+    def conditions(self) -> list[str]:
+        """Titles of the tables: the degradations, of each set of images if there are several."""
+        return _unique(record.condition for record in self.records)
 
     @cached_property
     def methods(self) -> list[str]:
@@ -101,19 +109,19 @@ class Results:
         """The records of cells that failed."""
         return [record for record in self.records if record.failed]
 
-    def select(self, degradation: str, method: str | None = None) -> list[Record]:
-        """Return the records of one degradation, of all methods or of one."""
-        return [r for r in self.records if r.degradation == degradation and method in (None, r.method)]
+    def select(self, condition: str, method: str | None = None) -> list[Record]:
+        """Return the records of one condition, of all methods or of one."""
+        return [r for r in self.records if r.condition == condition and method in (None, r.method)]
 
     def rows(self) -> dict[tuple[int, int, int], list[Record]]:
-        """Group the records by the positions of their degradation, image and seed.
+        """Group the records by the positions of their condition, image and seed.
 
-        They are sorted by seed, then image, then degradation: if only some can be shown, these are the first seed's
+        They are sorted by seed, then image, then condition: if only some can be shown, these are the first seed's
         first images, under every degradation.
         """
         rows: dict[tuple[int, int, int], list[Record]] = {}
         for r in self.records:
-            positions = (self.degradations.index(r.degradation), self.images.index(r.image), self.seeds.index(r.seed))
+            positions = (self.conditions.index(r.condition), self.images.index(r.image), self.seeds.index(r.seed))
             rows.setdefault(positions, []).append(r)
         return dict(sorted(rows.items(), key=lambda row: row[0][::-1]))
 
@@ -134,6 +142,7 @@ def read_results(folder: Path, *, main: bool = True) -> Results:
         infos=infos,
         tuned=tuple(_read_tuned(folder, facts, infos)),
         cells=facts.cells,
+        published=read_published_rows(folder),
     )
 
 

@@ -1,7 +1,7 @@
 """The folder of a run: what it contains, and whether a grid may be continued in it.
 
-It contains grid.yaml, run.json (`RunFacts`), cells/KEY.json, pictures/, tuning.csv, results.csv, results.md and
-report.html.
+It contains grid.yaml, run.json (`RunFacts`), cells/KEY.json, pictures/, tuning.csv, results.csv, results.json,
+results.md and report.html.
 """
 
 from __future__ import annotations
@@ -16,13 +16,22 @@ from typing import Any
 from rgmkit.config import dump_yaml, read_yaml
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments.photographs import BUNDLED, Photographs
+from rgmkit.experiments.published import Published, read_published
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
-WRITTEN = ("tuning.csv", "results.csv", "results.md", "report.html", FACTS, GRID)  # GRID marks the folder of a run
-CHANGEABLE = ("plugins", "title")  # keys that may change when a run is continued
+WRITTEN = (
+    "tuning.csv",
+    "results.csv",
+    "results.json",
+    "results.md",
+    "report.html",
+    FACTS,
+    GRID,
+)  # GRID marks the folder of a run
+CHANGEABLE = ("plugins", "title", "published")  # keys that may change when a run is continued
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class RunFacts:
         cells: the number of cells.
         ends: the ends of the range of each tuned parameter, by method.
         metrics: the fields of each metric's `MetricInfo`, by label; empty in runs of version 0.1.
+        sets: the number of test images in each set; empty if there is one set.
         boundary: of blurs that name none; circular in runs of version 0.1, which do not store it.
     """
 
@@ -43,6 +53,7 @@ class RunFacts:
     ends: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     boundary: str = "circular"
+    sets: list[int] = field(default_factory=list)
 
 
 def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:
@@ -103,6 +114,11 @@ def begin_run(folder: Path, content: Mapping[str, Any], facts: RunFacts) -> None
             (folder / name).unlink(missing_ok=True)
     with write_aside(folder / FACTS) as part:
         part.write_text(json.dumps(asdict(facts), indent=1), encoding="utf-8")
+    write_grid(folder, content)
+
+
+def write_grid(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write the grid of a run; call it also when a run continues, since some keys may have changed."""
     with write_aside(folder / GRID) as part:
         part.write_text(dump_yaml(dict(content)), encoding="utf-8")
 
@@ -135,3 +151,8 @@ def read_records(folder: Path) -> list[Record]:
 def read_title(folder: Path) -> str:
     """Read the title of tables and report: that of the grid, or the name of the folder."""
     return str(read_yaml(folder / GRID).get("title") or folder.resolve().name)
+
+
+def read_published_rows(folder: Path) -> tuple[Published, ...]:
+    """Read the published results that the grid of a run names."""
+    return read_published(read_yaml(folder / GRID).get("published") or [])

@@ -59,15 +59,15 @@ class MethodSummary:
     gap: str = ""
 
 
-def summarize_methods(results: Results, degradation: str) -> list[MethodSummary]:
-    """Summarise each method that has cells under this degradation."""
-    cells = {method: results.select(degradation, method) for method in results.methods}
+def summarize_methods(results: Results, condition: str) -> list[MethodSummary]:
+    """Summarise each method that has cells under this condition."""
+    cells = {method: results.select(condition, method) for method in results.methods}
     return [_summarize(method, records, list(results.metrics)) for method, records in cells.items() if records]
 
 
-def summarize_measurements(results: Results, degradation: str) -> dict[str, Spread]:
+def summarize_measurements(results: Results, condition: str) -> dict[str, Spread]:
     """Summarise the metrics of the measurements; each image and seed counts once."""
-    before = {(record.image, record.seed): record.before for record in results.select(degradation) if record.before}
+    before = {(record.image, record.seed): record.before for record in results.select(condition) if record.before}
     return _spreads(list(before.values()), list(results.metrics))
 
 

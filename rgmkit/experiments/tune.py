@@ -112,7 +112,7 @@ def _tune_all(plan: Plan, tuning: Tuning, processes: ProcessGroup, bar: Any) -> 
     logged = TuningLog(plan.folder)
     for i, operator in enumerate(plan.grid.operators):
         for j, method in enumerate(plan.grid.methods):
-            if method.parameters and (i, j) not in plan.unfit:
+            if method.parameters and method.covers(operator.label) and (i, j) not in plan.unfit:
                 score = _Score(tuning, operator, method, plan.training, evaluator, logged, bar)
                 search(score, method.parameters, tuning.evaluations)
                 _warn_of_ends(logged, operator, method, tuning.metric)

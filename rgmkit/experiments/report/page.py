@@ -19,7 +19,7 @@ from rgmkit.experiments.report.gallery import Gallery, make_gallery
 from rgmkit.experiments.report.pictures import draw_error_map
 from rgmkit.experiments.report.plots import MARKERS, method_classes, plot_curves
 from rgmkit.experiments.results import Results
-from rgmkit.experiments.tables import COSTS, count, count_parts, list_tuned, make_overview, make_rows
+from rgmkit.experiments.tables import COSTS, count, count_parts, list_sources, list_tuned, make_overview, make_rows
 from rgmkit.runtime.files import write_aside
 
 
@@ -64,6 +64,7 @@ def _load_template() -> Template:
         count=count,
         count_parts=count_parts,
         format_values=format_values,
+        list_sources=list_sources,
         make_rows=make_rows,
         plot_curves=plot_curves,
         classes=method_classes,
@@ -89,7 +90,7 @@ def _hash(text: str) -> str:
 
 def _collect_data(results: Results, gallery: Gallery) -> dict[str, Any]:
     return {
-        "degradations": results.degradations,
+        "degradations": results.conditions,
         "images": results.images,
         "seeds": [str(seed) for seed in results.seeds],
         "rows": gallery.rows,

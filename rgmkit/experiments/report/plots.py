@@ -28,25 +28,25 @@ STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def plot_curves(results: Results, degradation: str) -> Markup:
-    """Plot the mean curve of every method under one degradation; return an empty string if no value is finite.
+def plot_curves(results: Results, condition: str) -> Markup:
+    """Plot the mean curve of every method under one condition; return an empty string if no value is finite.
 
     The markers, the same as in the table, show where the methods end; a dashed line shows the measurement.
     """
-    found = {i: mean_curve(results.select(degradation, method)) for i, method in enumerate(results.methods)}
+    found = {i: mean_curve(results.select(condition, method)) for i, method in enumerate(results.methods)}
     curves = {i: curve for i, curve in found.items() if curve is not None}
     if not curves:
         return Markup("")
-    label = next(r.path_metric for r in results.select(degradation) if r.path_metric in r.after)
-    info, spread = results.metrics[label], summarize_measurements(results, degradation).get(label)
+    label = next(r.path_metric for r in results.select(condition) if r.path_metric in r.after)
+    info, spread = results.metrics[label], summarize_measurements(results, condition).get(label)
     measured = spread.mean if spread is not None and math.isfinite(spread.mean) else None
     titles = {
         f"end-{i}": f"{results.methods[i]}: {info.format(float(curve.values[-1]))} {info.unit}".rstrip()
         + f" after {format_seconds(float(curve.seconds[-1]))} s"
         for i, curve in curves.items()
     }
-    svg = _draw(curves, measured, info, salt=f"curves {results.degradations.index(degradation)}")
-    return _adapt(svg, f"{info.name} against time: {degradation}", titles)
+    svg = _draw(curves, measured, info, salt=f"curves {results.conditions.index(condition)}")
+    return _adapt(svg, f"{info.name} against time: {condition}", titles)
 
 
 def method_classes(index: int) -> tuple[str, bool]:

@@ -65,7 +65,12 @@
 
   let shown = { cards: [] };
   const show = () => {
-    shown = data.rows[axes.map((select) => select.value).join("/")] ?? { width: 4, height: 1, cards: [] };
+    const find = () => data.rows[axes.map((select) => select.value).join("/")];
+    if (!find()) { // an image of another set
+      const other = Object.keys(data.rows).find((name) => name.startsWith(`${axes[0].value}/`));
+      if (other) axes[1].value = other.split("/")[1];
+    }
+    shown = find() ?? { width: 4, height: 1, cards: [] };
     gallery.style.setProperty("--width", shown.width);
     gallery.style.setProperty("--height", shown.height);
     row.replaceChildren(...shown.cards.map((item) => card(item, shown.limit)));

@@ -17,6 +17,7 @@ from torch import Tensor
 from rgmkit.errors import DataError, describe_error
 from rgmkit.images.array_layout import STEPS, Layout, unpack
 from rgmkit.images.axes import insert_channels
+from rgmkit.images.foreign import describe_foreign
 from rgmkit.images.formats import (
     FORMAT_NAMES,
     STACK_ENDINGS,
@@ -133,6 +134,9 @@ def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | No
     """Decode the bytes of a picture file, see `read`. Error messages call it `name`."""
     if not data:
         raise DataError(f"{name} is empty: give {FORMAT_NAMES}")
+    foreign = describe_foreign(data)
+    if foreign:
+        raise DataError(f"{name} is {foreign}")
     try:
         with _quiet():
             decoded = choose_codec(data).decode(data)
@@ -148,7 +152,10 @@ def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | No
             f"{name} holds an array of shape {array.shape}: save one image, (H, W) or (H, W, C); channels come last, "
             f"1 to 4 of them; or name its axes by axes= or --axes, such as ZYX for frames and CYX for bands"
         )
-    x, layout = unpack(array, name=name, axes=axes or decoded.axes, range=range, alpha=decoded.alpha)
+    usual = decoded.range if range is None else range
+    x, layout = unpack(array, name=name, axes=axes or decoded.axes, range=usual, alpha=decoded.alpha)
+    if range is None and decoded.range is not None:  # what is written fills its type
+        layout = replace(layout, range=(0.0, float(STEPS[layout.dtype])), range_given=False)
     if x.is_complex():
         raise DataError(f"{name} holds {array.dtype}: a picture is real")
     alpha = None if layout.alpha is None else layout.alpha.float()

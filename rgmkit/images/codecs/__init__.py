@@ -15,6 +15,7 @@ class Decoded(NamedTuple):
         alpha: whether the file says that the last channel is alpha.
         notes: for the user, on what was not read.
         scale: the size of a pixel and the time between frames, as the writer of the format takes them.
+        range: the values of black and white, if they are not those of the type.
     """
 
     array: np.ndarray
@@ -22,3 +23,4 @@ class Decoded(NamedTuple):
     alpha: bool = False
     notes: tuple[str, ...] = ()
     scale: Mapping[str, Any] = {}
+    range: tuple[float, float] | None = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageSequence
 
-from rgmkit.errors import DataError
+from rgmkit.errors import show_value
 from rgmkit.images.codecs import Decoded
 
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
 FRAMES_NOTE = "only the first of {} frames is read"
+STORED = "the picture is read as it is stored"
 
 
 def decode(data: bytes) -> Decoded:
@@ -19,17 +21,17 @@ def decode(data: bytes) -> Decoded:
     with Image.open(io.BytesIO(data)) as opened:
         frames = getattr(opened, "n_frames", 1)
         opened.load()
-        array = _to_array(ImageOps.exif_transpose(opened))
-    return describe(array, (FRAMES_NOTE.format(frames),) if frames > 1 else ())
+        array, notes = read_frame(opened)
+    return describe(array, ((FRAMES_NOTE.format(frames),) if frames > 1 else ()) + notes)
 
 
 def decode_frames(data: bytes) -> Decoded:
     """Decode all frames of a picture if they are alike, else the first, see `decode`."""
     with Image.open(io.BytesIO(data)) as opened:
-        frames = [_to_array(ImageOps.exif_transpose(frame)) for frame in ImageSequence.Iterator(opened)]
+        frames, notes = zip(*(read_frame(frame) for frame in ImageSequence.Iterator(opened)), strict=True)
     if len(frames) == 1 or any(frame.shape != frames[0].shape for frame in frames):
         return decode(data)
-    first = describe(frames[0])
+    first = describe(frames[0], notes[0])
     return first._replace(array=np.stack(frames), axes=f"Z{first.axes}")
 
 
@@ -45,6 +47,30 @@ def encode(array: np.ndarray, *, kind: str = "png", **options: int) -> bytes:
     return buffer.getvalue()
 
 
+def read_frame(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a frame as an upright array, and notes on its metadata."""
+    array = _to_array(image)
+    orientation, notes = read_orientation(image)
+    return turn_upright(array, orientation), notes + note_profile(image.info.get("icc_profile"))
+
+
+def read_orientation(image: Image.Image) -> tuple[int | None, tuple[str, ...]]:
+    """Return the EXIF orientation, None without one, and a note if it cannot be read."""
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # damaged metadata may raise anything, and the picture is intact
+        return None, (f"the EXIF metadata cannot be read: {STORED}",)
+    return check_orientation(value)
+
+
+def check_orientation(value: Any) -> tuple[int | None, tuple[str, ...]]:
+    """Return the value of an orientation tag, the first of several, if it has a meaning, else None and a note."""
+    value = value[0] if isinstance(value, tuple) and value else value
+    if value is None or (isinstance(value, int) and 0 <= value <= 8):
+        return value, ()
+    return None, (f"the orientation {show_value(value)} has no meaning: {STORED}",)
+
+
 def turn_upright(array: np.ndarray, orientation: int | None) -> np.ndarray:
     """Turn an array (H, W, ...) upright, given its EXIF orientation, 1 … 8."""
     if orientation is None or not 2 <= orientation <= 8:
@@ -58,16 +84,26 @@ def turn_upright(array: np.ndarray, orientation: int | None) -> np.ndarray:
     return array
 
 
+def note_profile(profile: bytes | None) -> tuple[str, ...]:
+    """Return a note if a picture has a colour profile (ICC) other than sRGB."""
+    if not profile:
+        return ()
+    from PIL import ImageCms
+
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
+    except Exception:  # of a damaged profile
+        name = "that cannot be read"
+    if "srgb" in name.lower():
+        return ()
+    return (f"the colour profile {name} is neither used nor kept: convert to sRGB first if exact colours matter",)
+
+
 def _to_array(image: Image.Image) -> np.ndarray:
     mode = image.mode
-    if mode.startswith("I;16"):
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PPM"):  # PPM is scaled to 16 bits
         return np.asarray(image).astype(np.uint16)
-    if mode == "I":
-        array = np.asarray(image)
-        if array.min() < 0 or array.max() > 65535:
-            raise DataError("holds 32-bit integers of unknown scale: save 8 bit, 16 bit or floats in [0, 1]")
-        return array.astype(np.uint16)
-    if mode == "F":
+    if mode in ("I", "F"):
         return np.asarray(image)
     grey = mode in ("1", "L", "LA", "La")
     array = np.asarray(image.convert(("L" if grey else "RGB") + ("A" if image.has_transparency_data else "")))

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
-from rgmkit.errors import DataError
+from rgmkit.errors import DataError, show_value
 from rgmkit.images.axes import FRAMES, IMAGE
 from rgmkit.images.codecs import Decoded, pillow
+from rgmkit.images.value_range import Range
 
 PLAIN = ("MINISBLACK", "MINISWHITE", "RGB")  # photometric interpretations that hold the values themselves
-ALPHA = (1, 2)  # values of the tag ExtraSamples: associated and unassociated alpha
+ASSOCIATED = 1  # value of the tag ExtraSamples: alpha by which the colours were multiplied
+ALPHA = (ASSOCIATED, 2)  # the second is alpha beside colours as they are
+SIGNED = 2  # value of the tag SampleFormat
+SENSOR = ("CFA", "LINEAR_RAW")  # photometric interpretations of raw files of cameras
+CANON = b"CR"  # after the header of a .cr2
+DNG_VERSION, PROFILE, MAX, SMAX = 50706, 34675, 281, 341  # tags
+SENSOR_WHITES = tuple(2**bits - 1 for bits in range(9, 16))
 RESOLUTION = (282, 283, 296)  # the tags XResolution, YResolution and ResolutionUnit
 IMAGEJ_SCALE = ("unit", "spacing", "finterval", "fps")
 IMAGEJ_AXES, IMAGEJ_TYPES = "TZCYX", ("uint8", "uint16", "float32")
@@ -26,37 +34,105 @@ def decode(data: bytes) -> Decoded:
     with TiffFile(io.BytesIO(data)) as file:
         series: Any = file.series[0]
         page = series.keyframe
-        bits = page.bitspersample
-        if bits is None or bits < 8 or (bits == 8 and page.photometric.name not in PLAIN):
-            return pillow.decode_frames(data)
-        if page.photometric.name not in PLAIN:
-            raise DataError(f"is {bits}-bit {page.photometric.name}: convert it to RGB or to 8 bit")
+        _refuse_raw(data, file.pages[0])
+        bits, photometric = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
+        if bits is None or bits < 8 or (bits == 8 and photometric not in PLAIN):
+            return _decode_with_pillow(data, page)
+        if photometric not in PLAIN:
+            raise DataError(f"is {bits}-bit {photometric}: convert it to RGB or to 8 bit")
         try:
             array = series.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
+        except (ValueError, NotImplementedError, ImportError) as error:
+            if not any(word in str(error).lower() for word in ("imagecodecs", "compression")):
                 raise
-            if page.samplesperpixel == 1 or bits == 8:
-                return pillow.decode_frames(data)  # libtiff knows the compression
-            raise DataError("has a compression that needs imagecodecs: install it, or save without") from error
-        tag = page.tags.get(pillow.ORIENTATION)
+            return _decode_with_pillow(data, page)  # libtiff may know the compression
         count = len(file.series)
-        notes = (f"only the first of {count} image series is read",) if count > 1 else ()
-        if page.photometric.name == "MINISWHITE" and array.dtype.kind == "u":
-            array = np.iinfo(array.dtype).max - array
-        array = _turn_upright(array, series.axes, None if tag is None else int(tag.value))
-        alpha = "S" in series.axes and bool(page.extrasamples) and page.extrasamples[-1] in ALPHA
-        return Decoded(array, _name_axes(series.axes), alpha, notes, _read_scale(file, page))
+        notes: tuple[str, ...] = (f"only the first of {count} image series is read",) if count > 1 else ()
+        range, more = _read_range(page, array)
+        if photometric == "MINISWHITE" and array.dtype.kind == "u":
+            array = int(range[1] if range else np.iinfo(array.dtype).max) - array
+        extra = page.extrasamples[-1] if "S" in series.axes and page.extrasamples else None
+        if extra == ASSOCIATED and array.dtype.kind in "uf":
+            array = _divide_by_alpha(array, series.axes.index("S"), range)
+        tag, profile = page.tags.get(pillow.ORIENTATION), page.tags.get(PROFILE)
+        orientation, unread = pillow.check_orientation(None if tag is None else tag.value)
+        array = _turn_upright(array, series.axes, orientation)
+        scale, unscaled = _read_scale(file, page)
+        notes += more + unread + unscaled + pillow.note_profile(None if profile is None else bytes(profile.value))
+        return Decoded(array, _name_axes(series.axes), extra in ALPHA, notes, scale, range)
 
 
-def _read_scale(file: Any, page: Any) -> dict[str, Any]:
-    """Read the size of a pixel from the tags of a page, and what ImageJ adds to it."""
+def _refuse_raw(data: bytes, first: Any) -> None:
+    """Raise a DataError for a raw file of a camera, whose first image is a thumbnail."""
+    pages = [first, *(first.pages or ())]
+    sensor = any(getattr(page.photometric, "name", "") in SENSOR for page in pages)
+    if sensor or DNG_VERSION in first.tags or data[8:10] == CANON:
+        raise DataError(
+            "is a raw file of a camera: develop it, or save the values of its sensor as 16-bit TIFF (with rawpy) and "
+            "restore them with the degradation bayer"
+        )
+
+
+def _decode_with_pillow(data: bytes, page: Any) -> Decoded:
+    """Decode what tifffile does not, unless Pillow would misread it or lose its depth."""
+    bits, kind = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
+    what = f"{bits}-bit {kind} with the compression {getattr(page.compression, 'name', page.compression)}"
+    fix = "pip install 'rgmkit[codecs]', or save it uncompressed in 8 or 16 bits"
+    deep = bits is not None and bits > 8
+    if (deep and page.samplesperpixel > 1) or (bits == 8 and page.sampleformat == SIGNED):
+        raise DataError(f"is {what}: {fix}")
+    try:
+        decoded = pillow.decode_frames(data)
+    except (UnidentifiedImageError, ValueError, KeyError) as error:
+        raise DataError(f"is {what}: {fix}") from error
+    if not deep:
+        return decoded
+    range, notes = _read_range(page, decoded.array)
+    array = decoded.array
+    if kind == "MINISWHITE" and array.dtype == np.uint16:  # Pillow does not invert these
+        array = int(range[1] if range else 65535) - array
+    return decoded._replace(array=array, range=range, notes=decoded.notes + notes)
+
+
+def _read_range(page: Any, array: np.ndarray) -> tuple[Range | None, tuple[str, ...]]:
+    """Return the range of whole numbers with fewer bits than their type, None if they fill it, and a note."""
+    if array.dtype != np.uint16:
+        return None, ()
+    bits, declared = page.bitspersample, page.tags.get(SMAX) or page.tags.get(MAX)
+    white = 2**bits - 1 if bits < 16 else getattr(declared, "value", None)
+    white = white[0] if isinstance(white, tuple) and len(set(white)) == 1 else white
+    if not isinstance(white, int) or white not in SENSOR_WHITES or array.max(initial=0) > white:
+        return None, ()
+    return (0.0, float(white)), (f"white is {white}: the file says that its values have {white.bit_length()} bits",)
+
+
+def _divide_by_alpha(array: np.ndarray, axis: int, range: Range | None) -> np.ndarray:
+    """Return the colours without the alpha by which they were multiplied; black where a pixel is transparent."""
+    samples = np.moveaxis(array, axis, -1).astype(np.float64)
+    colour, alpha = samples[..., :-1], samples[..., -1:]
+    whole = array.dtype.kind == "u"
+    white = (range[1] if range else np.iinfo(array.dtype).max) if whole else 1.0
+    colour = np.divide(colour * white, alpha, out=np.zeros_like(colour), where=alpha > 0)
+    samples[..., :-1] = colour.round().clip(0, white) if whole else colour
+    return np.moveaxis(samples, -1, axis).astype(array.dtype)
+
+
+def _read_scale(file: Any, page: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Read the size of a pixel from the tags of a page, and what ImageJ adds to it; and note what cannot be read."""
     tags = {tag: page.tags[tag].value for tag in RESOLUTION if tag in page.tags}
-    scale = (
-        {"resolution": (tags[282], tags[283]), "resolutionunit": tags.get(296, 1)} if {282, 283} <= set(tags) else {}
-    )
     imagej = {key: value for key, value in (file.imagej_metadata or {}).items() if key in IMAGEJ_SCALE}
-    return scale | {"metadata": imagej}
+    if not {282, 283} <= set(tags):
+        return {"metadata": imagej}, ()
+    resolution, unit = (tags[282], tags[283]), tags.get(296, 1)
+    if not all(map(_is_ratio, resolution)) or unit not in (1, 2, 3):
+        return {"metadata": imagej}, (f"the resolution {show_value(resolution)} cannot be read, and is left out",)
+    return {"resolution": resolution, "resolutionunit": unit, "metadata": imagej}, ()
+
+
+def _is_ratio(value: Any) -> bool:
+    """Whether a value is a positive ratio of two whole numbers."""
+    pair = isinstance(value, tuple) and len(value) == 2
+    return pair and all(isinstance(part, int) and 0 < part < 2**32 for part in value)
 
 
 def encode(array: np.ndarray, axes: str, alpha: bool, scale: Mapping[str, Any]) -> bytes:

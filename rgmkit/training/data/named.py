@@ -10,12 +10,13 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from rgmkit.core.bounds import Count
 from rgmkit.errors import ConfigError, DataError, describe_error
 from rgmkit.images import decode
+from rgmkit.images.codecs import pillow
 from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, Pictures
 
@@ -45,10 +46,11 @@ class _Items(Pictures):
             image = self.item(i)
             if not isinstance(image, Image.Image):
                 raise DataError(f"{self.name(i)} is a {type(image).__name__}: take a data set of PIL images")
-            image = ImageOps.exif_transpose(image)
+            orientation, _ = pillow.read_orientation(image)
             if image.mode.startswith(_DEEP):
                 return self._decode_deep(image, i)
             array = np.array(image.convert("RGB" if self.channels == "rgb" else "L"))
+            array = np.ascontiguousarray(pillow.turn_upright(array, orientation))
         except DataError:
             raise
         except Exception as error:  # whatever a decoder raises for broken data

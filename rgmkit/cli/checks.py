@@ -66,13 +66,14 @@ def check_names(*, folder: Path | None = None, **given: Any) -> None:
 def check_grid(grid: Path, overrides: Iterable[str]) -> None:
     """Check the names in the grid of an experiment."""
     content = take_plugins(override(read_yaml(grid), overrides), grid.parent)
+    folder = grid.parent / str(content.get("folder") or "")
     for path, degradation in _items(content, "degradation"):
         with naming(path):
             check_names(degradation=degradation)
     for path, method in _items(content, "method"):
         if isinstance(method, Mapping):
             with naming(path):
-                check_names(prior=method.get("prior"), solver=method.get("solver"), folder=grid.parent)
+                check_names(prior=method.get("prior"), solver=method.get("solver"), folder=folder)
     for path, metric in _items(content, "metrics"):
         if metric != "all":
             with naming(path):

@@ -120,8 +120,10 @@ def restore(
     solver = resolve_solver(solver, prior, degradation, samples=samples)
     if differentiable:
         check_differentiable(y, degradation, prior, samples)
-    elif isinstance(y, Tensor):
-        y = y.detach()
+    dropped = () if differentiable else note_dropped_gradients(y, degradation)
+    if dropped and getattr(y, "requires_grad", False):
+        warnings.warn(dropped[0], UserWarning, stacklevel=2)
+    y = y if differentiable or not isinstance(y, Tensor) else y.detach()
     batch, layout = unpack(y, name="y", axes=axes, range=range)
     device = prior.device or layout.device
     degradation = to_device(degradation, device)
@@ -129,7 +131,7 @@ def restore(
     with torch.set_grad_enabled(differentiable):
         batch, notes = relate_values(batch, degradation, given, whole=whole, device=device)
     batch, degradation, pairs = split_complex(batch, degradation, device)
-    layout = replace(layout.for_image(complex=pairs), notes=layout.notes + notes)
+    layout = replace(layout.for_image(complex=pairs), notes=dropped + layout.notes + notes)
     solution = restore_batch(
         batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress,
         device=device, differentiable=differentiable,
@@ -224,6 +226,14 @@ def check_differentiable(y: Any, degradation: Degradation, prior: Prior, samples
         raise IncompatibleError("samples are drawn without gradients: leave out samples, or differentiable=True")
     if any(p.requires_grad and p.device != (prior.device or y.device) for p in degradation.parameters()):
         raise IncompatibleError(f"a parameter of {degradation.title} is on another device: move it to {prior.device}")
+
+
+def note_dropped_gradients(y: Any, degradation: Degradation) -> tuple[str, ...]:
+    """Return a note if `restore` was given values that require gradients, and does not keep them."""
+    wanted = [y, *degradation.parameters()] if torch.is_grad_enabled() else []
+    if not any(isinstance(each, Tensor) and each.requires_grad for each in wanted):
+        return ()
+    return ("gradients are not kept: give differentiable=True for them, or y.detach() if none are wanted",)
 
 
 def generate(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rgmkit.core.metric import Metric
 from rgmkit.errors import ConfigError, suggest
+from rgmkit_metrics.ssim import as_double
 
 LONGEST = 14  # letters of a name in tables; longer names are abbreviated
 
@@ -48,10 +49,11 @@ class PackageMetric(Metric):
             raise ConfigError(f"{title} needs weights that could not be downloaded: {error}") from error
 
     def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
-        """Measure each image on its own: some metrics would average over a batch."""
+        """Measure each image on its own: some metrics would average over a batch; in float64 without a network."""
         self._metric.to(x.device)
+        exact = as_double if next(self._metric.parameters(), None) is None else Tensor.float
         with torch.no_grad():
-            pairs = zip(*(images.split(1) for images in (x, truth) if images is not None), strict=True)
+            pairs = zip(*(exact(images).split(1) for images in (x, truth) if images is not None), strict=True)
             return torch.stack([torch.as_tensor(self._metric(*pair)).reshape(()) for pair in pairs]).to(x)
 
     @abstractmethod

@@ -62,12 +62,12 @@ def _sum(x: Tensor, truth: Tensor, std: float, radius: int) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure  # takes seconds to import
 
     _, at_pixels = structural_similarity_index_measure(
-        _double(x), _double(truth), sigma=std, data_range=1.0, reduction="none", return_full_image=True
+        as_double(x), as_double(truth), sigma=std, data_range=1.0, reduction="none", return_full_image=True
     )
     return at_pixels[..., radius:-radius, radius:-radius].flatten(1).sum(1)
 
 
-def _double(x: Tensor) -> Tensor:
+def as_double(x: Tensor) -> Tensor:
     """Convert to float64, on the CPU where the device has none."""
     try:
         return x.double()

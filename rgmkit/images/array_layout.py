@@ -206,7 +206,14 @@ def scale_values(x: Tensor, range: Range, dtype: torch.dtype) -> Tensor:
 
 def _to_tensor(array: Any, name: str) -> Tensor:
     if isinstance(array, Tensor):
+        if array.layout is not torch.strided or array.is_quantized:
+            raise DataError(f"{name} is a sparse or quantised tensor: give an ordinary one, with to_dense() or float()")
         return array
+    if np.ma.is_masked(array):
+        raise DataError(
+            f"{name} is a masked array: restore its filled(0) with the degradation inpaint, and give the known pixels, "
+            f"~mask, as the mask"
+        )
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} is a {type(array).__name__}: {LAYOUTS}")
     if array.dtype.kind not in "uifc" or array.dtype == np.longdouble:

@@ -244,6 +244,7 @@ def generate(
     seed: int = 0,
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,
+    images: Tensor | None = None,
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Tensor:
@@ -259,6 +260,8 @@ def generate(
         seed: of all random numbers.
         shape: of one image, (C, H, W). Default: that of the training images.
         batch: number of images computed at a time. Default: see `choose_batch_size`.
+        images: `n` images to start from in place of noise, degraded to a level that the solver names, as in
+            "cascade:start=2": less changes the lower the level is.
         callback: called as `callback(step, steps, x)`, with steps counted over all batches.
         progress: as for `restore`.
 
@@ -271,7 +274,11 @@ def generate(
     """
     prior = resolve_prior(prior)
     with follow_progress("generating", callback, shown=progress) as follow:
-        batches = list(generate_batches(prior, n, solver=solver, seed=seed, shape=shape, batch=batch, callback=follow))
+        batches = list(
+            generate_batches(
+                prior, n, solver=solver, seed=seed, shape=shape, batch=batch, images=images, callback=follow
+            )
+        )
     if batches:
         return torch.cat(batches)
     return torch.empty(0, *_check_shape(prior, shape), device=prior.device)
@@ -286,6 +293,7 @@ def generate_batches(
     shape: tuple[int, ...] | None = None,
     batch: int | None = None,
     start: int = 0,
+    images: Tensor | None = None,
     callback: Callback | None = None,
 ) -> Iterator[Tensor]:
     """Generate the images `start` … `start + n - 1` of a seed, batch by batch; see `generate`.
@@ -297,14 +305,18 @@ def generate_batches(
     method.check(Problem(prior, ()))
     if solver is None and not getattr(prior, "generative", True):
         warnings.warn(DENOISER, stacklevel=2)
-    image_shape = _check_shape(prior, shape)
+    image_shape = _check_shape(prior, shape if images is None else tuple(images.shape[1:]))
+    if images is not None and len(images) != n:
+        raise IncompatibleError(f"n is {n}, and there are {len(images)} images to start from: give as many")
     size = choose_batch_size(image_shape, prior.device) if batch is None else batch
     if n < 0 or size < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {size} and start {start}: give 0, 1 and 0 or more")
     batches = [range(first, min(first + size, start + n)) for first in range(start, start + n, size)]
 
     def generate_batch(i: int) -> Tensor:
-        problem = Problem(prior, (len(batches[i]), *image_shape))
+        rows = slice(batches[i].start - start, batches[i].stop - start)
+        begin = None if images is None else images[rows].to(prior.device)
+        problem = Problem(prior, (len(batches[i]), *image_shape), images=begin)
         generator, follow = Streams(seed, batches[i], purpose=GENERATING), shift_steps(callback, i, len(batches))
         with evaluation_mode(prior):
             x = method.solve(problem, generator=generator, callback=follow).x

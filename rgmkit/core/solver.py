@@ -46,12 +46,14 @@ class Problem:
         shape: of the images, (B, C, H, W).
         y: the measurements, batch first; None to generate.
         degradation: with which `y` was measured; None to generate.
+        images: from which generation starts, degraded, in place of noise.
     """
 
     prior: Prior
     shape: tuple[int, ...]
     y: Tensor | None = None
     degradation: Degradation | None = None
+    images: Tensor | None = None
 
     @staticmethod
     def from_measurement(y: Tensor, degradation: Degradation, prior: Prior) -> Problem:

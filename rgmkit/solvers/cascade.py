@@ -34,6 +34,7 @@ class Cascade(Solver):
     """Generate an image from noise level by level, or restore a measurement with decreasing noise.
 
     **Generation**, for `t = T … 1`, in T network evaluations: `x <- G(y_t, t - 1, z)`, `y_{t-1} <- R_{t-1}(x)`.
+    It starts from noise, or from images that are degraded to level `start`.
 
     **Restoration** is half-quadratic splitting. The std of the denoiser D (`RestoringPrior.denoise`) decreases from
     std_1 to std_n in equal ratios; each iteration moves half-way to the denoised estimate (the first all the way), and
@@ -51,7 +52,8 @@ class Cascade(Solver):
     blurs, super-resolution by 2 and 4, and missing pixels, with noise of .01 to .3.
 
     Args:
-        start: level to start from. Default: T for generation, std_1 as above for restoration.
+        start: level to start from. Default: T for generation, std_1 as above for restoration. Generation from noise
+            starts at T.
         trust: factor of `gamma_k`.
         step: fraction of the way to the denoised estimate, above 0 and at most 1; the first iteration goes all the way.
         evaluations: most network evaluations of a restoration; at least one iteration is run.
@@ -99,18 +101,29 @@ class Cascade(Solver):
 
     def _generate(self, problem: Problem, generator: Randomness, callback: Callback) -> Solution:
         prior = cast(RestoringPrior, problem.prior)
-        top = prior.process.levels
-        if self.start not in (None, top):
-            raise ConfigError(f"cascade.start is {self.start}: without a measurement the start is level {top}")
-        parameter = next(prior.parameters(), None)
-        device = None if parameter is None else parameter.device
-        y = prior.process.terminal(problem.shape, generator=generator, device=device)
+        top = self._start_level(prior)
+        if problem.images is not None:
+            y = prior.degrade(problem.images, top, generator=generator)
+        elif top != prior.process.levels:
+            raise ConfigError(
+                f"cascade.start is {top}: without a measurement or images the start is level {prior.process.levels}"
+            )
+        else:
+            parameter = next(prior.parameters(), None)
+            device = None if parameter is None else parameter.device
+            y = prior.process.terminal(problem.shape, generator=generator, device=device)
         for level in range(top, 0, -1):
             x = prior.restore(y, level, generator=generator)
             callback(top - level + 1, top, x)
             if level > 1:
                 y = self._descend(prior, x, y, level, generator)
         return Solution(x, nfe=top, trace=[{"level": level} for level in range(top, 0, -1)])
+
+    def _start_level(self, prior: RestoringPrior) -> int:
+        top = prior.process.levels
+        if self.start is not None and not 1 <= self.start <= top:
+            raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
+        return self.start or top
 
     def _descend(self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, generator: Randomness) -> Tensor:
         """Draw images of `level - 1`, given `y` of `level` and the estimate `x` made from it."""
@@ -145,11 +158,12 @@ class Cascade(Solver):
 
     def _stds(self, prior: RestoringPrior, problem: Problem) -> list[float]:
         """Return the std of the denoiser in each iteration."""
-        top = prior.process.levels
-        if self.start is not None and not 1 <= self.start <= top:
-            raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
         std_of_lost = lost_std(prior)
-        high = prior.level_std(self.start) if self.start else initial_std(problem, HIGH * std_of_lost)
+        high = (
+            prior.level_std(self._start_level(prior))
+            if self.start is not None
+            else initial_std(problem, HIGH * std_of_lost)
+        )
         clamped = min(max(relative_noise(problem), LOW * std_of_lost), std_of_lost)
         low = min(high, problem.scale.lost**0.5 * clamped)
         if low == 0:

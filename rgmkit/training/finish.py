@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from rgmkit import models
 from rgmkit.core.prior import RestoringPrior
-from rgmkit.core.random import Streams
 from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore_run
 from rgmkit.training.data.base import Data
 from rgmkit.training.log import count_parameters, describe_data, draw_losses
 from rgmkit.training.setup import Run
 
-SAMPLES, BATCH = 1000, 250
+SAMPLES = 1000
 
 
 def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
@@ -71,28 +69,15 @@ def evaluate_chains(
     """
     if type(data).score is Data.score:
         return {}
-    real = data.examples(n, seed=seed).to(prior.process.a_by_level.device)
-    top = prior.process.levels
+    from rgmkit.inference import generate
+
+    real, top = data.examples(n, seed=seed), prior.process.levels
     metrics: dict[str, Any] = {}
     for level in tqdm(range(top, -1, -1), desc="evaluating", disable=not progress, leave=False):
-        parts = [
-            run_chain(prior, part, level, Streams(seed, range(i * BATCH, i * BATCH + len(part))))
-            for i, part in enumerate(real.split(BATCH))
-        ]
+        x = real
+        if level > 0:
+            images = None if level == top else real
+            x = generate(prior, n, solver=f"cascade:start={level}", seed=seed, images=images, progress=False)
         start = "noise" if level == top else f"chain started at level {level}" if level else "real images"
-        metrics[start] = {name: float(value) for name, value in data.score(torch.cat(parts).cpu()).items()}
+        metrics[start] = {name: float(value) for name, value in data.score(x.cpu()).items()}
     return metrics
-
-
-@torch.no_grad()
-def run_chain(prior: RestoringPrior, real: Tensor, level: int, generator: Streams) -> Tensor:
-    """Run the generation chain from `level` down: from noise at level T, else from degraded real images."""
-    if level == prior.process.levels:
-        y = prior.process.terminal(real.shape, generator=generator, device=real.device)
-    else:
-        y = prior.degrade(real, level, generator=generator)
-    x = real
-    for s in range(level, 0, -1):
-        x = prior.restore(y, s, generator=generator)
-        y = prior.degrade(x, s - 1, generator=generator)
-    return x

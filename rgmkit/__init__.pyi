@@ -25,6 +25,8 @@ from .errors import PriorWarning as PriorWarning
 from .errors import RangeWarning as RangeWarning
 from .errors import RgmkitError as RgmkitError
 from .errors import TrainingError as TrainingError
+from .evaluation.model import evaluate as evaluate
+from .evaluation.result import Evaluation as Evaluation
 from .inference import generate as generate
 from .inference import restore as restore
 from .models.folder import load as load

@@ -16,6 +16,7 @@ import click
 from rgmkit.cli import options, plugins
 from rgmkit.cli.degrade import degrade
 from rgmkit.cli.demo import demo
+from rgmkit.cli.evaluate import evaluate
 from rgmkit.cli.experiments import report, run
 from rgmkit.cli.generate import generate
 from rgmkit.cli.models import convert, info, train
@@ -49,7 +50,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, train, generate, degrade, restore, run, report, plugins.group, info, convert):
+for _command in (demo, train, generate, degrade, restore, evaluate, run, report, plugins.group, info, convert):
     cli.add_command(_command)
 
 

@@ -20,7 +20,8 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
     """Build the component that `spec` names.
 
     Args:
-        kind: degradation, noise, prior, solver, process, network, objective, bridge, data or metric.
+        kind: degradation, noise, prior, solver, process, network, objective, bridge, data, metric, features or
+            comparison.
         spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object of that
             kind, which is returned as it is.
         path: the place of the spec in the configuration, for error messages. Default: the kind.

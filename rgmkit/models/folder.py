@@ -66,6 +66,10 @@ def load(
         raise ConfigError(f"std is {std}, and {model} is not a weights file: leave it out")
     folder = locate(model)
     config, weights = read_config(folder), read_weights(folder)
+    if "features" in config:
+        raise CheckpointError(
+            f"{folder} holds a feature network, which `rgmkit evaluate --features` takes: not a prior"
+        )
     try:
         prior = build_prior(config, network=network, folder=folder)
     except (ConfigError, PluginError) as error:

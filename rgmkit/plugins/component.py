@@ -18,6 +18,8 @@ BASES = {
     "bridge": "rgmkit.core.bridge:Bridge",
     "data": "rgmkit.training.data.base:Data",
     "metric": "rgmkit.core.metric:Metric",
+    "features": "rgmkit.core.features:Features",
+    "comparison": "rgmkit.core.features:Comparison",
 }
 """The class that a component of each kind derives from."""
 
@@ -31,7 +33,8 @@ class Component:
     """A class that users select by name; the parameters of its constructor are its options.
 
     Args:
-        kind: degradation, noise, prior, solver, process, network, objective, bridge, data or metric.
+        kind: degradation, noise, prior, solver, process, network, objective, bridge, data, metric, features or
+            comparison.
         name: letters, digits, `.`, `_` and `-`.
         target: the class, or `"package.module:Class"`, which is imported only when it is used.
         summary: one line for listings.

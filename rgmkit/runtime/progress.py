@@ -17,12 +17,14 @@ DELAY = 2.0  # seconds before a bar appears
 
 
 @contextmanager
-def show_progress(title: str) -> Iterator[Callback]:
+def show_progress(title: str, *, shown: bool = True) -> Iterator[Callback]:
     """Yield a solver callback that shows a bar on stderr after two seconds, in a terminal or a notebook."""
     from tqdm.auto import tqdm
 
     notebook = "ipykernel" in sys.modules  # whose stderr is not a terminal
-    with tqdm(desc=title, unit="step", delay=DELAY, disable=False if notebook else None, leave=False) as bar:
+    with tqdm(
+        desc=title, unit="step", delay=DELAY, disable=not shown or (False if notebook else None), leave=False
+    ) as bar:
         yield _BarCallback(bar)
 
 

@@ -103,6 +103,14 @@ def renamed_attributes(module: str, names: Mapping[str, str], otherwise: Callabl
     return get
 
 
+def moved_attributes(module: str, homes: Mapping[str, str], name: str) -> Any:
+    """Return what `module` had under `name`, from its new module in `homes`; for the `__getattr__` of `module`."""
+    if name not in homes:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    warn_renamed(f"{module}.{name}", f"{homes[name]}.{name}")
+    return getattr(importlib.import_module(homes[name]), name)
+
+
 def renamed_keyword(old: str, new: str) -> Callable[[F], F]:
     """Let a function take the keyword `old` for its parameter `new`.
 

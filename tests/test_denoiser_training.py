@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rgmkit_gan.objectives import MMSE
+from rgmkit_objectives.mmse import MMSE
 from safetensors.torch import load_file
 from torchvision.transforms.functional import rgb_to_grayscale
 

@@ -7,8 +7,9 @@ import torch
 from rgmkit_gan.networks.mlp import MLP, MLPDiscriminator
 from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_gan.networks.unet import UNet, UNetDiscriminator
-from rgmkit_gan.objectives import JS, KL, MMSE, Relativistic, gradient_penalty
+from rgmkit_gan.objectives import JS, KL, UOTM, Relativistic, gradient_penalty
 from rgmkit_noise.process import GaussianProcess
+from rgmkit_objectives.mmse import MMSE
 from torch.nn.functional import softplus
 
 from rgmkit.core.network_prior import NetworkPrior
@@ -145,10 +146,11 @@ def test_gradient_penalty_of_a_quadratic():
     "objective, term",
     [
         (KL(), lambda real, fake: softplus(-fake) - softplus(fake)),
+        (UOTM(), lambda real, fake: softplus(-fake) - softplus(fake)),
         (JS(), lambda real, fake: softplus(-fake)),
         (Relativistic(), lambda real, fake: softplus(real - fake)),
     ],
-    ids=["kl", "js", "relativistic"],
+    ids=["kl", "uotm", "js", "relativistic"],
 )
 def test_restorer_terms(objective, term):
     pair = _pair()

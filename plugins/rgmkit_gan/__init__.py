@@ -1,4 +1,4 @@
-"""Networks and training objectives."""
+"""Networks, and training objectives with a critic."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NETWORKS = {
 }  # fmt: skip
 OBJECTIVES = {
     "kl": ("KL", "KL(fake || real), logistic critic, R1"),
+    "uotm": ("UOTM", "Unbalanced transport: kl, and the critic knows the cost"),
     "js": ("JS", "Non-saturating logistic GAN, R1"),
     "relativistic": ("Relativistic", "Relativistic pairs, R1 and R2"),
-    "mmse": ("MMSE", "Mean squared error: trains a denoiser"),
 }
 
 

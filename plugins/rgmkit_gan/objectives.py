@@ -1,8 +1,8 @@
-"""Training objectives: adversarial divergences between `R_t(x_hat)` and `R_t(x)`, and the mean squared error."""
+"""Training objectives with a critic: adversarial divergences between `R_t(x_hat)` and `R_t(x)`."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -10,8 +10,7 @@ from torch.nn.functional import softplus
 
 from rgmkit.core.bounds import Count, NonNegative
 from rgmkit.core.objective import Critic, Objective, Pair
-
-LEAST_ERROR = 1e-3  # fraction of the noise variance, added to a squared error before its root or log is taken
+from rgmkit.deprecation import moved_attributes
 
 
 def gradient_penalty(critic: Critic, x: Tensor, level: Tensor, weight: float | Tensor) -> Tensor:
@@ -68,10 +67,12 @@ class _LogisticGAN(Objective):
     def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
         """Return the logistic loss, with lazy R1."""
         real, fake = judge(critic, pair)
-        loss = (softplus(-real) + softplus(fake)).mean()
-        if step % self.interval == 0 and self.gamma > 0:
-            loss = loss + gradient_penalty(critic, pair.real, pair.level, self.gamma)
-        return loss
+        return (softplus(-real) + softplus(fake)).mean() + self._penalty(critic, pair, step)
+
+    def _penalty(self, critic: Critic, pair: Pair, step: int) -> Tensor | float:
+        if step % self.interval or self.gamma == 0:
+            return 0.0
+        return gradient_penalty(critic, pair.real, pair.level, self.gamma)
 
 
 @final
@@ -116,6 +117,32 @@ class JS(_LogisticGAN):
 
 
 @final
+class UOTM(_LogisticGAN):
+    """Semi-dual unbalanced optimal transport from `y_s` to the data, whose cost c is the weighted fidelity.
+
+    `D` minimises `softplus(-D(real)) + softplus(D(fake) - c)`, with R1 on every `interval`-th step, and `G` minimises
+    `c - D(fake)`: `kl` with a critic that knows the cost. Estimates far from their `y_s` count less, and so do outliers
+    of the data. With a small `training.fidelity` it equals `kl`.
+
+    Args:
+        gamma: weight of R1, `1/2 E|grad_x D(real)|^2`; not multiplied by the interval.
+        interval: steps between two penalties.
+
+    Source: Choi, Choi and Kang, "Generative Modeling through the Semi-dual Formulation of Unbalanced Optimal
+    Transport", NeurIPS 2023, with phi = softplus.
+    """
+
+    def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
+        """Return the negative semi-dual, with lazy R1."""
+        real, fake = judge(critic, pair)
+        return (softplus(-real) + softplus(fake - pair.fidelity)).mean() + self._penalty(critic, pair, step)
+
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """Return `-E D(fake)`; the training step adds the cost."""
+        return -critic(pair.fake, pair.level).mean()
+
+
+@final
 class Relativistic(Objective):
     """`D` minimises `softplus(D(fake) - D(real))` with R1 and R2, `G` minimises `softplus(D(real) - D(fake))`.
 
@@ -150,40 +177,5 @@ class Relativistic(Objective):
         return softplus(real - critic(pair.fake, pair.level)).mean()
 
 
-@final
-class MMSE(Objective):
-    """Minimise `E[sigma_s^(-2 power) |G(y_s, s - 1, z) - x|^2]`, a mean over the values of an image, without a critic.
-
-    The network learns the mean of all images that fit `y_s`: closest to the truth on average, but smoother than any
-    of them. It is a denoiser for the noise of every level, to be used with `prior.denoise`, `to_deepinv` and the
-    solvers; generation needs many levels. With power 1 (the default) the corrections of all levels have equal weight;
-    with power 0 the levels with much noise dominate.
-
-    Source: Ho et al., "Denoising Diffusion Probabilistic Models", 2020.
-
-    Args:
-        power: of the weight `sigma_s^(-2 power)` of level s.
-        scale: of the error of an image before the mean over the batch: "linear", its square "root", or its "log", which
-            is the PSNR. With the last two, images with little and with much texture have more equal weight; with "log"
-            the weight of a level does not depend on the power.
-
-    >>> x = torch.ones(3, 1, 2, 2)
-    >>> pair = Pair(real=x, fake=2 * x, level=torch.tensor([0, 1, 2]), variance=torch.ones(3), degraded=torch.ones(3))
-    >>> MMSE().restorer_loss(critic=None, pair=pair)  # it needs none
-    tensor(1.)
-    """
-
-    needs_critic: ClassVar[bool] = False
-    generative: ClassVar[bool] = False
-
-    def __init__(self, *, power: float = 1.0, scale: Literal["linear", "root", "log"] = "linear") -> None:
-        self.power, self.scale = power, scale
-
-    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
-        """Return the weighted mean squared error, on its scale."""
-        error = (pair.fake - pair.real).square().flatten(1).mean(1)
-        if self.scale == "linear":
-            return (error / pair.degraded**self.power).mean()
-        error = error + LEAST_ERROR * pair.degraded  # an even patch can be restored almost exactly
-        weighted = error / pair.degraded**self.power
-        return weighted.sqrt().mean() if self.scale == "root" else weighted.log().mean() / 2
+def __getattr__(name: str) -> Any:
+    return moved_attributes(__name__, {"MMSE": "rgmkit_objectives.mmse"}, name)

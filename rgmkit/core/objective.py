@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import final
 
+import torch
 from torch import Tensor
 
 Critic = Callable[[Tensor, Tensor], Tensor]
@@ -22,6 +23,8 @@ class Pair:
         level: t of each pair, int64 (B,), 0 … T-1.
         variance: the noise variance `sigma_t^2` of each pair, (B,).
         degraded: the noise variance `sigma_s^2` of the input of the network, (B,).
+        fidelity: the weighted fidelity `lambda F(x_hat, y_s, s)` of each estimate, (B,).
+        seed: of the random numbers that the objective draws.
     """
 
     real: Tensor
@@ -29,6 +32,12 @@ class Pair:
     level: Tensor
     variance: Tensor
     degraded: Tensor
+    fidelity: Tensor | float = 0.0
+    seed: int = 0
+
+    def detach(self) -> Pair:
+        """Return the pair without the graph of the restorer."""
+        return replace(self, fake=self.fake.detach(), fidelity=torch.as_tensor(self.fidelity).detach())
 
 
 def no_critic(x: Tensor, level: Tensor) -> Tensor:
@@ -40,14 +49,22 @@ class Objective(ABC):
     """A divergence as the training loop needs it: a loss for the critic and one for the restorer.
 
     Attributes:
-        needs_critic: whether a critic compares the estimates with the data, each at its target level. Without one they
-            are compared with the images themselves: a pair is `x, x_hat`, of level 0.
+        needs_critic: whether a critic is trained.
+        paired: whether each estimate is compared with its own image: a pair is then `x, x_hat`, of level 0. Otherwise
+            estimates and data are compared at target levels. Default: True without a critic.
         generative: whether the estimates are draws from a distribution, so that the network generates in a few levels.
             If they are means, as with a squared error, the network is a denoiser.
     """
 
-    needs_critic: ClassVar[bool] = True
-    generative: ClassVar[bool] = True
+    needs_critic: bool = True
+    paired: bool | None = None
+    generative: bool = True
+
+    @final
+    @property
+    def compares_images(self) -> bool:
+        """Whether each estimate is compared with its own image, see `paired`."""
+        return not self.needs_critic if self.paired is None else self.paired
 
     def critic_loss(self, critic: Critic, pair: Pair, *, step: int) -> Tensor:
         """Return the loss of the critic; `step` counts from 0, for penalties that are not computed at every step."""

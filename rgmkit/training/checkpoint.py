@@ -30,6 +30,7 @@ CHANGEABLE = frozenset(
 )  # fmt: skip
 """Options of `training:` that may change when a run is resumed."""
 
+_OLD_FIDELITY = re.compile(r"\('fidelity', '0\.001'\), |, \('fidelity', '0\.001'\)")  # the default of version 0.1
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
@@ -105,7 +106,7 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
     Raises:
         CheckpointError: if it belongs to another configuration, or to data of another size.
     """
-    before, now = (_rename_components(text) for text in (state["config"], fingerprint(run.config)))
+    before, now = (_update_fingerprint(text) for text in (state["config"], fingerprint(run.config)))
     if before != now:
         raise CheckpointError(
             f"{out} was trained with another configuration ({'; '.join(_changes(before, now))}): resume with the one "
@@ -163,11 +164,11 @@ def _drop_circular(degradation: Any) -> Any:
     return {k: _drop_circular(v) for k, v in degradation.items() if (k, v) != ("boundary", "circular")}
 
 
-def _rename_components(text: str) -> str:
-    """Replace the names of components of version 0.1 in a fingerprint by their current names."""
+def _update_fingerprint(text: str) -> str:
+    """Replace the names of components of version 0.1 by their current names, and leave out its default fidelity."""
     for (kind, old), new in COMPONENTS.items():
         text = text.replace(repr((kind, repr(old))), repr((kind, repr(new))))
-    return text
+    return _OLD_FIDELITY.sub("", text)
 
 
 def _changes(before: str, now: str, path: str = "") -> list[str]:

@@ -23,7 +23,7 @@ class Batch:
         level: level of each degraded image, (n,), 1 … T: int64, or float if it may lie between two levels.
         noise: standard normal, for degrading the images to that level, (n, *shape).
         z: auxiliary variable of the restorer, (n, latent).
-        target: level at which the critic judges the estimate, int64 (n,), 0 … T-1; 0 without a critic.
+        target: level at which the estimate is compared with data, int64 (n,), 0 … T-1; 0 if with its own image.
         real, fake: standard normal, for degrading images and estimates to the target level, (n, *shape).
         dropout: seed of the random numbers drawn within the networks, one for each row.
     """
@@ -82,8 +82,9 @@ def draw_batch(run: Run, step: int) -> Batch:
     noise = randn((settings.batch, *shape), generator=generator)
     z = randn((settings.batch, getattr(run.network, "latent", 0)), generator=generator)
     spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
-    needs_critic = run.objective.needs_critic
-    target = draw_target_levels(level.long() - 1, spread, generator) if needs_critic else torch.zeros_like(level).long()
+    target = torch.zeros_like(level).long()
+    if not run.objective.compares_images:
+        target = draw_target_levels(level.long() - 1, spread, generator)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
+from rgmkit.core.objective import Pair, no_critic
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, RgmkitError, describe_error
 from rgmkit.runtime.modules import evaluation_mode
@@ -15,7 +17,7 @@ from rgmkit.training.setup import Run
 
 @torch.no_grad()
 def rehearse(run: Run) -> None:
-    """Pass the first part of a batch through the forward process, the network and the critic; `run` is unchanged.
+    """Pass the first part of a batch through the process, the networks and the objective; `run` is unchanged.
 
     Raises:
         ConfigError: naming the part that does not accept its input.
@@ -37,14 +39,21 @@ def rehearse(run: Run) -> None:
             raise ConfigError(
                 f"network: it returns {tuple(x_hat.shape[1:])} for data of shape {shape}: take one that fits"
             )
-        if run.critic is None:
-            return
-        with _naming("critic", shape), evaluation_mode(run.critic):
-            judged = run.critic(x_hat, levels - 1)
-        if judged.shape != (len(x),):
-            raise ConfigError(
-                f"critic: it returns {tuple(judged.shape)} for {len(x)} images: return one number for each, (B,)"
-            )
+        if run.critic is not None:
+            _rehearse_critic(run.critic, x_hat, levels - 1)
+        variance, degraded = (run.process.sigma(level) ** 2 for level in (levels - 1, levels))
+        pair, critic = Pair(x, x_hat, levels - 1, variance, degraded), no_critic if run.critic is None else run.critic
+        with _naming("objective", shape), evaluation_mode(run.critic or run.network):
+            run.objective.restorer_loss(critic, pair)
+
+
+def _rehearse_critic(critic: nn.Module, x: torch.Tensor, level: torch.Tensor) -> None:
+    with _naming("critic", tuple(x.shape[1:])), evaluation_mode(critic):
+        judged = critic(x, level)
+    if judged.shape != (len(x),):
+        raise ConfigError(
+            f"critic: it returns {tuple(judged.shape)} for {len(x)} images: return one number for each, (B,)"
+        )
 
 
 @contextmanager

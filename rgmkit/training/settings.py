@@ -25,7 +25,8 @@ class TrainingSettings:
         betas: of both Adam optimisers.
         ema: decay of the exponential moving average of the weights, which the model folder stores; smaller in the
             first steps.
-        fidelity: weight lambda of the fidelity term. Default: 1e-3, and 0 for an objective without a critic.
+        fidelity: weight lambda of the fidelity. Default: 1e-3 for points, `1e-3 (3072 / d)^.72` for images of d values,
+            0 for estimates that are compared with their own images, as with `mmse`.
         spread: fraction of the estimates that the critic judges at a random level from 0 to their target level, where
             less noise hides their errors; 0 as published.
         final_steps: number of steps at the end without `spread`, with a second cosine of the learning rates. Best about

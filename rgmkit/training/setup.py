@@ -26,6 +26,9 @@ from rgmkit.training.muon import Muon
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import load_start_weights
 
+REFERENCE = 32 * 32 * 3  # values of the images whose fidelity has the weight 1e-3
+POWER = math.log(20) / math.log(64)  # with 64 times the values, the weight is a twentieth
+
 
 @dataclass(eq=False)
 class Run:
@@ -65,10 +68,10 @@ class Run:
 
     @property
     def fidelity_weight(self) -> float:
-        """The weight lambda of the fidelity; by default 0 without a critic, since the estimates would fit the noise."""
+        """The weight lambda of the fidelity; by default 0 for estimates that are compared with their own images."""
         if self.settings.fidelity is not None:
             return self.settings.fidelity
-        return 1e-3 if self.objective.needs_critic else 0.0
+        return 0.0 if self.objective.compares_images else default_fidelity(tuple(self.data.shape))
 
     def stateful_parts(self) -> dict[str, Any]:
         """Return the parts whose state a checkpoint stores, by name."""
@@ -98,6 +101,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
 
     # The data, the forward process, and the networks with their initial weights.
     data = build("data", config["data"], folder=folder)
+    config = _name_fidelity(config, objective, tuple(data.shape))
     process = build("process", config["process"], folder=folder).to(device)
     given = {"process": process, "image_shape": data.shape, "folder": folder}
     with torch.random.fork_rng(devices=[]):
@@ -125,6 +129,26 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
         config, settings, seed, processes, data, process, network, critic, objective, average,
         optimizer, critic_optimizer, schedules, rows,
     )  # fmt: skip
+
+
+def default_fidelity(shape: tuple[int, ...]) -> float:
+    """Return the default weight of the fidelity: 1e-3 for points, and `1e-3 (3072 / d)^.72` for images of d values.
+
+    That is as published 1e-3 for images 32x32x3 and 5e-5 for 256x256x3.
+
+    >>> [round(default_fidelity(shape), 6) for shape in [(2,), (1, 16, 16), (3, 32, 32), (3, 256, 256)]]
+    [0.001, 0.005989, 0.001, 5e-05]
+    """
+    values = math.prod(shape) if len(shape) > 1 else REFERENCE
+    return float(f"{1e-3 * (REFERENCE / values) ** POWER:.4g}")
+
+
+def _name_fidelity(config: Mapping[str, Any], objective: Objective, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the configuration with the weight of the fidelity, so that a change of the default is not missed."""
+    training = dict(config.get("training") or {})
+    if training.get("fidelity") is None and not objective.compares_images and len(shape) > 1:
+        training["fidelity"] = default_fidelity(shape)
+    return {**config, "training": training}
 
 
 def _choose_critic(content: Mapping[str, Any], objective: Objective) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
         for part in parts:
             with torch.set_grad_enabled(count == 1):
                 estimate = estimate_images(run, part)
-            pair = replace(estimate.pair, fake=estimate.pair.fake.detach())
+            pair = estimate.pair.detach()
             with _precision(run):
                 loss = run.objective.critic_loss(run.critic, pair, step=run.step) / count
             _backward(loss, run.critic_optimizer)
@@ -47,7 +47,7 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
         ratio = len(batch.x) / len(part.x)
         with _precision(run):
             prior_loss = run.objective.restorer_loss(critic, estimate.pair) / ratio
-        fidelity = run.process.fidelity(estimate.x_hat, estimate.y, part.level).mean() / ratio
+        fidelity = estimate.fidelity.mean() / ratio
         _backward(prior_loss + run.fidelity_weight * fidelity, run.optimizer)
         losses["prior"] += prior_loss.detach()
         losses["fidelity"] += fidelity.detach() / part.x[0].numel()
@@ -62,10 +62,9 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Degraded images `y`, the restorer's estimates `x_hat`, and estimates and data degraded to the target levels."""
+    """The fidelity of the restorer's estimates, (B,), and estimates and data degraded to the target levels."""
 
-    y: Tensor
-    x_hat: Tensor
+    fidelity: Tensor
     pair: Pair
 
 
@@ -78,8 +77,10 @@ def estimate_images(run: Run, batch: Batch) -> Estimate:
         x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
     real = _channels_last(process.degrade(batch.x, target, standard_normal=batch.real))
     fake = _channels_last(process.degrade(x_hat, target, standard_normal=batch.fake))
-    variances = (process.sigma(level) ** 2 for level in (target, batch.level))
-    return Estimate(y, x_hat, Pair(real, fake, target, *variances))
+    variance, degraded = (process.sigma(level) ** 2 for level in (target, batch.level))
+    fidelity = process.fidelity(x_hat, y, batch.level)
+    cost, seed = run.fidelity_weight * fidelity, int(batch.dropout[0])
+    return Estimate(fidelity, Pair(real, fake, target, variance, degraded, cost, seed))
 
 
 def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

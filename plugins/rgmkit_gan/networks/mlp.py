@@ -25,10 +25,14 @@ class _ResidualMLP(nn.Module):
         self.leave = nn.Linear(width, outputs)
 
     def forward(self, features: Tensor, t: Tensor) -> Tensor:
+        return self.leave(self.hidden(features, t))
+
+    def hidden(self, features: Tensor, t: Tensor) -> Tensor:
+        """Return the input of the last layer, (B, width)."""
         h, shifts = self.enter(features), self.level(t).chunk(len(self.first), dim=1)
         for shift, first, second in zip(shifts, self.first, self.second, strict=True):
             h = h + second(silu(first(silu(h)) + shift))
-        return self.leave(silu(h))
+        return silu(h)
 
 
 @final
@@ -98,3 +102,7 @@ class MLPDiscriminator(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return one number for each point, higher for points that look real."""
         return self.body(fourier_features(x, self.octaves), t)[:, 0]
+
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return what the score is a linear function of, (B, width)."""
+        return self.body.hidden(fourier_features(x, self.octaves), t)

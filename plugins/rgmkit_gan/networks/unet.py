@@ -203,11 +203,14 @@ class UNetDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return one number for each image, higher for images that look real."""
+        return self.leave(self.features(x, t))[:, 0].float()
+
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return what the score is a linear function of, (B, channels)."""
         style = self.level(t)
         h = self.enter(pixel_unshuffle(pad_to_multiple(x, self.multiple), self.patch))
         for i, blocks in enumerate(self.scales):
             h = avg_pool2d(h, 2) if i else h
             for block in blocks:  # type: ignore[attr-defined]
                 h = block(h, style)
-        h = leaky_relu(self.last(leaky_relu(h, 0.2)), 0.2).sum((2, 3))
-        return self.leave(h)[:, 0].float()
+        return leaky_relu(self.last(leaky_relu(h, 0.2)), 0.2).sum((2, 3))

@@ -127,7 +127,6 @@ def test_a_device_that_lacks_these_functions_is_treated_as_a_cpu(monkeypatch):
         assert 0 < runtime.free_memory(device) <= psutil.virtual_memory().total
 
 
-@pytest.mark.skipif(not hasattr(torch, "accelerator"), reason="of PyTorch 2.6")
 def test_the_accelerator_of_the_machine_is_the_default(monkeypatch):
     for found, expected in ((None, "cpu"), (torch.device("mps"), "mps")):
         monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available, found=found: found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rgmkit import plugins
-from rgmkit.config.signature import check, describe, options_of
+from rgmkit.config.signature import Place, check, describe, options_of
 from rgmkit.config.text import Spec, parse_spec, read_spec
 from rgmkit.errors import ConfigError, PluginError, RgmkitError, describe_error, find_nearest, show_value
 from rgmkit.plugins.component import BASES
@@ -16,7 +16,7 @@ from rgmkit.plugins.component import BASES
 T = TypeVar("T")
 
 
-def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None = None, **injected: Any) -> Any:
+def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | Place | None = None, **injected: Any) -> Any:
     """Build the component that `spec` names.
 
     Args:
@@ -25,7 +25,8 @@ def build(kind: str, spec: Any, *, path: str | None = None, folder: Path | None 
         spec: a name, a spec string, a `Spec`, a mapping `{use: name, option: value, …}`, or an object of that
             kind, which is returned as it is.
         path: the place of the spec in the configuration, for error messages. Default: the kind.
-        folder: what relative file paths in the options are relative to. Default: the working directory.
+        folder: what relative file paths in the options are relative to, or a function that places each file, see
+            `Place`. Default: the working directory.
         injected: arguments that the caller supplies and users cannot set; each is passed to every
             constructor, nested ones too, that has a parameter of that name.
 
@@ -51,7 +52,7 @@ def make(
     *,
     path: str = "",
     what: str | None = None,
-    folder: Path | None = None,
+    folder: Path | Place | None = None,
     **injected: Any,
 ) -> T:
     """Call `cls(**options)`, with each option checked against the signature of the constructor; see `build`.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit.core.bounds import describe_bounds, is_usable
-from rgmkit.errors import ConfigError, PluginError, join_words, show_value
+from rgmkit.errors import ConfigError, PluginError, describe_error, join_words, show_value
 
 REQUIRED = inspect.Parameter.empty
 _LISTS = (list, Sequence, Collection, Iterable)
@@ -21,6 +21,9 @@ _UNCHECKED = (Any, object, REQUIRED)
 
 Nested = Callable[[type, Any, str], Any]
 """`nested(cls, value, path)` builds the object of class `cls` that a nested spec names, or returns `NotImplemented`."""
+
+Place = Callable[[Path, str], Path]
+"""`place(file, path)` returns where the file lies that the option at `path` names."""
 
 Recurse = Callable[[Any, Any, str], Any]
 """`recurse(value, hint, path)` checks a part of a value."""
@@ -84,33 +87,38 @@ class Mismatch(Exception):
     """A value of the wrong type; `check` adds its path."""
 
 
-def check(value: Any, hint: Any, path: str, *, folder: Path | None, nested: Nested) -> Any:
+def check(value: Any, hint: Any, path: str, *, folder: Path | Place | None, nested: Nested) -> Any:
     """Check `value` against the annotation `hint`, and convert it.
 
     A float accepts a whole number; neither int nor float accepts a boolean. Numbers are finite and within the `Bounds`
-    of an `Annotated`, see `rgmkit.core.bounds`. A string becomes a `Path` (in `folder`, if given) and a list a tuple
-    if the annotation says so; `nested` builds objects.
+    of an `Annotated`, see `rgmkit.core.bounds`. A string becomes a `Path` (in `folder`, if given, or where a `Place`
+    says) and a list a tuple if the annotation says so; `nested` builds objects.
 
     Raises:
         ConfigError: for a value of another type; the message has the path, the value and the expected type.
     """
     try:
-        return _check(value, hint, path, folder, nested)
+        return _check(value, hint, path, folder if callable(folder) else place_in(folder), nested)
     except Mismatch:
         finite = ", and finite" if isinstance(value, float) and not math.isfinite(value) else ""
         raise ConfigError(f"{path} is {show_value(value)}: give {describe(hint)}{finite}") from None
 
 
-def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested, bounds: tuple[Any, ...] = ()) -> Any:
+def place_in(folder: Path | None) -> Place:
+    """Place relative files in `folder`."""
+    return lambda file, path: folder / file if folder else file
+
+
+def _check(value: Any, hint: Any, path: str, place: Place, nested: Nested, bounds: tuple[Any, ...] = ()) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
 
     def recurse(value: Any, hint: Any, path: str) -> Any:
-        return _check(value, hint, path, folder, nested)
+        return _check(value, hint, path, place, nested)
 
     if hint in _UNCHECKED or isinstance(hint, (typing.TypeVar, str)):
         return value
     if origin is typing.Annotated:
-        return _check(value, args[0], path, folder, nested, args[1:])
+        return _check(value, args[0], path, place, nested, args[1:])
     if origin in (typing.Union, types.UnionType):
         return _check_union(value, args, path, recurse)
     if origin is typing.Literal:
@@ -131,9 +139,11 @@ def _check(value: Any, hint: Any, path: str, folder: Path | None, nested: Nested
         _require(value, is_usable(number, bounds))
         return number
     if issubclass(kind, Path):
-        _require(value, isinstance(value, (str, Path)))
-        file = Path(value).expanduser()
-        return folder / file if folder else file
+        _require(value, isinstance(value, (str, Path)) and "\0" not in str(value))
+        try:
+            return place(Path(value).expanduser(), path)
+        except RuntimeError as error:  # ~ of a user who does not exist
+            raise ConfigError(f"{path} is {show_value(value)}: {describe_error(error)}") from error
     if kind in _LISTS or kind is tuple:
         return _check_list(value, kind, args, path, recurse)
     if issubclass(kind, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from rgmkit.config import build, make
+from rgmkit import plugins
+from rgmkit.config import Place, build, make, read_spec
 from rgmkit.core.bounds import Count, Positive
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
-from rgmkit.errors import ConfigError, PluginError
+from rgmkit.errors import ConfigError, PluginError, show_value
+
+BUILT = ("prior", "process", "network", "objective")  # keys of what a model is built of
 
 
 @dataclass(frozen=True)
@@ -40,25 +44,70 @@ def build_prior(
         config: of a model folder or a training run.
         process, network, images: objects that exist already. Default: built from `config`, the network with random
             weights.
-        folder: what relative file paths in the options are relative to.
+        folder: the model folder. It is data from elsewhere: files that its configuration names have to lie in it, and
+            nothing is downloaded.
 
     Raises:
         ConfigError, PluginError: for a key, a name or a value that does not fit.
     """
+    place = None if folder is None else place_inside(folder)
+    if folder is not None:
+        _refuse_downloads(config)
+    _check_prior(config)
     if images is None:
         images = _read_images({} if config.get("images") is None else config["images"])
     if process is None:
-        process = build("process", config.get("process"), folder=folder)
+        process = build("process", config.get("process"), folder=place)
     if network is None:
         with torch.random.fork_rng(devices=[]):
-            network = build("network", config.get("network"), process=process, image_shape=images.shape)
+            network = build("network", config.get("network"), process=process, image_shape=images.shape, folder=place)
     prior = build(
         "prior", config.get("prior", "network"), process=process, network=network, image_shape=images.shape,
         center=images.center, scale=images.scale, generative=is_generative(config),
     )  # fmt: skip
-    if not isinstance(prior, RestoringPrior):
-        raise ConfigError(f"prior is {config['prior']!r}, which has no network: use 'network'")
+    assert isinstance(prior, RestoringPrior)
     return prior
+
+
+def place_inside(folder: Path) -> Place:
+    """Place the files that a model folder names in it, and refuse all others."""
+
+    def place(file: Path, path: str) -> Path:
+        if file.is_absolute() or file.drive or ".." in file.parts:
+            raise ConfigError(
+                f"{path} is {str(file)!r}, outside of the model folder: where you trust it, copy it into the folder "
+                f"and write its name"
+            )
+        if not (folder / file).is_file():
+            raise ConfigError(f"{path} is {str(file)!r}, and {folder} has no such file: copy it there")
+        return folder / file
+
+    return place
+
+
+def _refuse_downloads(content: Any, path: str = "") -> None:
+    """Raise a ConfigError if a configuration asks for a download in what a model is built of."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if path or key in BUILT:
+                if key == "download" and value:
+                    raise ConfigError(f"{path}.download is {value!r}: a model folder downloads nothing")
+                _refuse_downloads(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(content, (list, tuple)):
+        for value in content:
+            _refuse_downloads(value, path)
+    elif isinstance(content, str) and re.search(r"^\s*download\s*$|=\s*download\b|\bdownload\s*=", content):
+        raise ConfigError(f"{path} is {content!r}: a model folder downloads nothing")
+
+
+def _check_prior(config: Mapping[str, Any]) -> None:
+    """Raise a ConfigError unless the prior of a configuration is a network; nothing is built yet."""
+    given = config.get("prior", "network")
+    spec = read_spec(given)
+    if isinstance(given, RestoringPrior):
+        return
+    if spec is None or not issubclass(plugins.load_class("prior", spec.name), RestoringPrior):
+        raise ConfigError(f"prior is {show_value(given)}, which is no network prior: use 'network'")
 
 
 def is_generative(config: Mapping[str, Any]) -> bool:
@@ -66,7 +115,7 @@ def is_generative(config: Mapping[str, Any]) -> bool:
     if config.get("objective") is None:
         return True
     try:
-        generative: bool = build("objective", config["objective"]).generative
+        generative: bool = build("objective", config["objective"], folder=place_inside(Path())).generative
     except (ConfigError, PluginError):
         return True
     return generative

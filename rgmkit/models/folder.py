@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from rgmkit.config import YAMLError, dump_yaml
 from rgmkit.core.prior import Prior, RestoringPrior
-from rgmkit.errors import CheckpointError, ConfigError, PluginError
+from rgmkit.errors import CheckpointError, ConfigError, RgmkitError
 from rgmkit.models.build import Images, build_prior, is_generative
+from rgmkit.models.files import save_files
 from rgmkit.models.foreign import describe_file, load_file
 from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, is_weights_file, locate, read_config, weights_file
 from rgmkit.models.model_card import read_card, write_card
@@ -72,7 +74,7 @@ def load(
         )
     try:
         prior = build_prior(config, network=network, folder=folder)
-    except (ConfigError, PluginError) as error:
+    except RgmkitError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     assert isinstance(prior.network, nn.Module)
     differing = find_mismatches(weights, prior.network.state_dict())
@@ -109,14 +111,16 @@ def save(
     facts: Mapping[str, Any],
     *,
     about: str | None = None,
+    files: Mapping[str, tuple[str, bytes]] = MappingProxyType({}),
 ) -> None:
-    """Write a model folder; each of its three files is written atomically.
+    """Write a model folder; each of its files is written atomically.
 
     Args:
         prior: its `network` holds the weights to save.
         config: the training configuration; objects in it are written as the names of their classes.
         facts: for the model card: data, steps, seed, seconds, metrics.
         about: the first sentence of the model card. Default: by the objective.
+        files: that the configuration names, see `NamedFiles`; they are copied into the folder.
     """
     from safetensors.torch import save as to_bytes
 
@@ -125,6 +129,7 @@ def save(
     images = asdict(Images(prior.image_shape, prior.center, prior.scale))
     content = {**config, "images": images}
     content = {key: serialize_config(value) for key, value in content.items() if key != "plugins"}
+    content = save_files(folder, content, files)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     write_file(folder / WEIGHTS, to_bytes(weights))  # with the user's usual permissions, unlike `save_file`
     write_file(folder / CONFIG, dump_yaml(content))

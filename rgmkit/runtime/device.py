@@ -42,9 +42,7 @@ def choose_device(name: str | None) -> torch.device:
     """
     if name is not None:
         return as_device(name)
-    if hasattr(torch, "accelerator"):  # since PyTorch 2.6
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def is_accelerator(device: torch.device | None) -> bool:

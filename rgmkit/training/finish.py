@@ -36,7 +36,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
         "rgmkit": version("rgmkit"),
         "metrics": evaluate_chains(prior, run.data, progress=progress),
     }
-    models.save(out, prior, run.config, facts)
+    models.save(out, prior, run.config, facts, files=run.files.found)
     draw_losses(out)
 
 

@@ -24,6 +24,7 @@ def rehearse(run: Run) -> None:
         RgmkitError: any that the data or the process raises.
     """
     settings = run.settings
+    run.prior()
     rows = run.rows[: len(run.rows) // settings.accumulate]
     x = run.data.part(rows, settings.batch, seed=run.seed, step=0).to(run.device)
     x = (x - run.data.center) / run.data.scale

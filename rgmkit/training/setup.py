@@ -18,13 +18,14 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
 from rgmkit.models.build import Images, build_prior
+from rgmkit.models.files import NamedFiles
 from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import Configuration
 from rgmkit.training.data.base import Data
 from rgmkit.training.muon import Muon
 from rgmkit.training.settings import TrainingSettings
-from rgmkit.training.start import load_start_weights
+from rgmkit.training.start import find_start_folder, load_start_weights
 
 REFERENCE = 32 * 32 * 3  # values of the images whose fidelity has the weight 1e-3
 POWER = math.log(20) / math.log(64)  # with 64 times the values, the weight is a twentieth
@@ -40,6 +41,7 @@ class Run:
         processes: the computing processes that share the run.
         average: the network with the averaged weights.
         schedules: learning-rate schedules of the restorer and, if there is one, of the critic.
+        files: that the process and the network are built from.
         rows: indices of the rows of each batch that this process computes, part by part.
         step, seconds: number of steps done, and the time they took.
     """
@@ -58,6 +60,7 @@ class Run:
     critic_optimizer: torch.optim.Optimizer | None
     schedules: list[LambdaLR]
     rows: list[int]
+    files: NamedFiles
     step: int = 0
     seconds: float = 0.0
 
@@ -102,8 +105,9 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     # The data, the forward process, and the networks with their initial weights.
     data = build("data", config["data"], folder=folder)
     config = _name_fidelity(config, objective, tuple(data.shape))
-    process = build("process", config["process"], folder=folder).to(device)
-    given = {"process": process, "image_shape": data.shape, "folder": folder}
+    files = NamedFiles(folder, find_start_folder(config.get("start"), folder))
+    process = build("process", config["process"], folder=files).to(device)
+    given = {"process": process, "image_shape": data.shape, "folder": files}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build("network", config["network"], **given)
@@ -127,7 +131,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     average.update_parameters(network)
     return Run(
         config, settings, seed, processes, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, schedules, rows,
+        optimizer, critic_optimizer, schedules, rows, files,
     )  # fmt: skip
 
 

@@ -24,6 +24,12 @@ def read_start_config(start: Any, folder: Path) -> dict[str, Any]:
     return _read(models.read_config, start, folder)
 
 
+def find_start_folder(start: Any, folder: Path) -> Path | None:
+    """Return the folder of the model; None without one."""
+    model = None if start is None else models.find_model(start, folder)
+    return None if model is None else models.locate(model.where)
+
+
 def load_start_weights(network: nn.Module, start: Any, folder: Path) -> None:
     """Load the weights of the model into `network`, which may have blocks beyond those of the model if it can add them.
 

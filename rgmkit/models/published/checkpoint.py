@@ -121,8 +121,7 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
 
 def _allow_namespaces() -> contextlib.AbstractContextManager[Any]:
     """Allow `argparse.Namespace`, plain data in which published checkpoints hold the options of the training."""
-    allow = getattr(torch.serialization, "safe_globals", None)  # from PyTorch 2.5 on
-    return allow([argparse.Namespace]) if allow else contextlib.nullcontext()
+    return torch.serialization.safe_globals([argparse.Namespace])
 
 
 def _is_state(value: Any) -> bool:

@@ -127,6 +127,22 @@ def test_every_choice_shows_its_pictures(page, run):
     assert {alt: source for alt, _, source in loaded(page)} == seen[0, 1, 0]
 
 
+def test_degradation_and_image_are_of_the_same_set(browser, tmp_path):
+    records = [replace(record, set=record.image[0]) for record in make_run(tmp_path)]
+    write_report(Results(tmp_path, sorted(records, key=lambda record: record.set)))
+    browser.get((tmp_path / "report.html").as_uri())
+
+    def chosen():
+        return [browser.find_element("id", name).get_property("value") for name in ("degradation", "image")]
+
+    choose(browser, "degradation", 2)
+    assert chosen() == ["2", "1"] and loaded(browser)
+    choose(browser, "image", 0)
+    assert chosen() == ["0", "0"]
+    browser.find_element("id", "next").click()
+    assert chosen() == ["2", "1"]
+
+
 def test_the_divider_moves(page):
     from selenium.webdriver.common.keys import Keys
 

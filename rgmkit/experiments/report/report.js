@@ -64,11 +64,12 @@
   // ---- the row that is shown ------------------------------------------------------------------------
 
   let shown = { cards: [] };
-  const show = () => {
+  const show = (event) => {
     const find = () => data.rows[axes.map((select) => select.value).join("/")];
-    if (!find()) { // an image of another set
-      const other = Object.keys(data.rows).find((name) => name.startsWith(`${axes[0].value}/`));
-      if (other) axes[1].value = other.split("/")[1];
+    if (!find()) { // an image of another set: keep what was chosen last
+      const kept = event?.target === axes[1] ? 1 : 0;
+      const other = Object.keys(data.rows).map((name) => name.split("/")).find((row) => row[kept] === axes[kept].value);
+      if (other) axes[1 - kept].value = other[1 - kept];
     }
     shown = find() ?? { width: 4, height: 1, cards: [] };
     gallery.style.setProperty("--width", shown.width);
@@ -93,7 +94,7 @@
   const step = (by) => {
     const count = data.images.length;
     axes[1].value = (Number(axes[1].value) + by + count) % count;
-    show();
+    show({ target: axes[1] });
   };
 
   // ---- the divider ----------------------------------------------------------------------------------

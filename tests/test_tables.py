@@ -16,6 +16,7 @@ from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments import run as run_grid
 from rgmkit.experiments.config import read_grid
 from rgmkit.experiments.photographs import Photograph, Photographs
+from rgmkit.experiments.plan import make_plan
 from rgmkit.experiments.results import read_results
 
 SOURCE = "Doe, Tables <1>, 2020"
@@ -88,6 +89,24 @@ def test_a_method_for_some_degradations_has_its_own_options_there(results):
     both = [[r.after["psnr"] for r in found.select("A, strong", "TV")] for found in (results, other)]
     weak = [[r.after["psnr"] for r in found.select("A, weak", "TV")] for found in (results, other)]
     assert both[0] == both[1] and weak[0] != weak[1]
+
+
+def test_a_method_for_some_degradations_is_not_checked_or_tuned_with_others(place):
+    jpeg = {"name": "jpeg", "use": "jpeg", "quality": 10}
+    tuned = {"name": "TV", "prior": "tv", "solver": "admm:iterations=2", "tune": {"prior.weight": [5, 20]}}
+    grid = change(
+        data={"path": "a"},
+        degradation=[jpeg, GRID["degradation"][0]],
+        method=[
+            {"name": "decoded", "prior": "tv", "solver": "dequantise", "only": ["jpeg"]},
+            {**tuned, "only": ["weak"]},
+        ],
+        tune={"data": {"path": "b"}, "evaluations": 4},
+        published=[],
+    )
+    assert not make_plan(grid, out=place / "out").unfit
+    results = run_grid(grid, out=place / "out", progress=False)
+    assert not results.failed and [(one.degradation, one.method) for one in results.tuned] == [("weak", "TV")]
 
 
 def test_published_results_stand_in_the_tables_with_their_sources(results):
@@ -168,13 +187,16 @@ def test_mistakes_are_named_with_their_place(place, keys, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_paths_start_from_the_folder_of_the_grid(place):
+def test_paths_start_from_the_folder_of_the_grid(place, run):
     (place / "grids").mkdir()
     (place / "grids/grid.yaml").write_text(yaml.safe_dump(change(folder="..")))
     (moved,) = [data for data in read_grid("grids/grid.yaml").sets if data.name == "B"]
     assert moved.select()[0].read().shape == (1, 1, 12, 16)
     other = read_grid("grids/grid.yaml", [f"folder={place}"])
     assert Path(other.sets[0].sources()[0]) == place / "a/0.png"
+    (place / "ops").mkdir()
+    ran = run("run", "grids/grid.yaml", "--dry-run", "--set", "method.0.prior=net.pth", "--set", "folder=../ops")
+    assert "../ops/net.pth does not exist" in ran.err
     with pytest.raises(DataError, match="does not exist"):
         read_grid("grids/grid.yaml", ["folder=nowhere"]).sets[0].select()[0].read()
 

@@ -62,7 +62,9 @@ class Comparer:
         return {**found, RELATIVE: found[next(iter(found))] / self._unit}
 
     def score(self, images: Tensor) -> dict[str, float]:
-        """Return the metrics that the data source itself defines."""
+        """Return the metrics that the data source itself defines, if it does."""
+        if not self.scores:
+            return {}
         return {name: float(value) for name, value in self.data.score(images.cpu()).items()}
 
     @property

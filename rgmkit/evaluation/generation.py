@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rgmkit.config import Spec, read_spec
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import ConfigError
 from rgmkit.evaluation.comparison import Comparer
@@ -19,28 +20,9 @@ from rgmkit.runtime.device import synchronize
 from rgmkit.runtime.progress import show_progress
 
 
-def evaluate_generation(
-    prior: RestoringPrior,
-    comparer: Comparer,
-    count: int,
-    seeds: Sequence[int],
-    *,
-    solver: Any,
-    batch: int | None,
-    progress: bool,
-) -> tuple[Row, Cost]:
-    """Compare `count` images of each seed with the real ones; return means over the seeds, and what they cost."""
-    found, scores, costs = [], [], []
-    for seed in seeds:
-        options = {"solver": solver, "seed": seed, "batch": batch}
-        metrics, score, cost = _evaluate(prior, comparer, count, progress=progress, title="generating", **options)
-        found.append(metrics)
-        scores.append(score)
-        costs.append(cost)
-    seconds = sum(each.seconds for each in costs) / len(costs)
-    cost = Cost(costs[0].nfe, seconds, count / max(seconds, 1e-9))
-    row = Row("noise", prior.process.levels, average(found), average(scores), spread(found), spread(scores))
-    return row, cost
+def evaluate_generation(prior: RestoringPrior, comparer: Comparer, count: int, **options: Any) -> tuple[Row, Cost]:
+    """Compare `count` images from noise with the real ones; return means over the seeds, and what they cost."""
+    return _evaluate(prior, comparer, count, "noise", prior.process.levels, **options)
 
 
 def evaluate_chains(
@@ -49,29 +31,54 @@ def evaluate_chains(
     images: Tensor,
     levels: Sequence[int] | None,
     *,
-    seed: int,
-    batch: int | None,
-    progress: bool,
+    solver: Any,
+    **options: Any,
 ) -> list[Row]:
     """Compare the images of chains that start from degraded real images; where they get worse, a level is weak."""
     top = prior.process.levels
     levels = range(top - 1, 0, -1) if levels is None else sorted(levels, reverse=True)
     if any(not 1 <= level <= top for level in levels):
         raise ConfigError(f"levels is {list(levels)}: this prior has the levels 1 to {top}")
+    spec = Spec("cascade") if solver is None else read_spec(solver)
+    if spec is None and levels:
+        raise ConfigError("solver is an object, whose start cannot be changed: give its name and options, or levels=()")
     rows = []
     for level in levels:
-        options = {"solver": f"cascade:start={level}", "seed": seed, "batch": batch, "images": images}
-        title = f"chain started at level {level}"
-        metrics, score, _ = _evaluate(prior, comparer, len(images), progress=progress, title=title, **options)
-        rows.append(Row(title, level, metrics, score))
+        assert spec is not None
+        start, title = Spec(spec.name, {**spec.options, "start": level}), f"chain started at level {level}"
+        row, _ = _evaluate(prior, comparer, len(images), title, level, solver=start, images=images, **options)
+        rows.append(row)
     return rows
 
 
 def _evaluate(
-    prior: RestoringPrior, comparer: Comparer, count: int, *, progress: bool, title: str, **options: Any
-) -> tuple[dict[str, float], dict[str, float], Cost]:
+    prior: RestoringPrior,
+    comparer: Comparer,
+    count: int,
+    start: str,
+    level: int,
+    *,
+    seeds: Sequence[int],
+    **options: Any,
+) -> tuple[Row, Cost]:
+    """Generate `count` images of each seed and compare them."""
+    found, scores, seconds = [], [], 0.0
+    with count_evaluations(prior) as evaluations:
+        for seed in seeds:
+            images, features, spent = _generate(prior, comparer, count, title=start, seed=seed, **options)
+            found.append(comparer.compare(features))
+            scores.append(comparer.score(images))
+            seconds += spent / len(seeds)
+    row = Row(start, level, average(found), average(scores), spread(found), spread(scores))
+    return row, Cost(round(evaluations() / count / len(seeds)), seconds, count / max(seconds, 1e-9))
+
+
+def _generate(
+    prior: RestoringPrior, comparer: Comparer, count: int, *, title: str, progress: bool, **options: Any
+) -> tuple[Tensor, Tensor, float]:
+    """Return the images, if the data source scores them, their features, and the seconds that the images took."""
     features, kept, seconds = [], [], 0.0
-    with show_progress(title, shown=progress) as callback, count_evaluations(prior) as evaluations:
+    with show_progress(title, shown=progress) as callback:
         batches = generate_batches(prior, count, callback=callback, **options)
         while True:
             start = time.perf_counter()
@@ -82,9 +89,7 @@ def _evaluate(
             seconds += time.perf_counter() - start
             features.append(comparer.features_of(images))
             kept += [images.cpu()] if comparer.scores else []
-    score = comparer.score(torch.cat(kept)) if kept else {}
-    cost = Cost(round(evaluations() / count), seconds, count / max(seconds, 1e-9))
-    return comparer.compare(torch.cat(features)), score, cost
+    return torch.cat(kept) if kept else torch.empty(0), torch.cat(features), seconds
 
 
 @contextmanager

@@ -99,9 +99,10 @@ def evaluate(
     if count and isinstance(prior, RestoringPrior) and prior.generative:
         name, chosen = _choose_features(features, real.data)
         comparer = Comparer(real, chosen, prior.device, progress=progress)
-        noise, cost = evaluate_generation(prior, comparer, count, seeds, solver=solver, batch=batch, progress=progress)
+        options = {"seeds": seeds, "solver": solver, "batch": batch, "progress": progress}
+        noise, cost = evaluate_generation(prior, comparer, count, **options)
         images, apart = held_out.starts(count), test is not None or not held_out.overlaps
-        chains = evaluate_chains(prior, comparer, images, levels, seed=seeds[0], batch=batch, progress=progress)
+        chains = evaluate_chains(prior, comparer, images, levels, **options)
         rows = [noise, *chains, *(comparer.between_images(images) if apart else []), comparer.between_halves()]
         if chains and not apart:
             notes.append("chains start from images that are also compared with: give held-out ones as test")

@@ -17,7 +17,9 @@ from rgmkit.experiments import run as run_grid
 from rgmkit.experiments.config import read_grid
 from rgmkit.experiments.photographs import Photograph, Photographs
 from rgmkit.experiments.plan import make_plan
-from rgmkit.experiments.results import read_results
+from rgmkit.experiments.result import Record
+from rgmkit.experiments.results import Results, read_results
+from rgmkit.experiments.tables import write_tables
 
 SOURCE = "Doe, Tables <1>, 2020"
 GRID = {
@@ -138,8 +140,18 @@ def test_published_results_stand_in_the_tables_with_their_sources(results):
     assert {"condition": "A, weak", "method": "BM3D", "metric": "psnr", "value": 99.123, "source": SOURCE} in stored[
         "published"
     ]
-    measured = {(row["condition"], row["label"]): row["spreads"]["psnr"]["mean"] for row in stored["measured"]}
-    assert measured["B, strong", "TV"] == results.select("B, strong", "TV")[0].after["psnr"]
+    measured = {(row["condition"], row["method"]): row["metrics"]["psnr"]["mean"] for row in stored["measured"]}
+    (record,) = results.select("B, strong", "TV")
+    assert measured["B, strong", "TV"] == record.after["psnr"]
+    assert measured["B, strong", "measurement"] == record.before["psnr"]
+
+
+def test_an_infinite_value_is_null_in_json(tmp_path):
+    record = Record("a", "cat", "blur", "tv", 0, before={"psnr": 20.0}, after={"psnr": np.inf})
+    write_tables(Results(tmp_path, [record]))
+    before, after = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)["measured"]
+    assert before["metrics"]["psnr"] == {"mean": 20.0, "std": 0.0, "count": 1}
+    assert after["metrics"]["psnr"]["mean"] is None and after["done"] == 1
 
 
 def test_published_results_may_change_when_a_run_continues(results):
@@ -167,6 +179,7 @@ BAD = [
     (published(psnr={"weak": 1}), "published[0].psnr: the grid has no 'weak'"),
     (published(pnsr={"A": {"weak": 1}}), "published[0].pnsr is no metric of the grid: did you mean 'psnr'?"),
     (published(psnr={"A": {"weak": "high"}}), "published[0].psnr.A.weak is 'high': give a number"),
+    (published(psnr={"A": {"weak": np.inf}}), "published[0].psnr.A.weak is inf: give a number"),
     (published(psnr=30), "published[0].psnr is 30: give a number for each degradation"),
     (published(psnr={"A": {"weak": 1}}, source=None), "published[0].source is None: give text"),
     (published(psnr={"A": {"weak": 1}}, method=" "), "published[0].method is ' ': give text"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ def write_tables(results: Results) -> None:
     with write_aside(results.folder / MARKDOWN) as part:
         part.write_text("\n".join(_write_markdown(results)) + "\n", encoding="utf-8")
     with write_aside(results.folder / JSON) as part:
-        part.write_text(json.dumps(_collect(results), indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(_collect(results), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def format_tables(results: Results) -> str:
@@ -180,20 +180,33 @@ def _list_cells(results: Results) -> Iterator[list[str]]:
 
 def _collect(results: Results) -> dict[str, Any]:
     """Collect the tables as plain values: means, and the published results beside them."""
+    measured: list[dict[str, Any]] = []
+    for condition in results.conditions:
+        before = summarize_measurements(results, condition)
+        measured.append({"condition": condition, "method": "measurement", "metrics": _collect_spreads(before)})
+        for summary in summarize_methods(results, condition):
+            rest = asdict(summary)
+            del rest["spreads"]
+            named = {"condition": condition, "method": rest.pop("label")}
+            measured.append({**named, "metrics": _collect_spreads(summary.spreads), **rest})
     return {
         "title": results.title,
         "images": results.images,
         "seeds": results.seeds,
-        "measured": [
-            {"condition": condition, **asdict(summary)}
-            for condition in results.conditions
-            for summary in summarize_methods(results, condition)
-        ],
+        "measured": measured,
         "published": [
             {"condition": condition, "method": row.method, "metric": label, "value": value, "source": row.source}
             for row in results.published
             for (condition, label), value in row.values.items()
         ],
+    }
+
+
+def _collect_spreads(spreads: Mapping[str, Spread]) -> dict[str, Any]:
+    """Collect means and deviations as values that JSON knows: None in place of infinity."""
+    return {
+        label: {name: value if math.isfinite(value) else None for name, value in asdict(spread).items()}
+        for label, spread in spreads.items()
     }
 
 

@@ -179,6 +179,7 @@ BAD = [
     (published(psnr={"weak": 1}), "published[0].psnr: the grid has no 'weak'"),
     (published(pnsr={"A": {"weak": 1}}), "published[0].pnsr is no metric of the grid: did you mean 'psnr'?"),
     (published(psnr={"A": {"weak": "high"}}), "published[0].psnr.A.weak is 'high': give a number"),
+    (published(psnr={"A": {"weak": True}}), "published[0].psnr.A.weak is True: give a number"),
     (published(psnr={"A": {"weak": np.inf}}), "published[0].psnr.A.weak is inf: give a number"),
     (published(psnr=30), "published[0].psnr is 30: give a number for each degradation"),
     (published(psnr={"A": {"weak": 1}}, source=None), "published[0].source is None: give text"),

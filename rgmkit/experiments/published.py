@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rgmkit.config import is_number
 from rgmkit.errors import ConfigError
 from rgmkit.experiments.result import name_condition
 
@@ -68,7 +67,7 @@ def _flatten(values: Any, path: str, images: str = "") -> Iterator[tuple[str, fl
     for key, value in values.items():
         if isinstance(value, Mapping) and not images:
             yield from _flatten(value, f"{path}.{key}", str(key))
-        elif is_number(value) and math.isfinite(value):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             yield name_condition(images, str(key)), float(value)
         else:
             raise ConfigError(f"{path}.{key} is {value!r}: give a number")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rgmkit import models, plugins
 from rgmkit.config import Spec, build, is_number, make, options_of, read_spec
+from rgmkit.core.bounds import NonNegative
 from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
@@ -229,4 +230,5 @@ class NetworkOptions:
 
     dtype: Precision = "float32"
     compile: bool = False
+    weight: NonNegative | None = None
     std: float | None = None

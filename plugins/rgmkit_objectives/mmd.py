@@ -52,7 +52,7 @@ class MMD(Objective):
         self,
         *,
         features: Literal["fixed", "learned"] = "fixed",
-        bandwidths: tuple[Positive, ...] = (0.01, 0.1, 1.0),
+        bandwidths: tuple[Positive, ...] = (0.001, 0.01, 0.1, 1.0),
         gamma: NonNegative = 0.1,
         interval: Count = 4,
     ) -> None:

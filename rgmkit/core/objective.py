@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
+
+from rgmkit.core.prior import Prior
+from rgmkit.core.random import Randomness
 
 Critic = Callable[[Tensor, Tensor], Tensor]
 """`critic(x, level)`: one score per image, higher for images that look real: (B,)."""
@@ -73,3 +76,24 @@ class Objective(ABC):
     @abstractmethod
     def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
         """Return the loss of the restorer, a function of `pair.fake`."""
+
+
+class PriorObjective(Objective):
+    """The loss of an explicit prior: the network is trained to be `g(x)` itself, and restores nothing.
+
+    Attributes:
+        prior: the name of the prior component that the network becomes.
+    """
+
+    prior: ClassVar[str]
+    needs_critic = False
+    generative = False
+
+    @abstractmethod
+    def prior_loss(self, prior: Prior, x: Tensor, *, generator: Randomness) -> Tensor:
+        """Return the loss of the prior, given images `x` in the units of the user."""
+
+    @final
+    def restorer_loss(self, critic: Critic, pair: Pair) -> Tensor:
+        """Raise a NotImplementedError: there is no restorer."""
+        raise NotImplementedError(f"{type(self).__name__} trains a prior, not a restorer")

@@ -21,6 +21,8 @@ from rgmkit.errors import DataError, IncompatibleError
 if TYPE_CHECKING:
     import deepinv
 
+    from rgmkit.core.solver import Problem
+
 PROBE = 0.1  # std of the noise that measures a divergence, over that of level 1
 CAPABILITIES = frozenset({"value", "grad", "prox", "restore", "invert"})
 
@@ -60,6 +62,10 @@ class Prior(nn.Module, ABC):
         """The precision of the images: that of the parameters, float32 for half precision; None without parameters."""
         dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), None)
         return None if dtype is None else torch.promote_types(dtype, torch.float32)
+
+    def with_default_weight(self, problem: Problem) -> Prior:
+        """Return this prior with the weight that suits the noise and the operator of `problem`, if none was given."""
+        return self
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Raise unless images of `shape` (C, H, W), or vectors (d,), can be restored with this prior.

@@ -234,6 +234,8 @@ class Solver(ABC):
         """Raise an IncompatibleError unless this solver can solve `problem`."""
         name, prior = type(self).__name__, type(problem.prior).__name__
         missing = frozenset() if self.instead & problem.prior.provides else self.needs - problem.prior.provides
+        if missing and problem.y is None and "restore" in missing:
+            raise IncompatibleError(f"the prior {prior} generates no images: give a generative model, such as digits")
         if missing and isinstance(problem.prior, NoPrior):
             raise IncompatibleError(
                 f"solver {name} needs a prior with {', '.join(sorted(self.needs))}, and there is none: give a "

@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from rgmkit import plugins
-from rgmkit.config import Place, build, make, read_spec
+from rgmkit.config import Place, build, make, options_of, read_spec
 from rgmkit.core.bounds import Count, Positive
-from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.objective import PriorObjective
+from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError, PluginError, show_value
+from rgmkit.models.model_card import Kind
 
 BUILT = ("prior", "process", "network", "objective")  # keys of what a model is built of
 
@@ -37,7 +39,7 @@ def build_prior(
     network: nn.Module | None = None,
     images: Images | None = None,
     folder: Path | None = None,
-) -> RestoringPrior:
+) -> Prior:
     """Build the network prior that a configuration describes.
 
     Args:
@@ -65,7 +67,7 @@ def build_prior(
         "prior", config.get("prior", "network"), process=process, network=network, image_shape=images.shape,
         center=images.center, scale=images.scale, generative=is_generative(config),
     )  # fmt: skip
-    assert isinstance(prior, RestoringPrior)
+    assert isinstance(prior, Prior)
     return prior
 
 
@@ -101,24 +103,31 @@ def _refuse_downloads(content: Any, path: str = "") -> None:
 
 
 def _check_prior(config: Mapping[str, Any]) -> None:
-    """Raise a ConfigError unless the prior of a configuration is a network; nothing is built yet."""
+    """Raise a ConfigError unless the prior of a configuration takes a network; nothing is built yet."""
     given = config.get("prior", "network")
     spec = read_spec(given)
     if isinstance(given, RestoringPrior):
         return
-    if spec is None or not issubclass(plugins.load_class("prior", spec.name), RestoringPrior):
+    if spec is None or "network" not in options_of(plugins.load_class("prior", spec.name)):
         raise ConfigError(f"prior is {show_value(given)}, which is no network prior: use 'network'")
 
 
 def is_generative(config: Mapping[str, Any]) -> bool:
     """Whether the objective of a configuration trains a generative model; an unknown objective is taken to do so."""
+    return find_kind(config) == "generative"
+
+
+def find_kind(config: Mapping[str, Any]) -> Kind:
+    """Return what the objective of a configuration trains; an unknown objective is taken for a generative one."""
     if config.get("objective") is None:
-        return True
+        return "generative"
     try:
-        generative: bool = build("objective", config["objective"], folder=place_inside(Path())).generative
+        objective = build("objective", config["objective"], folder=place_inside(Path()))
     except (ConfigError, PluginError):
-        return True
-    return generative
+        return "generative"
+    if isinstance(objective, PriorObjective):
+        return "regulariser"
+    return "generative" if objective.generative else "denoiser"
 
 
 def _read_images(given: Any) -> Images:

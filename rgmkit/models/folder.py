@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from rgmkit.config import YAMLError, dump_yaml
-from rgmkit.core.prior import Prior, RestoringPrior
+from rgmkit.core.prior import Prior
 from rgmkit.errors import CheckpointError, ConfigError, RgmkitError
-from rgmkit.models.build import Images, build_prior, is_generative
+from rgmkit.models.build import Images, build_prior, find_kind
 from rgmkit.models.files import save_files
 from rgmkit.models.foreign import describe_file, load_file
 from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, is_weights_file, locate, read_config, weights_file
@@ -35,6 +35,7 @@ def load(
     dtype: str | torch.dtype = "float32",
     compile: bool = False,
     std: float | None = None,
+    weight: float | None = None,
 ) -> Prior:
     """Load the prior of a model folder, of a model that comes with rgmkit (`digits`), or of a weights file.
 
@@ -50,6 +51,7 @@ def load(
             a few per cent faster on a CPU, after minutes of compiling.
         std: of the noise, on images in [0, 1], that the denoiser in a weights file was trained for, if it was for one
             alone. Default: found by a trial.
+        weight: of a regulariser. Default: from noise and operator.
 
     Raises:
         CheckpointError: if a file is missing, truncated, or does not fit the configuration.
@@ -77,6 +79,10 @@ def load(
     except RgmkitError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     assert isinstance(prior.network, nn.Module)
+    if weight is not None:
+        if not hasattr(prior, "weight"):
+            raise ConfigError(f"weight is {weight}, and {model} is not a regulariser: leave it out")
+        setattr(prior, "weight", weight)  # noqa: B010
     differing = find_mismatches(weights, prior.network.state_dict())
     if differing:
         raise CheckpointError(
@@ -106,7 +112,7 @@ def read_weights(model: str | Path) -> dict[str, Tensor]:
 
 def save(
     folder: Path,
-    prior: RestoringPrior,
+    prior: Prior,
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
     *,
@@ -126,14 +132,14 @@ def save(
 
     network = prior.network
     assert isinstance(network, nn.Module)
-    images = asdict(Images(prior.image_shape, prior.center, prior.scale))
+    images = asdict(Images(*(getattr(prior, name) for name in ("image_shape", "center", "scale"))))
     content = {**config, "images": images}
     content = {key: serialize_config(value) for key, value in content.items() if key != "plugins"}
     content = save_files(folder, content, files)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     write_file(folder / WEIGHTS, to_bytes(weights))  # with the user's usual permissions, unlike `save_file`
     write_file(folder / CONFIG, dump_yaml(content))
-    card = write_card(folder.resolve().name, facts, about=about, generative=is_generative(config))
+    card = write_card(folder.resolve().name, facts, about=about, kind=find_kind(config))
     write_file(folder / CARD, card)
 
 

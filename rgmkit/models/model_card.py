@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from rgmkit.config import dump_yaml, load_yaml
 
@@ -11,33 +11,40 @@ FENCE = "---\n"
 RENAMED = {"figures": "metrics", "sure": "confident", "nearest": "nearest_neighbour_ratio"}
 """Names of facts in the model cards of version 0.1, and their present names."""
 
-TITLES = {True: "a restoration-based generative model", False: "a denoiser"}
+Kind: TypeAlias = Literal["generative", "denoiser", "regulariser"]
+
+TITLES = {
+    "generative": "a restoration-based generative model", "denoiser": "a denoiser", "regulariser": "a regulariser",
+}  # fmt: skip
 GENERATIVE = "A restoration-based generative model: it restores images and generates new ones."
 DENOISER = "A denoiser, trained with a mean squared error: it restores images and is not a generative model."
+REGULARISER = "A regulariser, an explicit prior g(x): it restores images by gradient descent and generates none."
+ABOUT = {"generative": GENERATIVE, "denoiser": DENOISER, "regulariser": REGULARISER}
+RESTORING = "Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit restore … --prior FOLDER` in a shell."
 USES = {
-    True: "Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit generate FOLDER` in a shell.",
-    False: "Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit restore … --prior FOLDER` in a shell.",
-}
+    "generative": "Use it: `rgmkit.load(FOLDER)` in Python, `rgmkit generate FOLDER` in a shell.",
+    "denoiser": RESTORING, "regulariser": RESTORING,
+}  # fmt: skip
 
 
-def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None, generative: bool = True) -> str:
+def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None, kind: Kind = "generative") -> str:
     """Write a README in Markdown: the facts as YAML front matter, a sentence, and the facts as tables.
 
     Args:
         name: of the model.
         facts: what is known of it, in order; `metrics` are those of generated images, for each start of the chain.
-        about: the sentence. Default: what `generative` says.
-        generative: whether the model generates images; otherwise it is a denoiser.
+        about: the sentence. Default: by the kind.
+        kind: of the model.
 
     >>> card = write_card("digits", {"steps": 100, "metrics": {"noise": {"frechet": 1.5}}})
     >>> read_card(card)["steps"]
     100
     """
     plain = {key: value for key, value in facts.items() if key != "metrics"}
-    lines = [f"# {name}: {TITLES[generative]}", "", about or (GENERATIVE if generative else DENOISER), ""]
+    lines = [f"# {name}: {TITLES[kind]}", "", about or ABOUT[kind], ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in plain.items()), ""]
     lines += _table(facts.get("metrics") or {})
-    lines += [USES[generative], ""]
+    lines += [USES[kind], ""]
     return FENCE + dump_yaml(dict(facts)) + FENCE + "\n".join(lines)
 
 

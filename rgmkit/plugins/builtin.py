@@ -15,6 +15,9 @@ def rgmkit_components() -> list[Component]:
         Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
         Component("solver", "gauss-newton", "rgmkit.solvers.gauss_newton:GaussNewton", "Operators that are not linear"),
+        Component(
+            "solver", "gradient-descent", "rgmkit.solvers.gradient_descent:GradientDescent", "Priors with a gradient"
+        ),
         Component("solver", "pinv", "rgmkit.solvers.pinv:PseudoInverse", "Least squares, with no prior"),
         Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
         Component("solver", "posterior", "rgmkit.solvers.posterior:Posterior", "Draws, with calibrated uncertainty"),

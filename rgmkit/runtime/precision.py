@@ -52,7 +52,7 @@ def prepare_network(network: nn.Module, *, precision: Precision, compile: bool) 
 
 @final
 class Evaluated(nn.Module):
-    """A network `G(y, t, z)` under autocast, compiled, or both; the estimate has the dtype of `y`.
+    """A network `G(y, t, z)` or `D(x, t)` under autocast, compiled, or both; its output has the dtype of its input.
 
     Convolutions and dense layers hold bfloat16 weights and multiply in bfloat16, accumulating in float32; other
     operations, such as adding a correction to the input, are computed in float32. `inner` is the network itself.
@@ -73,11 +73,11 @@ class Evaluated(nn.Module):
         if compile:
             network.compile()
 
-    def forward(self, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Restore images `y` of level t + 1, where `t` is the target level."""
+    def forward(self, y: Tensor, *given: Tensor) -> Tensor:
+        """Evaluate the network on images `y`; `given` are the target level and, for a restorer, z."""
         errors = explain_compile_errors() if self.compiles else nullcontext()
         with errors, autocast_bf16(y.device, self.precision == "bf16"):
-            return self.inner(y, t, z).to(y.dtype)
+            return self.inner(y, *given).to(y.dtype)
 
 
 @contextmanager

@@ -185,6 +185,13 @@ def choose_solver(prior: Prior, degradation: Degradation) -> Solver:
 
 def choose_linear_solver(prior: Prior) -> Solver:
     """Choose the default solver for a prior and a linear operator."""
-    name = "pinv" if isinstance(prior, NoPrior) else "pnp-drs" if isinstance(prior, RestoringPrior) else "admm"
-    solver: Solver = build("solver", name)
+    solver: Solver = build("solver", _name_linear_solver(prior))
     return solver
+
+
+def _name_linear_solver(prior: Prior) -> str:
+    if isinstance(prior, NoPrior):
+        return "pinv"
+    if isinstance(prior, RestoringPrior):
+        return "pnp-drs"
+    return "gradient-descent" if "grad" in prior.provides and "prox" not in prior.provides else "admm"

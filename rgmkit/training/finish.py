@@ -34,7 +34,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
         "seconds": round(run.seconds, 1),
         "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
         "rgmkit": version("rgmkit"),
-        "metrics": evaluate_chains(prior, run.data, progress=progress),
+        "metrics": evaluate_chains(prior, run.data, progress=progress) if isinstance(prior, RestoringPrior) else {},
     }
     models.save(out, prior, run.config, facts, files=run.files.found)
     draw_losses(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from rgmkit.core.prior import RestoringPrior
 from rgmkit.runtime.files import write_aside
 from rgmkit.training.setup import Run
 
@@ -18,10 +19,13 @@ class _Stopped(Exception):
 def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> None:
     """Write 64 generated images, or generated points drawn over the data, to `out/samples/step-….png`.
 
-    Nothing is written if the run is stopped while they are generated.
+    Nothing is written for a prior that restores nothing, or if the run is stopped while they are generated.
     """
     from rgmkit.inference import generate
 
+    prior = run.prior()
+    if not isinstance(prior, RestoringPrior):
+        return
     path = out / "samples" / f"step-{run.step:08d}.png"
     points = len(run.data.shape) == 1
 
@@ -30,7 +34,7 @@ def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> Non
             raise _Stopped
 
     try:
-        samples = generate(run.prior(), 2000 if points else 64, solver="cascade", seed=0, callback=raise_if_stopped)
+        samples = generate(prior, 2000 if points else 64, solver="cascade", seed=0, callback=raise_if_stopped)
     except _Stopped:
         return
     if points:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from rgmkit.core.objective import Pair, no_critic
+from rgmkit.core.objective import Pair, PriorObjective, no_critic
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, RgmkitError, describe_error
 from rgmkit.runtime.modules import evaluation_mode
@@ -26,10 +26,14 @@ def rehearse(run: Run) -> None:
     settings = run.settings
     run.prior()
     rows = run.rows[: len(run.rows) // settings.accumulate]
-    x = run.data.part(rows, settings.batch, seed=run.seed, step=0).to(run.device)
-    x = (x - run.data.center) / run.data.scale
+    images = run.data.part(rows, settings.batch, seed=run.seed, step=0).to(run.device)
+    x = (images - run.data.center) / run.data.scale
     shape, generator = tuple(x.shape[1:]), seeded(run.seed)
     levels = torch.arange(len(x), device=run.device) % run.process.levels + 1
+    if isinstance(run.objective, PriorObjective):
+        with torch.random.fork_rng(devices=[]), _naming("network", shape), evaluation_mode(run.network):
+            run.objective.prior_loss(run.prior_of(run.network), images, generator=generator)
+        return
     with torch.random.fork_rng(devices=[]), evaluation_mode(run.network):
         with _naming("process", shape):
             y = run.process.degrade(x, levels, generator=generator)

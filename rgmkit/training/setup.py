@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from rgmkit.config import build, read_spec
-from rgmkit.core.objective import Objective
-from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.objective import Objective, PriorObjective
+from rgmkit.core.prior import Prior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
 from rgmkit.models.build import Images, build_prior
@@ -82,11 +82,14 @@ class Run:
         parts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {**parts, **dict(zip(("schedule", "critic_schedule"), self.schedules, strict=False))}
 
-    def prior(self) -> RestoringPrior:
+    def prior(self) -> Prior:
         """Return the prior with the averaged weights, for previews, metrics and the model folder."""
+        return self.prior_of(self.average.module).to(self.device).eval()
+
+    def prior_of(self, network: nn.Module) -> Prior:
+        """Return the prior of a network."""
         images = Images(tuple(self.data.shape), self.data.center, self.data.scale)
-        prior = build_prior(self.config, process=self.process, network=self.average.module, images=images)
-        return prior.to(self.device).eval()
+        return build_prior(self.config, process=self.process, network=network, images=images)
 
 
 def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
@@ -97,7 +100,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     """
     settings, folder, device = configuration.settings, configuration.folder, processes.device
     objective: Objective = build("objective", configuration.content["objective"], folder=folder)
-    config = _choose_critic(configuration.content, objective)
+    config = _choose_parts(configuration.content, objective)
     seed = config["seed"]
     if settings.precision == "bf16" and not supports_bf16(device):
         raise ConfigError(f"training.precision is 'bf16', which the device {str(device)!r} does not have: give float32")
@@ -155,9 +158,11 @@ def _name_fidelity(config: Mapping[str, Any], objective: Objective, shape: tuple
     return {**config, "training": training}
 
 
-def _choose_critic(content: Mapping[str, Any], objective: Objective) -> dict[str, Any]:
-    """Return the configuration with its critic: the one it names, or that of the network; none if none is needed."""
+def _choose_parts(content: Mapping[str, Any], objective: Objective) -> dict[str, Any]:
+    """Return the configuration with its critic, by default that of the network, and with the prior of the objective."""
     config = dict(content)
+    if isinstance(objective, PriorObjective) and config["prior"] == "network":
+        config["prior"] = objective.prior
     if not objective.needs_critic:
         if config.pop("critic", None) is not None:
             raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rgmkit.core.objective import Pair, no_critic
+from rgmkit.core.objective import Pair, PriorObjective, no_critic
+from rgmkit.core.random import seeded
 from rgmkit.runtime.device import autocast_bf16, seed_global_generators
 from rgmkit.training.draws import Batch
 from rgmkit.training.setup import Run
@@ -19,6 +20,9 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
     `min_G E[lambda F(x_hat, y_s, s) + g_{s-1}(R_{s-1}(x_hat))]`, `x_hat = G(y_s, s - 1, z)`
     (Choi, Park and Kang 2023, the objective of an RGM). Every draw is a function of (seed, step, row).
     """
+    if isinstance(run.objective, PriorObjective):
+        return _train_prior(run, run.objective, batch.to(run.device))
+
     # Split the clean images and their random numbers into parts that are computed one after the other.
     batch, count = batch.to(run.device), run.settings.accumulate
     whole = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale))
@@ -53,11 +57,31 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
         losses["fidelity"] += fidelity.detach() / part.x[0].numel()
     _update(run, run.optimizer)
 
-    # Update the averaged weights and the learning rates.
+    _end_step(run)
+    return losses
+
+
+def _train_prior(run: Run, objective: PriorObjective, batch: Batch) -> dict[str, Tensor]:
+    """Update the weights of an explicit prior; return its loss."""
+    prior, parts = run.prior_of(run.network), batch.split(run.settings.accumulate)
+    losses = {"prior": torch.zeros((), device=run.device)}
+    for part in parts:
+        seed = int(part.dropout[0])
+        seed_global_generators(seed, run.device)
+        with _precision(run):
+            loss = objective.prior_loss(prior, _channels_last(part.x), generator=seeded(seed)) / len(parts)
+        _backward(loss, run.optimizer)
+        losses["prior"] += loss.detach()
+    _update(run, run.optimizer)
+    _end_step(run)
+    return losses
+
+
+def _end_step(run: Run) -> None:
+    """Update the averaged weights and the learning rates."""
     run.average.update_parameters(run.network)
     for schedule in run.schedules:
         schedule.step()
-    return losses
 
 
 @dataclass(frozen=True, eq=False)

@@ -312,9 +312,9 @@ def test_fid_is_named_with_inception_only(tmp_path):
     assert build("features", "classifier:classes=3").metric_names == {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: {})
-        with pytest.raises(rgmkit.ConfigError, match=r"need their weights.*inception:weights=FILE.*pt_inception"):
+        with pytest.raises(rgmkit.ConfigError, match=r"need their weights.*inception:weights=FILE.*weights-inception"):
             build("features", "inception")
-    with pytest.raises(rgmkit.ConfigError, match=r"none.pth cannot be read.*pt_inception"):
+    with pytest.raises(rgmkit.ConfigError, match=r"none.pth cannot be read.*weights-inception"):
         build("features", f"inception:weights={tmp_path}/none.pth")
 
 
@@ -322,7 +322,7 @@ def test_inception_without_its_package(monkeypatch):
     from torchmetrics.image import fid
 
     monkeypatch.setattr(fid, "_TORCH_FIDELITY_AVAILABLE", False)
-    with pytest.raises(rgmkit.ConfigError, match=r"pip install 'rgmkit\[fid\]'.*pt_inception"):
+    with pytest.raises(rgmkit.ConfigError, match=r"pip install 'rgmkit\[fid\]'.*weights-inception"):
         build("features", "inception")
 
 

@@ -13,7 +13,7 @@ from rgmkit.core.features import Features
 from rgmkit.errors import ConfigError
 from rgmkit.images.array_layout import quantise
 
-FILE = "pt_inception-2015-12-05-6726825d.pth"
+FILE = "weights-inception-2015-12-05-6726825d.pth"
 REMEDY = f"give inception:weights=FILE, with the file {FILE} of torch-fidelity, or choose other features"
 
 

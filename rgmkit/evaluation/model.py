@@ -15,9 +15,9 @@ from rgmkit.evaluation.comparison import LEAST, Comparer
 from rgmkit.evaluation.data import RealImages, resolve_data
 from rgmkit.evaluation.generation import evaluate_chains, evaluate_generation
 from rgmkit.evaluation.restoration import evaluate_restorations
-from rgmkit.evaluation.result import Cost, Evaluation, Row
+from rgmkit.evaluation.result import Cost, Evaluation, Restoration, Row
 from rgmkit.models.features import load_features
-from rgmkit.resolve import resolve_prior
+from rgmkit.resolve import resolve_degradation, resolve_metrics, resolve_prior
 from rgmkit.runtime.device import as_device
 from rgmkit.training.data.base import Data
 
@@ -82,7 +82,8 @@ def evaluate(
     (4, ['Fréchet', 'coverage', 'density'])
     """
     _check(count=count, restored=restored, seeds=len(seeds) - 1)
-    prior = resolve_prior(model)
+    prior, measures = resolve_prior(model), resolve_metrics(metrics, has_truth=True).values()
+    operators = {str(spec): resolve_degradation(spec, simulate=True) for spec in degradations}
     if device is not None:
         prior = prior.to(as_device(device))
     shape = getattr(prior, "image_shape", None)
@@ -108,9 +109,10 @@ def evaluate(
             notes.append("chains start from images that are also compared with: give held-out ones as test")
     elif count:
         notes.append("this prior generates no images: it is measured by its restorations alone")
-    restorations = evaluate_restorations(
-        prior, held_out.starts(restored), degradations, metrics, seed=seeds[0], progress=progress
-    ) if restored and len(real.data.shape) == 3 else []  # fmt: skip
+    restorations: list[Restoration] = []
+    if restored and len(real.data.shape) == 3:
+        images = held_out.starts(restored)
+        restorations = evaluate_restorations(prior, images, operators, measures, seed=seeds[0], progress=progress)
     return Evaluation(
         model=str(model),
         data=type(data).__name__ if isinstance(data, Data) else str(data),

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
+from rgmkit.core.degradation import Degradation
+from rgmkit.core.metric import Metric
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Streams
 from rgmkit.evaluation.result import Cost, Restoration
 from rgmkit.inference import restore_batch
-from rgmkit.resolve import resolve_degradation, resolve_metrics, resolve_solver, usable_size
+from rgmkit.resolve import resolve_solver, usable_size
 from rgmkit.runtime.modules import to_device
 
 
 def evaluate_restorations(
-    prior: Prior, images: Tensor, degradations: Sequence[Any], metrics: Sequence[str], *, seed: int, progress: bool
+    prior: Prior,
+    images: Tensor,
+    degradations: Mapping[str, Degradation],
+    metrics: Iterable[Metric],
+    *,
+    seed: int,
+    progress: bool,
 ) -> list[Restoration]:
     """Restore images from each degradation with the default solver; return the means of the metrics."""
-    chosen, device = resolve_metrics(metrics, has_truth=True).values(), prior.device or torch.device("cpu")
-    found = []
-    for spec in degradations:
-        degradation = to_device(resolve_degradation(spec, simulate=True), device)
+    device, found = prior.device or torch.device("cpu"), []
+    for name, operator in degradations.items():
+        degradation = to_device(operator, device)
         height, width = usable_size(degradation, tuple(images.shape))
         truth = images[..., :height, :width].to(device)
         with torch.no_grad():
@@ -33,8 +39,8 @@ def evaluate_restorations(
         solution = restore_batch(y, degradation, prior, solver, seed=seed, progress=progress)
         restored = solution.x.clamp(0, 1)
         after, before = (
-            {metric.info.heading: float(metric(x, truth).mean()) for metric in chosen} for x in (restored, measured)
+            {metric.info.heading: float(metric(x, truth).mean()) for metric in metrics} for x in (restored, measured)
         )
         cost = Cost(solution.nfe, solution.seconds, len(truth) / max(solution.seconds, 1e-9))
-        found.append(Restoration(str(spec), len(truth), after, before, cost))
+        found.append(Restoration(name, len(truth), after, before, cost))
     return found

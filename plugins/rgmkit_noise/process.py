@@ -19,8 +19,8 @@ class GaussianProcess(ForwardProcess):
 
     Args:
         levels: number of levels T.
-        schedule: "vp", the variance preserving schedule of the paper, or "geometric", a geometric sequence of
-            the ratios `sigma/a`.
+        schedule: "vp", the variance preserving schedule of the paper; "geometric", a geometric sequence of the ratios
+            `sigma/a`; "linear", that of DDPM, for hundreds of levels; or "cosine".
         r_first, r_last: ratio `sigma/a` of levels 1 and T-1 of the geometric schedule.
 
     >>> import torch
@@ -33,7 +33,12 @@ class GaussianProcess(ForwardProcess):
     continuous: ClassVar[bool] = True
 
     def __init__(
-        self, *, levels: int = 4, schedule: Literal["vp", "geometric"] = "vp", r_first: float = 0.1, r_last: float = 1.2
+        self,
+        *,
+        levels: int = 4,
+        schedule: Literal["vp", "geometric", "linear", "cosine"] = "vp",
+        r_first: float = 0.1,
+        r_last: float = 1.2,
     ) -> None:
         super().__init__(*noise_schedule(schedule, levels, r_first=r_first, r_last=r_last))
 
@@ -53,8 +58,17 @@ class GaussianProcess(ForwardProcess):
         return per_image(self.a(level), x) * x
 
     @renamed_keyword("noise", "standard_normal")
-    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, standard_normal: Tensor) -> Tensor:
-        """Draw `y_t = a_t x_hat + sqrt(sigma_t^2 - v) u + sqrt(v) e` for `t = s - 1`, `u = (y - a_s x_hat) / sigma_s`.
+    def descend(
+        self,
+        x_hat: Tensor,
+        y: Tensor,
+        level: Tensor,
+        eta: float,
+        *,
+        standard_normal: Tensor,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """Draw `y_t = a_t x_hat + sqrt(sigma_t^2 - v) u + sqrt(v) e`, where `u = (y - a_s x_hat) / sigma_s`.
 
             v = eta^2 (sigma_t^2 / sigma_s^2) (sigma_s^2 - (a_s / a_t)^2 sigma_t^2)
 
@@ -63,7 +77,8 @@ class GaussianProcess(ForwardProcess):
 
         Source: Song, Meng and Ermon, "Denoising diffusion implicit models", ICLR 2021, equation 12.
         """
-        a, sigma, a_t, sigma_t = self.a(level), self.sigma(level), self.a(level - 1), self.sigma(level - 1)
+        target = level - 1 if target is None else target
+        a, sigma, a_t, sigma_t = self.a(level), self.sigma(level), self.a(target), self.sigma(target)
         fresh = sigma.square() - (a / a_t).square() * sigma_t.square()
         variance = eta**2 * (sigma_t / sigma).square() * fresh
         ratio = (sigma_t.square() - variance).clamp(min=0).sqrt() / sigma

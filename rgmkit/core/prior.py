@@ -157,11 +157,17 @@ class RestoringPrior(Prior):
         return self.process.degrade((x - self.center) / self.scale, level, standard_normal=e)
 
     @final
-    def descend(self, x: Tensor, y: Tensor, level: int, eta: float, *, generator: Randomness = None) -> Tensor:
-        """Draw images of `level - 1`, given `y` of `level` and the estimate `x` made from it; see `ForwardProcess`."""
+    def descend(
+        self, x: Tensor, y: Tensor, level: int, eta: float, *, target: int | None = None, generator: Randomness = None
+    ) -> Tensor:
+        """Draw images of the level `target`, given `y` of `level` and the estimate `x` made from it.
+
+        The default of `target` is `level - 1`; see `ForwardProcess.descend`.
+        """
         e = randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         x = (x - self.center) / self.scale
-        return self.process.descend(x, y, self.process.full_level(level, x), eta, standard_normal=e)
+        given = {} if target is None or target == level - 1 else {"target": self.process.full_level(target, x)}
+        return self.process.descend(x, y, self.process.full_level(level, x), eta, standard_normal=e, **given)
 
     @final
     def restore(

@@ -87,11 +87,22 @@ class ForwardProcess(nn.Module, ABC):
         return self.degrade(grey, self.full_level(self.levels, grey), generator=generator)
 
     @renamed_keyword("noise", "standard_normal")
-    def descend(self, x_hat: Tensor, y: Tensor, level: Tensor, eta: float, *, standard_normal: Tensor) -> Tensor:
-        """Draw `y_{s-1}` given the image `y` of level s and the estimate `x_hat` made from it.
+    def descend(
+        self,
+        x_hat: Tensor,
+        y: Tensor,
+        level: Tensor,
+        eta: float,
+        *,
+        standard_normal: Tensor,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """Draw `y_t` of a lower level t, given the image `y` of level s and the estimate `x_hat` made from it.
+
+        t is `target`, by default s - 1.
 
         Raises:
-            IncompatibleError: if the distribution of `y_{s-1}` given both is not known, which is the default.
+            IncompatibleError: if the distribution of `y_t` given both is not known, which is the default.
         """
         raise IncompatibleError(
             f"the process {type(self).__name__} does not know the distribution of y_(s-1) given y_s and an estimate: "
@@ -143,9 +154,15 @@ def noise_schedule(
     `vp`: `tau_k = 1e-3 + (1 - 1e-3) k/T`, `abar = exp(-tau^2 (20 - .1)/2 - .1 tau)`,
     `a_k = sqrt(abar(tau_k) / abar(tau_0))`: the variance preserving schedule of the paper.
     `geometric`: `sigma/a` grows geometrically from `r_first` at level 1 to `r_last` at level T-1, and is 150 at T.
+    `linear`: `a_k^2 = prod_{i <= k} (1 - beta_i)`, beta rising linearly from .1/T to 20/T; DDPM has T = 1,000. The
+    limit of many levels is `vp`.
+    `cosine`: `beta_k = min(.999, 1 - f_k / f_{k-1})`, `f_k = cos^2((k/T + .008) / 1.008 pi/2)`.
 
     Raises:
         ConfigError: for another schedule, or levels or ratios out of range.
+
+    Source: Ho, Jain and Abbeel, "Denoising diffusion probabilistic models", 2020 (linear); Nichol and Dhariwal,
+    "Improved denoising diffusion probabilistic models", 2021 (cosine).
 
     >>> a, sigma = noise_schedule("vp", 4)
     >>> [round(value, 6) for value in a]
@@ -165,6 +182,18 @@ def noise_schedule(
             )
         steps = np.geomspace(r_first, r_last, levels - 1) if levels > 1 else np.empty(0)
         a = 1 / np.sqrt(1 + np.square([0.0, *steps, LAST_RATIO]))
+    elif schedule == "linear":
+        if levels <= BETA_MAX:
+            raise ConfigError(f"levels is {levels}: a linear schedule has more than {BETA_MAX:g}; give vp for fewer")
+        a = _gains(1 - np.linspace(BETA_MIN, BETA_MAX, levels) / levels)
+    elif schedule == "cosine":
+        f = np.cos((np.arange(levels + 1) / levels + 0.008) / 1.008 * np.pi / 2) ** 2
+        a = _gains(np.maximum(f[1:] / f[:-1], 0.001))
     else:
-        raise ConfigError(f"schedule is {schedule!r}: give 'vp' or 'geometric'")
+        raise ConfigError(f"schedule is {schedule!r}: give 'vp', 'geometric', 'linear' or 'cosine'")
     return a.tolist(), [math.sqrt(max(0.0, 1 - value**2)) for value in a]
+
+
+def _gains(alpha: np.ndarray) -> np.ndarray:
+    """Return the gains of the levels 0 … T, given the factors of their squares."""
+    return np.sqrt(np.cumprod([1.0, *alpha]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar, cast, final
 
 import numpy as np
@@ -34,7 +35,7 @@ class Cascade(Solver):
     """Generate an image from noise level by level, or restore a measurement with decreasing noise.
 
     **Generation**, for `t = T … 1`, in T network evaluations: `x <- G(y_t, t - 1, z)`, `y_{t-1} <- R_{t-1}(x)`.
-    It starts from noise, or from images that are degraded to level `start`.
+    It starts from noise, or from images that are degraded to level `start`; with `levels` it skips levels.
 
     **Restoration** is half-quadratic splitting. The std of the denoiser D (`RestoringPrior.denoise`) decreases from
     std_1 to std_n in equal ratios; each iteration moves half-way to the denoised estimate (the first all the way), and
@@ -61,6 +62,7 @@ class Cascade(Solver):
         eta: for generation with Gaussian processes, how much noise is drawn anew at each level. None: all of it,
             independently of `y_t`, as above (the paper). 1: `y_{t-1}` is drawn from `q(y_{t-1} | x, y_t)` (denoising
             diffusion GANs, DDPM). 0: none (DDIM). Values from 0 to 1 suit networks that estimate posterior means.
+        levels: for generation, how many levels to visit at most, in equal steps from the first. Default: all.
 
     Raises:
         ConfigError: if an option is out of range.
@@ -81,6 +83,7 @@ class Cascade(Solver):
         evaluations: int = 8,
         tolerance: float = 0.002,
         eta: float | None = None,
+        levels: Count | None = None,
     ) -> None:
         if eta is not None and not 0 <= eta <= 1:
             raise ConfigError(f"eta is {eta}: give a number from 0 to 1, or none for new noise at each level")
@@ -92,7 +95,7 @@ class Cascade(Solver):
                 f"and a step above 0, at most 1"
             )
         self.start, self.trust, self.step, self.evaluations = start, trust, step, evaluations
-        self.tolerance, self.eta = tolerance, eta
+        self.tolerance, self.eta, self.levels = tolerance, eta, levels
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
         if problem.y is None or problem.degradation is None:
@@ -112,12 +115,13 @@ class Cascade(Solver):
             parameter = next(prior.parameters(), None)
             device = None if parameter is None else parameter.device
             y = prior.process.terminal(problem.shape, generator=generator, device=device)
-        for level in range(top, 0, -1):
+        levels = choose_levels(top, self.levels)
+        for i, (level, target) in enumerate(pairwise([*levels, 0])):
             x = prior.restore(y, level, generator=generator)
-            callback(top - level + 1, top, x)
-            if level > 1:
-                y = self._descend(prior, x, y, level, generator)
-        return Solution(x, nfe=top, trace=[{"level": level} for level in range(top, 0, -1)])
+            callback(i + 1, len(levels), x)
+            if target > 0:
+                y = self._descend(prior, x, y, level, target, generator)
+        return Solution(x, nfe=len(levels), trace=[{"level": level} for level in levels])
 
     def _start_level(self, prior: RestoringPrior) -> int:
         top = prior.process.levels
@@ -125,11 +129,13 @@ class Cascade(Solver):
             raise ConfigError(f"cascade.start is {self.start}: this prior has the levels 1 to {top}")
         return self.start or top
 
-    def _descend(self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, generator: Randomness) -> Tensor:
-        """Draw images of `level - 1`, given `y` of `level` and the estimate `x` made from it."""
+    def _descend(
+        self, prior: RestoringPrior, x: Tensor, y: Tensor, level: int, target: int, generator: Randomness
+    ) -> Tensor:
+        """Draw images of the level `target`, given `y` of `level` and the estimate `x` made from it."""
         if self.eta is None:
-            return prior.degrade(x, level - 1, generator=generator)
-        return prior.descend(x, y, level, self.eta, generator=generator)
+            return prior.degrade(x, target, generator=generator)
+        return prior.descend(x, y, level, self.eta, target=target, generator=generator)
 
     def _restore(
         self, problem: Problem, y: Tensor, degradation: Degradation, generator: Randomness, callback: Callback
@@ -173,3 +179,13 @@ class Cascade(Solver):
             if sum(map(prior.evaluations, stds)) <= self.evaluations:
                 return stds
         return [high]
+
+
+def choose_levels(top: int, count: int | None = None) -> list[int]:
+    """Choose the levels that images are generated from: `count` of them in equal steps down from `top`, or all.
+
+    >>> choose_levels(1000, 4), choose_levels(3), choose_levels(3, 50)
+    ([1000, 750, 500, 250], [3, 2, 1], [3, 2, 1])
+    """
+    count = top if count is None else min(count, top)
+    return np.linspace(top, 0, count, endpoint=False).round().astype(int).tolist()

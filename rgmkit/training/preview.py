@@ -8,8 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from rgmkit.core.prior import RestoringPrior
+from rgmkit.core.process import ForwardProcess
 from rgmkit.runtime.files import write_aside
 from rgmkit.training.setup import Run
+
+MOST_LEVELS = 50  # that images are generated from while a network trains
 
 
 class _Stopped(Exception):
@@ -34,7 +37,8 @@ def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> Non
             raise _Stopped
 
     try:
-        samples = generate(prior, 2000 if points else 64, solver="cascade", seed=0, callback=raise_if_stopped)
+        count, solver = 2000 if points else 64, choose_sampler(prior)
+        samples = generate(prior, count, solver=solver, seed=0, callback=raise_if_stopped)
     except _Stopped:
         return
     if points:
@@ -44,6 +48,15 @@ def write_preview(run: Run, out: Path, *, is_stopped: Callable[[], bool]) -> Non
 
         path.parent.mkdir(parents=True, exist_ok=True)
         images.write(path, images.make_sheet(samples.cpu().clamp(0, 1), enlarge=max(1, 64 // samples.shape[-1]))[None])
+
+
+def choose_sampler(prior: RestoringPrior) -> str:
+    """Return the solver that generates: 50 of the levels where there are more, by DDIM if the process can."""
+    process = prior.process
+    if process.levels <= MOST_LEVELS:
+        return "cascade"
+    knows = type(process).descend is not ForwardProcess.descend
+    return f"cascade:levels={MOST_LEVELS}" + (",eta=0" if knows else "")
 
 
 def draw_points(path: Path, samples: Tensor, data: Tensor) -> None:

@@ -1,0 +1,107 @@
+"""Diffusion models as configurations: the schedules and samplers of DDPM and DDIM, and Langevin dynamics."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from analytic import GaussianRestorer
+from rgmkit_noise.process import GaussianProcess
+
+import rgmkit
+from rgmkit.core.random import randn, seeded
+from rgmkit.core.solver import Problem
+from rgmkit.errors import ConfigError
+from rgmkit.solvers.cascade import choose_levels
+
+SHAPE = (1, 4, 6)
+LINEAR = 1 - np.linspace(1e-4, 0.02, 1000)  # 1 - beta of DDPM
+
+
+def make_denoiser(**options):
+    """An exact denoiser of Gaussian images with the 1,000 levels of DDPM."""
+    prior = GaussianRestorer(SHAPE, std=0.5, sample=False)
+    prior.process = GaussianProcess(**{"levels": 1000, "schedule": "linear", **options})
+    return prior
+
+
+def test_the_published_schedules():
+    linear, cosine = (GaussianProcess(levels=1000, schedule=name).a_by_level ** 2 for name in ("linear", "cosine"))
+    np.testing.assert_allclose(linear[1:], np.cumprod(LINEAR), rtol=1e-5)
+    f = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(cosine[:-1], (f / f[0])[:-1], rtol=1e-5)  # only the last beta exceeds .999
+    assert float(cosine[-1] / cosine[-2]) == pytest.approx(0.001, rel=1e-4)
+    with pytest.raises(ConfigError, match="more than 20"):
+        GaussianProcess(levels=20, schedule="linear")
+
+
+def test_eta_1_at_all_levels_is_ddpm():
+    """Ho et al. 2020, equations 6 and 7: the mean and the variance of `q(x_{t-1} | x_t, x_0)`."""
+    prior, generator, abar = make_denoiser(), seeded(3), np.cumprod([1, *LINEAR])
+    y = prior.process.sigma_by_level[1000] * randn((2, *SHAPE), generator=generator)
+    for t in range(1000, 0, -1):
+        x = 2 * prior.restore(y, t) - 1
+        beta, left = 1 - LINEAR[t - 1], 1 - abar[t]
+        mean = abar[t - 1] ** 0.5 * beta / left * x + LINEAR[t - 1] ** 0.5 * (1 - abar[t - 1]) / left * y
+        if t > 1:
+            y = mean + ((1 - abar[t - 1]) / left * beta) ** 0.5 * randn(y.shape, generator=generator)
+    problem = Problem(prior, (2, *SHAPE))
+    found = rgmkit.solver("cascade", eta=1).solve(problem, generator=seeded(3))
+    assert found.nfe == 1000
+    torch.testing.assert_close(found.x, (x + 1) / 2, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("eta", "levels", "tolerance"), [(1, 1000, 0.03), (0, 250, 0.03), (0, 50, 0.08)])
+def test_samples_have_the_law_of_the_data(eta, levels, tolerance):
+    prior = make_denoiser()
+    x = rgmkit.generate(prior, 250, solver=f"cascade:eta={eta},levels={levels}")
+    assert len(prior.calls) == levels
+    assert float(x.clamp(0, 1).mean()) == pytest.approx(0.55, abs=0.01)
+    assert float(x.std()) == pytest.approx(0.25 * clamped_share(), rel=tolerance)
+
+
+def clamped_share():
+    """The std of N(.55, .25^2) clamped to [0, 1], over .25."""
+    x = (0.55 + 0.25 * randn((10**6,), generator=seeded(0))).clamp(0, 1)
+    return float(x.std()) / 0.25
+
+
+def test_ddim_draws_nothing_on_its_way(monkeypatch):
+    """The images are a function of the first noise."""
+    prior, found = make_denoiser(levels=100), []
+    start = randn((2, *SHAPE), generator=seeded(0))
+    monkeypatch.setattr(prior.process, "terminal", lambda *_, **__: start)
+    for eta in (0, 0, 0.5, 0.5):
+        solver = rgmkit.solver("cascade", eta=eta, levels=20)
+        found.append(solver.solve(Problem(prior, (2, *SHAPE)), generator=seeded(len(found))).x)
+    assert found[0].equal(found[1]) and not torch.allclose(found[2], found[3], atol=0.01)
+    prior.calls.clear()
+    rgmkit.generate(prior, 2, solver="cascade:levels=4")
+    assert [level for level, _ in prior.calls] == [100, 75, 50, 25]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("schedule", "theirs"), [("linear", "linear"), ("cosine", "squaredcos_cap_v2")])
+def test_schedules_and_steps_are_those_of_diffusers(schedule, theirs):
+    pytest.importorskip("diffusers")
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    process = GaussianProcess(levels=1000, schedule=schedule)
+    options = {"beta_schedule": theirs, "prediction_type": "sample", "timestep_spacing": "trailing"}
+    ddpm, ddim = (kind(clip_sample=False, **options) for kind in (DDPMScheduler, DDIMScheduler))
+    torch.testing.assert_close(process.a_by_level[1:] ** 2, ddpm.alphas_cumprod, rtol=1e-4, atol=1e-9)
+    for scheduler, eta, count in ((ddpm, 1, 1000), (ddpm, 1, 50), (ddim, 0, 50), (ddim, 0.5, 10)):
+        scheduler.set_timesteps(count)
+        levels = (scheduler.timesteps + 1).tolist()
+        assert levels == choose_levels(1000, count)
+        for level, target in [*pairwise([*levels, 0])][:: max(1, count // 10)]:
+            x_hat, y = randn((2, *SHAPE), generator=seeded(level))
+            e = randn(y.shape, generator=seeded(level, 1))
+            extra = {"generator": seeded(level, 1)} if scheduler is ddpm else {"eta": eta, "variance_noise": e}
+            expected = scheduler.step(x_hat, level - 1, y, **extra).prev_sample
+            at = [process.full_level(s, y[None]) for s in (level, target)]
+            found = process.descend(x_hat[None], y[None], at[0], eta, standard_normal=e[None], target=at[1])
+            torch.testing.assert_close(found[0], expected, atol=1e-4, rtol=1e-4)

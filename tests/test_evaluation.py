@@ -166,7 +166,11 @@ def test_every_option_of_the_command_reaches_the_evaluation(run):
         (("digits", "--data", "digits", "--features", "incepton"), "the nearest is 'inception'"),
         (("digits", "--data", "digits", "--levels", "9"), "levels is [9]: this prior has the levels 1 to 4"),
         (("digits", "--data", "digits", "--levels", "a"), "give levels such as 1,3"),
-        (("digits", "--data", "gmm"), "the images of the data are (2,)"),
+        (("digits", "--data", "gmm"), "the model was trained on grey (1, 16, 16), and the image is points"),
+        (
+            ("digits", "--data", "torchvision:name=FakeData,size=20,channels=grey"),
+            "the images of the data are (1, 20, 20)",
+        ),
         (("digits", "--data", "digits", "--count", "5"), "give 20 or more"),
         (("digits", "--data", "digits", "--metric", "pnsr"), "the nearest is 'psnr'"),
         (("tv", "--data", "."), "of a size that the model does not say"),
@@ -184,6 +188,22 @@ def test_a_prior_that_does_not_generate_is_measured_by_restorations(run):
     ran = run("evaluate", "tv", "--data", "digits", "-d", "gaussian-noise:noise=0.1", "--restored", 2)
     assert ran.code == 0 and "note: this prior generates no images" in ran.err
     assert "PSNR" in ran.out and "Fréchet" not in ran.out
+
+
+def test_a_denoiser_restores_images_of_any_size(tmp_path):
+    rgmkit.images.write(tmp_path / "a.png", torch.rand(3, 20, 24))
+    found = rgmkit.evaluate("photographs", f"folder:path={tmp_path},size=20", degradations=["inpaint:keep=0.9,noise=0"])
+    assert found.restoration[0].images == 1 and found.generation == [] and "generates no images" in found.notes[0]
+
+
+def test_a_note_if_chains_start_from_images_that_are_compared_with():
+    found = rgmkit.evaluate("digits", "digits:split=held-out", features="digits", count=20, levels=[1], restored=0)
+    assert "give held-out ones as test" in found.notes[0]
+    assert [row.start for row in found.generation] == [
+        "noise",
+        "chain started at level 1",
+        "random halves of the real images",
+    ]
 
 
 def test_points_are_their_own_features():

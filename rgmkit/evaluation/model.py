@@ -91,13 +91,15 @@ def evaluate(
         raise ConfigError(f"count is {count}, reference {reference}: give {2 * LEAST} or more of each, or count 0")
     real = RealImages(resolve_data(data, shape), reference, max(count, restored))
     held_out = real if test is None else RealImages(resolve_data(test, shape), 0, max(count, restored))
+    generates = count > 0 and isinstance(prior, RestoringPrior) and prior.generative
     for source in (real, held_out):
-        _check_shape(prior, source.data)
+        _check_shape(prior, source.data, exactly=generates)
     rows: list[Row] = []
     notes: list[str] = []
     cost: Cost | None = None
     name = ""
-    if count and isinstance(prior, RestoringPrior) and prior.generative:
+    if generates:
+        assert isinstance(prior, RestoringPrior)
         name, chosen = _choose_features(features, real.data)
         comparer = Comparer(real, chosen, prior.device, progress=progress)
         options = {"seeds": seeds, "solver": solver, "batch": batch, "progress": progress}
@@ -134,9 +136,10 @@ def _check(**given: int) -> None:
             raise ConfigError(f"{name} is {value}: give more")
 
 
-def _check_shape(prior: Prior, data: Data) -> None:
+def _check_shape(prior: Prior, data: Data, *, exactly: bool) -> None:
     trained = getattr(prior, "image_shape", None)
-    if trained is not None and tuple(trained) != tuple(data.shape):
+    prior.check_shape(data.shape)
+    if exactly and trained is not None and tuple(trained) != tuple(data.shape):
         raise IncompatibleError(f"the images of the data are {data.shape}, and those of the model {tuple(trained)}")
 
 

@@ -52,12 +52,12 @@ class Options:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("rate", math.nan, "a number, and finite"),
+        ("rate", math.nan, "a number, not NaN"),
         ("rate", math.inf, "a number, and finite"),
         ("rate", 1e300, "a number"),  # float32 is infinite there
         ("rate", 10**400, "a number"),
-        ("step", math.nan, "a number or null, and finite"),
-        ("rates", [1, math.inf], "a list, each item a number"),
+        ("step", math.nan, "a number or null, not NaN"),
+        ("rates", [1, math.inf], "a list, each item a number, and finite"),
         ("count", 0, "a whole number of at least 1"),
         ("count", 2**64, "a whole number of at least 1"),
         ("gamma", -1, "a number of at least 0 or null"),

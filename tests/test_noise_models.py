@@ -178,7 +178,7 @@ def test_noise_is_given_in_specs_and_mappings():
         ("correlated", {}, "give one of them"),
         ("correlated", {"spectrum": np.array([[1.0, -1.0]])}, "0 or more"),
         ("correlated", {"kernel": np.ones((2, 2))}, "give the positive"),
-        ("white", {"std": math.inf}, "give a standard deviation"),
+        ("white", {"std": math.inf}, "give a number, and finite"),
     ],
 )
 def test_what_is_no_noise_is_refused(name, options, match):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.errors import DataError
+from rgmkit.runtime.files import explain_unreadable
 
 
 def read_array(given: Path | Tensor | np.ndarray, what: str) -> Tensor:
@@ -26,6 +27,9 @@ def read_array(given: Path | Tensor | np.ndarray, what: str) -> Tensor:
         from rgmkit.images import read
 
         return read(path).x[0].double().mean(0)
+    problem = explain_unreadable(path)
+    if problem:
+        raise DataError(f"{what}: {path} {problem}")
     try:
         return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
     except (OSError, ValueError, EOFError) as error:

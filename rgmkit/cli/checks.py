@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def check_pictures(image: Path, outputs: Sequence[Path], *, truth: Path | None =
     for out in outputs:
         check_target(out)
         for what, path in inputs.items():
-            if out.resolve() == path.resolve():
+            if os.path.realpath(out) == os.path.realpath(path):
                 raise ConfigError(f"{out} is the {what} itself: name another file with -o")
     for path in inputs.values():
         check_source(path)

@@ -100,8 +100,13 @@ def check(value: Any, hint: Any, path: str, *, folder: Path | Place | None, nest
     try:
         return _check(value, hint, path, folder if callable(folder) else place_in(folder), nested)
     except Mismatch:
-        finite = ", and finite" if isinstance(value, float) and not math.isfinite(value) else ""
-        raise ConfigError(f"{path} is {show_value(value)}: give {describe(hint)}{finite}") from None
+        raise ConfigError(f"{path} is {show_value(value)}: give {describe(hint)}{_name_not_finite(value)}") from None
+
+
+def _name_not_finite(value: Any) -> str:
+    """Name NaN or infinity in a value that was refused."""
+    numbers = [item for item in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(item, float)]
+    return ", not NaN" if any(map(math.isnan, numbers)) else ", and finite" if any(map(math.isinf, numbers)) else ""
 
 
 def place_in(folder: Path | None) -> Place:

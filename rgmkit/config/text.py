@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from rgmkit.config.yaml12 import YAMLError, dump_flow, is_whole_value, load_yaml
 from rgmkit.errors import ConfigError
+from rgmkit.runtime.files import MISSING, explain_unreadable
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         ConfigError: if the file is missing, is not YAML, gives a key twice or is not a mapping.
     """
     path = Path(path)
+    problem = explain_unreadable(path)
+    if problem not in (None, MISSING):
+        raise ConfigError(f"cannot read {path}: it {problem}")
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -71,7 +76,7 @@ def take_plugins(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise ConfigError(f"plugins is {files!r}: give a list of Python files, such as [ops.py]")
     for file in files:
-        plugins.add_file(folder / Path(file).expanduser())
+        plugins.add_file(folder / os.path.expanduser(file))
     return rest
 
 

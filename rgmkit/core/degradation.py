@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from rgmkit.core.accuracy import report_shortfall
+from rgmkit.core.applying import apply_operator
 from rgmkit.core.bridge import find_bridge
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import Noise, NoiseLike, check_noise, scale_noise
@@ -207,7 +208,7 @@ class Degradation(nn.Module, ABC):
         if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
             what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise DataError(f"{self.title} measures tensors of floats in [0, 1], not {what}: convert the image")
-        y = self.A(x)
+        y = apply_operator(self, x)
         if isinstance(self.noise, Noise):
             return self.noise.sample(y, generator=generator)
         if not self.noise:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.accuracy import collect_shortfalls
+from rgmkit.core.applying import apply_operator
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.noise import NoiseLike
 from rgmkit.core.noise_estimation import rounding_step
@@ -65,7 +66,7 @@ class Problem:
         """
         shape = tuple(degradation.image_shape(tuple(y.shape)))
         with torch.no_grad():
-            measured_shape = tuple(degradation.A(y.new_zeros(1, *shape[1:])).shape[1:])
+            measured_shape = tuple(apply_operator(degradation, y.new_zeros(1, *shape[1:])).shape[1:])
         if measured_shape != tuple(y.shape[1:]):
             raise IncompatibleError(
                 f"{degradation.title} maps an image of shape {shape[1:]} to {measured_shape}, but the "

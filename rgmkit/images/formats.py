@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from types import ModuleType
 
 from rgmkit.errors import DataError, join_words
-from rgmkit.runtime.files import check_writable
+from rgmkit.runtime.files import FOLDER, MISSING, check_name, check_writable, explain_unreadable
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,11 @@ def find_format(path: PurePath) -> Format:
 
 def check_source(path: str | Path) -> None:
     """Raise a DataError unless `path` is a file: call it before anything heavy is loaded."""
-    if Path(path).is_dir():
-        raise DataError(f"{path} is a folder: give the path of one picture")
-    if not Path(path).exists():
-        raise DataError(f"{path} does not exist: check the name of the picture")
+    hints = {FOLDER: ": give the path of one picture", MISSING: ": check the name of the picture"}
+    problem = explain_unreadable(Path(path))
+    if problem:
+        raise DataError(f"{path} {problem}{hints.get(problem, '')}")
+    check_name(Path(path))
 
 
 def check_target(path: str | Path) -> None:

@@ -66,7 +66,7 @@ class Registry:
         Raises:
             PluginError: if the file is missing or fails.
         """
-        path = Path(path).expanduser().resolve()
+        path = Path(os.path.realpath(os.path.expanduser(path)))
         if path in self._files:
             return
         if not path.is_file():

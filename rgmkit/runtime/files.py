@@ -1,9 +1,11 @@
-"""Write files atomically: each is written under a temporary name and then renamed."""
+"""Check files before they are read, and write them atomically: under a temporary name that is then changed."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +15,46 @@ from rgmkit.errors import DataError
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if os.name == "posix" else {errno.ENOSPC, errno.EFBIG}
 
 
+MISSING, FOLDER = "does not exist", "is a folder"
+KEPT = 32  # letters of a name in that of its temporary file
+
+
+def explain_unreadable(path: Path) -> str | None:
+    """Say why `path` is no file that can be read to its end; None if it is one.
+
+    >>> explain_unreadable(Path("no/such.png")), explain_unreadable(Path("/"))
+    ('does not exist', 'is a folder')
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except (OSError, ValueError) as error:  # a loop of links, a name that is too long or has a zero byte
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return None if stat.S_ISREG(mode) else "is a device or a pipe, and not a file: save what it gives as a file"
+
+
+def check_name(path: Path) -> None:
+    """Raise a DataError if a path is not UTF-8: tables, reports and model cards could not name it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {str(path)!a} is not UTF-8: rename it") from error
+
+
 def check_writable(path: Path) -> None:
     """Raise a DataError unless a file can be written to `path`; to be called before a long computation.
 
     >>> check_writable(Path("new_folder/a.png"))
     """
-    if path.is_dir():
+    problem = explain_unreadable(path)
+    if problem == FOLDER:
         raise DataError(f"{path} is a folder: name a file in it")
+    if problem not in (None, MISSING):
+        raise DataError(f"{path} {problem}: name another file")
+    check_name(path)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir():
         raise DataError(f"{path}: {folder} is a file, not a folder")
@@ -31,7 +66,7 @@ def check_writable(path: Path) -> None:
 def write_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to, and rename it to `path` if the block succeeds.
 
-    Missing folders are created. The temporary file never remains.
+    Missing folders are created. The temporary file never remains, and is new: a link of its name is not followed.
 
     Raises:
         DataError: if the file cannot be written, for example because the disk is full or the folder read-only.
@@ -43,10 +78,11 @@ def write_aside(path: Path) -> Iterator[Path]:
     >>> target.read_text()
     'whole'
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name[:KEPT]}.{secrets.token_hex(4)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             yield part
             os.replace(part, path)
         finally:

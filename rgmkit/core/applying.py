@@ -1,0 +1,36 @@
+"""Apply an operator for the first time: what it raises or returns may be a mistake of the user or of a third party."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from rgmkit.errors import IncompatibleError, RgmkitError, describe_error
+
+if TYPE_CHECKING:
+    from rgmkit.core.degradation import Degradation
+
+
+def apply_operator(degradation: Degradation, x: Tensor) -> Tensor:
+    """Return `A x`, after checking that it is a batch as long as `x`.
+
+    Raises:
+        IncompatibleError: if `A` raises anything but an error of rgmkit or of memory, or returns something else.
+    """
+    title, shape = degradation.title, tuple(x.shape[1:])
+    try:
+        y = degradation.A(x)
+    except (RgmkitError, MemoryError):
+        raise
+    except Exception as error:
+        if "memory" in str(error):
+            raise
+        reason = f"{type(error).__name__}: {describe_error(error)}"
+        raise IncompatibleError(
+            f"{title} cannot measure an image of shape {shape} ({reason}): check its size"
+        ) from error
+    if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != len(x):
+        what = f"a tensor {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise IncompatibleError(f"{title}.A returns {what} for {len(x)} images {shape}: return a batch (B, ...)")
+    return y

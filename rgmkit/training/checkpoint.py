@@ -148,6 +148,8 @@ def _checkpoints(out: Path) -> list[Path]:
 def fingerprint(config: dict[str, Any]) -> str:
     """Return the configuration as text, without the options that may change when a run is resumed."""
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in CHANGEABLE}
+    if training.pop("minutes", None) is not None:
+        training["minutes"] = "any"  # a run may go on for longer, but not change from minutes to steps
     rest = {k: v for k, v in config.items() if k not in ("training", "plugins")}
     process = rest.get("process")
     if isinstance(process, dict):  # version 0.1 named neither severities nor boundaries

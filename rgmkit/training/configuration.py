@@ -53,6 +53,8 @@ def read_configuration(
     _check(content)
     training = {} if content.get("training") is None else content["training"]
     settings = make(TrainingSettings, training, path="training")
+    if settings.minutes is not None and training.get("steps") is not None:
+        raise ConfigError(f"training has steps, {settings.steps}, and minutes, {settings.minutes:g}: give one of them")
     return Configuration(content, settings, folder, path.stem if path else "model")
 
 

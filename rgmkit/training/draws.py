@@ -81,7 +81,8 @@ def draw_batch(run: Run, step: int) -> Batch:
     level = draw_levels(run, generator)
     noise = randn((settings.batch, *shape), generator=generator)
     z = randn((settings.batch, getattr(run.network, "latent", 0)), generator=generator)
-    spread = settings.spread if step < settings.steps - settings.final_steps else 0.0
+    in_final_steps = settings.final_steps > 0 and step >= settings.steps - settings.final_steps
+    spread = 0.0 if in_final_steps else settings.spread
     target = torch.zeros_like(level).long()
     if not run.objective.compares_images:
         target = draw_target_levels(level.long() - 1, spread, generator)

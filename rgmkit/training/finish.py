@@ -15,36 +15,40 @@ from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore_run
 from rgmkit.training.data.base import Data
-from rgmkit.training.log import count_parameters, describe_data, draw_losses
+from rgmkit.training.log import count_parameters, describe_data, describe_progress, draw_losses
 from rgmkit.training.preview import choose_sampler
 from rgmkit.training.setup import Run
 
 SAMPLES = 1000
 
 
-def write_model(run: Run, out: Path, *, progress: bool = True) -> None:
-    """Evaluate the averaged network and write the model folder `out`, with a plot of the losses."""
+def write_model(run: Run, out: Path, *, progress: bool = True, finished: bool = True) -> None:
+    """Write the model folder `out`; if the run is finished, with metrics of the network and a plot of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
+    generates = finished and isinstance(prior, RestoringPrior)
     facts = {
         "data": describe_data(run),
         **({} if run.data.count is None else {"training images": run.data.count}),
         "images seen": run.step * run.settings.batch,
         "parameters": count_parameters(run.network),
         "steps": run.step,
+        **({} if finished else {"unfinished": describe_progress(run)}),
         "seed": run.seed,
         "seconds": round(run.seconds, 1),
         "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
         "rgmkit": version("rgmkit"),
-        "metrics": evaluate_chains(prior, run.data, progress=progress) if isinstance(prior, RestoringPrior) else {},
+        "metrics": evaluate_chains(prior, run.data, progress=progress) if generates else {},
     }
     models.save(out, prior, run.config, facts, files=run.files.found)
-    draw_losses(out)
+    if finished:
+        draw_losses(out)
 
 
 def is_written(run: Run, out: Path) -> bool:
     """Whether `out` holds the complete model of this run at its current step."""
     try:
-        return bool(models.describe(out)["facts"].get("steps") == run.step)
+        facts = models.describe(out)["facts"]
+        return "unfinished" not in facts and bool(facts.get("steps") == run.step)
     except RgmkitError:
         return False
 

@@ -14,6 +14,7 @@ from torch import nn
 from rgmkit import models
 from rgmkit.config import spec_text
 from rgmkit.runtime.files import write_aside
+from rgmkit.training.rehearsal import Pace
 from rgmkit.training.setup import Run
 
 TABLE, LOSSES = "losses.csv", ("critic", "prior", "fidelity")
@@ -27,7 +28,34 @@ def describe_run(run: Run, out: Path) -> str:
     critic = "" if run.critic is None else f", critic {count_parameters(run.critic):,}"
     return (
         f"{describe_data(run)}: {examples} of {shape}; parameters: network {count_parameters(run.network):,}"
-        f"{critic}; {run.settings.steps:,} steps{f' from {run.step:,}' if run.step else ''}, into {out}"
+        f"{critic}; {_describe_budget(run)}, into {out}"
+    )
+
+
+def _describe_budget(run: Run) -> str:
+    if run.settings.minutes is not None:
+        return f"{run.settings.minutes:g} minutes{f' from {run.seconds / 60:.2g}' if run.step else ''}"
+    return f"{run.settings.steps:,} steps{f' from {run.step:,}' if run.step else ''}"
+
+
+def describe_progress(run: Run) -> str:
+    """Say how much of the budget is spent: "step 3 of 30", or "minute 2.5 of 10, step 812"."""
+    minutes = run.settings.minutes
+    if minutes is None:
+        return f"step {run.step} of {run.settings.steps}"
+    return f"minute {run.seconds / 60:.3g} of {minutes:g}, step {run.step}"
+
+
+def describe_pace(run: Run, pace: Pace) -> str:
+    """Predict in one line how many steps a run with a budget of minutes can do on this machine, in what memory."""
+    settings = run.settings
+    left = 60 * (settings.minutes or 0) - run.seconds
+    steps = max(1, round(left / pace.seconds))
+    seen = steps * settings.batch
+    epochs = f" ({seen / run.data.count:.2g} times the data)" if run.data.count else ""
+    return (
+        f"predicted for this machine: {pace.seconds:.2g} s per step, about {float(f'{steps:.2g}'):,.0f} steps and "
+        f"{float(f'{seen:.2g}'):,.0f} images{epochs} in {left / 60:.2g} minutes, {pace.mib / 1024:.1f} GiB of memory"
     )
 
 

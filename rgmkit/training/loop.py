@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
@@ -22,9 +23,9 @@ from rgmkit.training.configuration import Configuration
 from rgmkit.training.feed import Feed
 from rgmkit.training.finish import fall_back, is_written, write_model
 from rgmkit.training.guards import Diverged, LossMonitor, check_weights, stop_when_unwritable
-from rgmkit.training.log import LossLog, describe_run
-from rgmkit.training.preview import write_preview
-from rgmkit.training.rehearsal import rehearse
+from rgmkit.training.log import LossLog, describe_pace, describe_progress, describe_run
+from rgmkit.training.preview import find_next_preview, is_preview_due, write_preview
+from rgmkit.training.rehearsal import measure_steps, rehearse
 from rgmkit.training.setup import Run, set_up
 from rgmkit.training.step import train_step
 
@@ -57,6 +58,7 @@ def run_training(
 
 def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
     """Start or resume the run, do its steps, and write the model."""
+    pace = None if run.settings.minutes is None else measure_steps(run)
     state = run.processes.on_main(lambda: load_last(out) if resume else None)
     if state is not None:
         restore_run(run, state, out)
@@ -64,9 +66,11 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
         if resume and progress:
             _say(f"note: nothing to resume in {out}: started from the beginning")
         _write_on_main(run, out, lambda: save_checkpoint(run, out))  # so that a full or read-only disk is found now
-    if run.step < run.settings.steps:
+    if not run.is_done:
         if progress:
             _say(describe_run(run, out))
+        if progress and pace is not None:
+            _say(describe_pace(run, pace))
         try:
             with compile_restorer(run):
                 _do_steps(run, out, progress=progress)
@@ -75,7 +79,8 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
             raise TrainingError(f"{error}; {kept}") from error
     elif is_written(run, out):
         if progress:
-            _say(f"note: {out} is finished: {run.step} steps are done, and the model is written")
+            more = "" if pace is None else "; with more minutes, the run goes on"
+            _say(f"note: {out} is finished: {run.step} steps are done, and the model is written{more}")
         return
     if run.processes.is_main:  # the others need not wait
         with stop_when_unwritable(run, out):
@@ -84,24 +89,29 @@ def _train(run: Run, out: Path, *, resume: bool, progress: bool) -> None:
 
 def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
     settings, monitor, saved, received = run.settings, LossMonitor(run), time.monotonic(), 0
+    minutes = settings.minutes
     log = None
     if run.processes.is_main:
         with stop_when_unwritable(run, out):
             log = LossLog(run, out)
-    bar = tqdm(total=settings.steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5, leave=True)
+    bar = _make_bar(run, shown=progress)
     start, logged = time.perf_counter() - run.seconds, (run.step, run.seconds)
+    upcoming = find_next_preview(run)
     try:
         with torch.random.fork_rng(devices=[]), Feed(run) as feed, DeferredSignals() as signals:
-            while run.step < settings.steps and not received:
+            while not run.is_done and not received:
                 monitor.add(train_step(run, feed.batch(run.step)))
                 run.step += 1
-                run.seconds = time.perf_counter() - start
-                bar.update()
 
-                # All processes agree on whether to stop, and whether a checkpoint is due.
-                late = 0 < 60 * settings.checkpoint_minutes < time.monotonic() - saved
-                due: int = late or run.step % settings.checkpoint_every == 0 or run.step == settings.steps
-                received, due = run.processes.reduce_max(signals.received, due or signals.received > 0)
+                # All processes agree on the time, whether to stop, and what is due.
+                late: int = 0 < 60 * settings.checkpoint_minutes < time.monotonic() - saved
+                passed = round(1e6 * (time.perf_counter() - start))
+                received, late, passed = run.processes.reduce_max(signals.received, late, passed)
+                run.seconds = passed / 1e6
+                preview = not received and is_preview_due(run, upcoming)
+                due = bool(received or late or run.is_done or run.step % settings.checkpoint_every == 0)
+                due = due or (preview and minutes is not None)
+                bar.update((run.step if minutes is None else int(run.seconds)) - bar.n)
 
                 # Check the losses and show them.
                 if due or run.step % LOG_EVERY == 0:
@@ -112,21 +122,33 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
                     if log:
                         with stop_when_unwritable(run, out):
                             log.write(losses)
-                if settings.preview_every and run.step % settings.preview_every == 0 and not received:
-                    preview = partial(write_preview, run, out, is_stopped=lambda: signals.received > 0)
-                    _write_on_main(run, out, preview)
+                if preview:
+                    write = partial(write_preview, run, out, is_stopped=lambda: signals.received > 0)
+                    _write_on_main(run, out, write)
+                    upcoming = find_next_preview(run)
 
-                # Save a checkpoint of weights that are good.
-                if due:
+                # Save a checkpoint, and a model that can be used meanwhile, of weights that are good.
+                if due or preview:
                     check_weights(run)
+                if due:
                     _write_on_main(run, out, lambda: save_checkpoint(run, out))
                     saved = time.monotonic()
+                if received or (preview and not run.is_done):
+                    _write_on_main(run, out, lambda: write_model(run, out, finished=False))
     finally:
         bar.close()
         if log:
             log.close()
     if received or signals.received:
         end_by(received or signals.received)
+
+
+def _make_bar(run: Run, *, shown: bool) -> tqdm[NoReturn]:
+    """Make the progress bar, which counts steps, or the seconds of a budget of minutes."""
+    minutes = run.settings.minutes
+    count, total = (run.step, run.settings.steps) if minutes is None else (int(run.seconds), round(60 * minutes))
+    unit = "step" if minutes is None else "s"
+    return tqdm(total=total, initial=count, disable=not shown, unit=unit, mininterval=0.5, leave=True)
 
 
 @contextmanager
@@ -157,8 +179,8 @@ def _describe_stop(run: Run | None) -> str:
     """Say where a run was stopped, and how to continue it."""
     if run is None or run.step == 0:
         return "stopped before the first step: continue with --resume"
-    if run.step < run.settings.steps:
-        return f"stopped at step {run.step} of {run.settings.steps}: continue with --resume"
+    if not run.is_done:
+        return f"stopped at {describe_progress(run)}: continue with --resume"
     return "stopped before the model was written: --resume writes it"
 
 

@@ -13,6 +13,23 @@ from rgmkit.runtime.files import write_aside
 from rgmkit.training.setup import Run
 
 MOST_LEVELS = 50  # that images are generated from while a network trains
+FIRST = 20.0  # seconds before the first sheet, if the budget is in minutes
+
+
+def find_next_preview(run: Run) -> float:
+    """Return the seconds after which the next sheet of a run with a budget of minutes is due.
+
+    That is after 20 seconds, then at twice the time, and later ten times in the budget.
+    """
+    return run.seconds + max(FIRST, min(run.seconds, 6 * (run.settings.minutes or 0)))
+
+
+def is_preview_due(run: Run, upcoming: float) -> bool:
+    """Whether a sheet is due: every `preview_every` steps, or `upcoming` seconds have passed in a budget of minutes."""
+    settings = run.settings
+    if settings.minutes is None or not settings.preview_every:
+        return settings.preview_every > 0 and run.step % settings.preview_every == 0
+    return run.is_done or run.seconds >= upcoming
 
 
 class _Stopped(Exception):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -11,8 +14,52 @@ from torch import nn
 from rgmkit.core.objective import Pair, PriorObjective, no_critic
 from rgmkit.core.random import randn, seeded
 from rgmkit.errors import ConfigError, RgmkitError, describe_error
+from rgmkit.runtime.device import synchronize
+from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import evaluation_mode
+from rgmkit.training.draws import draw_batch
 from rgmkit.training.setup import Run
+from rgmkit.training.step import train_step
+
+LONGEST = 5.0  # seconds that steps are measured for
+MEASURED = 4  # steps: the usual interval between gradient penalties
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one training step takes: seconds, and at most MiB of memory."""
+
+    seconds: float
+    mib: float
+
+
+def measure_steps(run: Run, *, clock: Callable[[], float] = time.perf_counter) -> Pace:
+    """Measure the time and the memory of training steps; `run` is unchanged.
+
+    Raises:
+        ConfigError: if the accelerator has too little memory.
+    """
+    before = deepcopy({name: part.state_dict() for name, part in run.stateful_parts().items()})
+    times = [clock()]
+    try:
+        with torch.random.fork_rng(devices=[]), peak_memory(run.device) as peak:
+            for step in range(MEASURED + 1):
+                train_step(run, draw_batch(run, step))
+                synchronize(run.device)
+                times.append(clock())
+                [late] = run.processes.reduce_max(int(times[-1] - times[0] > LONGEST))
+                if late:
+                    break
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"training needs more memory than {run.device} has free: give a smaller training.batch, or "
+            f"training.accumulate to compute it in parts"
+        ) from error
+    for name, part in run.stateful_parts().items():
+        part.load_state_dict(before[name])
+    if len(times) > 2:
+        del times[0]  # the first step allocates memory and chooses algorithms
+    return Pace((times[-1] - times[0]) / (len(times) - 1), peak.mib)
 
 
 @torch.no_grad()

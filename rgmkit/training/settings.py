@@ -15,6 +15,8 @@ class TrainingSettings:
 
     Attributes:
         steps: optimiser steps of the restorer; one step of the critic comes before each.
+        minutes: time to train for, in place of `steps`: the learning rates follow the clock, and so the weights depend
+            on the speed of the machine. Default: `steps`.
         batch: examples per step.
         optimizer: "adam" or "muon"; for convolutional networks without normalisation, "muon" takes about half as many
             steps, each 10 to 30 % slower.
@@ -47,10 +49,11 @@ class TrainingSettings:
         checkpoint_every: steps between checkpoints.
         checkpoint_minutes: minutes between checkpoints, whichever comes first; 0 counts steps only.
         keep: number of newest checkpoints to keep.
-        preview_every: steps between sheets of samples; 0 for none.
+        preview_every: steps between sheets of samples; 0 for none. With `minutes`, the sheets follow the clock.
     """
 
     steps: Count = 10_000
+    minutes: Positive | None = None
     batch: Count = 64
     optimizer: Literal["adam", "muon"] = "adam"
     lr: Positive = 1e-3
@@ -81,6 +84,8 @@ class TrainingSettings:
         for name, rate in (("lr", self.lr), ("critic_lr", self.lr if self.critic_lr is None else self.critic_lr)):
             if self.lr_end > rate:
                 raise ConfigError(f"lr_end is {self.lr_end:g}, more than {name}, {rate:g}: give a lower end")
+        if self.minutes is not None and self.final_steps:
+            raise ConfigError(f"final_steps is {self.final_steps}, and the budget is in minutes: leave one of them out")
         if self.final_steps >= self.steps:
             raise ConfigError(f"final_steps is {self.final_steps} of {self.steps} steps: give fewer")
         if self.level_weights is not None and not any(self.level_weights):

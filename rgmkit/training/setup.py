@@ -43,7 +43,7 @@ class Run:
         schedules: learning-rate schedules of the restorer and, if there is one, of the critic.
         files: that the process and the network are built from.
         rows: indices of the rows of each batch that this process computes, part by part.
-        step, seconds: number of steps done, and the time they took.
+        step, seconds: number of steps done, and the time they took; the processes agree on the time.
     """
 
     config: dict[str, Any]
@@ -75,6 +75,19 @@ class Run:
         if self.settings.fidelity is not None:
             return self.settings.fidelity
         return 0.0 if self.objective.compares_images else default_fidelity(tuple(self.data.shape))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the budget of steps or minutes is spent."""
+        minutes = self.settings.minutes
+        return self.step >= self.settings.steps if minutes is None else self.seconds >= 60 * minutes
+
+    def progress(self, step: int) -> float:
+        """Return the spent fraction of the budget without the final steps: of the minutes, or of the steps."""
+        settings = self.settings
+        if settings.minutes is not None:
+            return min(1.0, self.seconds / (60 * settings.minutes))
+        return min(1.0, step / (settings.steps - settings.final_steps))
 
     def stateful_parts(self) -> dict[str, Any]:
         """Return the parts whose state a checkpoint stores, by name."""
@@ -129,13 +142,14 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     optimizer = _make_optimizer(network, settings.lr, settings)
     critic_lr = settings.lr if settings.critic_lr is None else settings.critic_lr
     critic_optimizer = None if critic is None else _make_optimizer(critic, critic_lr, settings)
-    schedules = [_make_schedule(each, settings) for each in (optimizer, critic_optimizer) if each is not None]
     average = AveragedModel(network, multi_avg_fn=_warm_average(settings.ema))
     average.update_parameters(network)
-    return Run(
+    run = Run(
         config, settings, seed, processes, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, schedules, rows, files,
+        optimizer, critic_optimizer, [], rows, files,
     )  # fmt: skip
+    run.schedules += [_make_schedule(each, run) for each in (optimizer, critic_optimizer) if each is not None]
+    return run
 
 
 def default_fidelity(shape: tuple[int, ...]) -> float:
@@ -239,8 +253,9 @@ def _make_optimizer(module: nn.Module, lr: float, settings: TrainingSettings) ->
     return torch.optim.Adam(trained, lr=lr, betas=settings.betas, fused=True)
 
 
-def _make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> LambdaLR:
+def _make_schedule(optimizer: torch.optim.Optimizer, run: Run) -> LambdaLR:
     """Make the schedule of a learning rate: warm-up, a cosine, and a second cosine for the final steps."""
+    settings = run.settings
     steps, last, start = settings.steps - settings.final_steps, settings.final_steps, optimizer.defaults["lr"]
     end, restart = settings.lr_end / start, settings.final_lr / start
 
@@ -249,7 +264,7 @@ def _make_schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings)
 
     def cosine(step: int) -> float:
         if step < steps or not last:
-            return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+            return end + (1 - end) * (1 + math.cos(math.pi * run.progress(step))) / 2
         return restart * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2
 
     return LambdaLR(optimizer, factor)

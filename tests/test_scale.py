@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from analytic import Diagonal
-from pictures import normal
+from pictures import normal, uniform
 
 import rgmkit
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.random import seeded
 from rgmkit.core.scale import measure_scale
+from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
+from rgmkit.solvers.measurement import information_std
 
 SHAPE = (1, 1, 20, 20)
 Y = torch.zeros(SHAPE)
@@ -82,3 +85,27 @@ def test_an_operator_that_loses_the_mean_starts_from_grey():
     operator, y = Difference(), normal(*SHAPE)
     start = operator.initial_estimate(y)
     torch.testing.assert_close(start, 0.5 + operator.adjoint(y) / 2, rtol=0.1, atol=0.1)  # the mean squared gain is 2
+
+
+def test_what_is_lost_at_a_weight():
+    """With singular values h it is the mean of `1 / (1 + weight h^2)`."""
+    gains = torch.linspace(0, 2, 64 * 64, dtype=torch.float64).reshape(1, 64, 64)
+    problem = Problem.from_measurement(gains[None] * 0.5, Diagonal(gains, noise=0.1), rgmkit.prior("tv"))
+    for weight in (0.1, 3.0, 30.0):
+        exact = float((1 / (1 + weight * gains**2)).mean())
+        assert problem.lost_at(weight) == pytest.approx(exact, rel=0.1)
+
+
+def test_the_denoiser_is_told_of_more_noise_where_a_blur_loses_nearly_everything():
+    """A mask that loses as much, and a blur from which nearly everything comes back at little noise, are left alone."""
+    stds = {}
+    for spec in (
+        "blur:std=2,boundary=circular,noise=0.01",
+        "inpaint:keep=0.1,noise=0.01",
+        "blur:std=1,boundary=circular,noise=1e-3",
+    ):
+        degradation = rgmkit.degradation(spec)
+        y = degradation(uniform(1, 1, 64, 64), generator=seeded(1))
+        stds[spec] = information_std(Problem.from_measurement(y, degradation, rgmkit.load("photographs")))
+    blur, mask, mild = stds.values()
+    assert blur > 0.06 and mask < 0.042 and mild < 0.021

@@ -22,7 +22,7 @@ from rgmkit.core.noise import NoiseLike
 from rgmkit.core.noise_estimation import rounding_step
 from rgmkit.core.operator_levels import OperatorLevel, find_operator_levels
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
-from rgmkit.core.random import Randomness, seeded
+from rgmkit.core.random import Randomness, randn, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.deprecation import RenamedAttribute
 from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
@@ -87,6 +87,21 @@ class Problem:
         """The scale of a linear operator, measured on first use and then cached."""
         assert self.y is not None and self.degradation is not None  # a restoration
         return measure_scale(self.degradation, self.shape, self.y)
+
+    def lost_at(self, weight: float) -> float:
+        """Return the fraction of white noise e that the prox for `y = 0` leaves, `<e, prox(e)> / |e|^2`.
+
+        With the singular values h_i of A it is the mean of `1 / (1 + weight h_i^2)`: the fraction of the image of which
+        `y` tells less than a prior does at this weight. It is computed once for each weight.
+        """
+        found: dict[float, float] = vars(self).setdefault("_lost_at", {})
+        if weight not in found:
+            assert self.y is not None and self.degradation is not None  # a restoration
+            e = randn((1, *self.shape[1:]), generator=seeded(0), dtype=self.y.real.dtype).to(self.y.device)
+            with torch.no_grad():
+                left = self.degradation.prox(e, torch.zeros_like(self.y[:1]), weight)
+            found[weight] = float((e * left).sum() / e.square().sum())
+        return found[weight]
 
     @cached_property
     def rounding_step(self) -> float | None:

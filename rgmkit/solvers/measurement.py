@@ -21,6 +21,7 @@ FINEST_NOISE = 1e-5  # the least noise std in any case, relative to |A|
 LEAST_LOST = 0.1  # least std of the noise that models lost information
 # Std that models lost information in the end: over weak noise, over `lost_std` for strong noise, and at least.
 FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.5, 0.02
+FOR_MOST_LOST, MOST_LOST, NOT_MEASURED = 0.2, 16, 2  # the least where nearly everything is lost; powers of the two
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
@@ -74,14 +75,31 @@ def initial_std(problem: Problem, std_of_lost: float) -> float:
     return math.hypot(relative_noise(problem), lost**0.5 * std_of_lost)
 
 
-def information_std(problem: Problem) -> float:
+def information_std(problem: Problem, *, least: bool = True) -> float:
     """Return the std of the noise and the lost information in the end: `initial_std` with a smaller `std_of_lost`.
 
-    With s the relative noise, that is `5 s / (1 + 2 s / lost_std)`, at least .02: 5 times a weak noise, and 2.5 times
-    `lost_std` for a strong one.
+    With s the relative noise, that is `5 s / (1 + 2 s / lost_std)`: 5 times a weak noise, and 2.5 times `lost_std` for
+    a strong one. It is at least .02 and, with `least`, at least `least_of_most_lost`.
     """
     weak, strong = FOR_WEAK_NOISE * relative_noise(problem), FOR_STRONG_NOISE * lost_std(problem.prior)
-    return initial_std(problem, max(LEAST_LAST, 1 / (1 / weak + 1 / strong)))
+    bound = least_of_most_lost(problem) if least else 0.0
+    return initial_std(problem, max(LEAST_LAST, bound, 1 / (1 / weak + 1 / strong)))
+
+
+def least_of_most_lost(problem: Problem) -> float:
+    """Return the least std of the lost information where A loses nearly everything: `.2 lost^16 l^2`.
+
+    l is `Problem.lost_at` the weight `(lost_std / noise)^2`. A strong blur leaves errors that are smooth, which a
+    denoiser told of little noise takes for the image: up to .4 dB. l tells it from operators that lose as much, but
+    from which nearly all comes back at little noise, such as the blur of a shaken camera.
+    """
+    assert problem.degradation is not None  # a restoration
+    if not problem.degradation.linear:
+        return 0.0
+    bound = FOR_MOST_LOST * problem.scale.lost**MOST_LOST
+    if bound <= LEAST_LAST:  # whatever l is
+        return 0.0
+    return bound * problem.lost_at((lost_std(problem.prior) / noise_of(problem)) ** 2) ** NOT_MEASURED
 
 
 def fixed_point_std(problem: Problem) -> float:

@@ -58,8 +58,11 @@ class PnPDRS(Solver):
     The first x is the prox at `initial_estimate(y)`. Everything is relative to the operator: with s the noise std
     over |A|, and lost = 1 - |A|_F^2 / (n |A|^2) the fraction of the image that A loses,
 
-        std_n^2 = s^2 + lost max(.02, 5 s / (1 + 2 s / lost_std))^2,    weight_k = (1 + c) (std_k / noise)^2,
-        c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 sqrt(.3 / min(max(s, .1), .3)).
+        std_n^2 = s^2 + lost max(.02, 5 s / (1 + 2 s / lost_std), .2 lost^16 l^2)^2,
+        weight_k = (1 + c) (std_k / noise)^2,
+        c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 sqrt(.3 / min(max(s, .1), .3)),
+
+    where l is `Problem.lost_at((lost_std / noise)^2)`.
 
     Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on
     [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of
@@ -78,7 +81,8 @@ class PnPDRS(Solver):
     An image has converged when, at the last std, the residual is at most the noise and u changes by no more than
     `tolerance |u|` and a tenth of s (but `.3 tolerance |u|` is small enough), or u changes by no more than a quarter of
     `tolerance |u|`; it is then frozen while the rest of its batch goes on. A final residual much above the noise is
-    reduced to it by one more prox, see `largest_residual`.
+    reduced to it by one more prox, see `largest_residual`, with at most the last weight that std_n has without the term
+    in l.
 
     If the network was trained on A (`OperatorLevel`), its estimate from y itself is the start, in place of
     `initial_estimate(y)`, and all iterations are at std_n. The result is the mean of this estimate and the last u,
@@ -155,7 +159,8 @@ class PnPDRS(Solver):
             least = problem.operator_levels[0].noise
             estimate = estimate.lerp(start, min(1.0, noise_of(problem) / least) ** 2 / 2)
         if len(stds) > 1:
-            estimate = reduce_residual(estimate, problem, prox, weights[-1])
+            lower = information_std(problem, least=False) / information_std(problem)  # noise may be understated
+            estimate = reduce_residual(estimate, problem, prox, lower**2 * weights[-1])
         nfe += _count_evaluations(prior, stds, len(trace))
         notes = note_misfit(estimate, problem) if self.iterations is None else ()  # few iterations explain it, too
         return Solution(estimate, nfe=nfe, trace=trace, notes=notes)

@@ -96,6 +96,15 @@ def describe_error(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short: PyTorch raises a RuntimeError.
+
+    >>> [is_out_of_memory(error) for error in (MemoryError(), RuntimeError("CUDA out of memory"), OSError())]
+    [True, True, False]
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+
+
 def join_words(words: Sequence[str]) -> str:
     """Join words with commas and a final "or".
 

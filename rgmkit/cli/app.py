@@ -22,7 +22,7 @@ from rgmkit.cli.generate import generate
 from rgmkit.cli.models import convert, info, train
 from rgmkit.cli.options import Commands, CommandSettings, examples, say
 from rgmkit.cli.restore import restore
-from rgmkit.errors import RgmkitError
+from rgmkit.errors import RgmkitError, is_out_of_memory
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -81,7 +81,7 @@ def _run(args: Sequence[str] | None, settings: CommandSettings) -> int:
     except (RgmkitError, OSError) as error:
         return _fail(error, _describe(error), settings)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         return _fail(error, f"out of memory: take a smaller image or batch ({_describe(error)[:120]})", settings)
 

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 from rgmkit import plugins
 from rgmkit.config.signature import Place, check, describe, options_of
 from rgmkit.config.text import Spec, parse_spec, read_spec
-from rgmkit.errors import ConfigError, PluginError, RgmkitError, describe_error, find_nearest, show_value
+from rgmkit.errors import (
+    ConfigError,
+    PluginError,
+    RgmkitError,
+    describe_error,
+    find_nearest,
+    is_out_of_memory,
+    show_value,
+)
 from rgmkit.plugins.component import BASES
 
 T = TypeVar("T")
@@ -92,9 +100,11 @@ def make(
         return cls(**given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path else str(error)) from error
-    except (RgmkitError, ImportError, MemoryError):
+    except (RgmkitError, ImportError):
         raise
     except Exception as error:  # of a third party, on a value that it did not expect
+        if is_out_of_memory(error):
+            raise
         raise ConfigError(f"{path or what}: {describe_error(error)}") from error
 
 

@@ -72,7 +72,8 @@ def take_plugins(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     from rgmkit import plugins
 
     rest = dict(options)
-    files = rest.pop("plugins", None) or []
+    files = rest.pop("plugins", None)
+    files = [] if files is None else files
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise ConfigError(f"plugins is {files!r}: give a list of Python files, such as [ops.py]")
     for file in files:

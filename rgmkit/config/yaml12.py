@@ -26,15 +26,21 @@ SCALARS = {  # tag: the pattern, and the characters that it may start with
 }
 """The plain scalars of YAML 1.2 that are not text (core schema, section 10.3.2), except that `010` is text here."""
 
+MOST_VALUES = 1_000_000  # of one document
 WIDTH = 10**9  # no line is folded
 LINE_BREAKS = re.compile("[\n\r\x85\u2028\u2029]")
 SPEC_SYNTAX = re.compile(r"[,'\"()\[\]{}]")
 
 
 class _Reader(yaml.SafeLoader):
-    """Safe YAML; a key that is given twice is an error."""
+    """Safe YAML; a key that is given twice is an error, and so is a value of another kind, such as a set or a date."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - in place of those of version 1.1
+    yaml_constructors = {  # noqa: RUF012
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in ("null", "bool", "int", "float", "str", "seq", "map")
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[tuple[str, str]] = set()
@@ -79,12 +85,37 @@ def load_yaml(text: str) -> Any:
     """Read a YAML document.
 
     Raises:
-        YAMLError: if it is malformed, or gives a key twice.
+        YAMLError: if it is malformed, gives a key twice, is nested too deeply, or too large with its aliases expanded.
 
     >>> load_yaml("{rate: 1e-2, state: on, time: 12:30, ready: true, empty: ~}")
     {'rate': 0.01, 'state': 'on', 'time': '12:30', 'ready': True, 'empty': None}
     """
-    return yaml.load(text, _Reader)
+    loader = _Reader(text)
+    try:
+        node = loader.get_single_node()
+        _count_values(node, {})
+        return None if node is None else loader.construct_document(node)
+    except RecursionError as error:
+        raise YAMLError("it is nested too deeply") from error
+    finally:
+        loader.dispose()
+
+
+def _count_values(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """Count the values in a node with its aliases expanded.
+
+    Raises:
+        YAMLError: if they are more than `MOST_VALUES`, or one contains itself.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES + 1  # until it is counted: of an alias within itself
+        inner = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_count_values(part, known) for part in inner)
+    if known[id(node)] > MOST_VALUES:
+        raise YAMLError(f"with its aliases it has more than {MOST_VALUES} values, or one that contains itself")
+    return known[id(node)]
 
 
 def is_whole_value(text: str) -> bool:

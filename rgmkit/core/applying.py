@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from rgmkit.errors import IncompatibleError, RgmkitError, describe_error
+from rgmkit.errors import IncompatibleError, RgmkitError, describe_error, is_out_of_memory
 
 if TYPE_CHECKING:
     from rgmkit.core.degradation import Degradation
@@ -21,10 +21,10 @@ def apply_operator(degradation: Degradation, x: Tensor) -> Tensor:
     title, shape = degradation.title, tuple(x.shape[1:])
     try:
         y = degradation.A(x)
-    except (RgmkitError, MemoryError):
+    except RgmkitError:
         raise
     except Exception as error:
-        if "memory" in str(error):
+        if is_out_of_memory(error):
             raise
         reason = f"{type(error).__name__}: {describe_error(error)}"
         raise IncompatibleError(

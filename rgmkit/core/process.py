@@ -143,6 +143,7 @@ def interpolate_levels(a: Tensor, sigma: Tensor, level: Tensor) -> tuple[Tensor,
 
 
 BETA_MIN, BETA_MAX, TAU_0 = 0.1, 20.0, 1e-3  # of the variance preserving schedule (paper, appendix)
+MOST_LEVELS = 100_000
 LAST_RATIO = 150.0  # noise over signal at level T of a geometric schedule: practically pure noise
 
 
@@ -168,8 +169,8 @@ def noise_schedule(
     >>> [round(value, 6) for value in a]
     [1.0, 0.722319, 0.280492, 0.058557, 0.006572]
     """
-    if levels < 1:
-        raise ConfigError(f"levels is {levels}: a forward process has at least one level")
+    if not 1 <= levels <= MOST_LEVELS:
+        raise ConfigError(f"levels is {levels}: a forward process has at least one level, and at most {MOST_LEVELS}")
     if schedule == "vp":
         tau = TAU_0 + (1 - TAU_0) * np.arange(levels + 1) / levels
         log_abar = -(tau**2) * (BETA_MAX - BETA_MIN) / 2 - tau * BETA_MIN

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rgmkit.errors import RgmkitError, TrainingError
+from rgmkit.errors import ConfigError, RgmkitError, TrainingError, describe_error
 from rgmkit.runtime.device import as_device
 
 T = TypeVar("T")
@@ -27,6 +27,9 @@ def is_main_process() -> bool:
     True
     """
     return int(os.environ.get("RANK", 0)) == 0
+
+
+LAUNCH = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # variables that a launcher sets
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,25 @@ class ProcessGroup:
         Args:
             device: the device; with several processes only its type matters.
             timeout: how long the processes wait for each other. Default: that of `torch.distributed`.
+
+        Raises:
+            ConfigError: if there is no such device, or the environment describes no group that can be joined.
         """
         device = as_device(device)
-        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        if os.environ.get("WORLD_SIZE", "1") == "1":
             return cls(device)
         from accelerate import PartialState
 
         options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-        state = PartialState(cpu=device.type == "cpu", **options)
+        try:
+            state = PartialState(cpu=device.type == "cpu", **options)
+            state.num_processes  # noqa: B018 - an attribute that is missing after a launch that failed
+        except Exception as error:
+            given = ", ".join(f"{name}={os.environ[name]}" for name in LAUNCH if name in os.environ)
+            raise ConfigError(
+                f"the environment says {given}, and no group of processes can be joined ({describe_error(error)}): "
+                f"start with accelerate launch or torchrun, or unset these variables"
+            ) from error
         return cls(state.device, state.num_processes, state.process_index)
 
     def leave(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import plugins
-from rgmkit.config import make, override, read_spec, read_yaml, take_plugins
-from rgmkit.errors import ConfigError, suggest
+from rgmkit.config import build, make, override, read_spec, read_yaml, take_plugins
+from rgmkit.core.bounds import INTEGERS
+from rgmkit.errors import ConfigError, show_value, suggest
 from rgmkit.models.lookup import set_boundaries, set_severities
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import read_start_config
@@ -80,9 +81,13 @@ def _check(content: Mapping[str, Any]) -> None:
     for key in ("data", "network"):
         if content.get(key) is None:
             raise ConfigError(f"{key} is missing: name the {key} to train{' on' if key == 'data' else ''}")
-    if not isinstance(content["seed"], int):
-        raise ConfigError(f"seed is {content['seed']!r}: give a whole number")
+    seed = content["seed"]
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed not in INTEGERS:
+        raise ConfigError(f"seed is {show_value(seed)}: give a whole number of at most 64 bits")
     for key, kind in KINDS.items():
-        spec = read_spec(content.get(key))
+        value = content.get(key)
+        spec = read_spec(value)
         if spec is not None:
             plugins.lookup(kind, spec.name)
+        elif isinstance(value, (bool, int, float, list, Mapping)):
+            build(kind, value, path=key)  # raises an error with the names

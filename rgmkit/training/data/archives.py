@@ -16,7 +16,7 @@ from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, PictureFiles
-from rgmkit.training.data.tar import Tar
+from rgmkit.training.data.tar import Tar, warn_left_out
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _SHARDS, _WITHIN = 4, 5  # so that these streams differ from those in base.py
@@ -43,6 +43,7 @@ class Archive(PictureFiles):
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
         self.tar = Tar(path)
+        warn_left_out([self.tar])
         # By name, as in a folder: the order within an archive depends on who made it.
         self._order_of_names = sorted(range(len(self.tar)), key=self.tar.inside)
         self.check_sizes()
@@ -93,6 +94,7 @@ class Shards(PictureFiles):
             raise ConfigError(f"window is {window}: give a number of pictures, 1 or more")
         self.window = window
         self.tars = [Tar(shard, ending=ending) for shard in _expand(path)]
+        warn_left_out(self.tars)
         self._firsts = [0, *itertools.accumulate(len(tar) for tar in self.tars)]
 
     def __len__(self) -> int:

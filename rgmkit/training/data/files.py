@@ -18,6 +18,7 @@ from rgmkit.errors import DataError
 from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.runtime.files import explain_unreadable
 from rgmkit.training.data.base import FiniteData, Flip
 from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, describe_range
 
@@ -141,8 +142,8 @@ class Arrays(FiniteData):
 
 
 def _array(path: Path, key: str) -> np.ndarray:
-    if not path.is_file():
-        problem = "is a folder" if path.exists() else "does not exist"
+    problem = explain_unreadable(path)
+    if problem:
         raise DataError(f"{path} {problem}: give an .npz or .npy file (a path in a YAML is relative to its folder)")
     try:
         content = np.load(path, allow_pickle=False, mmap_mode="r")

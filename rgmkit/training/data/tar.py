@@ -7,9 +7,11 @@ import gzip
 import io
 import lzma
 import os
+import posixpath
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -19,6 +21,7 @@ import numpy as np
 
 from rgmkit.errors import DataError
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.runtime.files import FOLDER, MISSING, explain_unreadable
 
 _COMPRESSED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _BLOCK = 512
@@ -40,13 +43,16 @@ class Tar:
     """
 
     def __init__(self, path: Path, *, ending: str | None = None) -> None:
-        self.path = path
+        self.path, self.ending = path, ending
         self._unpacked: IO[bytes] | None = None
         self._lock = Lock()  # guards the position in the temporary file: several threads read it
+        problem = explain_unreadable(path)
+        if problem not in (None, MISSING, FOLDER):
+            raise DataError(f"{path} {problem}")
         try:
             self._unpacked = _decompress(path)
             with self._opened() as file:
-                places = _index(file, ending)
+                places, self.lost_links, self.dotted = _index(file, ending)
         except FileNotFoundError as error:
             raise DataError(f"{path} does not exist: give a tar archive on this machine") from error
         except IsADirectoryError as error:
@@ -124,24 +130,79 @@ def _decompress(path: Path) -> IO[bytes] | None:
         return plain
 
 
-def _index(file: IO[bytes], ending: str | None) -> list[tuple[int, int, int]]:
-    """Return the offsets of header and content, and the size, of every picture."""
-    places = []
+def _index(file: IO[bytes], ending: str | None) -> tuple[list[tuple[int, int, int]], int, int]:
+    """Return the offsets of header and content, and the size, of every picture; links have the content of their target.
+
+    Beside them return the number of links whose target is not in the archive, and that of files that have the ending
+    after a further dot.
+    """
+    places, links, dotted = [], {}, 0
+    for member in _members(file):
+        path = PurePosixPath(member.name)
+        if not _is_picture(path, ending):
+            dotted += member.isreg() and ending is not None and _is_picture(PurePosixPath(f"_{path.suffix}"), ending)
+        elif member.isreg():
+            places.append((member.offset, member.offset_data, member.size))
+        elif member.islnk() or member.issym():
+            links[member.offset] = _target(member)
+    if places and max(sum(place[1:]) for place in places) > os.fstat(file.fileno()).st_size:
+        raise EOFError("its last file is not whole")
+    found = _find_targets(file, set(links.values()))
+    places += [(header, *found[name]) for header, name in links.items() if name in found]
+    return sorted(places), sum(name not in found for name in links.values()), dotted
+
+
+def warn_left_out(tars: Sequence[Tar]) -> None:
+    """Warn of what archives hold and is not taken."""
+    links, dotted = sum(tar.lost_links for tar in tars), sum(tar.dotted for tar in tars)
+    if links:
+        warnings.warn(f"{links} links are left out: what they link to is not in the archive", stacklevel=3)
+    if dotted:
+        ending = f"{tars[0].ending}".removeprefix(".")
+        warnings.warn(
+            f"{dotted} files end in .{ending} after a further dot, such as a.b.{ending}, and are left out: an ending "
+            f"begins at the first dot of a name",
+            stacklevel=3,
+        )
+
+
+def _members(file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+    """Read the members of an archive one by one."""
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:") as archive:
         while (member := archive.next()) is not None:
-            if member.isreg() and _is_picture(PurePosixPath(member.name), ending):
-                places.append((member.offset, member.offset_data, member.size))
+            yield member
             # tarfile keeps all members, which need not fit in memory.
             archive.members.clear()  # type: ignore[attr-defined]
-    if places and sum(places[-1][1:]) > os.fstat(file.fileno()).st_size:
-        raise EOFError("its last file is not whole")
-    return places
+
+
+def _target(member: tarfile.TarInfo) -> str:
+    """Return the name in the archive that a hard link, or a symbolic one, refers to."""
+    folder = "" if member.islnk() else posixpath.dirname(member.name)
+    return posixpath.normpath(posixpath.join(folder, member.linkname))
+
+
+def _find_targets(file: IO[bytes], names: set[str], depth: int = 8) -> dict[str, tuple[int, int]]:
+    """Find the content of the files with these names: offset and size; a target may be a link itself, up to a depth."""
+    found, linked = {}, {}
+    for member in _members(file) if names else ():
+        name = posixpath.normpath(member.name)
+        if member.isreg() and name in names:
+            found[name] = member.offset_data, member.size
+        elif name in names:
+            linked[name] = _target(member)
+    further = set(linked.values()) - names
+    more = _find_targets(file, further, depth - 1) if further and depth else {}
+    for name, target in linked.items():
+        place = found.get(target) or more.get(target)
+        if place:
+            found[name] = place
+    return found
 
 
 def _is_picture(path: PurePosixPath, ending: str | None) -> bool:
     if any(part.startswith(".") for part in path.parts):
         return False
     if ending is not None:
-        return path.name.partition(".")[2] == ending.removeprefix(".")
+        return path.name.partition(".")[2].lower() == ending.removeprefix(".").lower()
     return is_picture_file(path)

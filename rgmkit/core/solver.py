@@ -98,7 +98,7 @@ class Problem:
         if weight not in found:
             assert self.y is not None and self.degradation is not None  # a restoration
             e = randn((1, *self.shape[1:]), generator=seeded(0), dtype=self.y.real.dtype).to(self.y.device)
-            with torch.no_grad():
+            with torch.no_grad(), collect_shortfalls():  # a prox that stops early will do
                 left = self.degradation.prox(e, torch.zeros_like(self.y[:1]), weight)
             found[weight] = float((e * left).sum() / e.square().sum())
         return found[weight]

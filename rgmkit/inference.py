@@ -74,9 +74,10 @@ def restore(
             noise, its std is estimated from `y`, see `Solution.noise`.
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
             a model folder. None: no prior.
-        solver: an object, a name or a spec. Default: `pnp-drs` with a network, `admm` with any other prior, the
-            pseudo-inverse `pinv` without one; `gauss-newton` around these if the degradation is not linear; and
-            `posterior` around all of these with a network and `samples`.
+        solver: an object, a name or a spec. Default: `pnp-drs` with a network, `admm` with any other prior
+            (`gradient-descent` if it has a gradient and no prox), the pseudo-inverse `pinv` without one; `gauss-newton`
+            around these if the degradation is not linear; and `posterior` around all of these with a network and
+            `samples`.
         range: the values of `y` and `Solution.x` that are 0 and 1 for the degradation and the prior, such as (0, 4095).
             The noise of the degradation remains relative to it: `noise=0.02` is 2 % of the range. For whole numbers of
             other types than uint8 and uint16 it has to be given.

@@ -126,10 +126,10 @@ def resolve_solver(
 ) -> Solver:
     """Build a solver, return an object as it is, or choose the default for `None`.
 
-    The default is `pinv` without a prior, `pnp-drs` with a network, and `admm` with any other prior; around these
-    `gauss-newton` if the degradation is not linear, or `one-shot` with a network if it is not linearisable either. An
-    operator may name another one, `Degradation.default_solver`. To draw `samples` with a network, it is `posterior`
-    around all of these.
+    The default is `pinv` without a prior, `pnp-drs` with a network, `gradient-descent` with a prior that has a gradient
+    and no prox, and `admm` with any other; around these `gauss-newton` if the degradation is not linear, or `one-shot`
+    with a network if it is not linearisable either. An operator may name another one, `Degradation.default_solver`. To
+    draw `samples` with a network, it is `posterior` around all of these.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong.

@@ -162,6 +162,21 @@ def test_training_brings_samples_closer_to_the_data(objective):
     assert distance() < 0.7 * before
 
 
+@pytest.mark.parametrize("objective", ["mmd", "mmd:features=learned", "dswd", "uotm"])
+def test_digits_are_trained_by_name(objective, tmp_path):
+    config = {
+        "data": "digits", "network": {"use": "unet", "width": 8, "blocks": 1}, "objective": objective,
+        "training": {"steps": 2, "batch": 16, "threads": 1, "precision": "bf16", "preview_every": 0},
+    }  # fmt: skip
+    if objective in ("mmd:features=learned", "uotm"):
+        config["critic"] = {"use": "unet-discriminator", "width": 8}
+    run = set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+    before = [weight.clone() for weight in run.network.parameters()]
+    losses = train_step(run, draw_batch(run, 0))
+    assert all(loss.isfinite() for loss in losses.values())
+    assert all(not w.equal(b) for w, b in zip(run.network.parameters(), before, strict=True))
+
+
 @pytest.mark.parametrize("objective", ["dswd", "mmd:features=learned"])
 def test_random_numbers_of_an_objective_depend_on_the_step_alone(objective):
     first, second = (make_run(objective, OBJECTIVES[objective], steps=4) for _ in range(2))

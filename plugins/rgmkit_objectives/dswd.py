@@ -24,13 +24,13 @@ class DSWD(Objective):
         SW^2 = mean_k 1/n sum_i (x_(i)^k - y_(i)^k)^2,    x_(i)^k the sorted <theta_k, x_i>.
 
     The directions are `theta_k = M e_k / |M e_k|` with normal draws e_k and a matrix M, which starts at the identity in
-    every training step and ascends `SW - penalty * mean_kl |<theta_k, theta_l>|`: directions that tell estimates from
-    data, and differ from each other. There is no critic.
+    every training step and ascends `SW - penalty * mean_kl |<theta_k, theta_l>|` by the signs of the gradient:
+    directions that tell estimates from data, and differ from each other. There is no critic.
 
     Args:
         directions: number of directions.
         ascent: steps of M; with 0 this is the sliced Wasserstein distance.
-        rate: learning rate of M.
+        rate: change of each element of M in a step.
         penalty: weight of the mean absolute cosine between two directions.
 
     Source: Nguyen, Ho, Pham and Bui, "Distributional Sliced-Wasserstein and Applications to Generative Modeling", 2021.
@@ -60,15 +60,14 @@ class DSWD(Objective):
 
     @torch.enable_grad()
     def _learn_directions(self, x: Tensor, y: Tensor, e: Tensor) -> Tensor:
-        matrix = torch.eye(e.shape[1], dtype=e.dtype, device=e.device).requires_grad_()
-        optimizer = torch.optim.Adam([matrix], lr=self.rate, maximize=True)
+        matrix = torch.eye(e.shape[1], dtype=e.dtype, device=e.device)
         for _ in range(self.ascent):
+            matrix.requires_grad_()
             theta = normalize(e @ matrix)
-            (matrix.grad,) = torch.autograd.grad(
-                sliced_distance(x, y, theta) - self.penalty * mean_cosine(theta), matrix
-            )
-            optimizer.step()
-        return normalize(e @ matrix).detach()
+            gain = sliced_distance(x, y, theta) - self.penalty * mean_cosine(theta)
+            (slope,) = torch.autograd.grad(gain, matrix)
+            matrix = matrix.detach() + self.rate * slope.sign()
+        return normalize(e @ matrix)
 
 
 def sliced_distance(x: Tensor, y: Tensor, theta: Tensor) -> Tensor:

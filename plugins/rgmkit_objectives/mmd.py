@@ -53,7 +53,7 @@ class MMD(Objective):
         *,
         features: Literal["fixed", "learned"] = "fixed",
         bandwidths: tuple[Positive, ...] = (0.001, 0.01, 0.1, 1.0),
-        gamma: NonNegative = 0.1,
+        gamma: NonNegative = 1.0,
         interval: Count = 4,
     ) -> None:
         if not bandwidths:

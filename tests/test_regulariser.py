@@ -92,19 +92,22 @@ def test_the_default_weight_is_the_gradient_of_the_fidelity_at_the_true_image():
 
 
 def test_the_loss_compares_images_with_reconstructions_of_others():
-    """h linear, `h(x) = <b, x>`: the gradient is b wherever it is taken."""
+    """h(x) = |x|^2 / 2, whose gradient is x, and A the identity: `v = x' + n`."""
 
-    class Linear(torch.nn.Module):
+    class Square(torch.nn.Module):
         def forward(self, x, t):
-            return -(b * x).flatten(1).sum(1)
+            return -x.square().flatten(1).sum(1) / 2
 
-    b = 3 * torch.nn.functional.normalize(torch.rand(12, generator=seeded(0)).double(), dim=0).reshape(1, 3, 4)
-    prior = Regulariser(network=Linear(), image_shape=(1, 3, 4))
-    x = torch.rand(5, 1, 3, 4, generator=seeded(1)).double()
-    objective = AdversarialRegulariser(degradation=rgmkit.degradation("gaussian-noise:noise=0.1"), mu=7.0, gamma=1e9)
-    noise = rgmkit.degradation("gaussian-noise:noise=0.1")(x.roll(1, 0), generator=seeded(2)) - x.roll(1, 0)
-    expected = -(b * noise).flatten(1).sum(1).mean() + 7 * (3 - 1) ** 2
+    prior = Regulariser(network=Square(), image_shape=(1, 3, 4), center=0.0, scale=1.0)
+    degradation = rgmkit.degradation("gaussian-noise:noise=0.1")
+    x, generator = torch.rand(5, 1, 3, 4, generator=seeded(1)).double(), seeded(2)
+    v = degradation(x.roll(1, 0), generator=generator)
+    u = torch.special.ndtr(torch.randn(5, 1, 1, 1, generator=generator, dtype=torch.float64))
+    penalty = ((u * x + (1 - u) * v).flatten(1).norm(dim=1) - 1).clamp(min=0).square().mean()
+    expected = (x.square() - v.square()).flatten(1).sum(1).mean() / 2 + 7 * penalty
+    objective = AdversarialRegulariser(degradation=degradation, mu=7.0, gamma=1e9)
     torch.testing.assert_close(objective.prior_loss(prior, x, generator=seeded(2)), expected)
+    assert penalty > 0
 
 
 CONFIG = {

@@ -119,15 +119,15 @@ def is_generative(config: Mapping[str, Any]) -> bool:
 
 def find_kind(config: Mapping[str, Any]) -> Kind:
     """Return what the objective of a configuration trains; an unknown objective is taken for a generative one."""
-    if config.get("objective") is None:
-        return "generative"
+    given = config.get("objective")
+    spec = read_spec(given)
     try:
-        objective = build("objective", config["objective"], folder=place_inside(Path()))
+        objective = type(given) if spec is None else plugins.load_class("objective", spec.name)
     except (ConfigError, PluginError):
         return "generative"
-    if isinstance(objective, PriorObjective):
+    if issubclass(objective, PriorObjective):
         return "regulariser"
-    return "generative" if objective.generative else "denoiser"
+    return "generative" if getattr(objective, "generative", True) else "denoiser"
 
 
 def _read_images(given: Any) -> Images:

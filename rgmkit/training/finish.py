@@ -25,7 +25,9 @@ SAMPLES = 1000
 def write_model(run: Run, out: Path, *, progress: bool = True, finished: bool = True) -> None:
     """Write the model folder `out`; if the run is finished, with metrics of the network and a plot of the losses."""
     prior, threads = run.prior(), torch.get_num_threads()
-    generates = finished and isinstance(prior, RestoringPrior)
+    metrics: dict[str, Any] = {}
+    if finished and isinstance(prior, RestoringPrior):
+        metrics = evaluate_chains(prior, run.data, progress=progress)
     facts = {
         "data": describe_data(run),
         **({} if run.data.count is None else {"training images": run.data.count}),
@@ -37,7 +39,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True, finished: bool = 
         "seconds": round(run.seconds, 1),
         "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
         "rgmkit": version("rgmkit"),
-        "metrics": evaluate_chains(prior, run.data, progress=progress) if generates else {},
+        "metrics": metrics,
     }
     models.save(out, prior, run.config, facts, files=run.files.found)
     if finished:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from analytic import GaussianRestorer
+from analytic import Diagonal, GaussianRestorer
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
@@ -15,6 +15,7 @@ from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError
 from rgmkit.solvers.cascade import choose_levels
+from rgmkit.testing.toys import GaussianField
 
 SHAPE = (1, 4, 6)
 LINEAR = 1 - np.linspace(1e-4, 0.02, 1000)  # 1 - beta of DDPM
@@ -105,3 +106,69 @@ def test_schedules_and_steps_are_those_of_diffusers(schedule, theirs):
             at = [process.full_level(s, y[None]) for s in (level, target)]
             found = process.descend(x_hat[None], y[None], at[0], eta, standard_normal=e[None], target=at[1])
             torch.testing.assert_close(found[0], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prior", ["network", "tv"])
+def test_langevin_follows_its_equations(prior):
+    prior = make_denoiser() if prior == "network" else rgmkit.prior("tv", weight=3)
+    degradation = Diagonal(torch.linspace(0, 2, 8), noise=0.1)
+    y, iterations, first, last, step = torch.rand(2, 1, 8, 8, generator=seeded(1)), 6, 0.4, 0.1, 0.7
+    problem = Problem.from_measurement(y, degradation, prior)
+    solver = rgmkit.solver("langevin", iterations=iterations, first=first, last=last, step=step)
+    found, generator = solver.solve(problem, generator=seeded(2)), seeded(2)
+    x = degradation.initial_estimate(y) + first * randn(y.shape, generator=generator)
+    for std in np.geomspace(first, last, iterations).tolist():
+        gain = problem.scale.largest_gain
+        noise = 0.1**2 + gain * (std**2 - last**2)
+        score = (prior.prox(x, std**2, generator=generator) - x) / std**2
+        score = score + degradation.d * (y - degradation.d * x) / noise
+        e = step / (gain / noise + 1 / std**2)
+        x = x + e / 2 * score + e**0.5 * randn(x.shape, generator=generator)
+    if hasattr(prior, "process"):
+        x = prior.denoise(x, last)
+    torch.testing.assert_close(found.x, x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["downsample:factor=2,noise=0.05", "gaussian-noise:noise=0.2"])
+def test_langevin_dynamics_draw_from_the_posterior(spec):
+    """Images of 2 x 2 correlated pixels, of which one mean is measured, or all: mean and covariance to 5 %."""
+    prior = GaussianField(GaussianProcess(levels=1000, schedule="linear"), side=2, length=0.5)
+    degradation = rgmkit.degradation(spec)
+    y = degradation(prior.draw(1), generator=seeded(1))
+    mean, covariance = prior.posterior(y, degradation)
+    problem = Problem.from_measurement(y.expand(4000, -1, -1, -1), degradation, prior)
+    error = (rgmkit.solver("langevin").solve(problem, generator=seeded(0)).x - mean).flatten(1)
+    assert float(error.mean(0).norm()) < 0.05 * float(covariance.trace().sqrt())
+    assert float((error.T.cov() - covariance).norm()) < 0.05 * float(covariance.norm())
+
+
+def test_plug_and_play_ula_draws_from_the_posterior_of_noisy_images():
+    """With a constant std, the law of images with noise of this std, and D of them; one pixel in two is measured."""
+    prior, s, noise, step = make_denoiser(levels=100, schedule="vp"), 0.25, 0.1, 0.5
+    s, mask = prior.level_std(20), torch.tensor([1.0, 0.0]).repeat(3)
+    y = torch.full((1500, *SHAPE), 0.6) * mask
+    problem = Problem.from_measurement(y, Diagonal(mask, noise=noise), prior)
+    x = rgmkit.solver("langevin", first=s, last=s, step=step, iterations=150).solve(problem, generator=seeded(0)).x
+    data, e = 0.25**2, step / (1 / noise**2 + 1 / s**2)
+    shrink = data / (data + s**2)
+    for pixels, precision in ((x[..., ::2], 1 / noise**2), (x[..., 1::2], 0.0)):
+        slope = precision + 1 / (data + s**2)
+        std = shrink / (slope * (1 - e * slope / 4)) ** 0.5
+        mean = (precision * 0.6 + 0.55 / (data + s**2)) / slope
+        assert float(pixels.std()) == pytest.approx(std, rel=0.03)
+        assert float(pixels.mean()) == pytest.approx(0.55 + shrink * (mean - 0.55), abs=0.01)
+
+
+def test_langevin_samples_and_generates():
+    prior = make_denoiser()
+    y = torch.rand(2, *SHAPE, generator=seeded(0))
+    solver = rgmkit.solver("langevin", iterations=20, first=0.2)
+    solution = rgmkit.restore(y, "inpaint:keep=0.5,noise=0.1", prior, solver=solver, samples=3)
+    assert solution.samples.shape == (3, 2, *SHAPE) and float(solution.std.min()) > 0
+    x = rgmkit.generate(prior, 200, solver="langevin:iterations=200")
+    assert float(x.std()) == pytest.approx(0.25 * clamped_share(), rel=0.1) and x.mean() == pytest.approx(
+        0.55, abs=0.03
+    )
+    with pytest.raises(ConfigError, match="the std falls"):
+        rgmkit.generate(prior, 1, solver="langevin:first=0.1,last=0.2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from rgmkit.training.configuration import read_configuration
 from rgmkit.training.draws import draw_batch, draw_target_levels
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.setup import set_up
-from rgmkit.training.step import train_step
+from rgmkit.training.step import estimate_images, train_step
 
 STEPS, BATCH = 4, 12
 ADVERSARIAL = {"use": "relativistic", "gamma": 0.5, "interval": 2, "floor": 0.1}
@@ -163,6 +164,47 @@ def test_spread_draws_lower_targets_until_the_final_steps():
     assert torch.equal(final.target, final.level - 1)
     target = torch.full((4000,), 3)
     assert float((draw_target_levels(target, 0.2, seeded(0)) < 3).double().mean()) == pytest.approx(0.15, abs=0.02)
+
+
+def test_a_conditional_critic_sees_y_and_what_is_drawn_given_it(tmp_path):
+    """The coefficients of denoising diffusion GANs for T = 4; with `spread`, targets below s - 1."""
+    config = {
+        "data": "digits", "process": {"use": "gaussian", "schedule": "vp"}, "objective": ADVERSARIAL,
+        "network": {"use": "unet", "width": 4, "blocks": 1},
+        "training": {**OPTIONS, "steps": 1, "spread": 0.0, "conditional": True, "keep": 1},
+    }  # fmt: skip
+    run = set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+    batch = draw_batch(run, 0)
+    x, t = 2 * batch.x - 1, batch.target
+    y = run.process.degrade(x, batch.level, standard_normal=batch.noise)
+    pair = estimate_images(run, replace(batch, x=x)).pair
+    table = torch.tensor([(1, 0.665778, 0.269191, 0.057822), (0, 0.201576, 0.193001, 0.111852),
+                          (0, 0.440819, 0.884202, 0.984061)])  # fmt: skip
+    of_x, of_y, variance = table[:, t, None, None, None]
+    x_hat = run.network(y, t, batch.z)
+    for judged, image, noise in ((pair.real, x, batch.real), (pair.fake, x_hat, batch.fake)):
+        expected = of_x * image + of_y * y + variance.sqrt() * noise
+        torch.testing.assert_close(judged, torch.cat([expected, y], 1), atol=1e-5, rtol=0)
+    prior = rgmkit.load(rgmkit.train(config, out=tmp_path))
+    assert rgmkit.generate(prior, 2, solver="cascade:eta=1").shape == (2, 1, 16, 16)
+    for change, message in ({"objective": "mmse"}, "no critic"), ({"process": "multiscale"}, "does not know"):
+        with pytest.raises(rgmkit.errors.RgmkitError, match=message):
+            rgmkit.train({**config, **change}, out=tmp_path / "no")
+
+
+def test_a_process_of_one_level_is_a_plain_gan(tmp_path):
+    """One evaluation makes an image from noise, which the critic compares with the data themselves."""
+    config = {
+        "data": "digits", "process": {"use": "gaussian", "levels": 1}, "objective": "kl",
+        "network": {"use": "unet", "width": 4, "blocks": 1}, "training": {**OPTIONS, "steps": 2, "keep": 1},
+    }  # fmt: skip
+    run = set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+    batch = draw_batch(run, 0)
+    assert batch.level.eq(1).all() and estimate_images(run, batch).pair.real.equal(batch.x)
+    prior = rgmkit.load(rgmkit.train(config, out=tmp_path))
+    calls = []
+    x = rgmkit.generate(prior, 3, callback=lambda step, steps, x: calls.append((step, steps)))
+    assert x.shape == (3, 1, 16, 16) and calls == [(1, 1)] and not x[0].equal(x[1])
 
 
 def test_options_that_are_left_out_mean_the_same_for_ever():

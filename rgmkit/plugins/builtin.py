@@ -18,6 +18,7 @@ def rgmkit_components() -> list[Component]:
         Component(
             "solver", "gradient-descent", "rgmkit.solvers.gradient_descent:GradientDescent", "Priors with a gradient"
         ),
+        Component("solver", "langevin", "rgmkit.solvers.langevin:Langevin", "Draws by Langevin dynamics; generates"),
         Component("solver", "pinv", "rgmkit.solvers.pinv:PseudoInverse", "Least squares, with no prior"),
         Component("solver", "pnp-drs", "rgmkit.solvers.pnp_drs:PnPDRS", "Plug-and-play Douglas-Rachford splitting"),
         Component("solver", "posterior", "rgmkit.solvers.posterior:Posterior", "Draws, with calibrated uncertainty"),

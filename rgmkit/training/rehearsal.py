@@ -19,7 +19,7 @@ from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import evaluation_mode
 from rgmkit.training.draws import draw_batch
 from rgmkit.training.setup import Run
-from rgmkit.training.step import train_step
+from rgmkit.training.step import degrade_to_target, train_step
 
 LONGEST = 5.0  # seconds that steps are measured for
 MEASURED = 4  # steps: the usual interval between gradient penalties
@@ -91,10 +91,14 @@ def rehearse(run: Run) -> None:
             raise ConfigError(
                 f"network: it returns {tuple(x_hat.shape[1:])} for data of shape {shape}: take one that fits"
             )
+        real, fake = x, x_hat
+        if run.settings.conditional:
+            with _naming("process", shape):
+                real, fake = (degrade_to_target(run, each, y, levels, levels - 1, x) for each in (x, x_hat))
         if run.critic is not None:
-            _rehearse_critic(run.critic, x_hat, levels - 1)
+            _rehearse_critic(run.critic, fake, levels - 1)
         variance, degraded = (run.process.sigma(level) ** 2 for level in (levels - 1, levels))
-        pair, critic = Pair(x, x_hat, levels - 1, variance, degraded), no_critic if run.critic is None else run.critic
+        pair, critic = Pair(real, fake, levels - 1, variance, degraded), no_critic if run.critic is None else run.critic
         with _naming("objective", shape), evaluation_mode(run.critic or run.network):
             run.objective.restorer_loss(critic, pair)
 

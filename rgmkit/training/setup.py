@@ -127,6 +127,8 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build("network", config["network"], **given)
+        if settings.conditional:
+            given["image_shape"] = (2 * data.shape[0], *data.shape[1:])
         critic = build("network", config["critic"], path="critic", **given) if objective.needs_critic else None
     if config.get("start") is not None:
         load_start_weights(network, config["start"], folder)
@@ -235,6 +237,8 @@ def _check_levels_and_channels(
         raise ConfigError(
             f"training.level_weights has {len(weights)} numbers: give {process.levels}, one for each level"
         )
+    if settings.conditional and critic is None:
+        raise ConfigError("training.conditional is true, and the objective has no critic: leave it out")
     continuous = process.continuous and getattr(network, "continuous", False)
     if settings.between_levels and not continuous:
         raise ConfigError("training.between_levels is true: the process and the network have to be continuous")

@@ -99,12 +99,26 @@ def estimate_images(run: Run, batch: Batch) -> Estimate:
     y = process.degrade(batch.x, batch.level, standard_normal=batch.noise)
     with _precision(run):
         x_hat = run.network(_channels_last(y), batch.level - 1, batch.z).float()
-    real = _channels_last(process.degrade(batch.x, target, standard_normal=batch.real))
-    fake = _channels_last(process.degrade(x_hat, target, standard_normal=batch.fake))
+    real, fake = (
+        degrade_to_target(run, x, y, batch.level, target, noise)
+        for x, noise in ((batch.x, batch.real), (x_hat, batch.fake))
+    )
     variance, degraded = (process.sigma(level) ** 2 for level in (target, batch.level))
     fidelity = process.fidelity(x_hat, y, batch.level)
     cost, seed = run.fidelity_weight * fidelity, int(batch.dropout[0])
     return Estimate(fidelity, Pair(real, fake, target, variance, degraded, cost, seed))
+
+
+def degrade_to_target(run: Run, x: Tensor, y: Tensor, level: Tensor, target: Tensor, noise: Tensor) -> Tensor:
+    """Degrade images to the target levels: what the critic sees of them.
+
+    With `conditional` they are drawn given `y` of `level`, and `y` follows in further channels (Xiao, Kreis and Vahdat,
+    "Tackling the generative learning trilemma with denoising diffusion GANs", 2022).
+    """
+    if not run.settings.conditional:
+        return _channels_last(run.process.degrade(x, target, standard_normal=noise))
+    lower = run.process.descend(x, y, level, 1.0, standard_normal=noise, target=target)
+    return _channels_last(torch.cat([lower, y], 1))
 
 
 def _backward(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

@@ -44,7 +44,7 @@ class Options:
         count: Count = 1,
         gamma: NonNegative | None = None,
         foreign: Annotated[float, SimpleNamespace(gt=0)] = 1.0,  # as those of the package annotated-types
-        limit: Annotated[float, Bounds(ge=0, le=math.inf)] = 1.0,
+        limit: Annotated[float, Bounds(ge=0, finite=False)] = 1.0,
     ) -> None:
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 

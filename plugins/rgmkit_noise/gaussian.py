@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, final
 
@@ -30,7 +29,7 @@ class PerChannel(Noise):
     tensor([0.0100, 0.0400])
     """
 
-    def __init__(self, *, std: tuple[Annotated[float, Bounds(ge=0, le=math.inf)], ...]) -> None:
+    def __init__(self, *, std: tuple[Annotated[float, Bounds(ge=0, finite=False)], ...]) -> None:
         self.std = tuple(std)
         self._map = _check_stds(torch.tensor(self.std, dtype=torch.float64))
 

@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ def options_of(cls: type) -> dict[str, Option]:
     >>> [(option.name, option.type, option.required) for option in options_of(Blur).values()]
     [('std', <class 'float'>, True), ('steps', <class 'int'>, False)]
     """
+    return dict(_read_options(cls))
+
+
+@lru_cache(maxsize=256)
+def _read_options(cls: type) -> dict[str, Option]:
     options: dict[str, Option] = {}
     types = getattr(cls, "option_types", {})
     for base in cls.__mro__:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
@@ -18,19 +17,22 @@ class Bounds:
     """The range of a number: `Annotated[float, Bounds(gt=0, le=1)]`. Those of annotated-types do as well.
 
     Attributes:
-        gt, ge, lt, le: the number is greater than, at least, less than, or at most this. `le=math.inf` allows infinity.
+        gt, ge, lt, le: the number is greater than, at least, less than, or at most this.
+        finite: False allows infinity, and NaN unless there is an end.
     """
 
     gt: float | None = None
     ge: float | None = None
     lt: float | None = None
     le: float | None = None
+    finite: bool = True
 
 
 Positive: TypeAlias = Annotated[float, Bounds(gt=0)]
 NonNegative: TypeAlias = Annotated[float, Bounds(ge=0)]
 Fraction: TypeAlias = Annotated[float, Bounds(ge=0, le=1)]
 BelowOne: TypeAlias = Annotated[float, Bounds(ge=0, lt=1)]
+AnyNumber: TypeAlias = Annotated[float, Bounds(finite=False)]
 Count: TypeAlias = Annotated[int, Bounds(ge=1)]
 CountOrZero: TypeAlias = Annotated[int, Bounds(ge=0)]
 
@@ -38,14 +40,14 @@ CountOrZero: TypeAlias = Annotated[int, Bounds(ge=0)]
 def is_usable(value: float, bounds: tuple[Any, ...] = ()) -> bool:
     """Tell whether a number lies within all bounds and is finite, unless they allow infinity.
 
-    >>> is_usable(0.5, (Bounds(ge=0, le=1),)), is_usable(math.nan), is_usable(math.inf, (Bounds(le=math.inf),))
+    >>> is_usable(0.5, (Bounds(ge=0, le=1),)), is_usable(float("nan")), is_usable(float("inf"), (Bounds(finite=False),))
     (True, False, True)
     """
     ends = [(name, end) for each in bounds for name in TESTS if (end := getattr(each, name, None)) is not None]
     if isinstance(value, int):
         finite = value in INTEGERS
     else:
-        finite = abs(value) <= FLOAT32 or (value == math.inf and ("le", math.inf) in ends)
+        finite = abs(value) <= FLOAT32 or any(not getattr(each, "finite", True) for each in bounds)
     return finite and all(TESTS[name](value, end) for name, end in ends)
 
 
@@ -59,6 +61,6 @@ def describe_bounds(bounds: tuple[Any, ...]) -> str:
         f"{word} {end:g}"
         for each in bounds
         for name, word in WORDS.items()
-        if (end := getattr(each, name, None)) is not None and end != math.inf
+        if (end := getattr(each, name, None)) is not None
     ]
     return f" {'of ' * words[0].startswith('at')}{' and '.join(words)}" if words else ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
-from rgmkit.errors import DataError
+from rgmkit.config import make
+from rgmkit.core.bounds import AnyNumber
+from rgmkit.errors import ConfigError, DataError
 from rgmkit.runtime.files import write_aside
 
 
@@ -51,14 +52,14 @@ class Record:
     seed: int
     error: str | None = None
     fits: bool = True
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
+    before: dict[str, AnyNumber] = field(default_factory=dict)
+    after: dict[str, AnyNumber] = field(default_factory=dict)
     nfe: int = 0
-    seconds: float = 0.0
-    memory_mb: float = 0.0
-    path: list[tuple[float, float]] = field(default_factory=list)
+    seconds: AnyNumber = 0.0
+    memory_mb: AnyNumber = 0.0
+    path: list[tuple[AnyNumber, AnyNumber]] = field(default_factory=list)
     path_metric: str = "psnr"  # in records of version 0.1, which do not store it
-    trace: list[dict[str, float]] = field(default_factory=list)
+    trace: list[dict[str, AnyNumber]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     set: str = ""
@@ -91,8 +92,10 @@ class Record:
             DataError: if the file is damaged.
         """
         try:
-            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            record = Record(**{**content, "path": [tuple(point) for point in content.get("path", [])]})
-        except (ValueError, TypeError, AttributeError) as error:
+            record = make(Record, json.loads(file.read_text(encoding="utf-8")), what="the record")
+        except (ValueError, RecursionError, ConfigError) as error:
             raise DataError(f"{file} is damaged ({error}): remove it, and its cell is computed again") from error
+        for name in map(PurePath, record.pictures.values()):
+            if name.is_absolute() or ".." in name.parts:
+                raise DataError(f"{file} is damaged ({name} is outside of the run): remove it")
         return record

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rgmkit.config import dump_yaml, read_yaml
+from rgmkit.config import dump_yaml, make, read_yaml
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments.photographs import BUNDLED, Photographs
 from rgmkit.experiments.published import Published, read_published
@@ -85,10 +85,10 @@ def read_facts(folder: Path) -> RunFacts:
     """
     file = folder / FACTS
     try:
-        return RunFacts(**json.loads(file.read_text(encoding="utf-8")))
+        return make(RunFacts, json.loads(file.read_text(encoding="utf-8")), what="the file")
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no run: name the folder that `rgmkit run` wrote") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, RecursionError, ConfigError) as error:
         raise DataError(f"{file} is damaged ({error}): start afresh with --overwrite") from error
 
 

@@ -76,6 +76,7 @@ def slopes(operator, prior, method, *, step=1e-6):
         (None, None),
         ("digits", "cascade"),
         ("digits", "one-shot"),
+        ("digits", "back-projection:eta=0.2"),
         ("digits", "pnp-drs:iterations=3"),
         pytest.param("digits", None, marks=pytest.mark.slow),
         pytest.param("tv", None, marks=pytest.mark.slow),

@@ -330,7 +330,9 @@ def test_the_least_noise_follows_the_depth_of_the_data():
         assert "the rounding of" in notes[0] and (bits == 8) == ("8 bits" in notes[0])
 
 
-@pytest.mark.parametrize("solver", ["pgd", "fista", "hqs", "pnp-drs", "posterior", "one-shot", "cascade", "pinv"])
+@pytest.mark.parametrize(
+    "solver", ["pgd", "fista", "hqs", "pnp-drs", "posterior", "one-shot", "cascade", "back-projection", "pinv"]
+)
 def test_every_solver_takes_every_noise(solver):
     x = photograph(16)
     prior = None if solver == "pinv" else "tv" if solver in ("pgd", "fista", "hqs") else "digits"

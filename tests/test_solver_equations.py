@@ -115,6 +115,7 @@ def test_the_stds_of_pnp_drs(name, continuous, monkeypatch):
     assert solution.nfe == 2 * once + sum(cost) <= 16
     held = follow(problem, "pnp-drs:tolerance=0,iterations=4")[1]
     assert len(held) == 4 and held[-2:] == pytest.approx([last, last], rel=1e-6)
+    assert not continuous or len(set(held)) == min(3, falling + 1)  # and no more often than that
 
 
 @pytest.mark.parametrize("alpha", [1, 0.6])

@@ -112,7 +112,7 @@ def test_pnp_drs_needs_one_evaluation_where_nothing_is_lost(network, digits):
     assert by_levels.nfe == 6 and psnr(by_levels.x, digits).mean() > psnr(y, digits).mean()
 
 
-@pytest.mark.parametrize("solver", ["cascade", "one-shot", "pnp-drs"])
+@pytest.mark.parametrize("solver", ["cascade", "one-shot", "back-projection", "pnp-drs"])
 def test_a_little_more_noise_is_a_little_more_error(solver, network, digits):
     """At the levels of the ladder, too: .2 and .63."""
     found = []

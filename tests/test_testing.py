@@ -312,7 +312,9 @@ class Descent(Solver):
 
 
 @pytest.mark.parametrize("check", checks("solver"))
-@pytest.mark.parametrize("name", ["one-shot", "cascade", "pnp-drs", "posterior", "gauss-newton", "own"])
+@pytest.mark.parametrize(
+    "name", ["one-shot", "cascade", "back-projection", "pnp-drs", "posterior", "gauss-newton", "own"]
+)
 def test_right_solvers_pass(name, check):
     check(Descent() if name == "own" else rgmkit.solver(name))
 

@@ -88,7 +88,8 @@ class DPIR(DenoisingSolver):
     def _run(self, denoiser: Denoiser, y: Tensor, physics: LinearPhysics, start: Tensor, noise: float) -> Tensor:
         from deepinv import optim
 
-        stds = torch.logspace(*torch.tensor([FIRST_STD, noise]).log10().tolist(), self.iterations, device=y.device)
+        first, last = torch.tensor([FIRST_STD, noise]).log10().tolist()
+        stds = torch.logspace(first, last, self.iterations, device=y.device)
         options: dict[str, Any] = {
             "sigma_denoiser": stds,
             "stepsize": (stds / max(LEAST_NOISE, noise)) ** 2 / TRADE_OFF,

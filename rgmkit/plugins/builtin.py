@@ -13,6 +13,9 @@ def rgmkit_components() -> list[Component]:
         Component("prior", "network", "rgmkit.core.network_prior:NetworkPrior", "A trained network"),
         Component("degradation", "compose", "rgmkit.core.compose:Compose", "Degradations one after the other"),
         Component("solver", "one-shot", "rgmkit.solvers.one_shot:OneShot", "One network evaluation"),
+        Component(
+            "solver", "back-projection", "rgmkit.solvers.back_projection:BackProjection", "A few network evaluations"
+        ),
         Component("solver", "cascade", "rgmkit.solvers.cascade:Cascade", "Level by level: generates, and restores"),
         Component("solver", "gauss-newton", "rgmkit.solvers.gauss_newton:GaussNewton", "Operators that are not linear"),
         Component(

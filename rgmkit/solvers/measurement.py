@@ -118,6 +118,11 @@ def fixed_point_std(problem: Problem) -> float:
     return min(max(problem.prior.level_std(1), lowest), LARGEST_RAISE * std)
 
 
+def nearest_level_std(prior: RestoringPrior, std: float) -> float:
+    """Return the noise std of the level that is nearest to `std`, by their ratio."""
+    return min(prior.level_stds.tolist(), key=lambda level_std: abs(math.log(level_std / std)))
+
+
 def restore_as_trained(
     problem: Problem, generator: Randomness, *, factor: float = math.inf
 ) -> tuple[Tensor, int] | None:

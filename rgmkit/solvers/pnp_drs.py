@@ -25,6 +25,7 @@ from rgmkit.solvers.measurement import (
     freeze_converged,
     information_std,
     initial_std,
+    nearest_level_std,
     noise_of,
     note_misfit,
     reduce_residual,
@@ -213,10 +214,10 @@ class PnPDRS(Solver):
         first = max(initial_std(problem, FIRST_LOST), problem.scale.lost**2 * _second_level_std(prior))
         iterations = self.iterations or ITERATIONS
         falling = 1 + math.ceil(math.log(first / last) / math.log(RATIO)) if first > 2 * last else 1
-        falling = min(falling, max(1, iterations - HELD))
+        falling = min(falling, max(1, iterations - HELD + 1))
         stds: list[float] = np.geomspace(first, last, falling).tolist()[:-1]
         if not prior.continuous:  # a std between two levels takes two evaluations
-            stds = [max(last, _nearest_level_std(prior, std)) for std in stds]
+            stds = [max(last, nearest_level_std(prior, std)) for std in stds]
         stds += [last] * (iterations - len(stds))
         while self.iterations is None and _count_evaluations(prior, stds, len(stds)) > EVALUATIONS:
             stds.pop()
@@ -252,10 +253,6 @@ def _count_evaluations(prior: RestoringPrior, stds: list[float], iterations: int
 
 def _second_level_std(prior: RestoringPrior) -> float:
     return prior.level_std(min(2, prior.process.levels))
-
-
-def _nearest_level_std(prior: RestoringPrior, std: float) -> float:
-    return min(prior.level_stds.tolist(), key=lambda level_std: abs(math.log(level_std / std)))
 
 
 def _parts(problem: Problem) -> tuple[RestoringPrior, Degradation, Tensor]:

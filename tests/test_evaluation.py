@@ -13,6 +13,7 @@ import torch
 import rgmkit
 from rgmkit.config import build
 from rgmkit.core.features import Features
+from rgmkit.evaluation import model
 from rgmkit.evaluation.comparison import Comparer
 from rgmkit.evaluation.data import RealImages
 from rgmkit.models.build import build_prior
@@ -142,11 +143,11 @@ def test_it_measures_what_generate_gives():
 
 def test_every_option_of_the_command_reaches_the_evaluation(run):
     ran = run("evaluate", "digits", "--data", "digits", "--count", 20, "--reference", 20, "--seed", 5, "--seeds", 2,
-              "--levels", "1", "--restored", 0, "--solver", "cascade:eta=1", "--batch", 7, "--device", "cpu",
+              "--levels", "2", "--restored", 0, "--solver", "cascade:eta=1", "--batch", 7, "--device", "cpu",
               "--features", "digits", "--json")  # fmt: skip
     found = json.loads(ran.out)
     images = RealImages(Digits(), 20, 20).starts(20)
-    for row, options in zip(found["generation"], ({}, {"start": 1}), strict=False):
+    for row, options in zip(found["generation"], ({}, {"start": 2}), strict=False):
         solver = {"use": "cascade", "eta": 1.0, **options}
         begin = images if options else None
         x = [rgmkit.generate("digits", 20, seed=seed, solver=solver, images=begin) for seed in (5, 6)]
@@ -204,6 +205,19 @@ def test_a_note_if_chains_start_from_images_that_are_compared_with():
         "chain started at level 1",
         "random halves of the real images",
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("digits", "digits"),
+        ("torchvision:name=FakeData,size=64", "cifar10"),
+        ("torchvision:name=FakeData,size=65", "inception"),
+    ],
+)
+def test_default_features(data, name, monkeypatch):
+    monkeypatch.setattr(model, "load_features", lambda name: name)
+    assert model._choose_features(None, build("data", data)) == (name, name)
 
 
 def test_points_are_their_own_features():
@@ -312,6 +326,10 @@ def test_a_feature_network_survives_its_folder(tmp_path, run):
     again, x = load_features(tmp_path / "mine"), torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(again.of(x), features.of(x), atol=1e-2, rtol=1e-2)
     assert "test accuracy" in run("info", tmp_path / "mine").out
+    config = (tmp_path / "mine" / "config.yaml").read_text()
+    (tmp_path / "mine" / "config.yaml").write_text(config.replace("- 8", "- 9"))
+    with pytest.raises(rgmkit.CheckpointError, match=r"model.safetensors does not fit .*config.yaml: .* in place of"):
+        load_features(tmp_path / "mine")
     ran = run("generate", tmp_path / "mine", "-o", tmp_path / "x.png")
     assert ran.code == 2 and "feature network" in ran.err
     with pytest.raises(rgmkit.CheckpointError, match="not the model folder of a feature network"):

@@ -83,6 +83,16 @@ def test_ddim_draws_nothing_on_its_way(monkeypatch):
     assert [level for level, _ in prior.calls] == [100, 75, 50, 25]
 
 
+def test_a_denoiser_is_evaluated_with_a_solver_that_generates():
+    prior = GaussianRestorer((1, 16, 16), sample=False, levels=60)
+    prior.generative = False
+    options = {"count": 20, "reference": 20, "restored": 0}
+    assert not rgmkit.evaluate(prior, "digits", **options).generation
+    found = rgmkit.evaluate(prior, "digits", solver="cascade:eta=0,levels=6", **options)
+    starts = [row.level for row in found.generation if row.start.startswith("chain")]
+    assert found.cost.nfe == 0 and starts == [52, 45, 38, 30, 22, 15, 8]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("schedule", "theirs"), [("linear", "linear"), ("cosine", "squaredcos_cap_v2")])
 def test_schedules_and_steps_are_those_of_diffusers(schedule, theirs):

@@ -18,6 +18,9 @@ from rgmkit.evaluation.result import Cost, Row, average, spread
 from rgmkit.inference import generate_batches
 from rgmkit.runtime.device import synchronize
 from rgmkit.runtime.progress import show_progress
+from rgmkit.solvers.cascade import choose_levels
+
+MOST_CHAINS = 8  # levels from which chains are started by default, noise included
 
 
 def evaluate_generation(prior: RestoringPrior, comparer: Comparer, count: int, **options: Any) -> tuple[Row, Cost]:
@@ -36,7 +39,7 @@ def evaluate_chains(
 ) -> list[Row]:
     """Compare the images of chains that start from degraded real images; where they get worse, a level is weak."""
     top = prior.process.levels
-    levels = range(top - 1, 0, -1) if levels is None else sorted(levels, reverse=True)
+    levels = choose_levels(top, MOST_CHAINS)[1:] if levels is None else sorted(levels, reverse=True)
     if any(not 1 <= level <= top for level in levels):
         raise ConfigError(f"levels is {list(levels)}: this prior has the levels 1 to {top}")
     spec = Spec("cascade") if solver is None else read_spec(solver)

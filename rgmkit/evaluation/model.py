@@ -63,7 +63,7 @@ def evaluate(
         count: how many images to generate; 0 for none.
         seeds: of the images; the metrics are means over them.
         levels: from which chains are started with degraded real images, which shows at which level quality degrades.
-            Default: all.
+            Default: all, or 7 where there are more.
         reference: how many real images to compare with, at most.
         degradations: objects, names or specs of what is to be restored with the default solver.
         restored: how many images to restore from each degradation; 0 for none.
@@ -91,7 +91,7 @@ def evaluate(
         raise ConfigError(f"count is {count}, reference {reference}: give {2 * LEAST} or more of each, or count 0")
     real = RealImages(resolve_data(data, shape), reference, max(count, restored))
     held_out = real if test is None else RealImages(resolve_data(test, shape), 0, max(count, restored))
-    generates = count > 0 and isinstance(prior, RestoringPrior) and prior.generative
+    generates = count > 0 and isinstance(prior, RestoringPrior) and (prior.generative or solver is not None)
     for source in (real, held_out):
         _check_shape(prior, source.data, exactly=generates)
     rows: list[Row] = []
@@ -110,7 +110,10 @@ def evaluate(
         if chains and not apart:
             notes.append("chains start from images that are also compared with: give held-out ones as test")
     elif count:
-        notes.append("this prior generates no images: it is measured by its restorations alone")
+        notes.append(
+            "this prior generates no images: it is measured by its restorations alone; a denoiser with many levels "
+            "generates with the solver cascade:eta=0"
+        )
     restorations: list[Restoration] = []
     if restored and len(real.data.shape) == 3:
         images = held_out.starts(restored)

@@ -4,44 +4,117 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_new_folder
 from rgmkit.cli.options import PATH, examples, print_json, say_notes
+from rgmkit.config import dump_yaml, override
+from rgmkit.errors import ConfigError
+from rgmkit.runtime.files import write_file
 
 
 @click.command(
-    short_help="Train a model as a configuration file describes.",
+    short_help="Train a model on your pictures, by a preset or a configuration file.",
     epilog=examples(
+        "rgmkit train --preset small --data pictures -o runs/mine",
+        "rgmkit train --preset small --data pictures -o runs/mine --resume --minutes 60",
+        "rgmkit train --preset medium --goal restore --data pictures --write mine.yaml",
         "rgmkit train examples/digits_quick.yaml -o runs/digits",
         "rgmkit train examples/digits.yaml -o runs/digits --resume",
         "accelerate launch --num_processes 2 -m rgmkit train examples/digits.yaml",
         "rgmkit train examples/toys/gmm.yaml --set process.levels=3 --set seed=1",
     ),
 )
-@click.argument("config", metavar="CONFIG.yaml", type=PATH)
-@options.out("DIR", "The model folder. [default: runs/ and the name of the file]")
+@click.argument("config", metavar="[CONFIG.yaml]", type=PATH, required=False)
+@click.option(
+    "--preset",
+    metavar="SIZE",
+    type=click.Choice(["small", "medium", "large"]),
+    help="Choose all options by the time there is: small for minutes on a CPU, medium for hours, or large for a day on "
+    "an accelerator.",
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="The pictures of a preset: a folder, a tar archive, an .npz file, or a data source such as digits.",
+)
+@click.option(
+    "--goal",
+    metavar="GOAL",
+    type=click.Choice(["generate", "restore"]),
+    help="What a preset trains: generate for a generative model, which restores, too; restore for a denoiser, which "
+    "restores more accurately. [default: generate]",
+)
+@click.option(
+    "--write", metavar="FILE.yaml", type=PATH, help="Write the configuration of a preset to a file, and train nothing."
+)
+@click.option(
+    "--minutes", metavar="M", help="Train for so long; the time before a --resume counts. Short for training.minutes."
+)
+@options.out("DIR", "The model folder. [default: runs/ and the name of the file or data]")
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the folder, if there is one.")
 @options.overrides("Change an option of the configuration, such as process.levels=4.")
 @options.device
 @options.common
-def train(config: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], device: str | None) -> None:
-    """Train a model as a configuration file describes, and print its folder.
+def train(
+    config: Path | None,
+    preset: Literal["small", "medium", "large"] | None,
+    data: str | None,
+    goal: Literal["generate", "restore"] | None,
+    write: Path | None,
+    minutes: str | None,
+    out: Path | None,
+    resume: bool,
+    overrides: tuple[str, ...],
+    device: str | None,
+) -> None:
+    """Train a model as a configuration file or a preset describes, and print its folder.
+
+    With a preset, a line on stderr predicts the number of steps and the memory before training starts. Sheets of
+    samples appear in the folder from the first minute on, each with a model that can be used meanwhile.
 
     An interrupted run (Ctrl-C, SIGTERM) writes a checkpoint before it ends, and --resume continues from the last
     checkpoint. Several processes, started by `accelerate launch` or `torchrun`, train together: see
     docs/distributed.md.
     """
+    if minutes is not None:
+        overrides = (*overrides, f"training.minutes={minutes}")
     from rgmkit import training
 
-    folder = training.train(config, out=out, resume=resume, overrides=overrides, device=device)
+    given: Path | dict[str, Any]
+    if config is not None:
+        given = _without_options(config, preset=preset, data=data, goal=goal, write=write)
+    elif preset is None or data is None:
+        raise ConfigError("give a configuration file, or --preset and --data: a size, and a folder of pictures")
+    else:
+        given = training.preset(preset, data, goal=goal or "generate", device=device)
+        out = out or Path("runs") / Path(data).stem
+        if write is not None:
+            _write_new(write, dump_yaml(override(given, overrides)))
+            return
+    folder = training.train(given, out=out, resume=resume, overrides=overrides, device=device)
     from rgmkit.runtime.processes import is_main_process
 
     if is_main_process():
         click.echo(folder)
+
+
+def _without_options(config: Path, **given: Any) -> Path:
+    """Return the configuration file; raise a ConfigError if an option of presets is given, too."""
+    for name in (name for name, value in given.items() if value is not None):
+        raise ConfigError(f"--{name} is given, and so is {config}: give a configuration file, or --preset and --data")
+    return config
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Write a file that does not exist yet, and print its name."""
+    if file.exists():
+        raise ConfigError(f"{file} exists: name another file with --write")
+    write_file(file, text)
+    click.echo(file)
 
 
 @click.command(

@@ -93,6 +93,13 @@ def supports_bf16(device: torch.device) -> bool:
     return bool(_function(device, "is_bf16_supported", otherwise=lambda _: True)(False))
 
 
+def prefers_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16, so that it computes faster in it than in float32."""
+    if device.type != "cpu":
+        return supports_bf16(device)
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
 def autocast_bf16(device: torch.device, enabled: bool) -> torch.autocast:
     """Compute in bfloat16 in the block, where that is safe and `enabled`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

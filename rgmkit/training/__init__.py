@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rgmkit.training.configuration import read_configuration
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["train"]
+__all__ = ["preset", "train"]
+
+
+def preset(
+    name: Literal["small", "medium", "large"],
+    data: str | Path,
+    *,
+    goal: Literal["generate", "restore"] = "generate",
+    device: str | torch.device | None = "cpu",
+) -> dict[str, Any]:
+    """Return a configuration for `train` that suits the pictures in `data`; see `presets.make_preset`."""
+    from rgmkit.runtime.device import choose_device
+    from rgmkit.training.presets import make_preset
+
+    return make_preset(name, data, goal=goal, device=choose_device(None) if device is None else device)
 
 
 def train(

@@ -16,7 +16,7 @@ from rgmkit.errors import RgmkitError
 from rgmkit.training.checkpoint import load_last, restore_run
 from rgmkit.training.data.base import Data
 from rgmkit.training.log import count_parameters, describe_data, describe_progress, draw_losses
-from rgmkit.training.preview import choose_sampler
+from rgmkit.training.preview import choose_sampler, measure_held_out
 from rgmkit.training.setup import Run
 
 SAMPLES = 1000
@@ -39,6 +39,7 @@ def write_model(run: Run, out: Path, *, progress: bool = True, finished: bool = 
         "seconds": round(run.seconds, 1),
         "machine": ", ".join([platform.machine(), run.device.type, f"{threads} threads", f"torch {torch.__version__}"]),
         "rgmkit": version("rgmkit"),
+        **(measure_held_out(run) if finished else {}),
         "metrics": metrics,
     }
     models.save(out, prior, run.config, facts, files=run.files.found)

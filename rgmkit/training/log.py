@@ -18,7 +18,7 @@ from rgmkit.training.rehearsal import Pace
 from rgmkit.training.setup import Run
 
 TABLE, LOSSES = "losses.csv", ("critic", "prior", "fidelity")
-COLUMNS = ("step", "seconds", *LOSSES, "lr")
+COLUMNS = ("step", "seconds", *LOSSES, "lr", "held_out_psnr")  # the last one since version 0.2
 
 
 def describe_run(run: Run, out: Path) -> str:
@@ -82,7 +82,9 @@ class LossLog:
         self.run = run
         table = out / TABLE
         before = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.exists() else []
-        whole = [line for line in before[1:] if line.count(",") == len(COLUMNS) - 1]  # the last one may be incomplete
+        old = len(before) > 0 and before[0].count(",") == len(COLUMNS) - 2
+        lines = [f"{line}," for line in before[1:]] if old else before[1:]
+        whole = [line for line in lines if line.count(",") == len(COLUMNS) - 1]  # the last one may be incomplete
         kept = [line for line in whole if int(line.partition(",")[0]) <= run.step]
         with write_aside(table) as part:
             part.write_text("\n".join([",".join(COLUMNS), *kept, ""]), encoding="utf-8")
@@ -101,7 +103,7 @@ class LossLog:
         self._table.write(",".join(row.get(column, "") for column in COLUMNS) + "\n")
         if self._writer:
             for name, value in losses.items():
-                self._writer.add_scalar(f"loss/{name}", value, run.step)
+                self._writer.add_scalar(f"loss/{name}" if name in LOSSES else name, value, run.step)
 
     def close(self) -> None:
         """Close the files."""

@@ -24,7 +24,7 @@ from rgmkit.training.feed import Feed
 from rgmkit.training.finish import fall_back, is_written, write_model
 from rgmkit.training.guards import Diverged, LossMonitor, check_weights, stop_when_unwritable
 from rgmkit.training.log import LossLog, describe_pace, describe_progress, describe_run
-from rgmkit.training.preview import find_next_preview, is_preview_due, write_preview
+from rgmkit.training.preview import find_next_preview, is_preview_due, measure_held_out, write_preview
 from rgmkit.training.rehearsal import measure_steps, rehearse
 from rgmkit.training.setup import Run, set_up
 from rgmkit.training.step import train_step
@@ -113,23 +113,27 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
                 due = due or (preview and minutes is not None)
                 bar.update((run.step if minutes is None else int(run.seconds)) - bar.n)
 
-                # Check the losses and show them.
-                if due or run.step % LOG_EVERY == 0:
-                    losses = monitor.check()
+                # Check losses and weights; where a sheet of samples is due, write it and measure on held-out images.
+                logs = due or preview or run.step % LOG_EVERY == 0
+                losses = monitor.check() if logs else {}
+                if due or preview:
+                    check_weights(run)
+                if preview:
+                    write = partial(write_preview, run, out, is_stopped=lambda: signals.received > 0)
+                    _write_on_main(run, out, write)
+                    losses |= run.processes.on_main(lambda: measure_held_out(run))
+                    upcoming = find_next_preview(run)
+
+                # Show the losses.
+                if logs:
                     rate = settings.batch * (run.step - logged[0]) / (run.seconds - logged[1])
                     logged = (run.step, run.seconds)
                     bar.set_postfix({**losses, "img/s": f"{rate:.0f}"}, refresh=False)
                     if log:
                         with stop_when_unwritable(run, out):
                             log.write(losses)
-                if preview:
-                    write = partial(write_preview, run, out, is_stopped=lambda: signals.received > 0)
-                    _write_on_main(run, out, write)
-                    upcoming = find_next_preview(run)
 
-                # Save a checkpoint, and a model that can be used meanwhile, of weights that are good.
-                if due or preview:
-                    check_weights(run)
+                # Save a checkpoint, and a model that can be used meanwhile.
                 if due:
                     _write_on_main(run, out, lambda: save_checkpoint(run, out))
                     saved = time.monotonic()

@@ -43,6 +43,8 @@ class TrainingSettings:
         between_levels: replace each of the levels 1 … T-2 by a random number between it and the next one, for a
             network and a process that are continuous.
         grey: fraction of each batch of colour images that is converted to grey, for a network that takes both.
+        held_out: number of images that are kept out of training; at each sheet of samples, the PSNR of their
+            restorations is measured.
         precision: "bf16" computes the networks in bfloat16 where that is safe.
         compile: compile the restorer with `torch.compile`, which takes minutes before the first step on a CPU.
         accumulate: number of parts into which a batch is split to save memory (gradient accumulation).
@@ -74,6 +76,7 @@ class TrainingSettings:
     level_weights: tuple[NonNegative, ...] | None = None
     between_levels: bool = False
     grey: BelowOne = 0.0
+    held_out: CountOrZero = 0
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
     accumulate: Count = 1

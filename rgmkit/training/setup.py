@@ -23,6 +23,7 @@ from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import Configuration
 from rgmkit.training.data.base import Data
+from rgmkit.training.data.held_out import hold_out
 from rgmkit.training.muon import Muon
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import find_start_folder, load_start_weights
@@ -41,6 +42,7 @@ class Run:
         processes: the computing processes that share the run.
         average: the network with the averaged weights.
         schedules: learning-rate schedules of the restorer and, if there is one, of the critic.
+        held_out: images that are kept out of training; None if there are none.
         files: that the process and the network are built from.
         rows: indices of the rows of each batch that this process computes, part by part.
         step, seconds: number of steps done, and the time they took; the processes agree on the time.
@@ -61,6 +63,7 @@ class Run:
     schedules: list[LambdaLR]
     rows: list[int]
     files: NamedFiles
+    held_out: Tensor | None = None
     step: int = 0
     seconds: float = 0.0
 
@@ -119,7 +122,9 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
         raise ConfigError(f"training.precision is 'bf16', which the device {str(device)!r} does not have: give float32")
 
     # The data, the forward process, and the networks with their initial weights.
-    data = build("data", config["data"], folder=folder)
+    data, held_out = build("data", config["data"], folder=folder), None
+    if settings.held_out:
+        data, held_out = hold_out(data, settings.held_out)
     config = _name_fidelity(config, objective, tuple(data.shape))
     files = NamedFiles(folder, find_start_folder(config.get("start"), folder))
     process = build("process", config["process"], folder=files).to(device)
@@ -148,7 +153,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     average.update_parameters(network)
     run = Run(
         config, settings, seed, processes, data, process, network, critic, objective, average,
-        optimizer, critic_optimizer, [], rows, files,
+        optimizer, critic_optimizer, [], rows, files, held_out,
     )  # fmt: skip
     run.schedules += [_make_schedule(each, run) for each in (optimizer, critic_optimizer) if each is not None]
     return run

@@ -127,7 +127,13 @@ class Pictures(FiniteData):
 
 
 class PictureFiles(Pictures):
-    """Pictures in files, whose sizes can be checked from their headers."""
+    """Pictures in files, whose sizes can be checked from their headers.
+
+    Attributes:
+        smallest: the shortest side of all pictures, in pixels.
+    """
+
+    smallest: int
 
     @abstractmethod
     def open(self, i: int) -> BinaryIO:
@@ -148,7 +154,8 @@ class PictureFiles(Pictures):
                 self._skip(i, error)
         smallest = min(sizes, key=lambda i: min(sizes[i]))
         width, height = sizes[smallest]
-        if min(width, height) < self.size:
+        self.smallest = min(width, height)
+        if self.smallest < self.size:
             small = sum(min(size) < self.size for size in sizes.values())
             raise DataError(
                 f"pictures smaller than the crop of size {self.size}: {small} of {len(self)}, the smallest "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import warnings
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from rgmkit.evaluation.data import CHUNK, RealImages
 from rgmkit.evaluation.result import RELATIVE, Row, average
 from rgmkit.runtime.cache import cache_folder
 from rgmkit.runtime.files import write_aside
+from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import show_progress
 from rgmkit.training.data.base import Data
 
@@ -41,7 +44,8 @@ class Comparer:
         self, real: RealImages, features: Features | None, device: torch.device | None, *, progress: bool
     ) -> None:
         self.data = real.data
-        self._features, self._device = None if features is None else features.to(device or "cpu"), device
+        self._device = device or torch.device("cpu")
+        self._features = None if features is None else to_device(features, self._device)
         self._comparisons: list[Comparison] = [build("comparison", name) for name in COMPARISONS]
         self._names = {} if features is None else features.metric_names
         self._real = self._read_features(real, progress=progress)
@@ -53,13 +57,14 @@ class Comparer:
         """Return the features of images, (n, d), on the CPU."""
         if self._features is None:
             return images.cpu()
-        parts = [self._features.of(part.to(self._device or "cpu")).float().cpu() for part in images.split(CHUNK)]
+        with evaluation_mode(self._features):
+            parts = [self._features.of(part.to(self._device)).float().cpu() for part in images.split(CHUNK)]
         return torch.cat(parts)
 
     def compare(self, features: Tensor) -> dict[str, float]:
         """Return all metrics of images, given their features."""
         found = self._compare(features, self._real)
-        return {**found, RELATIVE: found[next(iter(found))] / self._unit}
+        return {**found, RELATIVE: found[next(iter(found))] / self._unit if self._unit else math.nan}
 
     def score(self, images: Tensor) -> dict[str, float]:
         """Return the metrics that the data source itself defines, if it does."""
@@ -118,8 +123,11 @@ class Comparer:
 
 
 def hash_content(features: Features, images: Iterable[Tensor]) -> str:
-    """Hash the weights of a feature network and images."""
-    content = hashlib.sha256(f"{type(features).__module__}.{type(features).__qualname__}".encode())
+    """Hash images and all that their features depend on: the class, its plain attributes, and its weights."""
+    plain = {name: value for name, value in vars(features).items() if isinstance(value, (int, float, str, tuple))}
+    plain.pop("training", None)
+    kind = f"{type(features).__module__}.{type(features).__qualname__}"
+    content = hashlib.sha256(f"{version('rgmkit')} {kind} {features!r} {sorted(plain.items())}".encode())
     for tensor in (*features.state_dict().values(), *images):
         content.update(str((tensor.dtype, tuple(tensor.shape))).encode())
         content.update(tensor.cpu().contiguous().numpy().tobytes())

@@ -140,3 +140,11 @@ def test_budgets_that_are_refused(change, words):
     with pytest.raises(ConfigError, match=words) as error:
         read_configuration({**POINTS, "training": change})
     assert "\n" not in str(error.value)
+
+
+def test_only_the_critic_learns_at_first():
+    config = {**POINTS, "training": {"steps": 30, "lr": 1e-2, "critic_first": 4, "warmup": 1}}
+    restorer, critic = prepare(config).schedules
+    factors = [[schedule.lr_lambdas[0](step) for step in range(6)] for schedule in (restorer, critic)]
+    assert factors[0][:4] == [0, 0, 0, 0] and 0 < factors[0][4] < factors[0][5]
+    assert factors[0][5] == factors[1][5] and 0 < factors[1][0] < factors[1][1]

@@ -62,16 +62,18 @@ def _generate(preset: Preset, device: torch.device, shared: dict[str, Any]) -> d
     width, multipliers = {"small": (48, [1, 2, 2]), "medium": (64, [1, 2, 4]), "large": (64, [1, 2, 4, 4])}[preset]
     training = {
         **shared,
-        "batch": 64 if is_accelerator(device) else 32,
-        "lr": 3e-4 if preset == "small" else 2e-4,
-        "critic_lr": 1e-3 if preset == "small" else 2e-4,
-        "warmup": 20 if preset == "small" else 200,
+        "batch": 64 if is_accelerator(device) else 16,
+        "lr": 5e-5 if preset == "small" else 1e-4,
+        "critic_lr": 5e-4,
+        "critic_first": 60 if preset == "small" else 200,
+        "warmup": 100 if preset == "small" else 400,
+        "fidelity": 2.5e-4,
         "ema": 0.99 if preset == "small" else 0.999,
         "spread": 0.7,
     }
     return {
         "critic": {"use": "unet-discriminator", "width": width, "multipliers": multipliers},
-        "objective": {"use": "relativistic", "gamma": 0.1 if preset == "small" else 0.5, "interval": 4, "floor": 0.1},
+        "objective": {"use": "relativistic", "gamma": 0.5, "interval": 4, "floor": 0.2},
         "training": training,
     }
 

@@ -155,7 +155,9 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
         config, settings, seed, processes, data, process, network, critic, objective, average,
         optimizer, critic_optimizer, [], rows, files, held_out,
     )  # fmt: skip
-    run.schedules += [_make_schedule(each, run) for each in (optimizer, critic_optimizer) if each is not None]
+    run.schedules.append(_make_schedule(optimizer, run, delay=settings.critic_first))
+    if critic_optimizer is not None:
+        run.schedules.append(_make_schedule(critic_optimizer, run))
     return run
 
 
@@ -262,14 +264,14 @@ def _make_optimizer(module: nn.Module, lr: float, settings: TrainingSettings) ->
     return torch.optim.Adam(trained, lr=lr, betas=settings.betas, fused=True)
 
 
-def _make_schedule(optimizer: torch.optim.Optimizer, run: Run) -> LambdaLR:
-    """Make the schedule of a learning rate: warm-up, a cosine, and a second cosine for the final steps."""
+def _make_schedule(optimizer: torch.optim.Optimizer, run: Run, *, delay: int = 0) -> LambdaLR:
+    """Make the schedule of a learning rate: 0 for `delay` steps, warm-up, a cosine, another for the final steps."""
     settings = run.settings
     steps, last, start = settings.steps - settings.final_steps, settings.final_steps, optimizer.defaults["lr"]
     end, restart = settings.lr_end / start, settings.final_lr / start
 
     def factor(step: int) -> float:
-        return min(1.0, (step + 1) / (settings.warmup + 1)) * cosine(step)
+        return min(1.0, max(0, step + 1 - delay) / (settings.warmup + 1)) * cosine(step)
 
     def cosine(step: int) -> float:
         if step < steps or not last:

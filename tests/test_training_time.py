@@ -62,8 +62,8 @@ def test_the_learning_rate_follows_the_clock(tmp_path, ten_seconds_a_step):
     out = train(POINTS, tmp_path / "run")
     assert load_last(out)["step"] == 12 and load_last(out)["seconds"] == 120
     rate = rates(out)
-    assert [rate[step] for step in (6, 12)] == pytest.approx([cosine(50 / 120), cosine(110 / 120)], rel=1e-3)
-    assert sheets(out) == [2, 4, 6, 8, 10, 12]  # after 20 seconds, and then every 20, the least distance
+    assert [rate[step] for step in (7, 12)] == pytest.approx([cosine(60 / 120), cosine(110 / 120)], rel=1e-3)
+    assert sheets(out) == [1, 4, 7, 10, 12]  # after 10 seconds, 20 after the next step, the least distance, and last
     assert describe(out)["facts"]["steps"] == 12 and "unfinished" not in describe(out)["facts"]
 
 

@@ -96,7 +96,7 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
             log = LossLog(run, out)
     bar = _make_bar(run, shown=progress)
     start, logged = time.perf_counter() - run.seconds, (run.step, run.seconds)
-    upcoming = find_next_preview(run)
+    upcoming: float | None = find_next_preview(run)
     try:
         with torch.random.fork_rng(devices=[]), Feed(run) as feed, DeferredSignals() as signals:
             while not run.is_done and not received:
@@ -108,6 +108,7 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
                 passed = round(1e6 * (time.perf_counter() - start))
                 received, late, passed = run.processes.reduce_max(signals.received, late, passed)
                 run.seconds = passed / 1e6
+                upcoming = find_next_preview(run) if upcoming is None else upcoming
                 preview = not received and is_preview_due(run, upcoming)
                 due = bool(received or late or run.is_done or run.step % settings.checkpoint_every == 0)
                 due = due or (preview and minutes is not None)
@@ -122,7 +123,7 @@ def _do_steps(run: Run, out: Path, *, progress: bool) -> None:
                     write = partial(write_preview, run, out, is_stopped=lambda: signals.received > 0)
                     _write_on_main(run, out, write)
                     losses |= run.processes.on_main(lambda: measure_held_out(run))
-                    upcoming = find_next_preview(run)
+                    upcoming = None  # counted from the next step, since a sheet takes time, too
 
                 # Show the losses.
                 if logs:

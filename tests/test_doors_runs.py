@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from rgmkit.errors import DataError
+import rgmkit
+from rgmkit import models
+from rgmkit.config import dump_yaml, read_yaml
+from rgmkit.errors import CheckpointError, DataError
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.run_folder import read_facts, read_record
 
@@ -57,3 +63,69 @@ def test_damaged_facts_of_a_run_are_named(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(DataError, match=r"run\.json is damaged"):
         read_facts(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two steps, with checkpoints of both."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    return rgmkit.train(TRAINING, out=out, progress=False)
+
+
+TRAINING = {
+    "data": "gmm",
+    "network": "mlp:width=8",
+    "training": {"steps": 2, "batch": 4, "preview_every": 0, "checkpoint_every": 1},
+}
+
+
+def change_state(**change):
+    return lambda state: {**state, **change}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: [1],
+        lambda state: {},
+        lambda state: torch.zeros(3),
+        change_state(step="x"),
+        change_state(step=math.nan),
+        change_state(step=-5),
+        change_state(step=10**9),
+        change_state(step=torch.tensor(1)),
+        change_state(seconds="x"),
+        change_state(config=3),
+        change_state(network=3),
+        lambda state: {**state, "network": {name: w * math.nan for name, w in state["network"].items()}},
+    ],
+)
+def test_a_checkpoint_of_wrong_content_is_passed_over(trained, tmp_path, damage):
+    shutil.copytree(trained, tmp_path / "out")
+    newest = tmp_path / "out" / "checkpoints" / "step-00000002.pt"
+    torch.save(damage(torch.load(newest)), newest)
+    rgmkit.train(TRAINING, out=tmp_path / "out", resume=True, progress=False)
+    whole, again = (load_file(out / "model.safetensors") for out in (trained, tmp_path / "out"))
+    assert all(whole[name].equal(again[name]) for name in whole)
+    for file in (tmp_path / "out" / "checkpoints").glob("*.pt"):
+        torch.save(damage(torch.load(file)), file)
+    with pytest.raises(CheckpointError, match="is cut or damaged"):
+        rgmkit.train(TRAINING, out=tmp_path / "out", resume=True, progress=False)
+
+
+@pytest.mark.parametrize("change", [{"optimizer": 3}, {"optimizer": {}}, {"schedule": {"last_epoch": "x"}}])
+def test_the_state_of_another_part_is_named(trained, tmp_path, change):
+    shutil.copytree(trained, tmp_path / "out")
+    for file in (tmp_path / "out" / "checkpoints").glob("*.pt"):
+        torch.save({**torch.load(file), **change}, file)
+    with pytest.raises(CheckpointError, match=f"state of another {next(iter(change))}"):
+        rgmkit.train(TRAINING, out=tmp_path / "out", resume=True, progress=False)
+
+
+def test_a_model_without_the_shape_of_its_images_says_so(tmp_path):
+    shutil.copytree(models.locate("digits"), tmp_path / "model")
+    config = read_yaml(tmp_path / "model" / "config.yaml")
+    del config["images"]
+    (tmp_path / "model" / "config.yaml").write_text(dump_yaml(config))
+    with pytest.raises(CheckpointError, match=r"images\.shape is missing"):
+        rgmkit.load(tmp_path / "model")

@@ -61,6 +61,7 @@ def build_prior(
     if process is None:
         process = build("process", config.get("process"), folder=place)
     if network is None:
+        _check_shape(config, images)
         with torch.random.fork_rng(devices=[]):
             network = build("network", config.get("network"), process=process, image_shape=images.shape, folder=place)
     prior = build(
@@ -69,6 +70,13 @@ def build_prior(
     )  # fmt: skip
     assert isinstance(prior, Prior)
     return prior
+
+
+def _check_shape(config: Mapping[str, Any], images: Images) -> None:
+    """Raise a ConfigError if the network needs the shape of the training images, and the configuration lacks it."""
+    spec = read_spec(config.get("network"))
+    if spec and images.shape is None and "image_shape" in options_of(plugins.load_class("network", spec.name)):
+        raise ConfigError("images.shape is missing: give the shape of the training images, such as [1, 16, 16]")
 
 
 def place_inside(folder: Path) -> Place:

@@ -112,15 +112,21 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
             f"{out} was trained with another configuration ({'; '.join(_changes(before, now))}): resume with the one "
             f"it was started with, or train into another folder"
         )
-    if state["data"] != run.data.count:
+    if state.get("data") != run.data.count:
         raise CheckpointError(
-            f"{out} was trained on {state['data']} examples and the data has {run.data.count} now: resume with the "
+            f"{out} was trained on {state.get('data')} examples and the data has {run.data.count} now: resume with the "
             f"same data, or train into another folder"
         )
     for name, part in run.stateful_parts().items():
         try:
             part.load_state_dict(state[name])
-        except (RuntimeError, ValueError, KeyError) as error:  # the user's code has changed
+        except (
+            RuntimeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:  # the user's code has changed
             raise CheckpointError(
                 f"{out} holds the state of another {name} than this ({describe_error(error)}): resume "
                 f"with the code that it was started with, or train into another folder"
@@ -129,7 +135,7 @@ def restore_run(run: Run, state: dict[str, Any], out: Path) -> None:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
-    """Load a checkpoint; return None if its checksums, which torch does not verify, show that it is damaged."""
+    """Load a checkpoint; return None if its checksums, which torch does not verify, or its content show damage."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -138,7 +144,30 @@ def _load(path: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    return state
+    return state if _is_state(state, path) else None
+
+
+def _is_state(state: Any, path: Path) -> bool:
+    """Whether what a checkpoint holds is the state of a run at the step in its name, with weights that are finite."""
+    name = _NAME.fullmatch(path.name)
+    return (
+        isinstance(state, dict)
+        and name is not None
+        and type(state.get("step")) is int
+        and state["step"] == int(name[1])
+        and isinstance(state.get("seconds"), (int, float))
+        and isinstance(state.get("config"), str)
+        and all(_is_finite(state.get(part)) for part in ("network", "critic", "average"))
+    )
+
+
+def _is_finite(weights: Any) -> bool:
+    """Whether a state dict holds finite values; there is none of a part that a run lacks."""
+    if weights is None:
+        return True
+    return isinstance(weights, dict) and all(
+        bool(weight.isfinite().all()) for weight in weights.values() if isinstance(weight, torch.Tensor)
+    )
 
 
 def _checkpoints(out: Path) -> list[Path]:

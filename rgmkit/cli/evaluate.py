@@ -62,7 +62,7 @@ from rgmkit.errors import ConfigError
     metavar="LEVELS",
     default="all",
     show_default=True,
-    help="Levels from which chains are started with degraded real images, such as 1,3; or none.",
+    help="Levels from which chains are started with degraded real images, such as 1,3; none; or all, but at most 7.",
 )
 @click.option(
     "--reference",

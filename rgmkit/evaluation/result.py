@@ -80,7 +80,7 @@ class Evaluation:
         return asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join(self._lines()).lstrip("\n")
 
     def _lines(self) -> Iterator[str]:
         if self.generation:

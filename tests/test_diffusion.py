@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from analytic import Diagonal, GaussianRestorer
+from rgmkit_downsample.process import MultiscaleProcess
 from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
+from rgmkit import inference
 from rgmkit.core.random import randn, seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError
 from rgmkit.solvers.cascade import choose_levels
 from rgmkit.testing.toys import GaussianField
+from rgmkit.training.preview import choose_sampler
 
 SHAPE = (1, 4, 6)
 LINEAR = 1 - np.linspace(1e-4, 0.02, 1000)  # 1 - beta of DDPM
@@ -81,6 +84,25 @@ def test_ddim_draws_nothing_on_its_way(monkeypatch):
     prior.calls.clear()
     rgmkit.generate(prior, 2, solver="cascade:levels=4")
     assert [level for level, _ in prior.calls] == [100, 75, 50, 25]
+
+
+def test_training_generates_from_50_levels_at_most(tmp_path, monkeypatch):
+    """By DDIM, if the process can; there are no chains from each level then."""
+    prior = make_denoiser(levels=50)
+    assert choose_sampler(prior) == "cascade"
+    prior.process = MultiscaleProcess(levels=51)
+    assert choose_sampler(prior) == "cascade:levels=50"
+    solvers, generate = [], inference.generate
+
+    def record(*args, **given):
+        solvers.append(given["solver"])
+        return generate(*args, **given)
+
+    monkeypatch.setattr(inference, "generate", record)
+    process, training = {"use": "gaussian", "levels": 60, "schedule": "linear"}, {"steps": 1, "preview_every": 1}
+    config = {"data": "gmm", "process": process, "network": "mlp", "objective": "mmse", "training": training}
+    facts = rgmkit.models.describe(rgmkit.train(config, out=tmp_path))["facts"]
+    assert solvers == 2 * ["cascade:levels=50,eta=0"] and set(facts["metrics"]) == {"noise", "real images"}
 
 
 def test_a_denoiser_is_evaluated_with_a_solver_that_generates():

@@ -99,7 +99,7 @@ def describe_error(error: BaseException) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short: PyTorch raises a RuntimeError.
 
-    >>> [is_out_of_memory(error) for error in (MemoryError(), RuntimeError("CUDA out of memory"), OSError())]
+    >>> [is_out_of_memory(error) for error in (MemoryError(), RuntimeError("out of memory"), OSError())]
     [True, True, False]
     """
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))

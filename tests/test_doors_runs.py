@@ -8,12 +8,15 @@ import shutil
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 import rgmkit
 from rgmkit import models
 from rgmkit.config import dump_yaml, read_yaml
-from rgmkit.errors import CheckpointError, DataError
+from rgmkit.errors import CheckpointError, ConfigError, DataError
+from rgmkit.experiments import pipeline, run
+from rgmkit.experiments.plan import make_plan
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.run_folder import read_facts, read_record
 
@@ -129,3 +132,38 @@ def test_a_model_without_the_shape_of_its_images_says_so(tmp_path):
     (tmp_path / "model" / "config.yaml").write_text(dump_yaml(config))
     with pytest.raises(CheckpointError, match=r"images\.shape is missing"):
         rgmkit.load(tmp_path / "model")
+
+
+GRID = {
+    "data": {"skimage": "camera", "crop": 16},
+    "degradation": "gaussian-noise:noise=0.1",
+    "method": [{"solver": "pinv"}],
+}
+
+
+def test_a_second_run_in_the_same_folder_waits_for_the_first(tmp_path):
+    run(GRID, out=tmp_path / "out", progress=False)
+    half_written = tmp_path / "out" / "cells" / ".other.json.1.part"
+    half_written.write_text("{")
+    before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.suffix in (".json", ".png")}
+    lock = FileLock(tmp_path / "out" / ".lock")  # as another process holds it
+    with lock:
+        for overwrite in (False, True):
+            with pytest.raises(ConfigError, match="out is in use by process"):
+                run(GRID, out=tmp_path / "out", progress=False, overwrite=overwrite)
+    assert half_written.exists() and all(file.read_bytes() == content for file, content in before.items())
+    run(GRID, out=tmp_path / "out", progress=False)
+    assert not half_written.exists()
+
+
+def test_a_run_that_begins_while_another_is_checked(tmp_path, monkeypatch):
+    def plan_and_be_late(*args, **kwargs):
+        plan = make_plan(*args, **kwargs)
+        monkeypatch.setattr(pipeline, "make_plan", make_plan)
+        run(GRID, out=tmp_path / "out", progress=False)
+        return plan
+
+    monkeypatch.setattr(pipeline, "make_plan", plan_and_be_late)
+    with pytest.raises(ConfigError, match="another run has just begun"):
+        run(GRID, out=tmp_path / "out", progress=False)
+    assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 1

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from rgmkit.errors import ConfigError
 from rgmkit.experiments.evaluate import evaluate_cells, is_done
 from rgmkit.experiments.plan import Plan, make_plan
 from rgmkit.experiments.results import Results, read_results
-from rgmkit.experiments.run_folder import begin_run, remove_unfinished, write_grid
+from rgmkit.experiments.run_folder import begin_run, find_run, remove_unfinished, write_grid
 from rgmkit.experiments.tables import write_tables
 from rgmkit.experiments.tune import tune
+from rgmkit.runtime.lock import lock_folder
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.runtime.signals import unwind_on_sigterm
 
@@ -48,7 +50,8 @@ def run(
         progress: show a progress bar on stderr.
 
     Raises:
-        ConfigError, PluginError, CheckpointError: for an invalid grid, or a folder that holds anything else.
+        ConfigError, PluginError, CheckpointError: for an invalid grid, or a folder that holds anything else or is in
+            use by another run.
         DataError, IncompatibleError: for pictures that cannot be read, or do not fit a degradation or a method.
 
     >>> import tempfile
@@ -62,10 +65,13 @@ def run(
     True
     """
     plan = make_plan(grid, out=out, overrides=overrides, overwrite=overwrite)
-    with ProcessGroup.join(device, timeout=WAIT) as processes, unwind_on_sigterm():
-        if processes.is_main:
-            _prepare(plan)
-        processes.wait()
+    lock = lock_folder(plan.folder, busy=f"{plan.folder} is in use")
+    with (
+        ProcessGroup.join(device, timeout=WAIT) as processes,
+        unwind_on_sigterm(),
+        processes.enter_on_main(lock),
+    ):
+        processes.on_main(lambda: _prepare(plan, overwrite=overwrite))
         try:
             choose = tune(plan, processes, progress=progress)
             evaluate_cells(plan, processes, choose, progress=progress)
@@ -88,8 +94,15 @@ def write(results: Results) -> None:
     write_report(results)
 
 
-def _prepare(plan: Plan) -> None:
-    """Make the folder of the run, remove what a killed run left there, and log the pairs that do not fit."""
+def _prepare(plan: Plan, *, overwrite: bool) -> None:
+    """Make the folder of the run, remove what a killed run left there, and log the pairs that do not fit.
+
+    Raises:
+        ConfigError: if another run has begun there since the plan was made.
+    """
+    begun = find_run(plan.folder, plan.grid.content) is not None if not overwrite else plan.continues
+    if begun != plan.continues:
+        raise ConfigError(f"another run has just begun in {plan.folder}: give the command again to continue it")
     if plan.continues:
         write_grid(plan.folder, plan.grid.content)
     else:

@@ -20,6 +20,7 @@ from rgmkit.experiments.published import Published, read_published
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.serialize import find_difference
 from rgmkit.runtime.files import check_writable, write_aside
+from rgmkit.runtime.lock import LOCK, OWNER
 
 GRID, FACTS, CELLS, PICTURES = "grid.yaml", "run.json", "cells", "pictures"
 WRITTEN = (
@@ -66,7 +67,7 @@ def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:
         raise ConfigError(f"{folder} is a file: name a folder with -o")
     check_writable(folder / GRID)
     if not (folder / GRID).exists():
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(path.name not in (LOCK, OWNER) for path in folder.iterdir()):
             raise ConfigError(f"{folder} is not empty and holds no run: name another folder with -o")
         return None
     old = {key: value for key, value in read_yaml(folder / GRID).items() if key not in CHANGEABLE}

@@ -16,8 +16,11 @@ LOCK, OWNER = ".lock", ".owner"
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, *, busy: str | None = None) -> Iterator[None]:
     """Hold the lock `folder/.lock`, creating the folder if it is missing.
+
+    Args:
+        busy: what an error says if another process holds it. Default: that the folder above is being trained.
 
     Raises:
         ConfigError: if another process holds it, or the folder cannot be written to.
@@ -27,9 +30,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise ConfigError(
-            f"{folder.parent} is being trained by process {_read_owner(folder)}: wait, or give another folder"
-        ) from error
+        what = busy or f"{folder.parent} is being trained"
+        raise ConfigError(f"{what} by process {_read_owner(folder)}: wait, or give another folder") from error
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written to ({error.strerror}): give another folder with -o") from error
     try:

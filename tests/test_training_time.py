@@ -143,8 +143,8 @@ def test_budgets_that_are_refused(change, words):
 
 
 def test_only_the_critic_learns_at_first():
-    config = {**POINTS, "training": {"steps": 30, "lr": 1e-2, "critic_first": 4, "warmup": 1}}
+    config = {**POINTS, "training": {"steps": 30, "lr": 1e-2, "critic_first": 0.1}}
     restorer, critic = prepare(config).schedules
-    factors = [[schedule.lr_lambdas[0](step) for step in range(6)] for schedule in (restorer, critic)]
-    assert factors[0][:4] == [0, 0, 0, 0] and 0 < factors[0][4] < factors[0][5]
-    assert factors[0][5] == factors[1][5] and 0 < factors[1][0] < factors[1][1]
+    factors = [[schedule.lr_lambdas[0](step) for step in range(8)] for schedule in (restorer, critic)]
+    assert factors[0][:4] == [0, 0, 0, 0] and 0 < factors[0][4] < factors[0][5] < factors[0][6]
+    assert factors[0][6:] == factors[1][6:] and factors[1][0] == 1

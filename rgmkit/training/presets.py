@@ -63,10 +63,9 @@ def _generate(preset: Preset, device: torch.device, shared: dict[str, Any]) -> d
     training = {
         **shared,
         "batch": 64 if is_accelerator(device) else 16,
-        "lr": 5e-5 if preset == "small" else 1e-4,
+        "lr": 1e-4,
         "critic_lr": 5e-4,
-        "critic_first": 60 if preset == "small" else 200,
-        "warmup": 100 if preset == "small" else 400,
+        "critic_first": 0.1 if preset == "small" else 0.02,
         "fidelity": 2.5e-4,
         "ema": 0.99 if preset == "small" else 0.999,
         "spread": 0.7,

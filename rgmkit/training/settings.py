@@ -23,8 +23,8 @@ class TrainingSettings:
         lr: learning rate of the restorer.
         critic_lr: learning rate of the critic. Default: `lr`.
         warmup: steps over which both learning rates rise from 0.
-        critic_first: steps at the beginning in which only the critic learns, so that a restorer that starts from a
-            trained model is not led astray by a new critic; `warmup` of the restorer follows.
+        critic_first: fraction of the budget at the beginning in which only the critic learns, so that a new critic does
+            not lead a trained restorer astray, whose learning rate then rises over another such fraction.
         lr_end: final value of both learning rates, which follow a cosine schedule.
         betas: of both Adam optimisers.
         ema: decay of the exponential moving average of the weights, which the model folder stores; smaller in the
@@ -67,7 +67,7 @@ class TrainingSettings:
     lr: Positive = 1e-3
     critic_lr: Positive | None = None
     warmup: CountOrZero = 0
-    critic_first: CountOrZero = 0
+    critic_first: BelowOne = 0.0
     lr_end: NonNegative = 0.0
     betas: tuple[BelowOne, BelowOne] = (0.0, 0.99)
     ema: BelowOne = 0.999

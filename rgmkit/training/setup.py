@@ -155,7 +155,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
         config, settings, seed, processes, data, process, network, critic, objective, average,
         optimizer, critic_optimizer, [], rows, files, held_out,
     )  # fmt: skip
-    run.schedules.append(_make_schedule(optimizer, run, delay=settings.critic_first))
+    run.schedules.append(_make_schedule(optimizer, run, critic_first=settings.critic_first))
     if critic_optimizer is not None:
         run.schedules.append(_make_schedule(critic_optimizer, run))
     return run
@@ -264,14 +264,17 @@ def _make_optimizer(module: nn.Module, lr: float, settings: TrainingSettings) ->
     return torch.optim.Adam(trained, lr=lr, betas=settings.betas, fused=True)
 
 
-def _make_schedule(optimizer: torch.optim.Optimizer, run: Run, *, delay: int = 0) -> LambdaLR:
-    """Make the schedule of a learning rate: 0 for `delay` steps, warm-up, a cosine, another for the final steps."""
+def _make_schedule(optimizer: torch.optim.Optimizer, run: Run, *, critic_first: float = 0.0) -> LambdaLR:
+    """Make the schedule of a learning rate: warm-up, a cosine, and a second cosine for the final steps."""
     settings = run.settings
     steps, last, start = settings.steps - settings.final_steps, settings.final_steps, optimizer.defaults["lr"]
     end, restart = settings.lr_end / start, settings.final_lr / start
 
     def factor(step: int) -> float:
-        return min(1.0, max(0, step + 1 - delay) / (settings.warmup + 1)) * cosine(step)
+        return min(1.0, (step + 1) / (settings.warmup + 1)) * rise(step) * cosine(step)
+
+    def rise(step: int) -> float:
+        return min(1.0, max(0.0, run.progress(step) / critic_first - 1)) if critic_first else 1.0
 
     def cosine(step: int) -> float:
         if step < steps or not last:

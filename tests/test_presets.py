@@ -98,6 +98,7 @@ def test_a_preset_is_written_as_a_file(tmp_path, run):
         (["--preset", "small"], "give a configuration file, or --preset and --data"),
         (["--preset", "tiny", "--data", "digits"], "'tiny' is not one of"),
         (["a.yaml", "--preset", "small"], "--preset is given, and so is a.yaml"),
+        (["."], ". is a folder: to train on its pictures, give --preset small --data ."),
         (["a.yaml", "--goal", "restore"], "--goal is given, and so is a.yaml"),
         (["--preset", "small", "--data", "no/such"], "no/such does not exist"),
         (["--preset", "small", "--data", "digitz"], "digitz"),

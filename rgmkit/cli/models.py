@@ -106,6 +106,8 @@ def _without_options(config: Path, **given: Any) -> Path:
     """Return the configuration file; raise a ConfigError if an option of presets is given, too."""
     for name in (name for name, value in given.items() if value is not None):
         raise ConfigError(f"--{name} is given, and so is {config}: give a configuration file, or --preset and --data")
+    if config.is_dir():
+        raise ConfigError(f"{config} is a folder: to train on its pictures, give --preset small --data {config}")
     return config
 
 

@@ -63,10 +63,10 @@ def _generate(preset: Preset, device: torch.device, shared: dict[str, Any]) -> d
     training = {
         **shared,
         "batch": 64 if is_accelerator(device) else 16,
-        "lr": 1e-4,
-        "critic_lr": 5e-4,
-        "critic_first": 0.1 if preset == "small" else 0.02,
-        "fidelity": 2.5e-4,
+        "lr": 5e-5,
+        "critic_lr": 1e-3 if preset == "small" else 5e-4,
+        "critic_first": 0.15 if preset == "small" else 0.02,
+        "fidelity": 1e-5,  # a larger weight fits the noise until the critic has learned
         "ema": 0.99 if preset == "small" else 0.999,
         "spread": 0.7,
     }

@@ -18,11 +18,11 @@ from rgmkit.training.data.digits import Digits
 psnr = rgmkit.metric("psnr")
 
 SOLVERS = ("one-shot", "cascade", "pnp-drs")
-ITERATIONS = ("pnp-drs:iterations=4", "pnp-drs:iterations=20")
+ITERATIONS = ("back-projection", "pnp-drs:iterations=4", "pnp-drs:iterations=20")
 EVERY_SOLVER = (*SOLVERS, *ITERATIONS, "admm", "drs", "pgd", "fista", "hqs")
 EVERY_TASK = (
     "gaussian-noise:noise=0.25",
-    "blur:std=1.5,boundary=circular,noise=0.05",
+    "blur:std=1.5,noise=0.05",
     "downsample:factor=2,noise=0.05",
     "inpaint:keep=0.5,noise=0.02",
 )

@@ -20,8 +20,9 @@ from rgmkit.core.bounds import NonNegative
 from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
-from rgmkit.core.noise import Noise, show_option
+from rgmkit.core.noise import Noise
 from rgmkit.core.noise_estimation import AffineVariance, affine_variance, rounding_step
+from rgmkit.core.printable import show_option
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.solver import Solver
 from rgmkit.errors import ConfigError, DataError

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit.core.bounds import describe_bounds, is_usable
+from rgmkit.core.constructors import constructors
 from rgmkit.errors import ConfigError, PluginError, describe_error, join_words, show_value
 
 REQUIRED = inspect.Parameter.empty
@@ -62,18 +63,12 @@ def options_of(cls: type) -> dict[str, Option]:
 def _read_options(cls: type) -> dict[str, Option]:
     options: dict[str, Option] = {}
     types = getattr(cls, "option_types", {})
-    for base in cls.__mro__:
-        constructor = vars(base).get("__init__")
-        if not inspect.isfunction(constructor):
-            continue
-        parameters = list(inspect.signature(constructor).parameters.values())[1:]
+    for constructor in constructors(cls):
         hints = _resolve_hints(constructor)
-        for p in parameters:
+        for p in list(inspect.signature(constructor).parameters.values())[1:]:
             if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in options:
                 hint = types.get(p.name, hints.get(p.name, REQUIRED))
                 options[p.name] = Option(p.name, hint, p.default)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
     return options
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import widen
-from rgmkit.core.noise import NoiseLike, show_option
+from rgmkit.core.noise import NoiseLike
+from rgmkit.core.printable import show_option
 from rgmkit.errors import ConfigError
 
 

@@ -19,6 +19,7 @@ from rgmkit.core.bridge import find_bridge
 from rgmkit.core.linear import Operator, conjugate_gradients, per_image, vjp_adjoint
 from rgmkit.core.noise import Noise, NoiseLike, check_noise, scale_noise
 from rgmkit.core.noise_estimation import wavelet_std
+from rgmkit.core.printable import Printable
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.start import backproject
 from rgmkit.deprecation import RenamedAttribute, accept_old_property
@@ -31,7 +32,7 @@ RTOL = 1e-5  # relative residual at which the default prox and pinv stop, in flo
 MAX_STEPS = 500  # of conjugate gradients; a gamma of 1e5, as for a noise std of 1e-3, takes 150 to 300
 
 
-class Degradation(nn.Module, ABC):
+class Degradation(Printable, nn.Module, ABC):
     """A measurement operator with noise: `y = A x + noise * e`, `e ~ N(0, I)`, or with noise of another model.
 
     Images are `(B, C, H, W)` floating-point tensors in [0, 1]. A subclass defines `A`, and `image_shape` if a
@@ -221,15 +222,6 @@ class Degradation(nn.Module, ABC):
         self._require_linear("to_deepinv")
         physics: deepinv.physics.LinearPhysics = find_bridge("deepinv").export_degradation(self, image_shape)
         return physics
-
-    def extra_repr(self) -> str:
-        """The options of the constructor, for `print`."""
-        shown = {
-            name: f"{value:g}" if isinstance(value, float) else repr(value)
-            for name, value in _stored_options(self).items()
-            if (value is not None or name == "noise") and not isinstance(value, (nn.Module, Tensor))
-        }
-        return ", ".join(f"{name}={text}" for name, text in shown.items())
 
     def _normal(self, x: Tensor) -> Tensor:
         return self.adjoint(self.A(x))

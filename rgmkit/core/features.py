@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from rgmkit.core.printable import Printable
 from rgmkit.errors import IncompatibleError
 
 
-class Features(nn.Module, ABC):
+class Features(Printable, nn.Module, ABC):
     """Map each image of a batch, (B, C, H, W) in [0, 1], to a vector of features, (B, d).
 
     Attributes:
@@ -45,7 +46,7 @@ class Features(nn.Module, ABC):
         return features
 
 
-class Comparison(ABC):
+class Comparison(Printable, ABC):
     """Compare generated images with real ones by their features.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import final
 
 from torch import Tensor
 
+from rgmkit.core.printable import Printable
 from rgmkit.errors import IncompatibleError
 
 
@@ -57,7 +58,7 @@ class MetricInfo:
         return choose(known) if known else None
 
 
-class Metric(ABC):
+class Metric(Printable, ABC):
     """Measure each image of a batch, (B, C, H, W) in [0, 1]; values outside count as they are.
 
     Attributes:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.printable import Printable
 from rgmkit.core.random import Randomness, randn
 from rgmkit.errors import ConfigError, IncompatibleError
 
@@ -34,7 +33,7 @@ class Stabiliser:
     std: float
 
 
-class Noise(ABC):
+class Noise(Printable, ABC):
     """The noise of a measurement `y`: independent of pixel to pixel, with mean 0 and a variance that a subclass gives.
 
     The covariance Sigma may depend on `Ax`, the measurement without noise. If the values are correlated, a subclass
@@ -105,11 +104,6 @@ class Noise(ABC):
         if factor in (0, 1):
             return self if factor else 0.0
         return ScaledNoise(self, factor)
-
-    def __repr__(self) -> str:
-        options = {name: getattr(self, name, None) for name in inspect.signature(type(self)).parameters}
-        shown = ", ".join(f"{name}={show_option(value)}" for name, value in options.items() if value is not None)
-        return f"{type(self).__name__}({shown})"
 
 
 NoiseLike: TypeAlias = float | Noise | None
@@ -220,10 +214,3 @@ def scale_noise(noise: NoiseLike, factor: float) -> NoiseLike:
     if isinstance(noise, Noise):
         return noise.scale(factor)
     return None if noise is None else factor * noise
-
-
-def show_option(value: object) -> str:
-    """Format an option in a few characters."""
-    if isinstance(value, (Tensor, np.ndarray)):
-        return f"<{'x'.join(map(str, value.shape))}>"
-    return f"{value:g}" if isinstance(value, float) else repr(value)

@@ -10,6 +10,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from rgmkit.core.printable import Printable
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
 
@@ -48,7 +49,7 @@ def no_critic(x: Tensor, level: Tensor) -> Tensor:
     raise NotImplementedError("an objective with needs_critic = False calls its critic")
 
 
-class Objective(ABC):
+class Objective(Printable, ABC):
     """A divergence as the training loop needs it: a loss for the critic and one for the restorer.
 
     Attributes:

@@ -13,6 +13,7 @@ from rgmkit.core.bridge import find_bridge
 from rgmkit.core.denoising import expand_std, find_levels, find_shrinkage
 from rgmkit.core.linear import per_image
 from rgmkit.core.locality import Locality
+from rgmkit.core.printable import Printable, count_parameters
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.random import Randomness, randn, seeded
 from rgmkit.deprecation import RenamedAttribute, renamed_keyword
@@ -27,7 +28,7 @@ PROBE = 0.1  # std of the noise that measures a divergence, over that of level 1
 CAPABILITIES = frozenset({"value", "grad", "prox", "restore", "invert"})
 
 
-class Prior(nn.Module, ABC):
+class Prior(Printable, nn.Module, ABC):
     """A prior `g(x)` on images in [0, 1].
 
     `provides` names the methods that a subclass defines: "value", "grad", "prox", "restore", or "invert" (a network
@@ -38,6 +39,7 @@ class Prior(nn.Module, ABC):
     differentiable: bool = True  # whether its methods have gradients
     models_colour: bool = False  # whether it tells natural colours from others
     notes: tuple[str, ...] = ()  # for the user, about how it is used
+    model: str = ""  # the name, folder or file from which it was loaded
 
     def value(self, x: Tensor) -> Tensor:
         """Return `g(x)` of each image, (B,)."""
@@ -292,6 +294,15 @@ class RestoringPrior(Prior):
 
     noise = RenamedAttribute("level_std")
     noises = RenamedAttribute("level_stds")
+
+    def extra_repr(self) -> str:
+        """Return the model, its network, the number of its parameters, its levels and its images, for `repr`."""
+        adapted, network = getattr(self, "prior", None), getattr(self, "network", None)
+        if adapted is not None:
+            return repr(adapted)
+        parts = [self.model, "" if network is None else type(network).__name__, count_parameters(self)]
+        parts += [f"{self.process.levels} levels", "" if self.image_shape is None else _describe(self.image_shape)]
+        return ", ".join(filter(None, parts))
 
     def _denoising_levels(self) -> tuple[Tensor, Tensor]:
         """Return the levels for denoising, and their noise stds on [0, 1] images."""

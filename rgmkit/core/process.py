@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from rgmkit.core.linear import per_image
+from rgmkit.core.printable import Printable
 from rgmkit.core.random import Randomness, randn
 from rgmkit.deprecation import accept_old_keyword, renamed_keyword
 from rgmkit.errors import ConfigError, IncompatibleError
 
 
-class ForwardProcess(nn.Module, ABC):
+class ForwardProcess(Printable, nn.Module, ABC):
     """`y_s = A_s x + noise_s` for the levels `s = 0` (clean) … T (no information left), where T is `levels`.
 
     A process acts on images `(B, C, H, W)` in [-1, 1], or on points `(B, d)` divided by their standard deviation.

@@ -21,6 +21,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.noise import NoiseLike
 from rgmkit.core.noise_estimation import rounding_step
 from rgmkit.core.operator_levels import OperatorLevel, find_operator_levels
+from rgmkit.core.printable import Printable
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.random import Randomness, randn, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
@@ -191,7 +192,7 @@ class Solution:
         return f"Solution(x: {x}, nfe={self.nfe}, seconds={self.seconds:.3g}, trace: {len(self.trace)} steps)"
 
 
-class Solver(ABC):
+class Solver(Printable, ABC):
     """A method that solves a `Problem`. A subclass defines `_solve` and declares what it needs.
 
     Attributes:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rgmkit.config import build
 from rgmkit.core.features import Comparison, Features
@@ -127,7 +127,8 @@ def hash_content(features: Features, images: Iterable[Tensor]) -> str:
     plain = {name: value for name, value in vars(features).items() if isinstance(value, (int, float, str, tuple))}
     plain.pop("training", None)
     kind = f"{type(features).__module__}.{type(features).__qualname__}"
-    content = hashlib.sha256(f"{version('rgmkit')} {kind} {features!r} {sorted(plain.items())}".encode())
+    layers = nn.Module.__repr__(features)
+    content = hashlib.sha256(f"{version('rgmkit')} {kind} {layers} {sorted(plain.items())}".encode())
     for tensor in (*features.state_dict().values(), *images):
         content.update(str((tensor.dtype, tuple(tensor.shape))).encode())
         content.update(tensor.cpu().contiguous().numpy().tobytes())

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rgmkit.config import Spec, dump_flow, spec_text
+from rgmkit.core.printable import GIVEN
 
 ABSENT = "not there"
 
@@ -96,7 +97,9 @@ def _iterate_parts(value: Any, seen: set[int]) -> Iterator[bytes]:
 
 
 def _fields(value: Any) -> list[tuple[Any, Any]]:
-    return sorted(getattr(value, "__dict__", {}).items()) if not callable(value) or isinstance(value, nn.Module) else []
+    if callable(value) and not isinstance(value, nn.Module):
+        return []
+    return sorted((key, inner) for key, inner in getattr(value, "__dict__", {}).items() if key != GIVEN)
 
 
 def _shorten(value: Any) -> str:

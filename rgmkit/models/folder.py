@@ -65,7 +65,9 @@ def load(
     if is_weights_file(model):
         if network is not None:
             raise ConfigError(f"network is given, and {model} is a weights file, which determines it: leave it out")
-        return load_file(Path(model), precision=precision, compile=compile, std=std).to(device)
+        prior = load_file(Path(model), precision=precision, compile=compile, std=std)
+        prior.model = str(model)
+        return prior.to(device)
     if std is not None:
         raise ConfigError(f"std is {std}, and {model} is not a weights file: leave it out")
     folder = locate(model)
@@ -91,6 +93,7 @@ def load(
         )
     prior.network.load_state_dict(weights)
     prior.network = prepare_network(prior.network, precision=precision, compile=compile)
+    prior.model = str(model)
     return prior.to(device).eval().requires_grad_(False)
 
 

@@ -9,12 +9,13 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from rgmkit.core.printable import Printable
 from rgmkit.core.random import seeded
 
 Flip: TypeAlias = bool | Literal["all"]
 
 
-class Data(ABC):
+class Data(Printable, ABC):
     """A source of training batches.
 
     A batch is a function of (seed, step) alone, so that a resumed run continues with the next batch without stored

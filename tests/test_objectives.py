@@ -16,7 +16,7 @@ from rgmkit_objectives.mmse import MMSE
 from torch.nn.functional import normalize, softplus
 
 import rgmkit
-from rgmkit.core.objective import Pair, no_critic
+from rgmkit.core.objective import Objective, Pair, no_critic
 from rgmkit.core.random import seeded
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.runtime.processes import ProcessGroup
@@ -160,6 +160,28 @@ def test_training_brings_samples_closer_to_the_data(objective):
     for run.step in range(60 if objective.startswith(("mmd", "dswd")) else 150):
         train_step(run, draw_batch(run, run.step))
     assert distance() < 0.7 * before
+
+
+def test_an_objective_gets_the_cost_of_each_estimate_and_a_seed_of_each_step():
+    pairs = []
+
+    class Spy(Objective):
+        def critic_loss(self, critic, pair, *, step):
+            pairs.append(pair)
+            return critic(pair.fake, pair.level).mean()
+
+        def restorer_loss(self, critic, pair):
+            pairs.append(pair)
+            return pair.fake.mean()
+
+    run = make_run("kl", CRITIC, fidelity=0.5)
+    run.objective = Spy()
+    losses = [train_step(run, draw_batch(run, step)) for step in (0, 1)]
+    assert [pair.fidelity.requires_grad for pair in pairs[:2]] == [False, True] and not pairs[0].fake.requires_grad
+    for pair, loss in zip(pairs[1::2], losses, strict=True):
+        assert pair.fidelity.shape == (128,)
+        torch.testing.assert_close(pair.fidelity.mean(), 0.5 * 2 * loss["fidelity"])
+    assert pairs[0].seed == pairs[1].seed != pairs[2].seed
 
 
 @pytest.mark.parametrize("objective", ["mmd", "mmd:features=learned", "dswd", "uotm"])

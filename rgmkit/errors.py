@@ -14,6 +14,9 @@ from contextlib import contextmanager
 OPTION = re.compile(r"(prior|solver)[.\[]")  # an option path at the start of a message, which `naming` prefixes
 
 
+NO_MEMORY = re.compile(
+    "out of memory|allocate memory|not enough memory|ALLOC_FAILED|Storage size calculation overflowed"
+)
 SHOWN = 80  # most characters of a value in a message
 
 
@@ -99,10 +102,10 @@ def describe_error(error: BaseException) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short: PyTorch raises a RuntimeError.
 
-    >>> [is_out_of_memory(error) for error in (MemoryError(), RuntimeError("out of memory"), OSError())]
-    [True, True, False]
+    >>> is_out_of_memory(RuntimeError("CPU out of memory")), is_out_of_memory(RuntimeError("tensors share memory"))
+    (True, False)
     """
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error))))
 
 
 def join_words(words: Sequence[str]) -> str:

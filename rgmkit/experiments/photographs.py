@@ -17,6 +17,7 @@ from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.images import read
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 from rgmkit.images.value_range import check_range
+from rgmkit.runtime.files import check_name
 
 NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
@@ -166,6 +167,8 @@ class Photographs:
         """
         chosen = self.sources()[: self.limit] if sources is None else list(sources)
         files = [source for source in chosen if not source.startswith(BUNDLED)]
+        for file in files:
+            check_name(Path(file))
         above = os.path.commonpath([os.path.dirname(file) for file in files]) if files else ""
         labels = [s.removeprefix(BUNDLED) if s not in files else Path(s).relative_to(above).as_posix() for s in chosen]
         options, prefix = (self.crop, self.grey, self.range, self.name), f"{self.name}/" if self.name else ""

@@ -1,3 +1,4 @@
+from .folder import check_savable as check_savable
 from .folder import describe as describe
 from .folder import find_mismatches as find_mismatches
 from .folder import load as load

@@ -11,12 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rgmkit.config import YAMLError, dump_yaml
 from rgmkit.core.prior import Prior
-from rgmkit.errors import CheckpointError, ConfigError, RgmkitError
+from rgmkit.errors import CheckpointError, ConfigError, RgmkitError, describe_error, is_out_of_memory
 from rgmkit.models.build import Images, build_prior, find_kind
 from rgmkit.models.files import save_files
 from rgmkit.models.foreign import describe_file, load_file
@@ -131,19 +132,51 @@ def save(
         about: the first sentence of the model card. Default: by the objective.
         files: that the configuration names, see `NamedFiles`; they are copied into the folder.
     """
-    from safetensors.torch import save as to_bytes
-
     network = prior.network
     assert isinstance(network, nn.Module)
     images = asdict(Images(*(getattr(prior, name) for name in ("image_shape", "center", "scale"))))
     content = {**config, "images": images}
     content = {key: serialize_config(value) for key, value in content.items() if key != "plugins"}
     content = save_files(folder, content, files)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_file(folder / WEIGHTS, to_bytes(weights))  # with the user's usual permissions, unlike `save_file`
+    write_file(folder / WEIGHTS, weights_to_bytes(network))  # with the user's usual permissions, unlike `save_file`
     write_file(folder / CONFIG, dump_yaml(content))
     card = write_card(folder.resolve().name, facts, about=about, kind=find_kind(config))
     write_file(folder / CARD, card)
+
+
+def weights_to_bytes(network: nn.Module) -> bytes:
+    """Serialise the weights of a network; those that share memory are stored each."""
+    from safetensors.torch import save as to_bytes
+
+    form = torch.contiguous_format
+    return to_bytes(
+        {name: value.detach().cpu().clone(memory_format=form) for name, value in network.state_dict().items()}
+    )
+
+
+def check_savable(network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Save the weights and the configuration in memory and load the weights again, which leaves them as they are.
+
+    Raises:
+        ConfigError: if that fails: better before the training than after it.
+    """
+    from safetensors.torch import load as from_bytes
+
+    try:
+        network.load_state_dict(from_bytes(weights_to_bytes(network)))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ConfigError(
+            f"network: its weights could not be saved and loaded again ({describe_error(error)}): clone() tensors that "
+            f"are expanded, and keep no extra state"
+        ) from error
+    try:
+        dump_yaml(serialize_config(config))
+    except YAMLError as error:
+        raise ConfigError(
+            f"the configuration could not be saved ({describe_error(error)}): give plain values"
+        ) from error
 
 
 def describe(model: str | Path) -> dict[str, Any]:
@@ -185,6 +218,8 @@ def serialize_config(value: Any) -> Any:
         return {str(key): serialize_config(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [serialize_config(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value) if isinstance(value, Path) else f"python.{type(value).__qualname__}"

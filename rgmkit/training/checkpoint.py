@@ -17,7 +17,7 @@ import torch
 
 from rgmkit.deprecation import COMPONENTS
 from rgmkit.errors import CheckpointError, ConfigError, describe_error
-from rgmkit.runtime.files import write_aside
+from rgmkit.runtime.files import check_name, write_aside
 from rgmkit.runtime.lock import LOCK, OWNER, lock_folder
 from rgmkit.training.setup import Run
 
@@ -51,6 +51,7 @@ def hold_folder(out: Path, *, resume: bool) -> Iterator[None]:
 
 
 def _check(out: Path, *, resume: bool) -> None:
+    check_name(out.absolute())
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder for the model")
     if resume and _checkpoints(out):

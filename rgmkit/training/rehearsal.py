@@ -91,6 +91,9 @@ def rehearse(run: Run) -> None:
             raise ConfigError(
                 f"network: it returns {tuple(x_hat.shape[1:])} for data of shape {shape}: take one that fits"
             )
+        late = run.network.state_dict().keys() ^ run.average.module.state_dict().keys()
+        if late:
+            raise ConfigError(f"network: {min(late)} is made when it is called: make it in the constructor")
         real, fake = x, x_hat
         if run.settings.conditional:
             with _naming("process", shape):

@@ -17,6 +17,7 @@ from rgmkit.core.objective import Objective, PriorObjective
 from rgmkit.core.prior import Prior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
+from rgmkit.models import check_savable
 from rgmkit.models.build import Images, build_prior
 from rgmkit.models.files import NamedFiles
 from rgmkit.runtime.device import supports_bf16
@@ -141,6 +142,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
         raise ConfigError(
             "network has no weights that may change: call its requires_grad_(), or start from a model with start: MODEL"
         )
+    check_savable(network, config)
     network, critic = _place(network, device, data), None if critic is None else _place(critic, device, data)
     rows = _own_rows(settings, processes, critic)
 

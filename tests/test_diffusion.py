@@ -169,7 +169,7 @@ def test_langevin_dynamics_draw_from_the_posterior(spec):
     degradation = rgmkit.degradation(spec)
     y = degradation(prior.draw(1), generator=seeded(1))
     mean, covariance = prior.posterior(y, degradation)
-    problem = Problem.from_measurement(y.expand(4000, -1, -1, -1), degradation, prior)
+    problem = Problem.from_measurement(y.expand(8000, -1, -1, -1), degradation, prior)
     error = (rgmkit.solver("langevin").solve(problem, generator=seeded(0)).x - mean).flatten(1)
     assert float(error.mean(0).norm()) < 0.05 * float(covariance.trace().sqrt())
     assert float((error.T.cov() - covariance).norm()) < 0.05 * float(covariance.norm())

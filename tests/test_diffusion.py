@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -146,11 +147,12 @@ def test_langevin_follows_its_equations(prior):
     degradation = Diagonal(torch.linspace(0, 2, 8), noise=0.1)
     y, iterations, first, last, step = torch.rand(2, 1, 8, 8, generator=seeded(1)), 6, 0.4, 0.1, 0.7
     problem = Problem.from_measurement(y, degradation, prior)
+    vars(problem)["scale"] = replace(problem.scale, excess=3.0)  # as with noise that differs between pixels
     solver = rgmkit.solver("langevin", iterations=iterations, first=first, last=last, step=step)
     found, generator = solver.solve(problem, generator=seeded(2)), seeded(2)
     x = degradation.initial_estimate(y) + first * randn(y.shape, generator=generator)
     for std in np.geomspace(first, last, iterations).tolist():
-        gain = problem.scale.largest_gain
+        gain = 3 * problem.scale.largest_gain
         noise = 0.1**2 + gain * (std**2 - last**2)
         score = (prior.prox(x, std**2, generator=generator) - x) / std**2
         score = score + degradation.d * (y - degradation.d * x) / noise

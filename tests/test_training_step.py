@@ -167,7 +167,7 @@ def test_spread_draws_lower_targets_until_the_final_steps():
 
 
 def test_a_conditional_critic_sees_y_and_what_is_drawn_given_it(tmp_path):
-    """The coefficients of denoising diffusion GANs for T = 4; with `spread`, targets below s - 1."""
+    """The coefficients of denoising diffusion GANs for T = 4."""
     config = {
         "data": "digits", "process": {"use": "gaussian", "schedule": "vp"}, "objective": ADVERSARIAL,
         "network": {"use": "unet", "width": 4, "blocks": 1},
@@ -185,6 +185,8 @@ def test_a_conditional_critic_sees_y_and_what_is_drawn_given_it(tmp_path):
     for judged, image, noise in ((pair.real, x, batch.real), (pair.fake, x_hat, batch.fake)):
         expected = of_x * image + of_y * y + variance.sqrt() * noise
         torch.testing.assert_close(judged, torch.cat([expected, y], 1), atol=1e-5, rtol=0)
+    lowest = estimate_images(run, replace(batch, x=x, target=torch.zeros_like(t))).pair  # as with `spread`
+    torch.testing.assert_close(lowest.real, torch.cat([x, y], 1), atol=1e-5, rtol=0)
     prior = rgmkit.load(rgmkit.train(config, out=tmp_path))
     assert rgmkit.generate(prior, 2, solver="cascade:eta=1").shape == (2, 1, 16, 16)
     for change, message in ({"objective": "mmse"}, "no critic"), ({"process": "multiscale"}, "does not know"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -19,6 +20,7 @@ from rgmkit.experiments import pipeline, run
 from rgmkit.experiments.plan import make_plan
 from rgmkit.experiments.result import Record
 from rgmkit.experiments.run_folder import read_facts, read_record
+from rgmkit.training.data.files import Folder
 
 RECORD = Record("a", "photo", "noise", "tv", 0, before={"psnr": 20.0}, after={"psnr": math.inf}, path=[(0.1, 20.0)])
 
@@ -167,3 +169,29 @@ def test_a_run_that_begins_while_another_is_checked(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="another run has just begun"):
         run(GRID, out=tmp_path / "out", progress=False)
     assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"metrics": []}, "metrics is empty"),
+        ({"seeds": 10**9}, "seeds is 1000000000: give at most"),
+        ({"method": [{"prior": "tv", "tune": {"prior.weight": [None, 1]}}]}, "give two numbers"),
+        ({"method": [{"solver": "pgd:step=.nan"}]}, "not NaN"),
+    ],
+)
+def test_what_is_no_grid_is_refused_before_anything_is_computed(tmp_path, change, words):
+    with pytest.raises(ConfigError, match=words):
+        run({**GRID, **change}, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_among_pictures_are_no_pictures(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").symlink_to(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is a device or a pipe"):
+        run({**GRID, "data": {"path": str(tmp_path / "pictures")}}, out=tmp_path / "out", progress=False)
+    with pytest.raises(DataError, match="is a device or a pipe"):
+        Folder(path=tmp_path / "pictures", size=8)

@@ -20,6 +20,7 @@ from rgmkit.models.lookup import name_boundary
 from rgmkit.resolve import DEFAULT_METRICS, resolve_degradation
 
 BOUNDARY = "reflect"  # the default of blurs
+MOST_SEEDS = 1_000_000
 FEWEST = 4  # evaluations in a search: both ends of the range and two values between them
 
 
@@ -128,7 +129,8 @@ def read_grid(grid: str | Path | Mapping[str, Any], overrides: Iterable[str] = (
     methods = tuple(_read_methods(given.method, [operator.label for operator in operators], folder))
     tuning = None if given.tune is None else _read_tuning(given.tune, folder)
     _check_tuned(methods, tuning)
-    metrics = _build_metrics(list(DEFAULT_METRICS) if given.metrics == "all" else _list(given.metrics), folder)
+    chosen = list(DEFAULT_METRICS) if given.metrics == "all" else _filled(given.metrics, "metrics")
+    metrics = _build_metrics(chosen, folder)
     sets = tuple(_read_sets(given.data, folder))
     _check_published(read_published(given.published or []), sets, operators, metrics)
     return Grid(
@@ -243,6 +245,8 @@ def _build_metrics(given: Sequence[Any], folder: Path) -> dict[str, Metric]:
 
 
 def _read_seeds(given: int | list[int], path: str) -> tuple[int, ...]:
+    if isinstance(given, int) and given > MOST_SEEDS:
+        raise ConfigError(f"{path} is {given}: give at most {MOST_SEEDS}")
     seeds = list(range(given)) if isinstance(given, int) else given
     if not seeds:
         raise ConfigError(f"{path} is {given!r}: give how many, 1 or more, or a list such as [0, 1]")
@@ -254,7 +258,7 @@ def _read_seeds(given: int | list[int], path: str) -> tuple[int, ...]:
 def _filled(given: Any, key: str) -> list[Any]:
     items = _list(given)
     if not items:
-        raise ConfigError(f"{key} is empty: give one {key} or more")
+        raise ConfigError(f"{key} is empty: give one {key.removesuffix('s')} or more")
     return items
 
 

@@ -15,9 +15,10 @@ from torchvision.transforms.functional import rgb_to_grayscale
 from rgmkit.core.degradation import Degradation
 from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.images import read
+from rgmkit.images.codecs.pillow import read_orientation
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
 from rgmkit.images.value_range import check_range
-from rgmkit.runtime.files import check_name
+from rgmkit.runtime.files import check_name, explain_unreadable
 
 NAMES = (
     "astronaut", "brick", "camera", "cell", "chelsea", "clock", "coffee", "coins", "grass", "gravel",
@@ -31,7 +32,7 @@ DOWNLOADS = ("BSD100HR", "DIV2K", "Flickr2kHR", "Kodak24", "McMaster", "Set14HR"
 BUNDLED = "skimage:"  # prefix of their sources
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}  # of Pillow's modes
 PLAIN = ("JPEG", "PNG")  # formats whose header gives the shape
-ORIENTATION, SIDEWAYS = 0x0112, 5  # the EXIF tag, and the first of its values that rotate a picture by 90 degrees
+SIDEWAYS = 5  # the first of the EXIF orientations that rotate a picture by 90 degrees
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,14 @@ def _bundled(source: str) -> Tensor:
 
 def _header(source: str) -> tuple[int, int, int] | None:
     """Read (C, H, W) from the header of a picture; return None if the whole file has to be read."""
+    if explain_unreadable(Path(source)):
+        return None
     try:
         with Image.open(source) as image:
             width, height = image.size
             if image.format not in PLAIN or (image.format == "PNG" and "exif" in image.info):
                 return None
-            if image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) >= SIDEWAYS:
+            if image.format == "JPEG" and (read_orientation(image)[0] or 1) >= SIDEWAYS:
                 width, height = height, width
             channels = CHANNELS.get(image.mode)
     except Exception:  # `read` reports the problem

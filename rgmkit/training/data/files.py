@@ -17,7 +17,7 @@ from rgmkit.core.bounds import Count
 from rgmkit.errors import DataError
 from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
-from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.images.formats import PICTURE_NAMES, check_source, is_picture_file
 from rgmkit.runtime.files import explain_unreadable
 from rgmkit.training.data.base import FiniteData, Flip
 from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, describe_range
@@ -67,6 +67,7 @@ class Folder(PictureFiles):
 
     def open(self, i: int) -> BinaryIO:
         """Open the file."""
+        check_source(self.files[i])
         return self.files[i].open("rb")
 
 

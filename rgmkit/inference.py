@@ -33,7 +33,7 @@ from rgmkit.solvers.sampling import (
 
 DENOISER = (
     "this network is a denoiser, trained with a mean squared error, and not made for generation: expect smooth "
-    "averages; a network with many levels draws samples with the solver cascade:eta=1"
+    "averages; a network with many levels draws samples with the solver cascade:eta=1, or cascade:eta=0,levels=50"
 )
 
 

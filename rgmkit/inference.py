@@ -117,7 +117,7 @@ def restore(
     >>> restore(counts, "gaussian-noise:noise=0.1", "tv", axes="ZYX", range=(0, 4095)).x.shape
     (5, 16, 20)
     """
-    degradation, prior = resolve_degradation(degradation), resolve_prior(prior)
+    measured, degradation, prior = y, resolve_degradation(degradation), resolve_prior(prior)
     solver = resolve_solver(solver, prior, degradation, samples=samples)
     if differentiable:
         check_differentiable(y, degradation, prior, samples)
@@ -137,6 +137,7 @@ def restore(
         batch, degradation, prior, solver, seed=seed, samples=samples, tile=tile, callback=callback, progress=progress,
         device=device, differentiable=differentiable,
     )  # fmt: skip
+    solution = replace(solution, y=measured, degradation=repr(degradation), axes=axes, range=range)
     return pack_solution(solution, layout)
 
 
@@ -188,7 +189,7 @@ def restore_batch(
                 )
                 parts.append(move_solution(replace(part, noise=known.noise), y.device))
     solution = join_solutions(parts, [rows for rows, _ in groups])
-    return replace(solution, notes=estimated + adapted + lost + solution.notes)
+    return replace(solution, notes=estimated + adapted + lost + solution.notes, solver=repr(solver))
 
 
 def _restore_rows(

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import io
 import pickle
+import re
 
+import matplotlib
 import numpy as np
 import pytest
+import tifffile
 import torch
+from PIL import Image
 from torch import nn
 
 import rgmkit
 from rgmkit.core.printable import show_option
+from rgmkit.images.view import make_view
+
+matplotlib.use("agg")
+plt = pytest.importorskip("matplotlib.pyplot")
 
 
 class Strangers(rgmkit.Degradation):
@@ -34,7 +44,7 @@ class Child(Strangers):
     [
         (lambda: rgmkit.prior("tv", weight=4), "TV(weight=4)"),
         (lambda: rgmkit.prior("tv"), "TV()"),
-        (lambda: rgmkit.degradation("blur", std=2, noise=1 / 3), f"Blur(std=2, noise={1 / 3!r})"),
+        (lambda: rgmkit.degradation("blur", std=2, noise=1 / 3), "Blur(std=2, noise=0.333333)"),
         (lambda: rgmkit.degradation("blur", std=2, noise=0.1).with_noise(None), "Blur(std=2, noise=None)"),
         (
             lambda: rgmkit.degradation("compose", of=["blur:std=1", "downsample:factor=4"]),
@@ -79,3 +89,91 @@ def test_repr_of_a_network_is_one_line():
 def test_what_was_given_is_no_part_of_the_weights():
     assert not [name for name in rgmkit.load("digits").state_dict() if "given" in name]
     assert torch.equal(Strangers(steps=2).A(torch.ones(1)), torch.ones(1))
+
+
+@pytest.fixture(scope="module")
+def restored():
+    y = np.linspace(0, 255, 20 * 24).reshape(20, 24).astype(np.uint8)
+    return y, rgmkit.restore(y, "gaussian-noise", "tv", solver="admm:iterations=2")
+
+
+def test_solution_says_how_it_was_made(restored):
+    y, solution = restored
+    assert (
+        solution.y is y
+        and solution.solver == "ADMM(iterations=2)"
+        and solution.degradation == "GaussianNoise(noise=None)"
+    )
+    shown = repr(solution)
+    assert re.match(r"TV\(weight=[\d.]+\)", solution.prior) and solution.prior in shown and solution.solver in shown
+    assert f"noise={solution.noise:g}" in shown and f"\n  note: {solution.notes[0]}" in shown and len(shown) < 400
+
+
+def test_solution_of_before_is_still_read(restored):
+    state = {
+        k: v for k, v in vars(restored[1]).items() if k not in ("y", "degradation", "prior", "solver", "axes", "range")
+    }
+    old = object.__new__(rgmkit.Solution)
+    vars(old).update(state)
+    assert pickle.loads(pickle.dumps(old)).y is None and "ADMM" not in repr(old)
+
+
+def test_solution_is_saved_and_overwrites_nothing_unasked(restored, tmp_path):
+    _, solution = restored
+    assert solution.save(tmp_path / "x.png").bits == 8
+    assert np.array_equal(255 * rgmkit.images.read(tmp_path / "x.png").x[0, 0].numpy(), solution.x)
+    with pytest.raises(rgmkit.DataError, match=r"x\.png exists: give another name, or overwrite=True"):
+        solution.save(tmp_path / "x.png")
+    solution.save(tmp_path / "x.png", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("x", "axes", "range", "file", "stored"),
+    [
+        (np.full((2, 5, 4), 2000, np.int32), "ZYX", (0, 4000), "x.tif", 2000),
+        (np.full((5, 4, 3), 0.25), "YX", None, "x.npy", 0.25),  # of a measurement without colours
+        (torch.full((2, 3), 1.5), None, None, "x.npy", 1.5),
+        (torch.full((1, 1, 2, 3), 1j), None, None, "x.npy", 1j),
+    ],
+)
+def test_solution_of_any_layout_is_saved(tmp_path, x, axes, range, file, stored):
+    rgmkit.Solution(x, axes=axes, range=range).save(tmp_path / file)
+    array = tifffile.imread(tmp_path / file) if file == "x.tif" else np.load(tmp_path / file)
+    assert array.shape == tuple(x.shape) and (array == stored).all()
+
+
+def test_solution_shows_measurement_and_estimate(restored, monkeypatch):
+    y, solution = restored
+    monkeypatch.setattr(plt, "show", lambda: None)
+    dataclasses.replace(solution, std=y / 1000).show()
+    panels = plt.gcf().axes
+    assert [panel.get_title() for panel in panels] == ["measurement", "estimate", "std, white is 0.255"]
+    assert np.array_equal(panels[0].images[0].get_array(), y) and panels[2].images[0].get_array().max() == 255
+    plt.close("all")
+    with Image.open(io.BytesIO(solution._repr_png_())) as png:
+        assert png.size == (2 * 307 + 4, 256)
+        assert np.array(png)[-1, 306, 0] == 255 and np.array(png)[0, 0, 0] == 0
+    page = solution._repr_html_()
+    assert page.count("<img") == 2 and "<pre>Solution(" in page and "&#x27;" not in page
+
+
+@pytest.mark.parametrize(
+    ("x", "shape", "brightest"),
+    [
+        (torch.full((2, 3, 8, 4), 0.5), (8, 4, 3), 128),
+        (torch.full((8, 4), 3 + 4j)[None, None], (8, 4), 255),
+        (torch.full((1, 2, 8, 4), 0.1), (8, 4), 36),  # real and imaginary parts
+        (torch.full((1, 5, 8, 4), 0.2), (8, 4), 51),
+        (np.full((8, 4), 40.0), (8, 4), 255),
+    ],
+)
+def test_view_of_any_measurement(x, shape, brightest):
+    view = make_view(x)
+    assert view.dtype == np.uint8 and view.shape == shape and view.max() == brightest
+
+
+def test_solution_without_a_picture_shows_its_facts():
+    vectors = rgmkit.Solution(torch.zeros(2, 3))
+    assert vectors._repr_png_() is None and vectors._repr_html_().startswith("<pre>Solution(x: Tensor (2, 3)")
+    with pytest.raises(rgmkit.DataError, match="is no picture"):
+        vectors.show()

@@ -62,7 +62,7 @@ def constructor_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
 
 
 def show_option(value: object) -> str:
-    """Show an option in a few characters: an array by its shape, a network by its class and number of parameters.
+    """Show an option in a few characters: a number in 6 digits, an array by its shape, a network by its size.
 
     >>> show_option(4.0), show_option(np.zeros((3, 2))), show_option([0.5, nn.Linear(2, 3)])
     ('4', '<3x2>', '[0.5, Linear(9 parameters)]')
@@ -75,9 +75,7 @@ def show_option(value: object) -> str:
         return f"[{', '.join(map(show_option, value))}]"
     if type(value) is tuple:
         return f"({', '.join(map(show_option, value))}{',' * (len(value) == 1)})"
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return repr(value)
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def count_parameters(network: nn.Module) -> str:

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -21,12 +22,16 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.noise import NoiseLike
 from rgmkit.core.noise_estimation import rounding_step
 from rgmkit.core.operator_levels import OperatorLevel, find_operator_levels
+from rgmkit.core.presentation import describe_solution, plot_solution, save_solution, solution_html, solution_png
 from rgmkit.core.printable import Printable
 from rgmkit.core.prior import NoPrior, Prior, RestoringPrior
 from rgmkit.core.random import Randomness, randn, seeded
 from rgmkit.core.scale import OperatorScale, measure_scale
 from rgmkit.deprecation import RenamedAttribute
 from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
+
+if TYPE_CHECKING:
+    from rgmkit.images import Written
 
 Callback = Callable[[int, int, Tensor], None]
 """Called as `callback(step, steps, x)` after each step; `x` is the estimate so far."""
@@ -150,6 +155,10 @@ class Solution:
         std: standard deviation of each pixel over the samples, in units of [0, 1] or, if given, of the range; None
             without samples.
         samples: all samples, along the first axis; `x` is their mean. See also `interval`.
+        y: the measurement, as it was given to `restore`; None of a problem that was solved without it.
+        degradation, prior, solver: with which it was restored, as `repr`; the prior with its weight, that of the first
+            image if they differ.
+        axes, range: those that were given to `restore`.
     """
 
     x: Any
@@ -160,6 +169,36 @@ class Solution:
     noise: NoiseLike | tuple[NoiseLike, ...] = None
     std: Any = None
     samples: Any = None
+    y: Any = None
+    degradation: str = ""
+    prior: str = ""
+    solver: str = ""
+    axes: str | None = None
+    range: tuple[float, float] | None = None
+
+    def show(self) -> None:
+        """Plot measurement and estimate side by side with matplotlib, and the standard deviation if there is one.
+
+        Of several images the first is shown. Complex values are shown by their magnitude.
+
+        Raises:
+            DataError: if there is no picture, as for vectors.
+        """
+        plot_solution(self)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Written:
+        """Write the estimate in the format that the ending names, see `rgmkit.write`; .npy takes any shape.
+
+        Raises:
+            DataError: if the file exists and `overwrite` is False, or the format does not store the estimate.
+
+        >>> import rgmkit, tempfile
+        >>> solution = rgmkit.restore(torch.full((1, 8, 8), 0.5), "gaussian-noise:noise=0.1", "tv")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     solution.save(f"{folder}/estimate.png").bits
+        8
+        """
+        return save_solution(self, path, overwrite=overwrite)
 
     def interval(self, coverage: float = 0.8) -> tuple[Any, Any]:
         """Return the ends of a credible interval of each pixel, in the type and layout of `x`, from the samples.
@@ -188,8 +227,13 @@ class Solution:
         return ends[0], ends[1]
 
     def __repr__(self) -> str:
-        x = f"{type(self.x).__name__} {tuple(getattr(self.x, 'shape', ()))}"
-        return f"Solution(x: {x}, nfe={self.nfe}, seconds={self.seconds:.3g}, trace: {len(self.trace)} steps)"
+        return describe_solution(self)
+
+    def _repr_png_(self) -> bytes | None:
+        return solution_png(self)
+
+    def _repr_html_(self) -> str:
+        return solution_html(self)
 
 
 class Solver(Printable, ABC):
@@ -244,7 +288,10 @@ class Solver(Printable, ABC):
         messages = shortfalls.messages()
         for message in messages:
             warnings.warn(message, AccuracyWarning, stacklevel=3)
-        return replace(solution, seconds=time.perf_counter() - start, notes=solution.notes + messages)
+        return replace(
+            solution, seconds=time.perf_counter() - start, notes=solution.notes + messages, solver=repr(self),
+            prior=_describe_prior(problem),
+        )  # fmt: skip
 
     @final
     def check(self, problem: Problem) -> None:
@@ -283,6 +330,14 @@ class Solver(Printable, ABC):
                     f"the {what} {type(part).__name__} is not differentiable: use another {what}, or leave out "
                     f"differentiable=True"
                 )
+
+
+def _describe_prior(problem: Problem) -> str:
+    """Describe the prior with the weight that the solver used; empty if there is none."""
+    if isinstance(problem.prior, NoPrior):
+        return ""
+    with torch.no_grad():  # a solver that took the default weight has measured the scale
+        return repr(problem.prior.with_default_weight(problem) if "scale" in vars(problem) else problem.prior)
 
 
 def _ignore(step: int, steps: int, x: Tensor) -> None:

@@ -100,6 +100,8 @@ def join_solutions(parts: Sequence[Solution], groups: Sequence[Sequence[int]]) -
         noise=noises[0] if all(noise is noises[0] for noise in noises) else tuple(noises[i] for i in order.tolist()),
         std=join([part.std for part in parts]),
         samples=join([part.samples for part in parts], 1),
+        prior=parts[0].prior,
+        solver=parts[0].solver,
     )
 
 

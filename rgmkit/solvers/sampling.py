@@ -137,6 +137,8 @@ def _summarise(x: Tensor, parts: list[Solution], *, nfe: int, notes: tuple[str, 
         notes=tuple(dict.fromkeys((*notes, *(note for part in parts for note in part.notes)))),
         std=torch.zeros_like(x[0]) if alike else x.std(0),
         samples=x,
+        prior=parts[0].prior,
+        solver=parts[0].solver,
     )
 
 

@@ -17,6 +17,7 @@ from rgmkit.models.folder import describe
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training import preset, preview
 from rgmkit.training.configuration import read_configuration
+from rgmkit.training.data.base import FiniteData
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.held_out import hold_out
 from rgmkit.training.presets import make_preset
@@ -29,6 +30,16 @@ MEANS = {
     "objective": "mmse",
     "training": {"steps": 4, "batch": 8, "preview_every": 2, "held_out": 5, "threads": 1},
 }
+
+
+class FourSquares(FiniteData):
+    shape = (1, 4, 4)
+
+    def __len__(self):
+        return 4
+
+    def take(self, indices, generator):
+        return torch.zeros(len(indices), 1, 4, 4)
 
 
 def pictures(folder, sizes, channels=3):
@@ -124,6 +135,7 @@ def test_held_out_images_are_never_trained_on():
     both = torch.cat([epoch, held.flatten(1)])
     assert both.sum(1).sort().values.equal(whole.images.flatten(1).sum(1).sort().values)
     assert hold_out(whole, 100)[1].equal(held)
+    assert data.has_score and not hold_out(FourSquares(), 1)[0].has_score
     with pytest.raises(ConfigError, match=r"training\.held_out is 3: give 0, or images"):
         hold_out(rgmkit.config.build("data", "gmm"), 3)
 

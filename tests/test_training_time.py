@@ -102,6 +102,21 @@ def test_a_model_can_be_used_while_the_run_goes_on_and_after_a_stop(tmp_path, mo
     assert load_last(out)["step"] == 12 and "unfinished" not in describe(out)["facts"]
 
 
+def test_a_stop_at_the_last_step_leaves_the_metrics_to_resume(tmp_path, monkeypatch, ten_seconds_a_step):
+    out, step = tmp_path / "run", loop.train_step
+
+    def stopped(run, batch):
+        if run.step == 11:
+            signal.raise_signal(signal.SIGINT)
+        return step(run, batch)
+
+    monkeypatch.setattr(loop, "train_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(POINTS, out)
+    assert describe(out)["facts"]["unfinished"] == "minute 2 of 2, step 12"
+    assert describe(train(POINTS, out, resume=True))["facts"]["metrics"]
+
+
 def test_measuring_steps_changes_nothing():
     run = prepare(POINTS)
     before = {name: part.state_dict() for name, part in run.stateful_parts().items()}

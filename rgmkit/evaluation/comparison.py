@@ -23,7 +23,6 @@ from rgmkit.runtime.cache import cache_folder
 from rgmkit.runtime.files import write_aside
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import show_progress
-from rgmkit.training.data.base import Data
 
 COMPARISONS = ("frechet", "kernel", "precision-recall", "density-coverage")
 LEAST = 10  # images with which all metrics can be computed
@@ -75,7 +74,7 @@ class Comparer:
     @property
     def scores(self) -> bool:
         """Whether the data source defines metrics."""
-        return type(self.data).score is not Data.score
+        return self.data.has_score
 
     def between_images(self, images: Tensor) -> list[Row]:
         """Compare other real images with the real ones; no rows of fewer images than the metrics need."""

@@ -75,7 +75,7 @@ def evaluate_chains(
     The latter show at which level quality degrades: if the metrics drop from one start level to the next, the step
     between the two is the weak one. With more than 50 levels there are none.
     """
-    if type(data).score is Data.score:
+    if not data.has_score:
         return {}
     from rgmkit.inference import generate
 

@@ -44,6 +44,11 @@ class Data(Printable, ABC):
         """Return `n` examples for comparison with generated ones."""
         return self.batch(n, seed=seed, step=-1)
 
+    @property
+    def has_score(self) -> bool:
+        """Whether there are metrics of generated examples."""
+        return type(self).score is not Data.score
+
     def score(self, samples: Tensor) -> dict[str, float]:
         """Return metrics of generated examples. Default: none."""
         return {}

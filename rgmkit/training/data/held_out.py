@@ -25,6 +25,11 @@ class Subset(FiniteData):
         """Return the examples with these indices, (n, *shape)."""
         return self.data.take(self.indices[indices], generator)
 
+    @property
+    def has_score(self) -> bool:
+        """Whether there are metrics of generated examples."""
+        return self.data.has_score
+
     def score(self, samples: Tensor) -> dict[str, float]:
         """Return metrics of generated examples."""
         return self.data.score(samples)

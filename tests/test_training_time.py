@@ -18,6 +18,7 @@ from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training import loop, rehearsal
 from rgmkit.training.checkpoint import load_last
 from rgmkit.training.configuration import read_configuration
+from rgmkit.training.log import describe_pace
 from rgmkit.training.setup import set_up
 
 POINTS = {"data": "gmm", "network": "mlp", "training": {"minutes": 2, "batch": 8, "lr": 1e-3, "threads": 1}}
@@ -130,6 +131,14 @@ def test_measuring_steps_changes_nothing():
     assert random.equal(torch.get_rng_state()) and run.step == 0
     slow = iter([0.0, 30.0])
     assert rehearsal.measure_steps(run, clock=lambda: next(slow)).seconds == 30
+
+
+def test_the_prediction_says_if_few_steps_fit():
+    run = prepare(POINTS)
+    line = describe_pace(run, rehearsal.Pace(0.5, 1024.0))
+    assert line.endswith("0.5 s per step, about 240 steps and 1,900 images in 2 minutes, 1.0 GiB of memory")
+    assert "about 12 steps" in describe_pace(run, rehearsal.Pace(10, 1024.0))
+    assert "so few steps change little: give more minutes" in describe_pace(run, rehearsal.Pace(10, 1024.0))
 
 
 def test_too_little_memory_is_one_line(monkeypatch):

@@ -17,6 +17,7 @@ from rgmkit.runtime.files import write_aside
 from rgmkit.training.rehearsal import Pace
 from rgmkit.training.setup import Run
 
+FEW = 100  # steps
 TABLE, LOSSES = "losses.csv", ("critic", "prior", "fidelity")
 COLUMNS = ("step", "seconds", *LOSSES, "lr", "held_out_psnr")  # the last one since version 0.2
 
@@ -52,10 +53,12 @@ def describe_pace(run: Run, pace: Pace) -> str:
     left = 60 * (settings.minutes or 0) - run.seconds
     steps = max(1, round(left / pace.seconds))
     seen = steps * settings.batch
+    advice = "" if steps >= FEW else "; so few steps change little: give more minutes, or smaller images or batches"
     epochs = f" ({seen / run.data.count:.2g} times the data)" if run.data.count else ""
     return (
         f"predicted for this machine: {pace.seconds:.2g} s per step, about {float(f'{steps:.2g}'):,.0f} steps and "
         f"{float(f'{seen:.2g}'):,.0f} images{epochs} in {left / 60:.2g} minutes, {pace.mib / 1024:.1f} GiB of memory"
+        f"{advice}"
     )
 
 

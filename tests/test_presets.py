@@ -16,6 +16,7 @@ from rgmkit.images import write
 from rgmkit.models.folder import describe
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training import preset, preview
+from rgmkit.training.checkpoint import load_last
 from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.base import FiniteData
 from rgmkit.training.data.digits import Digits
@@ -163,10 +164,11 @@ def test_the_psnr_is_that_of_the_restorations(monkeypatch):
 
 
 def test_losses_of_before_are_kept_when_a_run_is_resumed(tmp_path):
-    out = rgmkit.train(MEANS, out=tmp_path / "run", progress=False)
+    out = rgmkit.train(MEANS, out=tmp_path / "run", progress=False, overrides=["training.checkpoint_every=2"])
     table = out / "losses.csv"
     lines = [line.rpartition(",")[0] for line in table.read_text().splitlines()]
     table.write_text("\n".join([*lines, ""]))
     (out / "checkpoints" / "step-00000004.pt").unlink()
     rgmkit.train(MEANS, out=out, resume=True, progress=False)
+    assert load_last(out)["step"] == 4
     assert [line.split(",")[0] for line in table.read_text().splitlines()] == ["step", "2", "4"]

@@ -27,8 +27,12 @@ from .errors import RgmkitError as RgmkitError
 from .errors import TrainingError as TrainingError
 from .evaluation.model import evaluate as evaluate
 from .evaluation.result import Evaluation as Evaluation
+from .images.picture import read as read
+from .images.picture import write as write
 from .inference import generate as generate
 from .inference import restore as restore
+from .models.catalogue import available as available
+from .models.catalogue import describe as describe
 from .models.folder import load as load
 from .plugins import Component as Component
 from .plugins import hookimpl as hookimpl

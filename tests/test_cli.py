@@ -427,7 +427,8 @@ def test_plugins_are_listed_and_shown(run):
     names = [component["name"] for component in listed["components"]]
     assert {"gaussian-noise", "cascade", "network", "tv", "digits"} <= set(names)
     assert listed["failures"] == [] and listed["clashes"] == [] and ran.err == ""
-    assert all(name in ran.out for name in names)
+    assert all(name in ran.out for name in names) and max(map(len, ran.out.splitlines())) <= 80
+    assert "  photographs-rgm  a restoration-based generative model" in ran.out
     shown = run("plugins", "show", "blur").out
     assert "kernel: 'gaussian', 'motion' or a file path; default gaussian" in shown
     (blur,) = json.loads(run("plugins", "show", "blur", "--json").out)["components"]

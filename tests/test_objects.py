@@ -17,8 +17,10 @@ from PIL import Image
 from torch import nn
 
 import rgmkit
+from rgmkit import plugins
 from rgmkit.core.printable import show_option
 from rgmkit.images.view import make_view
+from rgmkit.plugins.synonyms import SYNONYMS
 
 matplotlib.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -132,6 +134,8 @@ def test_solution_is_saved_and_overwrites_nothing_unasked(restored, tmp_path):
     [
         (np.full((2, 5, 4), 2000, np.int32), "ZYX", (0, 4000), "x.tif", 2000),
         (np.full((5, 4, 3), 0.25), "YX", None, "x.npy", 0.25),  # of a measurement without colours
+        (torch.full((2, 3, 5, 4), 0.25), None, None, "x.tif", 0.25),
+        (torch.full((3, 5, 4), 7, dtype=torch.uint8), None, None, "x.npy", 7 / 255),
         (torch.full((2, 3), 1.5), None, None, "x.npy", 1.5),
         (torch.full((1, 1, 2, 3), 1j), None, None, "x.npy", 1j),
     ],
@@ -139,7 +143,7 @@ def test_solution_is_saved_and_overwrites_nothing_unasked(restored, tmp_path):
 def test_solution_of_any_layout_is_saved(tmp_path, x, axes, range, file, stored):
     rgmkit.Solution(x, axes=axes, range=range).save(tmp_path / file)
     array = tifffile.imread(tmp_path / file) if file == "x.tif" else np.load(tmp_path / file)
-    assert array.shape == tuple(x.shape) and (array == stored).all()
+    assert array.shape == tuple(x.shape) and np.allclose(array, stored, rtol=1e-6)
 
 
 def test_solution_shows_measurement_and_estimate(restored, monkeypatch):
@@ -177,3 +181,51 @@ def test_solution_without_a_picture_shows_its_facts():
     assert vectors._repr_png_() is None and vectors._repr_html_().startswith("<pre>Solution(x: Tensor (2, 3)")
     with pytest.raises(rgmkit.DataError, match="is no picture"):
         vectors.show()
+
+
+def test_pictures_are_read_and_written_in_python(tmp_path):
+    y = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(y).permute(2, 0, 1)
+    for name, picture in (("array.png", y), ("tensor.png", tensor), ("batch.png", tensor[None])):
+        rgmkit.write(tmp_path / name, picture)
+        assert torch.equal(255 * rgmkit.read(tmp_path / name).x, tensor[None].float())
+    assert rgmkit.metric("psnr")(*2 * [rgmkit.read(tmp_path / "array.png").x]).isinf().all()
+
+
+def test_names_are_listed_and_described():
+    assert {"tv", "wavelet"} <= set(rgmkit.available("prior")) and "tv" not in rgmkit.available("solver")
+    assert {"digits", "photographs"} <= set(rgmkit.available("model"))
+    with pytest.raises(rgmkit.PluginError, match=r"no kind is named 'priors': give one of degradation.*model"):
+        rgmkit.available("priors")
+    text = rgmkit.describe("blur")
+    assert text.startswith("degradation blur: Gaussian or motion blur, or a kernel from a file\n(rgmkit ")
+    assert "  kernel: 'gaussian', 'motion' or a file path; default gaussian" in text
+    assert "noise: " in text and "  weight: a number, 0 or more or null; default null" not in text
+    both = rgmkit.describe("digits")
+    assert both.startswith("data digits: ") and "\n\nmodel digits: a restoration-based generative model" in both
+    assert rgmkit.describe("photographs").startswith("model photographs: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "name"),
+    [
+        ("degradation", "super-resolution", "downsample"),
+        ("degradation", "Super Resolution", "downsample"),
+        ("degradation", "denoise", "gaussian-noise"),
+        ("degradation", "deblur", "blur"),
+        ("degradation", "gaussian_noise", "gaussian-noise"),
+        ("noise", "gaussian", "white"),
+        ("prior", "TV", "tv"),
+        ("solver", "plug-and-play", "pnp-drs"),
+        ("metric", "PSNR", "psnr"),
+    ],
+)
+def test_an_error_names_what_was_meant(kind, word, name):
+    with pytest.raises(rgmkit.PluginError, match=rf"no {kind} is named '{word}', the nearest is '{name}'"):
+        getattr(rgmkit, kind)(word)
+
+
+def test_every_synonym_is_of_a_component():
+    names = {component.name for component in plugins.list_components()}
+    assert set(SYNONYMS) <= names
+    assert not [word for others in SYNONYMS.values() for word in others.split() if word != word.lower()]

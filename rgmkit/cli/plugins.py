@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any
+import textwrap
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +13,7 @@ from rgmkit.cli.options import Commands, examples, print_json
 if TYPE_CHECKING:
     from rgmkit.plugins import Component
 
-GIVEN = {"network": ("process", "image_shape"), "prior": ("process", "network", "image_shape", "center", "scale")}
-"""Constructor arguments that a training run supplies, by kind of component; users cannot set them."""
+WIDTH = 80
 
 
 @click.group(
@@ -39,29 +38,45 @@ def group(ctx: click.Context, as_json: bool) -> None:
 @options.as_json
 @options.common
 def list_command(as_json: bool) -> None:
-    """List the components: name, kind, summary, and the distribution that provides them. None is imported."""
+    """List the components and the shipped models by kind, with a summary. None is imported."""
     from rgmkit import plugins
+    from rgmkit.models import catalogue
 
+    models = catalogue.available(catalogue.MODEL)
     components, failures = plugins.list_components(), plugins.list_failures()
     if as_json:
         failed = [
             {"entry": f.entry, "distribution": f.distribution, "stage": f.stage, "cause": f.reason} for f in failures
         ]
-        listed = [_summarize(component) for component in components]
-        print_json({"components": listed, "failures": failed, "clashes": plugins.list_clashes()})
+        listed = [catalogue.summarize_component(component) for component in components]
+        named = [{"name": name, "summary": catalogue.summarize_model(name)} for name in models]
+        print_json({"components": listed, "models": named, "failures": failed, "clashes": plugins.list_clashes()})
         return
-    rows = [(plugins.address(c), c.kind, c.summary, c.origin) for c in components]
-    _print_table([("name", "kind", "what it is", "provided by"), *rows])
-    if failures:
-        click.echo()
-        rows = [(f.entry, f.stage, f.reason, f.distribution) for f in failures]
-        _print_table([("failed", "at", "why", "provided by"), *rows])
+    for kind in plugins.KINDS:
+        own = [component for component in components if component.kind == kind]
+        _print_section(kind, [(plugins.address(c), _add_origin(c)) for c in own])
+    _print_section("model (of rgmkit, for --prior)", [(name, catalogue.summarize_model(name)) for name in models])
+    _print_section("failed", [(f"{f.entry} of {f.distribution}", f"at {f.stage}: {f.reason}") for f in failures])
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _add_origin(component: Component) -> str:
+    """Return the summary, with the distribution if it is not rgmkit."""
+    own = component.distribution == "rgmkit"
+    return component.summary if own else f"{component.summary} ({component.origin})".strip()
+
+
+def _print_section(title: str, rows: list[tuple[str, str]]) -> None:
+    """Print names with their meanings below a title, in 80 columns; nothing without rows."""
+    if not rows:
+        return
+    click.echo(f"{title}:")
+    width = min(30, max(len(name) for name, _ in rows) + 4)
+    for name, meaning in rows:
+        start = f"  {name}  ".ljust(width)
+        start = start if len(start) == width else f"{start.rstrip()}\n{' ' * width}"
+        for line in textwrap.wrap(meaning, WIDTH - width) or [""]:
+            click.echo(f"{start}{line}".rstrip())
+            start = " " * width
 
 
 @group.command(
@@ -74,57 +89,9 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 def show_command(name: str, as_json: bool) -> None:
     """Show the options of the component NAME, their types and defaults, and what it does."""
     from rgmkit import plugins
+    from rgmkit.models import catalogue
 
-    shown = [_describe(component) for component in plugins.find(name)]
     if as_json:
-        print_json({"components": shown})
+        print_json({"components": [catalogue.describe_component(component) for component in plugins.find(name)]})
         return
-    for facts in shown:
-        title = f"{facts['kind']} {facts['name']}"
-        click.echo(f"{title}  ({facts['distribution']} {facts['version']}".rstrip() + f", {facts['target']})\n")
-        click.echo(f"{facts['description']}\n")
-        for option in facts["options"]:
-            default = "required" if option["required"] else f"default {option['default']}"
-            default = "set by the training run" if option["given"] else default
-            click.echo(f"  {option['name']}: {option['type']}; {default}")
-        if not facts["options"]:
-            click.echo("  It has no options.")
-
-
-def _summarize(component: Component) -> dict[str, Any]:
-    from rgmkit import plugins
-
-    target = component.target
-    return {
-        "name": plugins.address(component),
-        "kind": component.kind,
-        "summary": component.summary,
-        "distribution": component.distribution,
-        "version": component.version,
-        "target": target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}",
-    }
-
-
-def _describe(component: Component) -> dict[str, Any]:
-    from rgmkit import plugins
-    from rgmkit.config import describe, options_of
-
-    cls = plugins.load_class(component.kind, plugins.address(component))
-    known = options_of(cls)
-    given = GIVEN.get(component.kind, ()) if component.kind == "network" or "network" in known else ()
-    options = [
-        {
-            "name": option.name,
-            "type": describe(option.type),
-            "given": option.name in given,
-            "required": option.required,
-            "default": None if option.required else _format_default(option.default),
-        }
-        for option in known.values()
-    ]
-    text = inspect.getdoc(cls) or component.summary
-    return {**_summarize(component), "description": text.split(">>>")[0].rstrip(), "options": options}
-
-
-def _format_default(default: Any) -> str:
-    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+    click.echo(catalogue.describe(name))

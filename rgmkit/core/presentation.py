@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rgmkit import images
 from rgmkit.core.printable import show_option
 from rgmkit.errors import DataError
-from rgmkit.images.view import encode_views, make_view, to_picture
+from rgmkit.images.picture import to_picture
+from rgmkit.images.view import encode_views, make_view
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import UnidentifiedImageError
 from torch import Tensor
@@ -163,8 +164,8 @@ def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | No
     return Picture(x.float(), alpha, bits, decoded.notes + layout.notes, replace(layout, alpha=None), decoded.scale)
 
 
-def write(path: str | Path, picture: Picture | Tensor) -> Written:
-    """Write a picture, or a tensor (C, H, W) or (1, C, H, W), in the format that the ending names.
+def write(path: str | Path, picture: Picture | Tensor | np.ndarray) -> Written:
+    """Write a picture, or an array in the layout of a measurement, in the format that the ending names.
 
     The axes are those of the file from which the picture was read. PNG and TIFF are written in the depth of the picture
     (floats: 8 bits in PNG, float32 in TIFF), JPEG in 8 bits without alpha, .npy as float32. Values are in the range of
@@ -178,7 +179,9 @@ def write(path: str | Path, picture: Picture | Tensor) -> Written:
     path = Path(path)
     check_target(path)
     fmt = find_format(path)
-    picture = picture if isinstance(picture, Picture) else Picture(picture)
+    if not isinstance(picture, Picture):
+        plain = isinstance(picture, Tensor) and picture.is_floating_point()
+        picture = Picture(picture) if plain else to_picture(picture)  # type: ignore[arg-type]  # a tensor
     x = picture.x if picture.x.ndim == 4 else picture.x[None]
     check_stack(path, tuple(x.shape))
     x = x.detach().float().cpu()
@@ -187,10 +190,33 @@ def write(path: str | Path, picture: Picture | Tensor) -> Written:
         layout = replace(layout, alpha=picture.alpha.float().cpu())
     elif picture.alpha is not None:
         notes += (f"{fmt.name} has no alpha channel: it is left out",)
+    if not fmt.has_stacks:  # one picture, its channels last
+        layout = replace(layout, axes="YX", frames=())
     layout = replace(layout, axes=_file_axes(layout, x))
     array = layout.pack(x)
     write_file(path, load_codec(fmt.codec).encode(array, str(layout.axes), layout.alpha is not None, picture.scale))
     return _compare(path, x, layout, notes)
+
+
+def to_picture(array: Any, *, axes: str | None = None, range: Range | None = None) -> Picture:
+    """Convert an array in the layout of a measurement, see `unpack`, to a picture.
+
+    It may have a channel axis more than `axes`, as the estimate from a measurement without colours has.
+
+    >>> import numpy as np
+    >>> to_picture(np.full((5, 7, 3), 255, np.uint8)).x.shape
+    torch.Size([1, 3, 5, 7])
+    """
+    numpy = isinstance(array, np.ndarray)
+    if axes is not None and array.ndim == len(axes) + 1:
+        axes = insert_channels(axes, last=numpy)
+    alpha = axes is None and numpy and array.ndim > 2 and array.shape[-1] in (2, 4)
+    x, layout = unpack(array.detach() if isinstance(array, Tensor) else array, axes=axes, range=range, alpha=alpha)
+    if x.ndim == 4 and layout.axes is None:
+        layout = replace(layout, axes="BCYX", frames=(len(x),))
+    bits = 32 if layout.dtype.is_floating_point else min(8 * layout.dtype.itemsize, 32)
+    set_aside = None if layout.alpha is None else layout.alpha.float()
+    return Picture(x.cpu() if x.is_complex() else x.cpu().float(), set_aside, bits, layout=replace(layout, alpha=None))
 
 
 def check_stack(path: Path, shape: tuple[int, ...], *, what: str = "picture") -> None:

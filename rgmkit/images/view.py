@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from rgmkit.images.array_layout import unpack
-from rgmkit.images.axes import insert_channels
-from rgmkit.images.picture import Picture
+from rgmkit.images.picture import to_picture
 from rgmkit.images.value_range import Range
 
 SIDE, GAP = 256, 4  # height of a picture, and the white between two, in pixels
 DOUBT = 0.1  # values further outside [0, 1] are not those of a picture
-
-
-def to_picture(array: Any, *, axes: str | None = None, range: Range | None = None) -> Picture:
-    """Convert an array in the layout of a measurement, see `unpack`, to a picture.
-
-    It may have a channel axis more than `axes`, as the estimate from a measurement without colours has.
-
-    >>> to_picture(np.full((5, 7, 3), 255, np.uint8)).x.shape
-    torch.Size([1, 3, 5, 7])
-    """
-    numpy = isinstance(array, np.ndarray)
-    if axes is not None and array.ndim == len(axes) + 1:
-        axes = insert_channels(axes, last=numpy)
-    alpha = axes is None and numpy and array.ndim > 2 and array.shape[-1] in (2, 4)
-    x, layout = unpack(array.detach() if isinstance(array, Tensor) else array, axes=axes, range=range, alpha=alpha)
-    bits = 32 if layout.dtype.is_floating_point else min(8 * layout.dtype.itemsize, 32)
-    set_aside = None if layout.alpha is None else layout.alpha.float()
-    return Picture(x.cpu() if x.is_complex() else x.cpu().float(), set_aside, bits, layout=replace(layout, alpha=None))
 
 
 def make_view(

@@ -11,10 +11,11 @@ from importlib.metadata import Distribution, EntryPoint, distributions, entry_po
 from pathlib import Path
 
 from rgmkit.deprecation import COMPONENTS
-from rgmkit.errors import PluginError, find_nearest
+from rgmkit.errors import PluginError
 from rgmkit.plugins.component import BASES, KINDS, Component
 from rgmkit.plugins.hookspec import GROUP
 from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, describe_cause
+from rgmkit.plugins.synonyms import find_meant
 
 BUILT_IN = "rgmkit"
 DISABLE = "RGMKIT_PLUGINS_DISABLE"
@@ -152,7 +153,7 @@ class Registry:
 
     def _unknown(self, kind: str | None, name: str) -> PluginError:
         known = [self.address(component) for component in self.list_components(kind)]
-        near = find_nearest(name, known)
+        near = find_meant(name, known)
         text = f"no {kind or 'component'} is named {name!r}"
         if near:
             text += f", the nearest is {near!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 from pathlib import Path
@@ -52,6 +53,12 @@ def test_commands_and_their_options_exist(line):
         command = found
     options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if re.match(r"--?[a-z]", word)} <= options | {"--help"}
+
+
+def test_examples_in_python_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)
+    assert ran.attempted > 10 and not ran.failed
 
 
 def test_readme_fits_on_two_screens():

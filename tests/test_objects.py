@@ -84,7 +84,8 @@ def test_repr_shows_an_option_that_was_changed_later():
 
 def test_repr_of_a_network_is_one_line():
     prior = rgmkit.load("digits")
-    assert repr(prior) == "NetworkPrior(digits, UNet, 599,428 parameters, 4 levels, grey (1, 16, 16))"
+    size = f"{sum(p.numel() for p in prior.parameters()):,}"
+    assert repr(prior) == f"NetworkPrior(digits, UNet, {size} parameters, 4 levels, grey (1, 16, 16))"
     assert show_option(nn.Sequential(nn.Linear(2, 3), nn.ReLU())) == "Sequential(9 parameters)"
 
 

@@ -81,7 +81,9 @@ def _print_section(title: str, rows: list[tuple[str, str]]) -> None:
 
 @group.command(
     "show",
-    epilog=examples("rgmkit plugins show blur", "rgmkit plugins show rain@acme-rain", "rgmkit plugins show gan --json"),
+    epilog=examples(
+        "rgmkit plugins show blur", "rgmkit plugins show rain@acme-rain", "rgmkit plugins show uotm --json"
+    ),
 )
 @click.argument("name")
 @options.as_json

@@ -18,6 +18,12 @@ Written by `python -m rgmkit.cli.reference docs/command-line.md`; a test keeps i
 Results go to stdout, everything else to stderr. The exit code is 0 after success, 1 if some
 cells of a run failed, 2 after an error, which is one line on stderr (`--debug` adds the traceback), and 130 after an
 interruption.
+
+For completion of commands and options with the Tab key, add a line to the start-up file of the shell:
+
+    eval "$(_RGMKIT_COMPLETE=bash_source rgmkit)"                            # ~/.bashrc
+    eval "$(_RGMKIT_COMPLETE=zsh_source rgmkit)"                             # ~/.zshrc
+    _RGMKIT_COMPLETE=fish_source rgmkit | source                             # ~/.config/fish/config.fish
 """
 
 

@@ -139,6 +139,7 @@ def test_a_trained_one_is_a_prior_of_a_model_folder(folder):
     solver = "gradient-descent:iterations=10"
     solution, weaker = (rgmkit.restore(y, degradation, p, solver=solver) for p in (prior, f"{folder}:weight=0.5"))
     assert prior.value(solution.x).mean() < prior.value(weaker.x).mean()
+    assert solution.nfe >= 1 + 3 * len(solution.trace)  # the gradient, and two values, in each iteration
     assert weaker.trace[-1]["residual"] < solution.trace[-1]["residual"]
     assert rgmkit.load(folder, dtype="bf16").value(x).dtype == torch.float32
 

@@ -68,22 +68,25 @@ class GradientDescent(Solver):
             f"not converged after {self.iterations} iterations: the last one changed the image by "
             f"{trace[-1]['change']:.1e} of its norm; give more iterations",
         )  # fmt: skip
-        return Solution(x, trace=trace, notes=notes)
+        nfe = F.evaluations if any(True for _ in F.prior.parameters()) else 0  # a prior without weights has no network
+        return Solution(x, nfe=nfe, trace=trace, notes=notes)
 
 
 class _Objective:
-    """`F(x)` of each image, (B,), and its gradient."""
+    """`F(x)` of each image, (B,), and its gradient; `evaluations` counts those of the prior's value and gradient."""
 
     def __init__(self, problem: Problem) -> None:
         self.degradation, self.y = cast(Degradation, problem.degradation), cast(Tensor, problem.y)
         self.prior: Prior = problem.prior.with_default_weight(problem)
-        self.variance = noise_of(problem) ** 2
+        self.variance, self.evaluations = noise_of(problem) ** 2, 0
 
     def value(self, x: Tensor) -> Tensor:
+        self.evaluations += 1
         residual = self.degradation.A(x) - self.y
         return dot(residual, residual) / (2 * self.variance) + self.prior.value(x)
 
     def grad(self, x: Tensor) -> Tensor:
+        self.evaluations += 1
         return self.degradation.adjoint(self.degradation.A(x) - self.y) / self.variance + self.prior.grad(x)
 
 

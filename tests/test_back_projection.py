@@ -15,7 +15,7 @@ import rgmkit
 from rgmkit.core.random import seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, IncompatibleError
-from rgmkit.solvers.measurement import largest_residual, residuals
+from rgmkit.solvers.measurement import fixed_point_std, largest_residual, residuals
 
 psnr = rgmkit.metric("psnr")
 OPERATORS = {"x -.4": Gain, "signs": Signs, "columns": Columns, "three": Three, "illumination": Illumination}
@@ -42,6 +42,9 @@ def test_the_stds_fall_in_equal_ratios_to_that_of_pnp_drs(name, continuous):
 @pytest.mark.parametrize("name", CASES)
 def test_the_iterates(name, options, continuous):
     problem = make_case(name)
+    fixed_point_std(problem)  # may take a prox of its own, once
+    gammas, prox = [], problem.degradation.prox
+    problem.degradation.prox = lambda z, y, gamma: gammas.append(gamma) or prox(z, y, gamma)
     given = ",".join(f"{name}={value}" for name, value in options.items())
     estimates, stds, solution = follow(problem, f"back-projection:{given}" if given else "back-projection")
     q, degradation, prior, generator = measure(problem), problem.degradation, problem.prior, seeded(0)
@@ -51,6 +54,7 @@ def test_the_iterates(name, options, continuous):
         return eta * std * torch.randn(x.shape, generator=generator) if eta else 0
 
     weights = [factor / raised(q) ** 0.5 * (std / q.noise) ** 2 for std in stds]
+    assert gammas[: len(stds)] == pytest.approx([weights[0], *weights[:-1]] if q.lost else [])
     x = degradation.initial_estimate(y)
     x = degradation.prox(x, y, weights[0]) + draw(stds[0]) if q.lost else x
     for k, (std, after) in enumerate(zip(stds, [*stds[1:], None], strict=True)):

@@ -375,7 +375,7 @@ def test_wrong_numbers_are_refused_at_once(wrong):
 
 
 def test_what_cannot_generate_says_so():
-    with pytest.raises(IncompatibleError, match="restore"):
+    with pytest.raises(IncompatibleError, match="the prior Anything generates no images"):
         generate(Anything(), 1, shape=(1, 4, 4))
     with pytest.raises(IncompatibleError, match="cannot generate"):
         generate(GaussianRestorer(), 1, solver="one-shot")

@@ -230,3 +230,9 @@ def test_every_synonym_is_of_a_component():
     names = {component.name for component in plugins.list_components()}
     assert set(SYNONYMS) <= names
     assert not [word for others in SYNONYMS.values() for word in others.split() if word != word.lower()]
+
+
+def test_repr_of_a_picture_is_one_line():
+    stack = rgmkit.images.Picture(torch.zeros(4, 1, 5, 7), alpha=torch.ones(4, 1, 5, 7), bits=16)
+    assert repr(stack) == "Picture(4 of 1x5x7, 16 bits, with alpha)"
+    assert repr(rgmkit.images.Picture(torch.zeros(1, 5, 7))) == "Picture(1x5x7, 8 bits)"

@@ -66,8 +66,8 @@ def python(site: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[str
 
 def test_it_is_listed_with_its_distribution_and_version(site, tmp_path):
     ran = python(site, "-m", "rgmkit", "plugins", cwd=tmp_path)
-    (line,) = [line for line in ran.stdout.splitlines() if line.startswith("rain ")]
-    assert line.split("  ")[-1].strip() == "rgmkit-rain 1.2.0" and ran.stderr == ""
+    (line,) = [line for line in ran.stdout.splitlines() if line.startswith("  rain ")]
+    assert line.endswith(" (rgmkit-rain 1.2.0)") and ran.stderr == ""
 
 
 @pytest.mark.slow

@@ -53,6 +53,11 @@ class Printable:
 
 def constructor_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
     """Return the named parameters of the constructors of a class, each once."""
+    return _read_parameters(cls)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
     found: dict[str, inspect.Parameter] = {}
     for constructor in constructors(cls):
         for p in list(inspect.signature(constructor).parameters.values())[1:]:

@@ -35,7 +35,7 @@ from rgmkit.runtime.files import write_file
 ROUNDING = 0.02  # tolerance, in steps, for the float32 rounding of 16-bit values
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """One picture, or a stack of pictures, ready to be degraded or restored.
 
@@ -54,6 +54,11 @@ class Picture:
     notes: tuple[str, ...] = ()
     layout: Layout | None = None
     scale: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        frames = f"{len(self.x)} of " if self.x.ndim == 4 and len(self.x) > 1 else ""
+        alpha = "" if self.alpha is None else ", with alpha"
+        return f"Picture({frames}{'x'.join(map(str, self.x.shape[-3:]))}, {self.bits} bits{alpha})"
 
     @property
     def range(self) -> Range | None:
@@ -204,8 +209,8 @@ def to_picture(array: Any, *, axes: str | None = None, range: Range | None = Non
     It may have a channel axis more than `axes`, as the estimate from a measurement without colours has.
 
     >>> import numpy as np
-    >>> to_picture(np.full((5, 7, 3), 255, np.uint8)).x.shape
-    torch.Size([1, 3, 5, 7])
+    >>> to_picture(np.full((5, 7, 3), 255, np.uint8))
+    Picture(3x5x7, 8 bits)
     """
     numpy = isinstance(array, np.ndarray)
     if axes is not None and array.ndim == len(axes) + 1:

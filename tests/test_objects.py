@@ -150,7 +150,8 @@ def test_solution_of_any_layout_is_saved(tmp_path, x, axes, range, file, stored)
 def test_solution_shows_measurement_and_estimate(restored, monkeypatch):
     y, solution = restored
     monkeypatch.setattr(plt, "show", lambda: None)
-    dataclasses.replace(solution, std=y / 1000).show()
+    std = np.stack([y / 1000, y / 500])  # of two images, of which the first is shown
+    dataclasses.replace(solution, y=np.stack([y, y]), x=np.stack([y, y]), std=std, axes="BYX").show()
     panels = plt.gcf().axes
     assert [panel.get_title() for panel in panels] == ["measurement", "estimate", "std, white is 0.255"]
     assert np.array_equal(panels[0].images[0].get_array(), y) and panels[2].images[0].get_array().max() == 255

@@ -52,7 +52,7 @@ def make_views(solution: Solution) -> dict[str, np.ndarray]:
         "estimate": make_view(solution.x, axes=axes, range=range),
     }
     if solution.std is not None:
-        largest = float(abs(solution.std).max())
+        largest = float(to_picture(abs(solution.std), axes=axes).x[0].max())  # of the first image, as shown
         views[f"std, white is {largest:.3g}"] = make_view(abs(solution.std), axes=axes, stretch=True)
     return {title: view for title, view in views.items() if view is not None}
 

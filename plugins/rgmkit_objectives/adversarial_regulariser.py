@@ -21,14 +21,14 @@ class AdversarialRegulariser(PriorObjective):
     x are images, and v naive reconstructions of the measurements `y = A x' + n` of other images:
     `argmin_v 1/2 |A v - y|^2 + 1/(2 gamma) |v - v_0|^2` from the initial estimate v_0, the pseudo-inverse where A loses
     little. h becomes the distance to the images that explains how v differs from them: noise, blur, artefacts. It is a
-    prior for this operator and noise, and for others as far as they do the same to images.
+    prior for this operator and noise, and for others with similar effects on images.
 
     Args:
         degradation: A with its noise.
         mu: weight of the gradient penalty.
         gamma: of the naive reconstructions: singular values of A below its inverse root are damped.
 
-    Source: Lunz, Oektem and Schoenlieb, "Adversarial Regularizers in Inverse Problems", NeurIPS 2018.
+    Source: Lunz, Öktem and Schönlieb, "Adversarial Regularizers in Inverse Problems", NeurIPS 2018.
     """
 
     prior = "regulariser"

@@ -34,7 +34,7 @@ class Regulariser(Prior):
         center, scale: of the range of the network in the units of the user.
         weight: factor of h. Default: from noise and operator, in the solver; 1 for `value` and `grad`.
 
-    Source: Lunz, Oektem and Schoenlieb, "Adversarial Regularizers in Inverse Problems", NeurIPS 2018.
+    Source: Lunz, Öktem and Schönlieb, "Adversarial Regularizers in Inverse Problems", NeurIPS 2018.
     """
 
     provides = frozenset({"value", "grad"})

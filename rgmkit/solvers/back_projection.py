@@ -37,14 +37,15 @@ class BackProjection(Solver):
         v = argmin_v weight_k/2 |A v - y|^2 + 1/2 |v - (2u - x)|^2,
         x <- v + std_{k+1} (kept sqrt(1 - eta^2) (x - u) / std_k + eta n),
 
-    where D is `RestoringPrior.denoise`, and v the regularised back-projection of `2u - x`. The first x is that of
-    `initial_estimate(y)`, plus `eta std_1 n`; the estimate is the last u. If its residual would exceed the noise, one
-    more prox reduces it, see `largest_residual`.
+    where D is `RestoringPrior.denoise`, and v the regularised back-projection of `2u - x`. In the first x,
+    `initial_estimate(y)` takes the place of `2u - x`, and no noise is kept; the estimate is the last u. If its residual
+    would exceed the noise, one more prox reduces it, see `largest_residual`.
 
     The stds fall in equal ratios from `std_1^2 = s^2 + .2^2 lost` to that at the end of `pnp-drs`, with s the noise std
     over |A|, and lost the fraction of the image that A loses; `weight_k = weight (std_k / noise)^2`. A network that
     does not restore between levels is evaluated at the nearest ones. As for `pnp-drs`, where the last std is raised to
-    that of level 1 by a factor r, the weights are divided by sqrt(r). If A loses nothing, D(y, s) is the estimate.
+    that of level 1 by a factor r, the weights are divided by sqrt(r). If A loses nothing, the
+    estimate is `D(initial_estimate(y), s)`.
 
     The constants were chosen on held-out photographs with two networks, for two blurs, downsampling by 2 and 4, missing
     pixels, and gains that differ from pixel to pixel, with noise of .01 and .05.

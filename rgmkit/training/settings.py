@@ -24,7 +24,7 @@ class TrainingSettings:
         critic_lr: learning rate of the critic. Default: `lr`.
         warmup: steps over which both learning rates rise from 0.
         critic_first: fraction of the budget at the beginning in which only the critic learns, so that a new critic does
-            not lead a trained restorer astray, whose learning rate then rises over another such fraction.
+            not spoil a trained restorer. The learning rate of the restorer then rises over another such fraction.
         lr_end: final value of both learning rates, which follow a cosine schedule.
         betas: of both Adam optimisers.
         ema: decay of the exponential moving average of the weights, which the model folder stores; smaller in the

@@ -36,7 +36,7 @@ from rgmkit.errors import ConfigError
 @click.option(
     "--features",
     metavar="FEATURES",
-    help="That images are compared by: inception, digits, cifar10, or the model folder of a feature network. "
+    help="Features by which images are compared: inception, digits, cifar10, or the model folder of a feature network. "
     "[default: by the size of the images]",
 )
 @click.option(

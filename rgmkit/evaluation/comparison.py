@@ -34,7 +34,7 @@ class Comparer:
 
     Args:
         real: the real images.
-        features: that they are compared by; None for points, which are compared as they are.
+        features: by which they are compared; None for points, which are compared by their coordinates.
         device: on which the features are computed.
         progress: whether to show progress bars.
     """

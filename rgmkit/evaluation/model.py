@@ -57,9 +57,9 @@ def evaluate(
         data: the real images: a folder of pictures, a tar archive, an .npz or .npy file, or a data source such as
             "digits". Pictures are cropped to the size of the training images.
         test: held-out images to restore and to start chains from. Default: those of `data`.
-        features: that images are compared by: "inception" (then the Fréchet distance is the FID), the feature networks
-            "digits" and "cifar10", the model folder of another one, or an object. Default: "digits" for the
-            data `digits`, "cifar10" for images of up to 64 pixels a side, and "inception" for larger ones.
+        features: by which images are compared: "inception" (then the Fréchet distance is the FID), the feature networks
+            "digits" and "cifar10", the model folder of another one, or an object. Default: "digits" for the data
+            `digits`, "cifar10" for other images of up to 64 pixels a side, and "inception" for larger ones.
         count: how many images to generate; 0 for none.
         seeds: of the images; the metrics are means over them.
         levels: from which chains are started with degraded real images, which shows at which level quality degrades.
@@ -81,7 +81,9 @@ def evaluate(
     >>> found.cost.nfe, sorted(found.generation[0].metrics)[:3]
     (4, ['Fréchet', 'coverage', 'density'])
     """
-    _check(count=count, restored=restored, seeds=len(seeds) - 1)
+    _check(count=count, restored=restored)
+    if not seeds:
+        raise ConfigError("seeds is empty: give one or more")
     prior, measures = resolve_prior(model), resolve_metrics(metrics, has_truth=True).values()
     operators = {str(spec): resolve_degradation(spec, simulate=True) for spec in degradations}
     if device is not None:
@@ -136,7 +138,7 @@ def evaluate(
 def _check(**given: int) -> None:
     for name, value in given.items():
         if value < 0:
-            raise ConfigError(f"{name} is {value}: give more")
+            raise ConfigError(f"{name} is {value}: give 0 or more")
 
 
 def _check_shape(prior: Prior, data: Data, *, exactly: bool) -> None:

@@ -55,10 +55,11 @@ class Evaluation:
     """What `rgmkit.evaluate` found; `str` of it is a table.
 
     Attributes:
-        features: that images were compared by.
+        features: by which images were compared.
         count, seeds: how many images were generated from each seed.
         reference: how many real images they were compared with.
-        generation: one row for images from noise, one for each chain, and one for random halves of the real images.
+        generation: one row for images from noise, one for each chain, one for other real images if there are enough,
+            and one for random halves of the real images.
         cost: of generating the images of one seed.
         restoration: one item for each degradation.
     """

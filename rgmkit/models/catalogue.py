@@ -1,4 +1,4 @@
-"""What there is by name: components and shipped models, and the options of each. Listing imports none of them."""
+"""List components and shipped models by name, and describe their options. Listing imports none of them."""
 
 from __future__ import annotations
 

@@ -89,9 +89,9 @@ def information_std(problem: Problem, *, least: bool = True) -> float:
 def least_of_most_lost(problem: Problem) -> float:
     """Return the least std of the lost information where A loses nearly everything: `.2 lost^16 l^2`.
 
-    l is `Problem.lost_at` the weight `(lost_std / noise)^2`. A strong blur leaves errors that are smooth, which a
-    denoiser told of little noise takes for the image: up to .4 dB. l tells it from operators that lose as much, but
-    from which nearly all comes back at little noise, such as the blur of a shaken camera.
+    l is `Problem.lost_at` the weight `(lost_std / noise)^2`. A strong blur leaves smooth errors, which a denoiser
+    at a small std takes for the image; that costs up to .4 dB. l distinguishes it from operators that lose as much but
+    can nearly be inverted at little noise, such as the blur of a shaken camera.
     """
     assert problem.degradation is not None  # a restoration
     if not problem.degradation.linear:

@@ -21,8 +21,8 @@ Goal: TypeAlias = Literal["generate", "restore"]
 MINUTES = {"small": 10, "medium": 120, "large": 1440}
 SIZES = {"generate": {"small": 32, "medium": 64, "large": 128}, "restore": {"small": 64, "medium": 96, "large": 128}}
 MOST_HELD_OUT = 64
-PROBED = 8  # pictures that are looked at for their channels
-LARGE = 4  # pictures of so many times the size of a crop deserve a note
+PROBED = 8  # pictures, about, from which the channels are determined
+LARGE = 4  # pictures more than so many times as large as a crop get a note
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 def make_preset(
     preset: Preset, data: str | Path, *, goal: Goal = "generate", device: str | torch.device = "cpu"
 ) -> dict[str, Any]:
-    """Return a training configuration for the pictures in `data`; the same for the same pictures and kind of machine.
+    """Return a training configuration for the pictures in `data`, which depends only on them and the kind of machine.
 
-    Both goals go on from a model that comes with rgmkit, which sets the network and the noise schedule: minutes are
-    too short to learn from random weights what pictures have in common.
+    Both goals start from a model that comes with rgmkit, which sets the network and the noise schedule: minutes are
+    too short to train from random weights.
 
     Args:
         preset: "small" for minutes on a CPU, "medium" for hours, "large" for a day on an accelerator.
@@ -110,7 +110,9 @@ def _choose_data(given: str | Path, size: int, *, flip: bool | str) -> tuple[Any
         spec |= {"channels": "grey" if channels == 1 else "rgb", "crop": "random", "flip": flip}
         return spec, len(pictures), channels
     if not path.exists() and ":" not in str(given) and ("/" in str(given) or path.suffix):
-        raise DataError(f"{given} does not exist: give a folder of pictures, an archive, or a data source, as digits")
+        raise DataError(
+            f"{given} does not exist: give a folder of pictures, an archive, or a data source, such as digits"
+        )
     named: Any = {"use": "npz", "path": str(path), "flip": bool(flip)} if path.is_file() else str(given)
     data: Data = build("data", named)
     if len(data.shape) != 3:

@@ -20,6 +20,7 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver, shift_steps
 from rgmkit.errors import ConfigError, IncompatibleError, PriorWarning
 from rgmkit.images.array_layout import unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
+from rgmkit.runtime.memory import check_memory
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
 from rgmkit.solvers.noise_groups import join_solutions, move_solution, solve_any_noise
@@ -160,6 +161,8 @@ def restore_batch(
     The images of a large stack are restored a few at a time. They are moved to `device` and back, if `y` is elsewhere.
     """
     check_samples(1 if samples is None else samples)
+    image = degradation.image_shape((1, *y.shape[1:]))
+    check_memory((samples or 1, *image[1:]), "restorations", device or y.device)
     if prior.dtype is not None and y.is_floating_point():
         y = y.to(prior.dtype)
     device = device or y.device
@@ -275,6 +278,8 @@ def generate(
     torch.Size([3, 1, 16, 16])
     """
     prior = resolve_prior(prior)
+    if n > 0:
+        check_memory((n, *_check_shape(prior, shape)), "images", prior.device)
     with follow_progress("generating", callback, shown=progress) as follow:
         batches = list(
             generate_batches(
@@ -313,18 +318,19 @@ def generate_batches(
     size = choose_batch_size(image_shape, prior.device) if batch is None else batch
     if n < 0 or size < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {size} and start {start}: give 0, 1 and 0 or more")
-    batches = [range(first, min(first + size, start + n)) for first in range(start, start + n, size)]
+    check_memory((min(n, size), *image_shape), "images of a batch", prior.device)
+    starts = range(start, start + n, size)
 
     def generate_batch(i: int) -> Tensor:
-        rows = slice(batches[i].start - start, batches[i].stop - start)
-        begin = None if images is None else images[rows].to(prior.device)
-        problem = Problem(prior, (len(batches[i]), *image_shape), images=begin)
-        generator, follow = Streams(seed, batches[i], purpose=GENERATING), shift_steps(callback, i, len(batches))
+        rows = range(starts[i], min(starts[i] + size, start + n))
+        begin = None if images is None else images[rows.start - start : rows.stop - start].to(prior.device)
+        problem = Problem(prior, (len(rows), *image_shape), images=begin)
+        generator, follow = Streams(seed, rows, purpose=GENERATING), shift_steps(callback, i, len(starts))
         with evaluation_mode(prior):
             x = method.solve(problem, generator=generator, callback=follow).x
         return x.clamp(0, 1) if len(image_shape) == 3 else x
 
-    return map(generate_batch, range(len(batches)))
+    return map(generate_batch, range(len(starts)))
 
 
 def _check_shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from rgmkit import models, plugins
 from rgmkit.config import build, make, options_of, parse_spec, read_yaml
 from rgmkit.config.yaml12 import dump_yaml
 from rgmkit.core.bounds import Bounds, Count, NonNegative
-from rgmkit.errors import CheckpointError, ConfigError, RgmkitError
+from rgmkit.errors import CheckpointError, ConfigError, DataError, RgmkitError
 from rgmkit.experiments.line_search import read_range
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
@@ -197,3 +197,42 @@ def test_a_model_folder_with_numbers_that_give_no_image(tmp_path, damage, word):
     with pytest.raises(CheckpointError, match=word) as raised:
         rgmkit.load(folder)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: rgmkit.generate("digits", 10**12),
+        lambda: rgmkit.generate("digits", 1, shape=(1, 10**9, 10**9)),
+        lambda: rgmkit.restore(torch.zeros(1, 8, 8), "gaussian-noise:noise=0.1", "digits", samples=10**10),
+        lambda: rgmkit.restore(torch.zeros(1, 8, 8), "downsample:factor=1000000000", "digits"),
+        lambda: rgmkit.restore(torch.zeros(1, 8, 8), "deepinv.Tomography:width=8,angles=100000000000", "tv"),
+    ],
+)
+def test_what_exceeds_the_memory_is_refused_before_it_is_allocated(ask):
+    with pytest.raises(DataError, match="GiB are free"):
+        ask()
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "langevin:iterations=1000000000",
+        "back-projection:evaluations=1000000000",
+        "pnp-drs:iterations=1000000000",
+        "cascade:evaluations=1000000000",
+        "gradient-descent:iterations=1000000000",
+        "hqs:iterations=1000000000",
+        "deepinv.DPIR:iterations=1000000000",
+    ],
+)
+def test_a_billion_iterations_are_refused(solver):
+    with pytest.raises(ConfigError, match="at most"):
+        build("solver", solver)
+
+
+def test_no_estimate_is_nan():
+    with pytest.raises(ConfigError, match="no finite image"):
+        rgmkit.restore(
+            torch.rand(1, 8, 8), "gaussian-noise:noise=0.1", "digits", solver="langevin:last=1e-30,iterations=2"
+        )

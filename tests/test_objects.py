@@ -128,6 +128,8 @@ def test_solution_is_saved_and_overwrites_nothing_unasked(restored, tmp_path):
     with pytest.raises(rgmkit.DataError, match=r"x\.png exists: give another name, or overwrite=True"):
         solution.save(tmp_path / "x.png")
     solution.save(tmp_path / "x.png", overwrite=True)
+    with pytest.raises(rgmkit.DataError, match="too long"):
+        solution.save(tmp_path / ("x" * 300 + ".png"))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from rgmkit.core.linear import per_image, vjp_adjoint
 from rgmkit.core.noise import NoiseLike
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError, IncompatibleError
+from rgmkit.runtime.memory import check_memory
 from rgmkit_deepinv.physics import PhysicsDegradation
 
 
@@ -39,6 +40,7 @@ class Tomography(PhysicsDegradation):
     def __init__(self, *, width: int, angles: int = 60, noise: NoiseLike = 0.0) -> None:
         if width < 2 or angles < 1:
             raise ConfigError(f"width is {width} and angles {angles}: give 2 pixels and 1 angle, or more")
+        check_memory((2, angles, width, width), "coordinates along all rays")
         super().__init__(operators.Tomography(angles=angles, img_width=width, normalize=True), None, noise)
         self.width = width
 

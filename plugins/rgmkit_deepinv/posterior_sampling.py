@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, final
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Iterations
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.random import Randomness
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -80,7 +81,7 @@ class DPIR(DenoisingSolver):
     Source: Zhang et al., "Plug-and-play image restoration with deep denoiser prior", 2021.
     """
 
-    def __init__(self, *, iterations: int = 8) -> None:
+    def __init__(self, *, iterations: Iterations = 8) -> None:
         if iterations < 2:
             raise ConfigError(f"iterations is {iterations}: give 2 or more")
         self.iterations = iterations
@@ -117,7 +118,7 @@ class DiffPIR(DenoisingSolver):
     Source: Zhu et al., "Denoising diffusion models for plug-and-play image restoration", 2023.
     """
 
-    def __init__(self, *, iterations: int = 20, weight: float = 2.0, zeta: float = 0.5) -> None:
+    def __init__(self, *, iterations: Iterations = 20, weight: float = 2.0, zeta: float = 0.5) -> None:
         if iterations < 2 or not 0 < weight < math.inf or not 0 <= zeta <= 1:
             raise ConfigError(
                 f"iterations is {iterations}, weight {weight}, zeta {zeta}: give iterations >= 2, weight > 0, and a "
@@ -153,7 +154,7 @@ class DPS(DenoisingSolver):
     """
 
     def __init__(
-        self, *, iterations: int = 100, weight: float = 4.0, guidance: Literal["annealed", "norm"] = "annealed"
+        self, *, iterations: Iterations = 100, weight: float = 4.0, guidance: Literal["annealed", "norm"] = "annealed"
     ) -> None:
         if iterations < 2 or not 0 < weight < math.inf:
             raise ConfigError(f"iterations is {iterations} and weight {weight}: give 2 or more, and more than 0")

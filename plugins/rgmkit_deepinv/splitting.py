@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import Iterations
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import Randomness
@@ -61,7 +62,9 @@ class ProximalSolver(Solver):
     gradient_at_iterates: ClassVar[bool] = False  # whether an iteration takes the gradient at the previous iterate
     most: ClassVar[int] = 100
 
-    def __init__(self, *, iterations: int | None = None, step: float | None = None, tolerance: float = 1e-4) -> None:
+    def __init__(
+        self, *, iterations: Iterations | None = None, step: float | None = None, tolerance: float = 1e-4
+    ) -> None:
         if (iterations is not None and iterations < 1) or not tolerance >= 0:
             raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
         if step is not None and not 0 < step < float("inf"):

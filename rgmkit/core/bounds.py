@@ -35,6 +35,7 @@ BelowOne: TypeAlias = Annotated[float, Bounds(ge=0, lt=1)]
 AnyNumber: TypeAlias = Annotated[float, Bounds(finite=False)]
 Count: TypeAlias = Annotated[int, Bounds(ge=1)]
 CountOrZero: TypeAlias = Annotated[int, Bounds(ge=0)]
+Iterations: TypeAlias = Annotated[int, Bounds(ge=1, le=1_000_000)]  # what no one waits for is a slip of the keyboard
 
 
 def is_usable(value: float, bounds: tuple[Any, ...] = ()) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rgmkit import images
 from rgmkit.core.printable import show_option
 from rgmkit.errors import DataError
+from rgmkit.images.formats import check_target
 from rgmkit.images.picture import to_picture
 from rgmkit.images.view import encode_views, make_view
 
@@ -38,6 +39,7 @@ def describe_solution(solution: Solution) -> str:
 def save_solution(solution: Solution, path: str | Path, *, overwrite: bool) -> images.Written:
     """Write the estimate to a file, see `Solution.save`."""
     path = Path(path)
+    check_target(path)
     if path.exists() and not overwrite:
         raise DataError(f"{path} exists: give another name, or overwrite=True")
     picture = to_picture(solution.x, axes=solution.axes, range=solution.range)

@@ -275,6 +275,7 @@ class Solver(Printable, ABC):
         Raises:
             IncompatibleError: if the prior or the degradation lacks what this solver needs, or a gradient is wanted
                 that it does not have.
+            ConfigError: if the estimate holds NaN or infinite values.
 
         Warns:
             AccuracyWarning: once for each prox or pseudo-inverse that stopped early, with its worst residual.
@@ -285,6 +286,11 @@ class Solver(Printable, ABC):
         start, graph = time.perf_counter(), differentiable and torch.is_grad_enabled()
         with torch.set_grad_enabled(graph), collect_shortfalls() as shortfalls:
             solution = self._solve(problem, generator=generator, callback=callback or _ignore)
+        if not bool(solution.x.isfinite().all()):
+            raise ConfigError(
+                f"{self!r} found no finite image: its options, or those of the prior or the noise, are too small or "
+                f"too large for numbers of {solution.x.dtype}"
+            )
         messages = shortfalls.messages()
         for message in messages:
             warnings.warn(message, AccuracyWarning, stacklevel=3)

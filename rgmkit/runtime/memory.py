@@ -1,7 +1,8 @@
-"""Measure the peak memory of a block of code."""
+"""Measure the peak memory of a block of code, and predict that of tensors."""
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -11,12 +12,25 @@ from pathlib import Path
 import psutil
 import torch
 
-from rgmkit.runtime.device import measures_peak, peak_allocated, reset_peak
+from rgmkit.errors import DataError
+from rgmkit.runtime.device import free_memory, measures_peak, peak_allocated, reset_peak
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
+FLOAT32 = 4  # bytes
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # written to `clear_refs`, it sets VmHWM to the current size (Linux, proc(5))
 EVERY = 0.02  # seconds between two samples, where the system records no peak
+
+
+def check_memory(shape: tuple[int, ...], what: str, device: torch.device | None = None) -> None:
+    """Raise a DataError if a tensor of this shape in float32 would exceed the free memory of the device.
+
+    >>> check_memory((1, 3, 32, 32), "images")
+    """
+    needed, free = FLOAT32 * math.prod(shape), free_memory(device or torch.device("cpu"))
+    if needed > free:
+        size = " x ".join(map(str, shape))
+        raise DataError(f"{size} {what} take {needed / GIB:.3g} GiB, and {free / GIB:.1f} GiB are free: ask for less")
 
 
 class Peak:

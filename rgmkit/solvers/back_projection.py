@@ -7,6 +7,7 @@ from typing import ClassVar, cast, final
 import numpy as np
 from torch import Tensor
 
+from rgmkit.core.bounds import Iterations
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
@@ -67,7 +68,9 @@ class BackProjection(Solver):
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
     differentiable: ClassVar[bool] = True
 
-    def __init__(self, *, evaluations: int = 4, weight: float = 1.15, kept: float = 0.9, eta: float = 0.0) -> None:
+    def __init__(
+        self, *, evaluations: Iterations = 4, weight: float = 1.15, kept: float = 0.9, eta: float = 0.0
+    ) -> None:
         if evaluations < 1 or not 0 < weight < float("inf"):
             raise ConfigError(f"evaluations is {evaluations} and weight {weight}: give evaluations >= 1, weight > 0")
         if not (0 <= kept <= 1 and 0 <= eta <= 1):

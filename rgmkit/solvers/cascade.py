@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgmkit.core.bounds import Count
+from rgmkit.core.bounds import Count, Iterations
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.prior import RestoringPrior
@@ -80,7 +80,7 @@ class Cascade(Solver):
         start: Count | None = None,
         trust: float = 0.7,
         step: float = 0.5,
-        evaluations: int = 8,
+        evaluations: Iterations = 8,
         tolerance: float = 0.002,
         eta: float | None = None,
         levels: Count | None = None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.config import build
+from rgmkit.core.bounds import Iterations
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linearised import clip_images, linearise
 from rgmkit.core.noise import FixedNoise
@@ -73,7 +74,7 @@ class GaussNewton(Solver):
     needs_linear: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
-    def __init__(self, *, solver: Solver | None = None, iterations: int = 8, tolerance: float = 0.02) -> None:
+    def __init__(self, *, solver: Solver | None = None, iterations: Iterations = 8, tolerance: float = 0.02) -> None:
         if iterations < 1 or not tolerance >= 0:
             raise ConfigError(f"iterations is {iterations} and tolerance {tolerance}: give 1 or more, and 0 or more")
         self.solver, self.iterations, self.tolerance = solver, iterations, tolerance

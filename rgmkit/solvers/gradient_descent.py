@@ -7,7 +7,7 @@ from typing import ClassVar, cast, final
 import torch
 from torch import Tensor
 
-from rgmkit.core.bounds import Count, NonNegative
+from rgmkit.core.bounds import Iterations, NonNegative
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import dot, per_image
 from rgmkit.core.prior import Prior
@@ -42,7 +42,7 @@ class GradientDescent(Solver):
     needs: ClassVar[frozenset[str]] = frozenset({"value", "grad"})
     differentiable: ClassVar[bool] = True
 
-    def __init__(self, *, iterations: Count = 200, tolerance: NonNegative = 1e-4) -> None:
+    def __init__(self, *, iterations: Iterations = 200, tolerance: NonNegative = 1e-4) -> None:
         self.iterations, self.tolerance = iterations, tolerance
 
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:

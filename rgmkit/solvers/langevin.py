@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgmkit.core.bounds import Bounds, Count, Positive
+from rgmkit.core.bounds import Bounds, Iterations, Positive
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.core.random import Randomness, randn
 from rgmkit.core.solver import Callback, Problem, Solution, Solver
@@ -55,7 +55,7 @@ class Langevin(Solver):
     def __init__(
         self,
         *,
-        iterations: Count = 500,
+        iterations: Iterations = 500,
         first: Positive | None = None,
         last: Positive | None = None,
         step: Annotated[float, Bounds(gt=0, le=2)] = 1.0,

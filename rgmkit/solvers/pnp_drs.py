@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgmkit.core.bounds import Count
+from rgmkit.core.bounds import Count, Iterations
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.iterated_prox import IteratedProx
 from rgmkit.core.noise import white_std
@@ -116,7 +116,7 @@ class PnPDRS(Solver):
         *,
         alpha: float = 1.0,
         weight: float | None = None,
-        iterations: int | None = None,
+        iterations: Iterations | None = None,
         levels: Count | None = None,
         tolerance: float = 0.01,
     ) -> None:

@@ -23,7 +23,7 @@ def make_view(
     """Make a view of the first picture of an array: uint8, (H, W) or (H, W, 3); None if it holds no picture.
 
     Complex values are shown by their magnitude, and so are pairs of channels; other numbers of channels by their mean.
-    Values that are not those of a picture in [0, 1] are stretched to the largest.
+    Values well outside [0, 1] are scaled to it.
 
     >>> make_view(torch.full((1, 3, 2, 2), 0.5)).tolist()[0]
     [[128, 128, 128], [128, 128, 128]]

@@ -24,7 +24,8 @@ LEAST = 20.0  # seconds between two sheets
 def find_next_preview(run: Run) -> float:
     """Return the seconds after which the next sheet of a run with a budget of minutes is due.
 
-    That is after 10 seconds, then at twice the time, and later ten times in the budget.
+    The first is due after 10 seconds, a further one when the time has doubled: but after 20 seconds or more, and at most
+    a tenth of the budget.
     """
     if run.seconds < FIRST:
         return FIRST

@@ -11,7 +11,7 @@ from rgmkit.training.data.base import Data, FiniteData
 
 
 class Subset(FiniteData):
-    """The examples of a data set with some indices; metrics of samples are those of the data set."""
+    """Some examples of a data set, by their indices; metrics of samples are those of the whole data set."""
 
     def __init__(self, data: FiniteData, indices: Tensor) -> None:
         super().__init__(flip=data.flip)

@@ -24,8 +24,8 @@ LEAST = 20.0  # seconds between two sheets
 def find_next_preview(run: Run) -> float:
     """Return the seconds after which the next sheet of a run with a budget of minutes is due.
 
-    The first is due after 10 seconds, a further one when the time has doubled: but after 20 seconds or more, and at most
-    a tenth of the budget.
+    The first is due after 10 seconds, each further one at twice the time of the one before, but at least 20 seconds and
+    at most a tenth of the budget later.
     """
     if run.seconds < FIRST:
         return FIRST

@@ -229,6 +229,7 @@ MISTAKES = [
     ("run GRID", "degradation[1]: no degradation is named 'blurr'"),
     ("run GRID --set degradation.1=blur", "method[0]: no prior is named 'tvv'"),
     ("info none", "no model 'none'"),
+    ("train --preset small --data EMPTY", "an argument is empty"),
     ("convert none.pth -o x --network unett", "the nearest is 'unet'"),
     ("demo -o PHOTO", "is a file"),
 ]
@@ -250,7 +251,7 @@ def test_mistakes_in_names_are_found_before_torch_is_imported(photo, tmp_path):
     training, grid = tmp_path / "training.yaml", tmp_path / "grid.yaml"
     training.write_text("data: digits\nnetwork: {use: unett}\n")
     grid.write_text("data: {path: .}\ndegradation: [blur, blurr]\nmethod: {prior: tvv}\n")
-    places = {"PHOTO": photo, "TRAINING": training, "GRID": grid}
+    places = {"PHOTO": photo, "EMPTY": "", "TRAINING": training, "GRID": grid}
     commands = [[str(places.get(word, word)) for word in args.split()] for args, _ in MISTAKES]
     ran = subprocess.run(
         [sys.executable, "-c", RUN_ALL], input=json.dumps(commands), cwd=tmp_path, capture_output=True, text=True

@@ -385,3 +385,17 @@ def test_it_measures_what_restore_gives():
     assert restored.metrics == {"PSNR (dB)": pytest.approx(float(psnr(solution.x.clamp(0, 1), truth).mean()), abs=1e-4)}
     assert restored.before == {"PSNR (dB)": pytest.approx(float(psnr(degradation.embed(y).clamp(0, 1), truth).mean()))}
     assert restored.cost.nfe == solution.nfe and found.generation == []
+
+
+def test_too_few_real_images_and_nothing_to_measure_are_refused(tmp_path):
+    np.savez(tmp_path / "one.npz", images=np.zeros((1, 16, 16, 1), np.uint8))
+    with pytest.raises(rgmkit.DataError, match="holds 1 images: give 20 or more"):
+        rgmkit.evaluate("digits", tmp_path / "one.npz", features="digits", count=20, levels=[], restored=0)
+    with pytest.raises(rgmkit.ConfigError, match="count and restored are 0"):
+        rgmkit.evaluate("digits", "digits", count=0, restored=0)
+
+
+def test_a_solver_without_a_start_has_no_chains():
+    options = {"test": "digits:split=held-out", "features": "digits", "count": 20, "reference": 40, "restored": 0}
+    found = rgmkit.evaluate("digits", "digits", solver="langevin:iterations=1", **options)
+    assert not any("chain" in row.start for row in found.generation)

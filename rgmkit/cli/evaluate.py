@@ -52,7 +52,7 @@ from rgmkit.errors import ConfigError
 @click.option(
     "--seeds",
     metavar="K",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10_000),
     default=1,
     show_default=True,
     help="Number of seeds, S, S+1, …, over which metrics are averaged.",

@@ -30,6 +30,8 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the command that `args` start with."""
+        if "" in args:  # a path of "" would be the working directory
+            raise click.UsageError("an argument is empty: is a variable of the shell unset?", ctx)
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             near = find_nearest(args[0], self.commands)
             known = f"did you mean {near!r}?" if near else f"there are {', '.join(self.commands)}"

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rgmkit.config import Spec, read_spec
+from rgmkit.config import Spec, options_of, read_spec
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import ConfigError
 from rgmkit.evaluation.comparison import Comparer
 from rgmkit.evaluation.result import Cost, Row, average, spread
 from rgmkit.inference import generate_batches
+from rgmkit.plugins import load_class
 from rgmkit.runtime.device import synchronize
 from rgmkit.runtime.progress import show_progress
 from rgmkit.solvers.cascade import choose_levels
@@ -38,11 +39,12 @@ def evaluate_chains(
     **options: Any,
 ) -> list[Row]:
     """Compare the images of chains that start from degraded real images; where they get worse, a level is weak."""
-    top = prior.process.levels
+    top, spec = prior.process.levels, Spec("cascade") if solver is None else read_spec(solver)
+    if levels is None and spec is not None and "start" not in options_of(load_class("solver", spec.name)):
+        return []  # as Langevin dynamics, which starts from noise alone
     levels = choose_levels(top, MOST_CHAINS)[1:] if levels is None else sorted(levels, reverse=True)
     if any(not 1 <= level <= top for level in levels):
         raise ConfigError(f"levels is {list(levels)}: this prior has the levels 1 to {top}")
-    spec = Spec("cascade") if solver is None else read_spec(solver)
     if spec is None and levels:
         raise ConfigError("solver is an object, whose start cannot be changed: give its name and options, or levels=()")
     rows = []

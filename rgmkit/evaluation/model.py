@@ -10,7 +10,7 @@ import torch
 
 from rgmkit.core.features import Features
 from rgmkit.core.prior import Prior, RestoringPrior
-from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.errors import ConfigError, DataError, IncompatibleError
 from rgmkit.evaluation.comparison import LEAST, Comparer
 from rgmkit.evaluation.data import RealImages, resolve_data
 from rgmkit.evaluation.generation import evaluate_chains, evaluate_generation
@@ -81,6 +81,8 @@ def evaluate(
     >>> found.cost.nfe, sorted(found.generation[0].metrics)[:3]
     (4, ['Fréchet', 'coverage', 'density'])
     """
+    if not count and not restored:
+        raise ConfigError("count and restored are 0: give a number of images to generate or to restore")
     _check(count=count, restored=restored)
     if not seeds:
         raise ConfigError("seeds is empty: give one or more")
@@ -102,6 +104,10 @@ def evaluate(
     name = ""
     if generates:
         assert isinstance(prior, RestoringPrior)
+        if real.reference < 2 * LEAST:
+            raise DataError(
+                f"{data} holds {real.reference} images: give {2 * LEAST} or more to compare with, or count 0"
+            )
         name, chosen = _choose_features(features, real.data)
         comparer = Comparer(real, chosen, prior.device, progress=progress)
         options = {"seeds": seeds, "solver": solver, "batch": batch, "progress": progress}

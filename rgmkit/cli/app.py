@@ -96,7 +96,7 @@ def _fail(error: Exception, message: str, settings: CommandSettings) -> int:
 def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+    return str(error) or type(error).__name__
 
 
 class _OneLine(logging.Handler):

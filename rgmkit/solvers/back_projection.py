@@ -16,10 +16,10 @@ from rgmkit.core.solver import Callback, Problem, Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.solvers.measurement import (
     fixed_point_std,
-    information_std,
     initial_std,
     nearest_level_std,
     noise_of,
+    raised_factor,
     reduce_residual,
     relative_noise,
     trace_row,
@@ -119,5 +119,5 @@ class BackProjection(Solver):
 
     def _weights(self, problem: Problem, stds: list[float]) -> list[float]:
         """Return the weight of the measurement in each iteration."""
-        raised = max(1.0, stds[-1] / information_std(problem))
+        raised = raised_factor(problem, stds[-1])
         return [self.weight / raised**0.5 * (std / noise_of(problem)) ** 2 for std in stds]

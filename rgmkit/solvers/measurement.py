@@ -123,6 +123,11 @@ def nearest_level_std(prior: RestoringPrior, std: float) -> float:
     return min(prior.level_stds.tolist(), key=lambda level_std: abs(math.log(level_std / std)))
 
 
+def raised_factor(problem: Problem, std: float) -> float:
+    """Return the factor, at least 1, by which the last std is raised above `information_std`."""
+    return max(1.0, std / information_std(problem))
+
+
 def restore_as_trained(
     problem: Problem, generator: Randomness, *, factor: float = math.inf
 ) -> tuple[Tensor, int] | None:

@@ -28,6 +28,7 @@ from rgmkit.solvers.measurement import (
     nearest_level_std,
     noise_of,
     note_misfit,
+    raised_factor,
     reduce_residual,
     relative_noise,
     restore_as_trained,
@@ -236,7 +237,7 @@ class PnPDRS(Solver):
         balance = s / (stds[-1] * (1 - lost) ** 0.5) - 1
         exponent = EXPONENT * (STRONG / min(max(s, WEAK), STRONG)) ** 0.5
         factor = 1 + max(lost**exponent, min(MAX_BALANCE, balance))
-        raised = max(1.0, stds[-1] / information_std(problem))
+        raised = raised_factor(problem, stds[-1])
         return [factor / raised**0.5 * (std / noise) ** 2 for std in stds]
 
 

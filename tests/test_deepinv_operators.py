@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import deepinv
 import pytest
 import torch
 from pictures import uniform
-from rgmkit_deepinv import operators, requirements
+from rgmkit_deepinv import operators
 from rgmkit_deepinv.objects import from_deepinv
 
 import rgmkit
@@ -58,7 +59,7 @@ def test_operators_by_name_are_undone(digits, spec):
 
 
 def test_what_is_missing_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(requirements, "find_spec", lambda package: None)
+    monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(ConfigError, match=r"deepinv.BM3D needs the package bm3d, which is not installed: pip install"):
         rgmkit.prior("deepinv.BM3D")
     with pytest.raises(ConfigError, match=r"prior 'deepinv.DRUNet' needs .*weights"):

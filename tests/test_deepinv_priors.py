@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 import unittest
 
 import deepinv
@@ -12,7 +13,7 @@ import torch
 from analytic import Diagonal
 from deepinv.utils import DownloadError
 from pictures import COLOUR, normal, uniform
-from rgmkit_deepinv import networks, pixelwise, requirements, tikhonov, total_variation, wavelet
+from rgmkit_deepinv import networks, pixelwise, tikhonov, total_variation, wavelet
 from rgmkit_deepinv.objects import from_deepinv
 from safetensors.torch import save_file
 from torch.nn.functional import avg_pool2d
@@ -165,7 +166,7 @@ def test_wavelets_take_any_size(size):
 
 
 def test_wavelets_without_ptwt_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ptwt", None)
     with pytest.raises(ConfigError, match=r"needs the package ptwt.*pip install 'rgmkit\[wavelet\]'"):
         rgmkit.prior("wavelet")
 

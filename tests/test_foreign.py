@@ -422,7 +422,8 @@ def test_a_missing_package_is_named(package: str, name: str, tmp_path: Path, mon
     torch.save(make_dncnn(), tmp_path / "dncnn.pth")
     (tmp_path / "net.mat").write_bytes(b"MATLAB 7.3 MAT-file")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(CheckpointError, match=rf"needs the package {package}: pip install 'rgmkit\[published\]'"):
+    words = rf"{name} needs the package {package}, which is not installed: pip install 'rgmkit\[published\]'"
+    with pytest.raises(CheckpointError, match=words):
         rgmkit.load(tmp_path / name)
 
 

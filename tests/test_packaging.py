@@ -1,36 +1,124 @@
+"""What is installed: every import is declared, and what is optional says how to install it."""
+
 from __future__ import annotations
 
 import ast
 import re
 import sys
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+import rgmkit
+from rgmkit.errors import RgmkitError
+from rgmkit.runtime.extras import EXTRAS
+from rgmkit.runtime.processes import ProcessGroup
+from rgmkit.training.data.named import HuggingFace
+
 ROOT = Path(__file__).parents[1]
+SOURCES = [*ROOT.glob("rgmkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]
 
 
 def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def imported(folder: Path) -> set[str]:
-    """Top-level names of all modules that the files of a folder import, in functions too."""
+def imported(file: Path) -> set[str]:
+    """Top-level names of the modules of others that a file imports, in functions too."""
     names = set()
-    for file in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names.add(str(node.module).partition(".")[0])
-    return names
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(str(node.module).partition(".")[0])
+    return {name for name in names - set(sys.stdlib_module_names) if not name.startswith("rgmkit")}
 
 
 def test_every_direct_import_is_a_declared_dependency():
     declared = re.findall(r'"([\w.-]+)', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = {canonical(name) for name in declared}
     providers = packages_distributions()
-    foreign = imported(ROOT / "rgmkit") | imported(ROOT / "plugins")
-    foreign = {name for name in foreign - set(sys.stdlib_module_names) if not name.startswith("rgmkit")}
+    foreign = set().union(*map(imported, SOURCES))
     assert {"torch", "tifffile"} <= foreign
     missing = {name for name in foreign if not declared & {canonical(given) for given in providers.get(name, ())}}
     assert not missing
+
+
+IF_INSTALLED = {"sklearn"}  # what it adds is left out without it
+
+
+def requirements(section: str) -> set[str]:
+    """The distributions in a list of pyproject.toml."""
+    (listed,) = re.findall(rf"^{section} = \[(.*?)\]\n", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S)
+    return {canonical(name) for name in re.findall(r'"([\w.-]+)', listed)}
+
+
+def distributions(package: str) -> set[str]:
+    return {canonical(name) for name in packages_distributions().get(package, [package])}
+
+
+@pytest.mark.parametrize("package", EXTRAS)
+def test_each_optional_package_is_in_its_extra(package):
+    assert distributions(package) & requirements(EXTRAS[package])
+
+
+def test_what_is_not_a_dependency_is_required_where_it_is_imported():
+    needed, optional = requirements("dependencies"), set()
+    for file in SOURCES:
+        for package in (name for name in imported(file) if not distributions(name) & needed):
+            optional.add(package)
+            assert package in IF_INSTALLED or f'require("{package}"' in file.read_text("utf-8"), (file, package)
+    assert "spandrel" in optional and optional - IF_INSTALLED <= set(EXTRAS)
+
+
+def read_compressed(path: Path) -> object:
+    tifffile.imwrite(path / "y.tif", np.zeros((8, 8, 3), np.uint16))
+    with pytest.MonkeyPatch.context() as patch:  # tifffile says so for every compression that needs imagecodecs
+
+        def fail(*args: object, **options: object) -> None:
+            raise ValueError("requires the 'imagecodecs' package")
+
+        patch.setattr(tifffile.TiffPageSeries, "asarray", fail)
+        return rgmkit.read(path / "y.tif")
+
+
+def join_group(path: Path) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        return ProcessGroup.join("cpu")
+
+
+def read_matlab(path: Path) -> object:
+    (path / "net.mat").write_bytes(b"MATLAB 7.3 MAT-file")
+    return rgmkit.load(path / "net.mat")
+
+
+def load_weights(path: Path) -> object:
+    torch.save({"body.0.weight": torch.zeros(2, 2, 3, 3)}, path / "net.pth")
+    return rgmkit.load(path / "net.pth")
+
+
+USES: dict[str, Callable[[Path], object]] = {
+    "accelerate": join_group,
+    "bm3d": lambda path: rgmkit.prior("deepinv.BM3D"),
+    "datasets": lambda path: HuggingFace(name="imagefolder", size=8),
+    "h5py": read_matlab,
+    "huggingface_hub": lambda path: rgmkit.load("hf:someone/model"),
+    "imagecodecs": read_compressed,
+    "ptwt": lambda path: rgmkit.prior("wavelet"),
+    "spandrel": load_weights,
+    "torch_fidelity": lambda path: rgmkit.config.build("features", "inception"),
+}
+
+
+@pytest.mark.parametrize("package", EXTRAS)
+def test_without_an_optional_package_the_error_is_the_command_that_installs_it(package, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RgmkitError) as raised:
+        USES[package](tmp_path)
+    assert f"pip install 'rgmkit[{EXTRAS[package]}]'" in str(raised.value) and "\n" not in str(raised.value)

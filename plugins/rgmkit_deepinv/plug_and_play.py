@@ -10,8 +10,8 @@ from torch import Tensor
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
 from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.runtime.extras import require
 from rgmkit_deepinv.copying import copy_module
-from rgmkit_deepinv.requirements import require
 
 if TYPE_CHECKING:
     from deepinv.models.base import Denoiser
@@ -73,7 +73,7 @@ class BM3D(PlugAndPlay):
     differentiable = False
 
     def __init__(self) -> None:
-        require("bm3d", "the prior deepinv.BM3D", "pip install 'rgmkit[bm3d]'")
+        require("bm3d", "the prior deepinv.BM3D")
         from deepinv import models
 
         super().__init__(models.BM3D())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from rgmkit.errors import ConfigError
+from rgmkit.runtime.extras import require
 from rgmkit_deepinv.explicit import ExplicitPrior, Prox, require_images
-from rgmkit_deepinv.requirements import require
 
 if TYPE_CHECKING:
     from deepinv.optim import WaveletPrior
@@ -68,7 +68,7 @@ class Wavelet(ExplicitPrior):
 
 
 def _check(wavelet: str) -> None:
-    require("ptwt", "the prior wavelet", "pip install 'rgmkit[wavelet]'")
+    require("ptwt", "the prior wavelet")
     import pywt
 
     names = pywt.wavelist(kind="discrete")

@@ -12,6 +12,7 @@ from torch import Tensor
 from rgmkit.core.features import Features
 from rgmkit.errors import ConfigError
 from rgmkit.images.array_layout import quantise
+from rgmkit.runtime.extras import require
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 REMEDY = f"give inception:weights=FILE, with the file {FILE} of torch-fidelity, or choose other features"
@@ -33,14 +34,11 @@ class Inception(Features):
 
     def __init__(self, *, weights: Path | None = None) -> None:
         super().__init__()
+        require("torch_fidelity", "the feature network inception", otherwise=REMEDY)
         from torchmetrics.image.fid import NoTrainInceptionV3  # takes seconds to import
 
         try:
             self.network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(weights) if weights else None)
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"the features of Inception need torch-fidelity: pip install 'rgmkit[fid]'; and weights: {REMEDY}"
-            ) from error
         except Exception as error:  # downloads and damaged files raise various errors
             what = f"{weights} cannot be read" if weights else "they could not be downloaded"
             raise ConfigError(f"the features of Inception need their weights, and {what}: {REMEDY}") from error

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rgmkit.errors import ConfigError, RgmkitError, TrainingError, describe_error
 from rgmkit.runtime.device import as_device
+from rgmkit.runtime.extras import require
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class ProcessGroup:
         device = as_device(device)
         if os.environ.get("WORLD_SIZE", "1") == "1":
             return cls(device)
+        require("accelerate", "a group of several processes")
         from accelerate import PartialState
 
         options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}

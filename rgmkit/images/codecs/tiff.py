@@ -13,6 +13,7 @@ from rgmkit.errors import DataError, show_value
 from rgmkit.images.axes import FRAMES, IMAGE
 from rgmkit.images.codecs import Decoded, pillow
 from rgmkit.images.value_range import Range
+from rgmkit.runtime.extras import install_command
 
 PLAIN = ("MINISBLACK", "MINISWHITE", "RGB")  # photometric interpretations that hold the values themselves
 ASSOCIATED = 1  # value of the tag ExtraSamples: alpha by which the colours were multiplied
@@ -77,7 +78,7 @@ def _decode_with_pillow(data: bytes, page: Any) -> Decoded:
     """Decode what tifffile does not, unless Pillow would misread it or lose its depth."""
     bits, kind = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
     what = f"{bits}-bit {kind} with the compression {getattr(page.compression, 'name', page.compression)}"
-    fix = "pip install 'rgmkit[codecs]', or save it uncompressed in 8 or 16 bits"
+    fix = f"{install_command('imagecodecs')}, or save it uncompressed in 8 or 16 bits"
     deep = bits is not None and bits > 8
     if (deep and page.samplesperpixel > 1) or (bits == 8 and page.sampleformat == SIGNED):
         raise DataError(f"is {what}: {fix}")

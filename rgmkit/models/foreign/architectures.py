@@ -20,6 +20,7 @@ from rgmkit.models.foreign.networks import (
     find_drunet_locality,
     find_plain_locality,
 )
+from rgmkit.runtime.extras import require
 
 REFUSED = {"IMDB1.": "IMDN", ".safm.": "a variant of SAFMN"}  # by a part of their names
 FAMILIES = "FFDNet, DnCNN, Restormer, and the families of the package spandrel"
@@ -155,12 +156,9 @@ def _build_restormer(path: Path, state: Mapping[str, Tensor]) -> Recognised:
 
 
 def _build_with_spandrel(path: Path, state: Mapping[str, Tensor]) -> Recognised | None:
-    try:
-        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
-    except ImportError as error:
-        raise CheckpointError(
-            f"{path} needs the package spandrel: pip install 'rgmkit[published]'; {CONVERT}"
-        ) from error
+    require("spandrel", str(path), CheckpointError, otherwise=CONVERT)
+    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+
     try:
         with torch.random.fork_rng(devices=[]):
             found = ModelLoader().load_from_state_dict(dict(state))

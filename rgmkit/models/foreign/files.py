@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rgmkit.errors import CheckpointError
 from rgmkit.models.published.checkpoint import read_checkpoint
+from rgmkit.runtime.extras import require
 
 PREFERRED = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net")
 MATLAB_HDF5 = b"MATLAB 7.3"
@@ -85,8 +86,8 @@ def _read_mat(path: Path) -> list[tuple[Any, Any]]:
         with path.open("rb") as file:
             hdf5 = file.read(len(MATLAB_HDF5)) == MATLAB_HDF5
         layers = _read_hdf5(path) if hdf5 else _read_old_mat(path)
-    except ImportError as error:
-        raise CheckpointError(f"{path} needs the package h5py: pip install 'rgmkit[published]'") from error
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(f"{path} is not a network of MatConvNet, or damaged ({error})") from error
     if not layers:
@@ -95,6 +96,7 @@ def _read_mat(path: Path) -> list[tuple[Any, Any]]:
 
 
 def _read_hdf5(path: Path) -> list[tuple[Any, Any]]:
+    require("h5py", str(path), CheckpointError)
     import h5py
 
     with h5py.File(path, "r") as file:

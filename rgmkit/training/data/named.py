@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
@@ -17,6 +16,7 @@ from rgmkit.core.bounds import Count
 from rgmkit.errors import ConfigError, DataError, describe_error
 from rgmkit.images import decode
 from rgmkit.images.codecs import pillow
+from rgmkit.runtime.extras import require
 from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, Pictures
 
@@ -152,8 +152,7 @@ class HuggingFace(_Items):
         flip: Flip = False,
     ) -> None:
         super().__init__(size=size, channels=channels, crop=crop, flip=flip)
-        if not find_spec("datasets"):
-            raise ConfigError("data sets of Hugging Face need the package datasets: pip install 'rgmkit[data]'")
+        require("datasets", "the data huggingface")
         import datasets
 
         self.title, self.column = f"{name} ({split})", column

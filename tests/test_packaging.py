@@ -21,6 +21,7 @@ from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.data.named import HuggingFace
 
 ROOT = Path(__file__).parents[1]
+PROVIDERS = packages_distributions()  # takes a second
 SOURCES = [*ROOT.glob("rgmkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]
 
 
@@ -42,10 +43,9 @@ def imported(file: Path) -> set[str]:
 def test_every_direct_import_is_a_declared_dependency():
     declared = re.findall(r'"([\w.-]+)', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = {canonical(name) for name in declared}
-    providers = packages_distributions()
     foreign = set().union(*map(imported, SOURCES))
     assert {"torch", "tifffile"} <= foreign
-    missing = {name for name in foreign if not declared & {canonical(given) for given in providers.get(name, ())}}
+    missing = {name for name in foreign if not declared & {canonical(given) for given in PROVIDERS.get(name, ())}}
     assert not missing
 
 
@@ -59,7 +59,7 @@ def requirements(section: str) -> set[str]:
 
 
 def distributions(package: str) -> set[str]:
-    return {canonical(name) for name in packages_distributions().get(package, [package])}
+    return {canonical(name) for name in PROVIDERS.get(package, [package])}
 
 
 @pytest.mark.parametrize("package", EXTRAS)

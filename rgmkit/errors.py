@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 OPTION = re.compile(r"(prior|solver)[.\[]")  # an option path at the start of a message, which `naming` prefixes
 
@@ -18,6 +19,7 @@ NO_MEMORY = re.compile(
     "out of memory|allocate memory|not enough memory|ALLOC_FAILED|Storage size calculation overflowed"
 )
 SHOWN = 80  # most characters of a value in a message
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class RgmkitError(Exception):
@@ -86,7 +88,7 @@ def show_value(value: object) -> str:
     >>> show_value([1, 2]), show_value("long " * 50)
     ('[1, 2]', "'long long long long long long long long…")
     """
-    text = " ".join(repr(value).split())
+    text = " ".join(show_safely(value, repr).split())
     return text if len(text) <= SHOWN else text[: SHOWN // 2] + "…"
 
 
@@ -96,7 +98,47 @@ def describe_error(error: BaseException) -> str:
     >>> describe_error(ZeroDivisionError()), describe_error(ValueError("too\\nlong"))
     ('ZeroDivisionError', 'too long')
     """
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return read_message(error)[:200] or escape_controls(type(error).__name__)
+
+
+def describe_cause(cause: BaseException) -> str:
+    """Describe an error in one line, with its class unless it is one of rgmkit's own.
+
+    >>> describe_cause(KeyError("a"))
+    "KeyError: 'a'"
+    """
+    text, name = read_message(cause), escape_controls(type(cause).__name__)
+    return text if isinstance(cause, RgmkitError) and text else f"{name}: {text}".rstrip(": ")
+
+
+def read_message(error: BaseException) -> str:
+    """Return the text of an error in one line.
+
+    >>> read_message(ValueError("two\\nlines"))
+    'two lines'
+    """
+    return escape_controls(" ".join(show_safely(error).split()))
+
+
+def show_safely(thing: object, show: Callable[[Any], str] = str) -> str:
+    """Return the text of an object of a third party; the name of its class if `show` fails.
+
+    >>> show_safely(1.5)
+    '1.5'
+    """
+    try:
+        return show(thing)
+    except BaseException:  # not even SystemExit may leave the text of an error
+        return f"<{type(thing).__name__}>"
+
+
+def escape_controls(text: str) -> str:
+    r"""Escape what a terminal would obey or cannot show: control characters, marks of direction, surrogates.
+
+    >>> escape_controls("red:\x1b[31m")
+    'red:\\x1b[31m'
+    """
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,12 +16,15 @@ from safetensors.torch import load_file
 
 import rgmkit
 from rgmkit import models
-from rgmkit.config import dump_yaml, read_yaml
+from rgmkit.config import dump_yaml, is_number, read_yaml
 from rgmkit.errors import CheckpointError, ConfigError, DataError
 from rgmkit.experiments import pipeline, run
 from rgmkit.experiments.plan import make_plan
 from rgmkit.experiments.result import Record
+from rgmkit.experiments.results import Results
 from rgmkit.experiments.run_folder import read_facts, read_record
+from rgmkit.experiments.tables import write_tables
+from rgmkit.experiments.tune import Trial, TuningLog
 from rgmkit.training.data.files import Folder
 
 RECORD = Record("a", "photo", "noise", "tv", 0, before={"psnr": 20.0}, after={"psnr": math.inf}, path=[(0.1, 20.0)])
@@ -195,3 +200,42 @@ def test_pipes_among_pictures_are_no_pictures(tmp_path):
         run({**GRID, "data": {"path": str(tmp_path / "pictures")}}, out=tmp_path / "out", progress=False)
     with pytest.raises(DataError, match="is a device or a pipe"):
         Folder(path=tmp_path / "pictures", size=8)
+
+
+TRIAL = Trial("=cmd|' /C calc'!A0", "-1+2", '{"prior.weight": 1.5}', "@psnr", 20.0, 1.0, "'+error")
+
+
+def test_spreadsheet_formulas_are_quoted_in_tables(tmp_path):
+    log = TuningLog(tmp_path)
+    log.add(TRIAL)
+    assert TuningLog(tmp_path).trials == [TRIAL]
+    write_tables(Results(tmp_path, [replace(RECORD, image="=1+1", seed=-3, error="\tx")]))
+    for file in (tmp_path / "tuning.csv", tmp_path / "results.csv"):
+        with file.open(newline="") as table:
+            cells = [cell for row in csv.reader(table) for cell in row]
+        assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r") and not is_number(cell)]
+        assert "'=1+1" in cells or "'@psnr" in cells
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("1.5", "1.5}"),
+        lambda text: text.replace('{""prior.weight"": 1.5}', "3"),
+        lambda text: text.replace(",20.0", ""),
+        lambda text: text.replace("20.0", "x"),
+        lambda text: text.replace("20.0,1.0,''+error", "nan,1.0,"),
+        lambda text: text + "\0\n",
+        lambda text: text.replace("psnr", "x" * 200_000),
+        lambda text: text.replace("1.5", "[" * 5000),
+        lambda text: text + "\ud800",
+    ],
+)
+def test_a_damaged_table_of_trials_is_named(tmp_path, damage):
+    TuningLog(tmp_path).add(TRIAL)
+    file = tmp_path / "tuning.csv"
+    changed = damage(file.read_text())
+    assert changed != file.read_text()
+    file.write_bytes(changed.encode(errors="surrogatepass"))
+    with pytest.raises(DataError, match=r"tuning\.csv is damaged"):
+        TuningLog(tmp_path)

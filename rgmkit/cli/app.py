@@ -22,7 +22,7 @@ from rgmkit.cli.generate import generate
 from rgmkit.cli.models import convert, info, train
 from rgmkit.cli.options import Commands, CommandSettings, examples, say
 from rgmkit.cli.restore import restore
-from rgmkit.errors import RgmkitError, is_out_of_memory
+from rgmkit.errors import RgmkitError, describe_cause, is_out_of_memory, read_message
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -80,23 +80,28 @@ def _run(args: Sequence[str] | None, settings: CommandSettings) -> int:
         return 1
     except (RgmkitError, OSError) as error:
         return _fail(error, _describe(error), settings)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except BaseException as error:
+        if is_out_of_memory(error):
+            return _fail(error, f"out of memory: take a smaller image or batch ({_describe(error)[:120]})", settings)
+        from rgmkit.plugins import find_culprit
+
+        culprit = find_culprit(error)
+        if culprit is None:
             raise
-        return _fail(error, f"out of memory: take a smaller image or batch ({_describe(error)[:120]})", settings)
+        return _fail(error, f"{describe_cause(error)}: raised by {culprit}, --debug shows the traceback", settings)
 
 
-def _fail(error: Exception, message: str, settings: CommandSettings) -> int:
+def _fail(error: BaseException, message: str, settings: CommandSettings) -> int:
     if settings.debug:
         traceback.print_exception(error)
     say(f"error: {message}")
     return FAILED
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+    return read_message(error) or type(error).__name__
 
 
 class _OneLine(logging.Handler):

@@ -8,7 +8,7 @@ import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names
-from rgmkit.cli.options import examples, print_json, say_notes
+from rgmkit.cli.options import echo, examples, print_json, say_notes
 from rgmkit.errors import ConfigError
 
 
@@ -158,7 +158,7 @@ def evaluate(
     if as_json:
         print_json(found.to_dict())
     else:
-        click.echo(str(found))
+        echo(str(found))
 
 
 def _read_levels(text: str) -> list[int] | None:

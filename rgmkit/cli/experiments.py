@@ -9,7 +9,7 @@ import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_grid
-from rgmkit.cli.options import PATH, examples, say
+from rgmkit.cli.options import PATH, echo, examples, say
 
 if TYPE_CHECKING:
     from rgmkit.experiments.plan import Plan
@@ -91,9 +91,9 @@ def report(folder: Path) -> None:
 def _print_results(results: Results) -> None:
     from rgmkit.experiments.tables import format_tables
 
-    click.echo(format_tables(results))
+    echo(format_tables(results))
     for name in ("results.csv", "results.md", "report.html"):
-        click.echo(results.folder / name)
+        echo(results.folder / name)
 
 
 def _print_plan(plan: Plan) -> None:
@@ -105,13 +105,13 @@ def _print_plan(plan: Plan) -> None:
         state = "to do" if found is None else "done" if found.error is None else "failed, to do"
         if cell.places in plan.unfit:
             state = f"left out, does not fit ({plan.unfit[cell.places]})"
-        click.echo(f"{state}: {cell.name}")
+        echo(f"{state}: {cell.name}")
     for method in plan.grid.methods:
         for parameter in method.parameters:
             ends = parameter.ends()
             values = f"from {ends[0]:g} to {ends[1]:g}" if ends else "by its choices"
-            click.echo(f"to tune: {parameter.name} of {method.label}, {values}, on {len(plan.training)} images")
-    click.echo(
+            echo(f"to tune: {parameter.name} of {method.label}, {values}, on {len(plan.training)} images")
+    echo(
         f"{len(plan.cells)} cells: {len(plan.photographs)} images, {len(plan.grid.operators)} degradations, "
         f"{len(plan.grid.methods)} methods, {len(plan.grid.seeds)} seeds"
     )

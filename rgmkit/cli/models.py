@@ -10,7 +10,7 @@ import click
 
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_new_folder
-from rgmkit.cli.options import PATH, examples, print_json, say_notes
+from rgmkit.cli.options import PATH, echo, examples, print_json, say_notes
 from rgmkit.config import dump_yaml, override
 from rgmkit.errors import ConfigError
 from rgmkit.runtime.files import write_file
@@ -99,7 +99,7 @@ def train(
     from rgmkit.runtime.processes import is_main_process
 
     if is_main_process():
-        click.echo(folder)
+        echo(folder)
 
 
 def _without_options(config: Path, **given: Any) -> Path:
@@ -116,7 +116,7 @@ def _write_new(file: Path, text: str) -> None:
     if file.exists():
         raise ConfigError(f"{file} exists: name another file with --write")
     write_file(file, text)
-    click.echo(file)
+    echo(file)
 
 
 @click.command(
@@ -139,7 +139,7 @@ def info(model: str, as_json: bool) -> None:
         print_json(facts)
         return
     for line in _format_lines(facts):
-        click.echo(line)
+        echo(line)
 
 
 def _format_lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
@@ -198,4 +198,4 @@ def convert(checkpoint: Path, out: Path, network: str, process: str | None, over
 
     facts = published.convert(checkpoint, out, network=network, process=process, **given)
     say_notes(f"{key}: {facts[key]}" for key in ("weights", "process"))
-    click.echo(out)
+    echo(out)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rgmkit.errors import find_nearest
+from rgmkit.errors import escape_controls, find_nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +45,12 @@ class Commands(click.Group):
 
 def say(message: str) -> None:
     """Print one line to stderr; stdout carries results only."""
-    click.echo(" ".join(message.split()), err=True)
+    click.echo(escape_controls(" ".join(message.split())), err=True)
+
+
+def echo(result: object) -> None:
+    """Print a result to stdout; names and texts of files, plugins and models cannot control the terminal."""
+    click.echo(escape_controls(str(result)))
 
 
 def say_notes(notes: Iterable[str], about: Path | None = None) -> None:

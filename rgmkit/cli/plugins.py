@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rgmkit.cli import options
-from rgmkit.cli.options import Commands, examples, print_json
+from rgmkit.cli.options import Commands, echo, examples, print_json
 
 if TYPE_CHECKING:
     from rgmkit.plugins import Component
@@ -69,13 +69,13 @@ def _print_section(title: str, rows: list[tuple[str, str]]) -> None:
     """Print names with their meanings below a title, in 80 columns; nothing without rows."""
     if not rows:
         return
-    click.echo(f"{title}:")
+    echo(f"{title}:")
     width = min(30, max(len(name) for name, _ in rows) + 4)
     for name, meaning in rows:
         start = f"  {name}  ".ljust(width)
         start = start if len(start) == width else f"{start.rstrip()}\n{' ' * width}"
         for line in textwrap.wrap(meaning, WIDTH - width) or [""]:
-            click.echo(f"{start}{line}".rstrip())
+            echo(f"{start}{line}".rstrip())
             start = " " * width
 
 
@@ -96,4 +96,4 @@ def show_command(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"components": [catalogue.describe_component(component) for component in plugins.find(name)]})
         return
-    click.echo(catalogue.describe(name))
+    echo(catalogue.describe(name))

@@ -13,7 +13,7 @@ import click
 from rgmkit.cli import options, values
 from rgmkit.cli.checks import check_names, check_pictures
 from rgmkit.cli.degrade import read_true_image
-from rgmkit.cli.options import PATH, examples, print_json, say_notes
+from rgmkit.cli.options import PATH, echo, examples, print_json, say_notes
 from rgmkit.errors import AccuracyWarning, PriorWarning
 from rgmkit.images.formats import USUAL_ENDINGS
 
@@ -206,13 +206,13 @@ def print_restoration(facts: dict[str, Any], metrics: Mapping[str, Metric], *, a
         return
     for label, metric in metrics.items():
         before, after = (metric.info.format(facts[label][when]) for when in ("before", "after"))
-        click.echo(f"{metric.name:8} {before} -> {after} {metric.unit}".rstrip())
+        echo(f"{metric.name:8} {before} -> {after} {metric.unit}".rstrip())
     if "std" in facts:
-        click.echo(f"{'std':8} {facts['std']['mean']:.4f} on average, {facts['std']['largest']:.4f} at most")
-    click.echo(f"{'NFE':8} {facts['nfe']}")
-    click.echo(f"{'seconds':8} {facts['seconds']:.2f}")
+        echo(f"{'std':8} {facts['std']['mean']:.4f} on average, {facts['std']['largest']:.4f} at most")
+    echo(f"{'NFE':8} {facts['nfe']}")
+    echo(f"{'seconds':8} {facts['seconds']:.2f}")
     if facts.get("trace"):
-        click.echo(format_trace(facts["trace"]))
+        echo(format_trace(facts["trace"]))
 
 
 def format_trace(trace: list[dict[str, float]]) -> str:

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rgmkit import plugins
-from rgmkit.config.signature import Place, check, describe, options_of
+from rgmkit.config.signature import Option, Place, check, describe, options_of
 from rgmkit.config.text import Spec, parse_spec, read_spec
 from rgmkit.errors import (
     ConfigError,
     PluginError,
     RgmkitError,
+    describe_cause,
     describe_error,
     find_nearest,
     is_out_of_memory,
     show_value,
 )
 from rgmkit.plugins.component import BASES
+from rgmkit.runtime.foreign_code import contain
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ def make(
     what = what or path or cls.__name__
     if not isinstance(options, Mapping):
         raise ConfigError(f"{what} is {show_value(options)}: give a mapping of options")
-    known = options_of(cls)
+    known = _read_options(cls, what)
     given = {name: value for name, value in injected.items() if name in known}
     valid = [name for name in known if name not in given]
     for name in options:
@@ -97,7 +99,8 @@ def make(
     for name, value in options.items():
         given[name] = check(value, known[name].type, _join(path, name), folder=folder, nested=nested)
     try:
-        return cls(**given)
+        with contain(path or what):
+            return cls(**given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path else str(error)) from error
     except (RgmkitError, ImportError):
@@ -106,6 +109,14 @@ def make(
         if is_out_of_memory(error):
             raise
         raise ConfigError(f"{path or what}: {describe_error(error)}") from error
+
+
+def _read_options(cls: type, what: str) -> dict[str, Option]:
+    try:
+        with contain():
+            return options_of(cls)
+    except Exception as error:  # of annotations and defaults that are no ordinary objects
+        raise PluginError(f"{what}: the options of {cls.__name__} cannot be read: {describe_cause(error)}") from error
 
 
 def degradation(name: str, /, **options: Any) -> Any:

@@ -73,13 +73,14 @@ def _read_options(cls: type) -> dict[str, Option]:
 
 
 def _resolve_hints(function: Any) -> dict[str, Any]:
-    """Resolve annotations to types; one that cannot be resolved at run time is left unchecked."""
+    """Resolve annotations to types; one that cannot be resolved at run time, or is no type, is left unchecked."""
     found, scope = {}, inspect.unwrap(function).__globals__
     for name, hint in getattr(function, "__annotations__", {}).items():
         try:
             one = types.SimpleNamespace(__annotations__={name: hint})
             found.update(typing.get_type_hints(one, scope, include_extras=True))
-        except Exception:  # a name that is imported for type checkers only
+            describe(found[name])
+        except Exception:  # a name that is imported for type checkers only, or a list in place of a type
             found[name] = Any
     return found
 

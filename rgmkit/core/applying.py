@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from rgmkit.errors import IncompatibleError, RgmkitError, describe_error, is_out_of_memory
+from rgmkit.errors import IncompatibleError, RgmkitError, describe_cause, is_out_of_memory
+from rgmkit.runtime.foreign_code import contain
 
 if TYPE_CHECKING:
     from rgmkit.core.degradation import Degradation
+
+MOST = 250  # characters of an error of another library
 
 
 def apply_operator(degradation: Degradation, x: Tensor) -> Tensor:
@@ -20,13 +23,14 @@ def apply_operator(degradation: Degradation, x: Tensor) -> Tensor:
     """
     title, shape = degradation.title, tuple(x.shape[1:])
     try:
-        y = degradation.A(x)
+        with contain(title):
+            y = degradation.A(x)
     except RgmkitError:
         raise
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        reason = f"{type(error).__name__}: {describe_error(error)}"
+        reason = describe_cause(error)[:MOST]
         raise IncompatibleError(
             f"{title} cannot measure an image of shape {shape} ({reason}): check its size"
         ) from error

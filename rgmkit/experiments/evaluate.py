@@ -20,7 +20,7 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.metric import Metric
 from rgmkit.core.random import Streams
 from rgmkit.core.solver import Callback, Solution
-from rgmkit.errors import RgmkitError
+from rgmkit.errors import describe_cause, escape_controls
 from rgmkit.experiments.cells import Cell
 from rgmkit.experiments.config import LabelledDegradation
 from rgmkit.experiments.line_search import Values
@@ -32,6 +32,7 @@ from rgmkit.experiments.run_folder import CELLS, read_record
 from rgmkit.images.array_layout import check_finite
 from rgmkit.inference import restore_batch
 from rgmkit.runtime.device import empty_cache, synchronize
+from rgmkit.runtime.foreign_code import contain
 from rgmkit.runtime.memory import peak_memory
 from rgmkit.runtime.modules import to_device
 from rgmkit.runtime.processes import ProcessGroup
@@ -181,7 +182,7 @@ def evaluate_cells(
     shown = progress and processes.is_main
     with tqdm(total=len(mine), initial=len(mine) - len(todo), unit="cell", disable=not shown, mininterval=0.5) as bar:
         for cell in todo:
-            bar.set_description_str(cell.name)
+            bar.set_description_str(escape_controls(cell.name))
             if cell.places in plan.unfit:
                 record = cell.make_record(error=plan.unfit[cell.places], fits=False)
             else:
@@ -201,21 +202,12 @@ def is_done(folder: Path, cell: Cell) -> bool:
 
 def _try(evaluator: Evaluator, cell: Cell, choose: Callable[[str, Method], Values], folder: Path) -> Record:
     try:
-        return evaluator.evaluate(cell, choose(cell.operator.label, cell.method), folder)
+        with contain():
+            return evaluator.evaluate(cell, choose(cell.operator.label, cell.method), folder)
     except Exception as error:
         log.debug("%s", cell.name, exc_info=True)
         empty_cache(evaluator.device)
-        return cell.make_record(error=one_line(error))
-
-
-def one_line(error: Exception) -> str:
-    """Format an error in one line, with its class unless it is one of rgmkit's own.
-
-    >>> one_line(ZeroDivisionError("division by zero"))
-    'ZeroDivisionError: division by zero'
-    """
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RgmkitError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+        return cell.make_record(error=describe_cause(error))
 
 
 def _report(cell: Cell, record: Record, noted: set[str]) -> None:

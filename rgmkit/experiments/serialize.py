@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rgmkit.config import Spec, dump_flow, spec_text
+from rgmkit.config import Spec, dump_flow, is_number, spec_text
 from rgmkit.core.printable import GIVEN
 
 ABSENT = "not there"
@@ -109,3 +109,21 @@ def _shorten(value: Any) -> str:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
+
+
+def quote_formula(text: str) -> str:
+    """Return a text for a cell of a CSV file: a spreadsheet would execute one that begins as a formula does.
+
+    >>> quote_formula("=1+1"), quote_formula("-1.5"), quote_formula("cat")
+    ("'=1+1", '-1.5', 'cat')
+    """
+    return f"'{text}" if _is_formula(text) else text
+
+
+def unquote_formula(cell: str) -> str:
+    """Return the text that `quote_formula` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell) else cell
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r")) and not is_number(text)

@@ -12,6 +12,7 @@ from typing import Any
 from rgmkit.core.metric import MetricInfo
 from rgmkit.experiments.methods import format_values
 from rgmkit.experiments.results import Results
+from rgmkit.experiments.serialize import quote_formula
 from rgmkit.experiments.summary import MethodSummary, Spread, find_best, summarize_measurements, summarize_methods
 from rgmkit.runtime.files import write_aside
 
@@ -138,7 +139,7 @@ def format_seconds(seconds: float) -> str:
 def write_tables(results: Results) -> None:
     """Write results.csv, results.md and results.json into the folder of the run."""
     with write_aside(results.folder / CSV) as part, part.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(_list_cells(results))
+        csv.writer(file).writerows(map(quote_formula, row) for row in _list_cells(results))
     with write_aside(results.folder / MARKDOWN) as part:
         part.write_text("\n".join(_write_markdown(results)) + "\n", encoding="utf-8")
     with write_aside(results.folder / JSON) as part:

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +17,16 @@ from typing import Any
 from tqdm import tqdm
 
 from rgmkit.core.metric import Metric
-from rgmkit.errors import DataError
+from rgmkit.errors import DataError, describe_cause, escape_controls
 from rgmkit.experiments.config import LabelledDegradation, Tuning
-from rgmkit.experiments.evaluate import Evaluator, Measurement, one_line
+from rgmkit.experiments.evaluate import Evaluator, Measurement
 from rgmkit.experiments.line_search import Values, search
 from rgmkit.experiments.methods import Method, format_values
 from rgmkit.experiments.photographs import Photograph
 from rgmkit.experiments.plan import Plan
+from rgmkit.experiments.serialize import quote_formula, unquote_formula
 from rgmkit.runtime.files import write_aside
+from rgmkit.runtime.foreign_code import contain
 from rgmkit.runtime.processes import ProcessGroup
 
 NAME = "tuning.csv"
@@ -56,7 +58,7 @@ class TuningLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self.trials = list(_read(self.path)) if self.path.exists() else []
+        self.trials = _read(self.path) if self.path.exists() else []
 
     def add(self, trial: Trial) -> None:
         """Append a trial; it replaces a failed one with the same values."""
@@ -65,7 +67,7 @@ class TuningLog:
         with write_aside(self.path) as part, part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows(map(astuple, self.trials))
+            writer.writerows(map(quote_formula, map(str, astuple(trial))) for trial in self.trials)
 
     def trials_of(self, degradation: str, method: str) -> list[Trial]:
         """Return the trials of a method under a degradation."""
@@ -136,7 +138,7 @@ class _Score:
         trial = next((trial for trial in trials if trial.values == text and not trial.error), None)
         if trial is None:
             name = f"tuning {self.method.label}, {self.operator.label}: {format_values(values)}"
-            self.bar.set_description_str(name, refresh=False)
+            self.bar.set_description_str(escape_controls(name), refresh=False)
             self.bar.update()
             trial = self._try(values, text)
             self.logged.add(trial)
@@ -147,9 +149,10 @@ class _Score:
     def _try(self, values: Values, text: str) -> Trial:
         start, error, mean = time.perf_counter(), "", math.nan
         try:
-            mean = self._mean(values)
+            with contain():
+                mean = self._mean(values)
         except Exception as failed:
-            error = one_line(failed)
+            error = describe_cause(failed)
         if not error and math.isnan(mean):
             error = f"the mean {self.tuning.metric_label} is not a number"
         labels = (self.operator.label, self.method.label)
@@ -181,11 +184,19 @@ def _warn_of_ends(logged: TuningLog, operator: LabelledDegradation, method: Meth
             log.warning(f"{method.label}, {operator.label}: the best {p.name} is at an end of its range, widen it")
 
 
-def _read(path: Path) -> Iterator[Trial]:
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                texts = (row["degradation"], row["method"], row["values"], row["metric"])
-                yield Trial(*texts, float(row["figure"]), float(row["seconds"]), row["error"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{path} is damaged: remove it, and the methods are tuned again") from error
+def _read(path: Path) -> list[Trial]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_read_trial(row) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError, RecursionError, csv.Error) as error:
+        raise DataError(f"{path} is damaged: remove it, and the methods are tuned again") from error
+
+
+def _read_trial(row: dict[str, Any]) -> Trial:
+    if None in row or None in row.values():
+        raise ValueError("a row of another length")
+    texts = (unquote_formula(row[name]) for name in ("degradation", "method", "values", "metric"))
+    trial = Trial(*texts, float(row["figure"]), float(row["seconds"]), unquote_formula(row["error"]))
+    if not isinstance(trial.read(), dict) or (math.isnan(trial.value) and not trial.error):
+        raise ValueError("no values")
+    return trial

@@ -58,14 +58,13 @@ def describe(name: str) -> str:
 
 def summarize_component(component: Component) -> dict[str, Any]:
     """Return name, kind, summary, origin and target of a component, without importing it."""
-    target = component.target
     return {
         "name": plugins.address(component),
         "kind": component.kind,
         "summary": component.summary,
         "distribution": component.distribution,
         "version": component.version,
-        "target": target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}",
+        "target": component.target_name,
     }
 
 

@@ -8,11 +8,11 @@ from rgmkit.deprecation import renamed_attributes
 from rgmkit.plugins.component import KINDS, Component
 from rgmkit.plugins.hookspec import hookimpl
 from rgmkit.plugins.loader import Failure
-from rgmkit.plugins.registry import installed, load_target
+from rgmkit.plugins.registry import find_culprit, installed, load_target
 
 __all__ = [
-    "KINDS", "Component", "Failure", "add_file", "address", "find", "hookimpl", "list_clashes", "list_components",
-    "list_failures", "load_class", "lookup",
+    "KINDS", "Component", "Failure", "add_file", "address", "find", "find_culprit", "hookimpl", "list_clashes",
+    "list_components", "list_failures", "load_class", "lookup",
 ]  # fmt: skip
 
 __getattr__ = renamed_attributes(

@@ -70,6 +70,15 @@ class Component:
             raise PluginError(f"summary {self.summary!r} of {self.name!r} is not a string")
 
     @property
+    def target_name(self) -> str:
+        """The target as `"package.module:Class"`.
+
+        >>> Component("metric", "x", re.Pattern).target_name
+        're:Pattern'
+        """
+        return self.target if isinstance(self.target, str) else f"{self.target.__module__}:{self.target.__qualname__}"
+
+    @property
     def origin(self) -> str:
         """The distribution that provides it, and its version.
 

@@ -1,26 +1,26 @@
-"""Load plugins one by one: one that fails is unregistered and reported, and the others still work."""
+"""Load plugins one by one: one that fails is reported, and the others still work."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from rgmkit.errors import PluginError
+from rgmkit.errors import PluginError, describe_cause, escape_controls
 from rgmkit.plugins import hookspec
 from rgmkit.plugins.component import Component
-
-CAUGHT = (Exception, SystemExit)
-"""What a plugin may raise without stopping the program."""
+from rgmkit.runtime.foreign_code import contain
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,33 @@ class Source:
     distribution: str
     version: str
     load: Callable[[], Any]
+    target: str = ""
+    package: Distribution | None = None
 
     @staticmethod
     def of_entry(entry: EntryPoint) -> Source:
         """Describe an entry point, with the name and version of its distribution."""
+        package = entry.dist
         try:
-            name, version = entry.dist.metadata["Name"], entry.dist.version  # type: ignore[union-attr]
-        except CAUGHT:  # metadata may be damaged or missing
-            name, version = None, None
-        return Source(entry.name, name or "unknown", version or "", entry.load)
+            version = package.version or ""  # type: ignore[union-attr]
+        except Exception:  # metadata may be damaged or missing
+            version = ""
+        name = escape_controls(entry.name)
+        return Source(name, read_name(package), escape_controls(version), entry.load, entry.value, package)
 
     @staticmethod
     def of_file(path: Path) -> Source:
         """Describe a Python file, whose name takes the place of the distribution's name."""
-        return Source(str(path), path.name, "", lambda: _import_file(path))  # two folders may both have an ops.py
+        entry = escape_controls(str(path))  # two folders may both have an ops.py
+        return Source(entry, escape_controls(path.name), "", lambda: _import_file(path))
+
+
+def read_name(package: Distribution | None) -> str:
+    """Return the name of a distribution, whose metadata may be damaged or missing."""
+    try:
+        return escape_controls(package.metadata["Name"] or "unknown")  # type: ignore[union-attr]
+    except Exception:
+        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -65,49 +78,37 @@ class Failure:
         return f"plugin {self.entry} of {self.distribution} failed at {self.stage}: {self.reason}"
 
 
-def describe_cause(cause: BaseException) -> str:
-    """Describe an exception in one line.
+def load(source: Source) -> list[Component] | Failure:
+    """Load a plugin and return its components, or the stage and cause of its failure.
 
-    >>> describe_cause(KeyError("a"))
-    "KeyError: 'a'"
+    Each plugin has a pluggy manager of its own, so that none can disturb another.
     """
-    text = " ".join(str(cause).split())
-    if isinstance(cause, PluginError):
-        return text
-    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-
-
-class Loader:
-    """Load plugins into one pluggy manager."""
-
-    def __init__(self) -> None:
-        self.manager = pluggy.PluginManager(hookspec.GROUP)
-        self.manager.add_hookspecs(hookspec)
-
-    def load(self, source: Source) -> list[Component] | Failure:
-        """Load a plugin and return its components, or the stage and cause of its failure."""
-        stage, plugin, others = "import", None, self.manager.get_plugins()
-        try:
+    stage, manager = "import", pluggy.PluginManager(hookspec.GROUP)
+    manager.add_hookspecs(hookspec)
+    try:
+        with contain(), redirect_stdout(sys.stderr):  # stdout carries results only
             plugin = source.load()
             stage = "registration"
-            self.manager.register(plugin, name=f"{source.distribution}:{source.entry}")
+            manager.register(plugin, name=f"{source.distribution}:{source.entry}")
             stage = "the check of its hooks"
-            self._check_hooks(plugin)
+            _check_hooks(manager, plugin)
             stage = "the call of its hook"
-            components = _check_components(self.manager.subset_hook_caller("rgmkit_components", others)())
-            return [replace(c, distribution=source.distribution, version=source.version) for c in components]
-        except CAUGHT as cause:
-            if plugin is not None and plugin not in others and self.manager.is_registered(plugin):
-                self.manager.unregister(plugin)
-            return Failure(source.entry, source.distribution, stage, cause)
+            components = _check_components(manager.hook.rgmkit_components())
+            return [
+                replace(c, summary=escape_controls(c.summary), distribution=source.distribution, version=source.version)
+                for c in components
+            ]
+    except Exception as cause:
+        return Failure(source.entry, source.distribution, stage, cause)
 
-    def _check_hooks(self, plugin: Any) -> None:
-        callers = self.manager.get_hookcallers(plugin)
-        if not callers:
-            raise PluginError("it implements no hook: define rgmkit_components() and decorate it with @rgmkit.hookimpl")
-        for caller in callers:
-            if not caller.has_spec():
-                raise PluginError(f"unknown hook {caller.name!r}: the hook is named 'rgmkit_components'")
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
+    callers = manager.get_hookcallers(plugin)
+    if not callers:
+        raise PluginError("it implements no hook: define rgmkit_components() and decorate it with @rgmkit.hookimpl")
+    for caller in callers:
+        if not caller.has_spec():
+            raise PluginError(f"unknown hook {caller.name!r}: the hook is named 'rgmkit_components'")
 
 
 def _check_components(returned: list[Any]) -> list[Component]:
@@ -120,6 +121,7 @@ def _check_components(returned: list[Any]) -> list[Component]:
     for component in components:
         if not isinstance(component, Component):
             raise PluginError(f"rgmkit_components returned {component!r} in its list: put rgmkit.Component there")
+        component.target_name  # noqa: B018 - of a class, it may fail
     for (kind, name), count in Counter((c.kind, c.name) for c in components).items():
         if count > 1:
             raise PluginError(f"it provides the {kind} {name!r} twice")
@@ -128,7 +130,7 @@ def _check_components(returned: list[Any]) -> list[Component]:
 
 def _import_file(path: Path) -> ModuleType:
     """Import a file as a module of its own; its folder is not put on the import path."""
-    name = f"rgmkit_file_{path.stem}_{hashlib.sha1(str(path).encode()).hexdigest()[:8]}"
+    name = f"rgmkit_file_{path.stem}_{hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file: give a .py file")

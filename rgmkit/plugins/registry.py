@@ -6,18 +6,23 @@ import logging
 import os
 import pkgutil
 import re
+import sys
+import traceback
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 
 from rgmkit.deprecation import COMPONENTS
-from rgmkit.errors import PluginError
+from rgmkit.errors import PluginError, describe_cause
 from rgmkit.plugins.component import BASES, KINDS, Component
 from rgmkit.plugins.hookspec import GROUP
-from rgmkit.plugins.loader import CAUGHT, Failure, Loader, Source, describe_cause
+from rgmkit.plugins.loader import Failure, Source, load, read_name
 from rgmkit.plugins.synonyms import find_meant
+from rgmkit.runtime.foreign_code import contain
 
-BUILT_IN = "rgmkit"
+BUILT_IN, CORE = "rgmkit", "rgmkit.plugins.builtin"
+IMPOSTOR = "another distribution is named rgmkit, too: rename or uninstall it"
 DISABLE = "RGMKIT_PLUGINS_DISABLE"
 KIND_WORDS = {"objective": "an objective", "data": "a data set"}
 log = logging.getLogger(__name__)
@@ -31,7 +36,6 @@ class Registry:
         self.clashes: list[str] = []
         self.disabled: list[Source] = []
         self._components: dict[tuple[str, str], list[Component]] = {}
-        self._loader = Loader()
         self._files: set[Path] = set()
 
     def load(self, entries: Iterable[EntryPoint]) -> None:
@@ -39,14 +43,18 @@ class Registry:
         sources = sorted(
             map(Source.of_entry, entries), key=lambda s: (not _built_in(s), _canonical(s.distribution), s.entry)
         )
+        own = [source.package for source in sources if source.target == CORE]
         if not any(map(_built_in, sources)):
             missing = PluginError("rgmkit's own plugins are not registered: install it with 'pip install -e .'")
             self._fail(Failure("*", BUILT_IN, "look-up", missing))
         for source in sources:
+            if _built_in(source) and own and source.package not in own:
+                self._fail(Failure(source.entry, BUILT_IN, "look-up", PluginError(IMPOSTOR)))
+                continue
             if _is_disabled(source):
                 self.disabled.append(source)
                 continue
-            loaded = self._loader.load(source)
+            loaded = load(source)
             if isinstance(loaded, Failure):
                 self._fail(loaded)
             else:
@@ -56,9 +64,8 @@ class Registry:
         """Read the entry points of one distribution; if they cannot be read, record that and return none."""
         try:
             return list(distribution.entry_points.select(group=GROUP))
-        except CAUGHT as cause:
-            name = distribution.metadata["Name"] or "unknown"
-            self._fail(Failure("*", name, "the reading of its entry points", cause))
+        except Exception as cause:
+            self._fail(Failure("*", read_name(distribution), "the reading of its entry points", cause))
             return []
 
     def add_file(self, path: str | Path) -> None:
@@ -72,7 +79,7 @@ class Registry:
             return
         if not path.is_file():
             raise PluginError(f"no plugin file {path}: give the path of a Python file")
-        loaded = self._loader.load(Source.of_file(path))
+        loaded = load(Source.of_file(path))
         if isinstance(loaded, Failure):
             raise PluginError(f"plugin file {path} failed at {loaded.stage}: {loaded.reason}") from loaded.cause
         self._files.add(path)
@@ -177,18 +184,30 @@ def load_target(component: Component) -> type:
         PluginError: if it cannot be imported or is something else.
     """
     what = f"{component.kind} {component.name!r} of {component.origin}"
-    cls = component.target if isinstance(component.target, type) else _resolve(component.target, what)
-    base = _resolve(BASES[component.kind], what)
-    if not (isinstance(cls, type) and issubclass(cls, base)):
+    base = pkgutil.resolve_name(BASES[component.kind])
+    try:
+        with contain(), redirect_stdout(sys.stderr):  # stdout carries results only
+            cls = component.target if isinstance(component.target, type) else pkgutil.resolve_name(component.target)
+            fits = isinstance(cls, type) and issubclass(cls, base)
+    except Exception as cause:
+        raise PluginError(f"{what} cannot be imported from {component.target!r}: {describe_cause(cause)}") from cause
+    if not fits:
         raise PluginError(f"{what}: {component.target!r} is not a subclass of {base.__name__}")
     return cls
 
 
-def _resolve(target: str, what: str) -> type:
-    try:
-        return pkgutil.resolve_name(target)
-    except CAUGHT as cause:
-        raise PluginError(f"{what} cannot be imported from {target!r}: {describe_cause(cause)}") from cause
+def find_culprit(error: BaseException) -> str | None:
+    """Say which plugin of a third party raised an error, and in which line; None if none did."""
+    owners = {_package(c.target_name): c for c in installed().list_components() if not _built_in(c)}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        owner = owners.get(_package(str(frame.f_globals.get("__name__"))))
+        if owner:
+            return f"the {owner.kind} {owner.name!r} of {owner.origin} ({frame.f_code.co_filename}, line {line})"
+    return None
+
+
+def _package(name: str) -> str:
+    return re.split("[.:]", name)[0]
 
 
 def _known_kind(kind: str) -> str:
@@ -200,9 +219,17 @@ def _known_kind(kind: str) -> str:
 def _entry_points(registry: Registry) -> Iterable[EntryPoint]:
     """Read the entry points of rgmkit's group; record and skip a distribution whose list cannot be read."""
     try:
-        return entry_points(group=GROUP)
-    except CAUGHT:  # one malformed list makes the look-up of all fail
-        return [entry for distribution in distributions() for entry in registry.entries_of(distribution)]
+        found = list(entry_points(group=GROUP))
+        if any(entry.value == CORE for entry in found):
+            return found
+    except Exception:  # one malformed list makes the look-up of all fail
+        pass
+    found_by_name: dict[tuple[str, bool], list[EntryPoint]] = {}
+    for distribution in distributions():  # another one named rgmkit may hide this one
+        entries = registry.entries_of(distribution)
+        key = _canonical(read_name(distribution)), any(entry.value == CORE for entry in entries)
+        found_by_name.setdefault(key, entries)
+    return [entry for entries in found_by_name.values() for entry in entries]
 
 
 def _built_in(what: Source | Component) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rgmkit.errors import escape_controls
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -21,9 +23,13 @@ def show_progress(title: str, *, shown: bool = True) -> Iterator[Callback]:
     """Yield a solver callback that shows a bar on stderr after two seconds, in a terminal or a notebook."""
     from tqdm.auto import tqdm
 
-    notebook = "ipykernel" in sys.modules  # whose stderr is not a terminal
+    notebook, title = "ipykernel" in sys.modules, escape_controls(title)  # a notebook's stderr is not a terminal
     with tqdm(
-        desc=title, unit="step", delay=DELAY, disable=not shown or (False if notebook else None), leave=False
+        desc=title,
+        unit="step",
+        delay=DELAY,
+        disable=not shown or (False if notebook else None),
+        leave=False,
     ) as bar:
         yield _BarCallback(bar)
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 import torch
 from tqdm import tqdm
 
-from rgmkit.errors import TrainingError
+from rgmkit.errors import TrainingError, escape_controls
 from rgmkit.runtime.precision import explain_compile_errors
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.runtime.signals import DeferredSignals, end_by, unwind_on_sigterm
@@ -190,4 +190,4 @@ def _describe_stop(run: Run | None) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(escape_controls(line), file=sys.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import click
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure  # without pyplot: no window system, no global state
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from rgmkit.cli.demo.photograph import DEGRADATION, Photograph, restore_photograph
 from rgmkit.cli.demo.tasks import TASKS, Row, solve_task
+from rgmkit.cli.options import echo
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.images import make_sheet
 from rgmkit.inference import generate
@@ -36,23 +36,23 @@ def run(out: Path, *, digits: int | None = None) -> list[Row]:
     out.mkdir(parents=True, exist_ok=True)
     photograph = restore_photograph(seed=SEED)
     numbers = ", ".join(f"{name} {psnr:.2f}" for name, psnr in photograph.psnr.items())
-    click.echo(f"A photograph, {DEGRADATION}: PSNR in dB {numbers}\n")
+    echo(f"A photograph, {DEGRADATION}: PSNR in dB {numbers}\n")
     _draw_photograph(out / "photograph.png", photograph)
     network, truth = load(MODEL), Digits(split="held-out").images[:digits]
     head = f"PSNR in dB, mean of {len(truth)} digits"
-    click.echo(f"{head:<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}")
+    echo(f"{head:<40}{'before':>8}{'TV':>8}{'network':>9}{'NFE':>5}{'seconds':>9}")
     rows = []
     for number, task in enumerate(TASKS, start=1):
         row = solve_task(task, network, truth, seed=SEED)
         numbers = f"{row.before:>8.2f}{row.tv:>8.2f}{row.network:>9.2f}{row.nfe:>5}{row.seconds:>9.2f}"
-        click.echo(f"{task.title:<40}{numbers}")
+        echo(f"{task.title:<40}{numbers}")
         _draw_restorations(out / f"restore-{number}.png", row)
         rows.append(row)
     assert isinstance(network, RestoringPrior)
     seconds, levels = _generate_digits(out, network), network.process.levels
-    click.echo(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.")
+    echo(f"\n{GENERATED} new digits in {seconds:.2f} s, {levels} network evaluations each.")
     _write_page(out / "index.html", photograph, rows, generated=GENERATED, seconds=seconds, evaluations=levels)
-    click.echo(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}")
+    echo(f"{time.perf_counter() - start:.0f} s in all. Open {out / 'index.html'}")
     return rows
 
 

@@ -169,7 +169,7 @@ class WidensToDouble(toys.Soften):
         ("randomness", DrawsGlobally, "global generator of torch"),
         ("purity", Remembers, "self.last"),
         ("purity", DrawsGlobally, "global generator of torch"),
-        ("purity", WritesIntoArgument, "another result"),
+        ("purity", WritesIntoArgument, "writes into its arguments"),
         ("severities", AtItself, "severity 0"),
         ("finals", ForwardWithMoreNoise, "forward"),
     ],

@@ -71,7 +71,10 @@ class Degradation(Printable, nn.Module, ABC):
 
     def __init__(self, *, noise: NoiseLike = 0.0) -> None:
         super().__init__()
-        self.noise = check_noise(noise)
+        self.noise = noise
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, check_noise(value) if name == "noise" else value)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -154,7 +157,7 @@ class Degradation(Printable, nn.Module, ABC):
     def with_noise(self, noise: NoiseLike) -> Self:
         """Return the same operator with other noise; the tensors are shared."""
         other = copy.copy(self)
-        other.noise = check_noise(noise)
+        other.noise = noise
         return other
 
     @final
@@ -190,8 +193,9 @@ class Degradation(Printable, nn.Module, ABC):
     def at(self, severity: float) -> Degradation:
         """Return a milder degradation of the same family: severity 0 is the identity without noise, 1 this operator.
 
-        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. An override is called with
-        severities in [0, 1) only: the base class checks the range and returns the object itself for severity 1.
+        Default: `A^(s) x = (1 - s) x + s embed(A x)` with noise `s * noise`. An override is called with severities in
+        [0, 1) only, on an object whose noise is known: the base class checks the range, returns the object itself for
+        severity 1, and keeps unknown noise unknown.
 
         Raises:
             ConfigError: if the severity lies outside [0, 1].
@@ -234,12 +238,14 @@ class Degradation(Printable, nn.Module, ABC):
 
 
 def _within_range(at: Callable[[Any, float], Degradation]) -> Callable[[Any, float], Degradation]:
-    """Wrap the `at` of a subclass, so that it is called with severities in [0, 1) only."""
+    """Wrap the `at` of a subclass, so that it is called with severities in [0, 1) and with known noise only."""
 
     @functools.wraps(at)
     def checked(self: Degradation, severity: float) -> Degradation:
         check_severity(severity)
-        return self if severity == 1 else at(self, severity)
+        if severity == 1:
+            return self
+        return at(self, severity) if self.noise is not None else at(self.with_noise(0.0), severity).with_noise(None)
 
     return checked
 

@@ -105,6 +105,11 @@ class Noise(Printable, ABC):
             return self if factor else 0.0
         return ScaledNoise(self, factor)
 
+    def __rmul__(self, factor: float) -> Noise | float:
+        return self.scale(factor)
+
+    __mul__ = __rmul__
+
 
 NoiseLike: TypeAlias = float | Noise | None
 """The noise of a degradation: the std of white noise, a noise model, or None if it is unknown."""

@@ -15,6 +15,7 @@ import torch
 from rgmkit.errors import ConfigError
 
 BACKGROUND_COPIES = ("cuda", "xpu")  # accelerators that copy from pinned memory while they compute
+PRETENDED = "cuda"  # the accelerator that PyTorch's fake tensors are on, where there is none
 
 
 def as_device(device: str | torch.device) -> torch.device:

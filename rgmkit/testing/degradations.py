@@ -12,9 +12,12 @@ from rgmkit.core.linear import dot
 from rgmkit.core.noise import noise_model
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError
+from rgmkit.testing import toys
+from rgmkit.testing.devices import assert_follows_device
 from rgmkit.testing.measure import (
     BATCH,
     assert_close,
+    assert_follows_seed,
     assert_pure,
     assert_repeatable,
     call_quietly,
@@ -35,14 +38,22 @@ Shape = tuple[int, ...]
 
 
 def linearity(degradation: Degradation, image_shape: Shape) -> None:
-    """`A(2 x - 3 u) = 2 A x - 3 A u`."""
+    """`A(2 x - 3 u) = 2 A x - 3 A u`.
+
+    Likely cause: A adds a constant, clips, or scales by a property of the image. An operator that is meant to do so
+    sets `linear = False`.
+    """
     _only_linear(degradation)
     x, u = draw_images(image_shape), draw_images(image_shape, seed=1)
     assert_close(degradation.A(2 * x - 3 * u), 2 * degradation.A(x) - 3 * degradation.A(u), EXACT, "A of a combination")
 
 
 def adjoint(degradation: Degradation, image_shape: Shape) -> None:
-    """`<A x, y> = <x, A^T y>` for each image of the batch."""
+    """`<A x, y> = <x, A^T y>` for each image of the batch.
+
+    Likely cause: `adjoint` is not that of A, at its border or by a factor. Without an `adjoint`, autograd computes it
+    from A.
+    """
     _only_linear(degradation)
     x = draw_images(image_shape)
     Ax = degradation.A(x)
@@ -52,11 +63,18 @@ def adjoint(degradation: Degradation, image_shape: Shape) -> None:
     left, right = dot(Ax, y), dot(x, back)
     scale = (dot(Ax, Ax) * dot(y, y)).sqrt() + (dot(x, x) * dot(back, back)).sqrt()
     close = bool(((left - right).abs() <= EXACT * scale).all())
-    assert close, f"<A x, y> is {show(left)}, but <x, adjoint(y)> is {show(right)}"
+    ratio = right / left
+    factor = (
+        f": {ratio[0]:.4g} times as much" if bool(((ratio - ratio[0]).abs() <= 1e-6 * ratio[0].abs()).all()) else ""
+    )
+    assert close, f"<A x, y> is {show(left)}, but <x, adjoint(y)> is {show(right)}{factor}"
 
 
 def one_image_at_a_time(degradation: Degradation, image_shape: Shape) -> None:
-    """A batch gives the same as each of its images on its own."""
+    """A batch gives the same as each of its images on its own.
+
+    Likely cause: a mean, norm or maximum over all axes. Take it over the axes 1, 2 and 3, with `keepdim=True`.
+    """
     x = draw_images(image_shape)
     y = degradation.A(x)
     assert_close(y, one_by_one(degradation.A, x), EXACT, "A of a batch against one image at a time")
@@ -69,7 +87,11 @@ def one_image_at_a_time(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def prox(degradation: Degradation, image_shape: Shape) -> None:
-    """The gradient of `gamma/2 |A x - y|^2 + 1/2 |x - z|^2`, by autograd, vanishes at the prox."""
+    """The gradient of `gamma/2 |A x - y|^2 + 1/2 |x - z|^2`, by autograd, vanishes at the prox.
+
+    Likely cause: `prox` is of another objective: gamma where it should be 1 / gamma, or without its factor 1/2. Without
+    a `prox`, conjugate gradients compute it.
+    """
     _only_linear(degradation)
     z = draw_images(image_shape)
     y = _measure(degradation, image_shape)
@@ -85,7 +107,10 @@ def prox(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def prox_of_each_gamma(degradation: Degradation, image_shape: Shape) -> None:
-    """A `gamma` of shape (B,) holds one number for each image."""
+    """A `gamma` of shape (B,) holds one number for each image.
+
+    Likely cause: `prox` multiplies by gamma as it is: use `rgmkit.core.linear.per_image(gamma, z)`.
+    """
     _only_linear(degradation)
     z, y = draw_images(image_shape), _measure(degradation, image_shape)
     gamma = torch.tensor(GAMMAS, dtype=torch.float64)
@@ -98,6 +123,9 @@ def pinv(degradation: Degradation, image_shape: Shape) -> None:
 
     That is, `A^T A A^+ y = A^T y` and `A^+ A A^T y = A^T y`; and, of any pseudo-inverse,
     `A A^+ A x = A x` and `A^+ A A^+ y = A^+ y`.
+
+    Likely cause: `pinv` is an adjoint, or fills in what was not measured. Without a `pinv`, conjugate gradients compute
+    it.
     """
     _only_linear(degradation)
     x, y = draw_images(image_shape), _measure(degradation, image_shape)
@@ -115,7 +143,10 @@ def pinv(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def shapes(degradation: Degradation, image_shape: Shape) -> None:
-    """For any batch, `image_shape` infers the shape of the image from that of y, and `embed` returns this shape."""
+    """For any batch, `image_shape` infers the shape of the image from that of y, and `embed` returns this shape.
+
+    Likely cause: A changes the shape, and `image_shape` or `embed` is missing or computes another size.
+    """
     for batch in (1, 4):
         x = draw_images(image_shape, batch=batch)
         y = degradation.A(x)
@@ -128,7 +159,10 @@ def shapes(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def dtypes(degradation: Degradation, image_shape: Shape) -> None:
-    """float32 gives float32, with the values of float64 up to rounding."""
+    """float32 gives float32, with the values of float64 up to rounding, and float64 is not rounded to float32.
+
+    Likely cause: a tensor of a fixed type: use `kernel.to(x)`, or `torch.ones(…, dtype=x.dtype, device=x.device)`.
+    """
     x, y = draw_images(image_shape), _measure(degradation, image_shape)
     calls = {"A": lambda x, y: degradation.A(x)}
     if degradation.linear:
@@ -137,10 +171,29 @@ def dtypes(degradation: Degradation, image_shape: Shape) -> None:
         wide, narrow = call(x, y), call(x.float(), y.float())
         assert narrow.dtype == torch.float32, f"{name} of float32 gives {narrow.dtype}"
         assert_close(narrow.double(), wide, 1e-3, f"{name} in float32 against float64")
+        if degradation.linearisable:  # others may round
+            rounded = call(x.float().double(), y.float().double())
+            same = torch.equal(rounded, wide) and bool(wide.any())
+            assert not same, f"{name} of float64 is computed in float32: digits beyond those change nothing"
+
+
+def devices(degradation: Degradation, image_shape: Shape) -> None:
+    """The result is on the device of the argument.
+
+    Likely cause: a tensor that stays on the CPU: register it with `register_buffer`, or use `kernel.to(x)`.
+    """
+    x = draw_images(image_shape)
+    assert_follows_device(degradation, lambda moved, x: moved.A(x), "A", x)
+    assert_follows_device(degradation, lambda moved, y: moved.embed(y), "embed", degradation.A(x))
+    if degradation.linear:
+        assert_follows_device(degradation, lambda moved, y: moved.adjoint(y), "adjoint", degradation.A(x))
 
 
 def gradients(degradation: Degradation, image_shape: Shape) -> None:
-    """Autograd differentiates A in x, and prox in z and y, correctly."""
+    """Autograd differentiates A in x, and prox in z and y, correctly.
+
+    Likely cause: `detach`, `torch.no_grad`, NumPy or an operation in place.
+    """
     _only_linear(degradation)
     x, y = draw_images(image_shape).requires_grad_(), _measure(degradation, image_shape).requires_grad_()
     (slope,) = torch.autograd.grad(dot(degradation.A(x), y.detach()).sum(), x)
@@ -156,7 +209,10 @@ def gradients(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def noise(degradation: Degradation, image_shape: Shape) -> None:
-    """`forward(x) - A(x)` has mean 0 and std `noise`, within 5 standard errors; for a model the rms std."""
+    """`forward(x) - A(x)` has mean 0 and std `noise`, within 5 standard errors; for a model the rms std.
+
+    Likely cause: A adds noise itself, or `forward` is overridden. Noise of your own is a component of the kind noise.
+    """
     x = draw_images(image_shape).repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
     y = degradation.A(x)
     error = degradation(x, generator=seeded(0)) - y
@@ -168,15 +224,24 @@ def noise(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def randomness(degradation: Degradation, image_shape: Shape) -> None:
-    """The same seed gives the same measurement; global generators are not used."""
+    """The same seed gives the same measurement, and another seed another one; global generators are not used.
+
+    Likely cause: A draws random numbers. A random parameter is drawn from a `seed`, an option of the constructor.
+    """
     x = draw_images(image_shape)
     assert_repeatable(lambda: degradation(x, generator=seeded(7)), "forward")
+    if _std(degradation, degradation.A(x)) > 0:
+        assert_follows_seed(lambda generator: degradation(x, generator=generator), "forward")
     with global_generators_untouched("forward"):
         degradation(x)
 
 
 def purity(degradation: Degradation, image_shape: Shape) -> None:
-    """No method changes the object or its arguments, and a repeated call gives the same result."""
+    """No method changes the object or its arguments, and a repeated call gives the same result.
+
+    Likely cause: an operation in place (`x *= …`, `x[…] = …`, `x.mul_`), or an attribute that is set outside of the
+    constructor.
+    """
     x, y = draw_images(image_shape), _measure(degradation, image_shape)
     calls = {"A": lambda: degradation.A(x), "embed": lambda: degradation.embed(y)}
     calls |= {"at": lambda: degradation.at(0.5).A(x)}
@@ -191,7 +256,11 @@ def purity(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def severities(degradation: Degradation, image_shape: Shape) -> None:
-    """`at(0)` is the identity without noise, `at(1)` the operator itself, and the sizes between are consistent."""
+    """`at(0)` is the identity without noise, `at(1)` the operator itself, and what is between is milder.
+
+    Likely cause: `at` ignores the severity, or has other noise than `self.noise_at(severity)`. Without an `at`, images
+    are blended with their measurements.
+    """
     x = draw_images(image_shape).sigmoid()  # in [0, 1]
     nothing, half, whole = (degradation.at(severity) for severity in (0, 0.5, 1))
     assert_close(nothing.embed(nothing.A(x)), x, EXACT, "A at severity 0 against the image")
@@ -203,6 +272,14 @@ def severities(degradation: Degradation, image_shape: Shape) -> None:
     assert between, f"the noise at severity 1/2 is {half.noise} of {degradation.noise}"
     shape = half.embed(half.A(x)).shape
     assert shape == x.shape, f"at severity 1/2 an image {tuple(x.shape)} is embedded as {tuple(shape)}"
+    halfway, end = half.embed(half.A(x)), degradation.embed(y)
+    same = torch.equal(halfway, end) and not torch.equal(end, x)
+    assert not same, "A at severity 1/2 is that at severity 1, expected a milder one"
+    unknown = degradation.with_noise(None).at(0.5).noise
+    assert unknown is None, f"if the noise is unknown, that at severity 1/2 is {unknown}, expected None"
+    model = degradation.with_noise(toys.Photons())
+    between = 0 <= _std(model.at(0.5), y) <= _std(model, y)
+    assert between, f"the noise at severity 1/2 is {model.at(0.5).noise} of {model.noise}"
     for severity in (-0.1, 1.1):
         try:
             degradation.at(severity)
@@ -212,7 +289,10 @@ def severities(degradation: Degradation, image_shape: Shape) -> None:
 
 
 def finals(degradation: Degradation, image_shape: Shape) -> None:
-    """`forward` and `to_deepinv` are rgmkit's own."""
+    """`forward` and `to_deepinv` are rgmkit's own.
+
+    Likely cause: the class overrides one of them: override A, and give noise to the constructor of the base class.
+    """
     for name in ("forward", "to_deepinv"):
         own = getattr(type(degradation), name) is getattr(Degradation, name)
         assert own, f"{type(degradation).__name__} overrides {name}, which is final: override A instead"
@@ -236,6 +316,6 @@ def _measure(degradation: Degradation, image_shape: Shape) -> Tensor:
 
 
 CHECKS = [
-    linearity, adjoint, one_image_at_a_time, prox, prox_of_each_gamma, pinv, shapes, dtypes, gradients, noise,
-    randomness, purity, severities, finals,
+    linearity, adjoint, one_image_at_a_time, prox, prox_of_each_gamma, pinv, shapes, dtypes, devices, gradients,
+    noise, randomness, purity, severities, finals,
 ]  # fmt: skip

@@ -87,6 +87,12 @@ def assert_repeatable(draw: Callable[[], Tensor], what: str) -> None:
     assert torch.equal(first, again), f"{what} gives two different results from the same seed"
 
 
+def assert_follows_seed(draw: Callable[[torch.Generator], Tensor], what: str) -> None:
+    """Assert that two seeds give different results."""
+    differ = not torch.equal(draw(seeded(1)), draw(seeded(2)))
+    assert differ, f"{what} gives the same result from two seeds: draw from the generator that is given"
+
+
 def assert_pure(
     thing: Any, call: Callable[[], Tensor], what: str, *arguments: Tensor, between: Callable[[], Any] | None = None
 ) -> None:
@@ -97,8 +103,8 @@ def assert_pure(
         if between is not None:
             between()
         again = call()
-    assert torch.equal(first, again), f"{what} gives another result when it is called again"
     assert all(map(torch.equal, before, arguments)), f"{what} writes into its arguments"
+    assert torch.equal(first, again), f"{what} gives another result when it is called again"
 
 
 def _global_states() -> dict[str, Any]:

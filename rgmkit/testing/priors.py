@@ -20,7 +20,10 @@ Shape = tuple[int, ...]
 
 
 def capabilities(prior: Prior, image_shape: Shape) -> None:
-    """`provides` is correct: what it lists works, and anything else raises an IncompatibleError."""
+    """`provides` is correct: what it lists works, and anything else raises an IncompatibleError.
+
+    Likely cause: a method is missing from `provides`, or one in it is missing, or gives another shape.
+    """
     unknown = prior.provides - CAPABILITIES
     assert not unknown, f"provides has {', '.join(unknown)}: capabilities are {', '.join(sorted(CAPABILITIES))}"
     restores = isinstance(prior, RestoringPrior)
@@ -41,7 +44,10 @@ def capabilities(prior: Prior, image_shape: Shape) -> None:
 
 
 def one_image_at_a_time(prior: Prior, image_shape: Shape) -> None:
-    """A batch gives the same as each of its images on its own, also with one `gamma` per image."""
+    """A batch gives the same as each of its images on its own, also with one `gamma` per image.
+
+    Likely cause: `value` sums over the batch, or gamma is not spread by `rgmkit.core.linear.per_image(gamma, x)`.
+    """
     x = _images(prior, image_shape)
     for name in sorted(prior.provides & {"value", "grad"}):
         function = getattr(prior, name)
@@ -55,7 +61,10 @@ def one_image_at_a_time(prior: Prior, image_shape: Shape) -> None:
 
 
 def gradient_of_value(prior: Prior, image_shape: Shape) -> None:
-    """`grad` is the derivative of `value`: it agrees with a finite difference."""
+    """`grad` is the derivative of `value`: it agrees with a finite difference.
+
+    Likely cause: `grad` lacks the weight of `value`, or a factor.
+    """
     if not {"value", "grad"} <= prior.provides:
         skip(f"{type(prior).__name__} lacks value or grad")
     x, step, h = _images(prior, image_shape), draw_images(image_shape, seed=1), 1e-5
@@ -67,7 +76,10 @@ def gradient_of_value(prior: Prior, image_shape: Shape) -> None:
 
 
 def prox_minimises(prior: Prior, image_shape: Shape) -> None:
-    """`gamma g(u) + 1/2 |u - x|^2` is lower at the prox than at x, at grey, and at points around the prox."""
+    """`gamma g(u) + 1/2 |u - x|^2` is lower at the prox than at x, at grey, and at points around the prox.
+
+    Likely cause: `prox` is of another weight than `value`, uses gamma as 1 / gamma, or stops too early.
+    """
     if not {"value", "prox"} <= prior.provides:
         skip(f"{type(prior).__name__} lacks value or prox")
     x = _images(prior, image_shape)
@@ -86,7 +98,10 @@ def prox_minimises(prior: Prior, image_shape: Shape) -> None:
 
 
 def restoring(prior: Prior, image_shape: Shape) -> None:
-    """`restore` takes all levels 1 … T, mixed in a batch, and gives the same result for the same z."""
+    """`restore` takes all levels 1 … T, mixed in a batch, and gives the same result for the same z.
+
+    Likely cause: `_restore` uses the level of the first image for all, or other randomness than z.
+    """
     if not isinstance(prior, RestoringPrior):
         skip(f"{type(prior).__name__} does not restore")
     levels = torch.arange(1, prior.process.levels + 1)
@@ -102,7 +117,10 @@ def restoring(prior: Prior, image_shape: Shape) -> None:
 
 
 def randomness(prior: Prior, image_shape: Shape) -> None:
-    """The same seed gives the same result; global generators are not used."""
+    """The same seed gives the same result; global generators are not used.
+
+    Likely cause: a draw from torch's global generator: use `rgmkit.core.random.randn(…, generator=generator)`.
+    """
     x = _images(prior, image_shape)
     for name, call in _calls(prior, x).items():
         if name in prior.provides:
@@ -110,7 +128,10 @@ def randomness(prior: Prior, image_shape: Shape) -> None:
 
 
 def purity(prior: Prior, image_shape: Shape) -> None:
-    """No method changes the prior or its arguments."""
+    """No method changes the prior or its arguments.
+
+    Likely cause: an operation in place, or an attribute that is set outside of the constructor.
+    """
     x = _images(prior, image_shape)
     for name, call in _calls(prior, x).items():
         if name in prior.provides:

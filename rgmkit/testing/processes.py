@@ -26,7 +26,10 @@ Shape = tuple[int, ...]
 
 
 def noise_schedule(process: ForwardProcess, image_shape: Shape) -> None:
-    """Gains never increase from 1, levels 1 … T have noise, and at level T the gain is at most 5 % of the noise std."""
+    """Gains never increase from 1, levels 1 … T have noise, and at level T the gain is at most 5 % of the noise std.
+
+    Likely cause: the gains and stds that are given to the constructor of the base class, from level 0 to level T.
+    """
     a, sigma = process.a_by_level.tolist(), process.sigma_by_level.tolist()
     sizes = len(a), len(sigma)
     assert sizes == (process.levels + 1,) * 2, f"{process.levels} levels have {sizes} gains and stds, one more each"
@@ -37,7 +40,10 @@ def noise_schedule(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def clean_level(process: ForwardProcess, image_shape: Shape) -> None:
-    """Level 0 is the image itself."""
+    """Level 0 is the image itself.
+
+    Likely cause: `mean` or `shape_noise` changes the image at level 0.
+    """
     x = draw_images(image_shape)
     level = process.full_level(0, x)
     assert_close(process.mean(x, level), x, 1e-12, "mean at level 0 against the image")
@@ -45,7 +51,10 @@ def clean_level(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def mixed_levels(process: ForwardProcess, image_shape: Shape) -> None:
-    """A batch of several levels gives the same as batches of one level."""
+    """A batch of several levels gives the same as batches of one level.
+
+    Likely cause: `mean` uses the level of the first image: use `rgmkit.core.linear.per_image(self.a(level), x)`.
+    """
     level = torch.arange(process.levels + 1)
     x, e = draw_images(image_shape, batch=len(level)), draw_images(image_shape, seed=1, batch=len(level))
     y = process.degrade(x, level, standard_normal=e)
@@ -64,7 +73,10 @@ def mixed_levels(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def mean_fidelity(process: ForwardProcess, image_shape: Shape) -> None:
-    """`E[F(x, y_s, s)] = d/2` at the true x, at every level, within 5 standard errors."""
+    """`E[F(x, y_s, s)] = d/2` at the true x, at every level, within 5 standard errors.
+
+    Likely cause: `fidelity` does not divide by the variance of the noise that `shape_noise` has.
+    """
     d, x = math.prod(image_shape), _draw_uniform(image_shape)
     for s in range(1, process.levels + 1):
         level = process.full_level(s, x)
@@ -73,7 +85,10 @@ def mean_fidelity(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def noise(process: ForwardProcess, image_shape: Shape) -> None:
-    """`y_s - A_s x` has mean 0 and the variance `sigma_s^2`, at every level, within 5 standard errors."""
+    """`y_s - A_s x` has mean 0 and the variance `sigma_s^2`, at every level, within 5 standard errors.
+
+    Likely cause: `shape_noise` has another std than `sigma`.
+    """
     x = _draw_uniform(image_shape)
     for s in range(1, process.levels + 1):
         level = process.full_level(s, x)
@@ -85,7 +100,10 @@ def noise(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def terminal_law(process: ForwardProcess, image_shape: Shape) -> None:
-    """`terminal` has the distribution of images at level T: mean, variance and correlation of neighbours agree."""
+    """`terminal` has the distribution of images at level T: mean, variance and correlation of neighbours agree.
+
+    Likely cause: `terminal` is overridden with noise of another variance or correlation.
+    """
     x = _draw_uniform(image_shape)
     real = process.degrade(x, process.full_level(process.levels, x), generator=seeded(1)).double()
     drawn = process.terminal(tuple(x.shape), generator=seeded(2)).double()
@@ -98,7 +116,10 @@ def terminal_law(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def randomness(process: ForwardProcess, image_shape: Shape) -> None:
-    """The same seed gives the same draw, image by image; global generators are not used."""
+    """The same seed gives the same draw, image by image; global generators are not used.
+
+    Likely cause: a draw from torch's global generator: use `rgmkit.core.random.randn(…, generator=generator)`.
+    """
     x = draw_images(image_shape)
     level = torch.tensor([1, process.levels, 0])
     assert_repeatable(lambda: process.degrade(x, level, generator=seeded(5)), "degrade")
@@ -111,7 +132,10 @@ def randomness(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def purity(process: ForwardProcess, image_shape: Shape) -> None:
-    """No method changes the process or its arguments."""
+    """No method changes the process or its arguments.
+
+    Likely cause: an operation in place, or an attribute that is set outside of the constructor.
+    """
     x, level = draw_images(image_shape), torch.tensor([1, process.levels, 0])
     y = process.degrade(x, level, standard_normal=x)
     calls = {
@@ -124,7 +148,10 @@ def purity(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def dtypes(process: ForwardProcess, image_shape: Shape) -> None:
-    """float32 gives float32 and float64 gives float64, with the same values."""
+    """float32 gives float32 and float64 gives float64, with the same values.
+
+    Likely cause: a tensor of a fixed type: use `.to(x)`.
+    """
     x, level = draw_images(image_shape), torch.tensor([1, process.levels, 0])
     wide, narrow = (process.degrade(e, level, standard_normal=e) for e in (x, x.float()))
     kept = wide.dtype == torch.float64 and narrow.dtype == torch.float32
@@ -133,7 +160,10 @@ def dtypes(process: ForwardProcess, image_shape: Shape) -> None:
 
 
 def gradients(process: ForwardProcess, image_shape: Shape) -> None:
-    """Autograd differentiates `degrade`: the slope agrees with a finite difference."""
+    """Autograd differentiates `degrade`: the slope agrees with a finite difference.
+
+    Likely cause: `detach`, `torch.no_grad`, NumPy or an operation in place.
+    """
     x, level = draw_images(image_shape).requires_grad_(), torch.tensor([1, process.levels, 0])
     step, w, h = draw_images(image_shape, seed=1), draw_images(image_shape, seed=2), 1e-3
 

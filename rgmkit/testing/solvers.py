@@ -14,7 +14,10 @@ from rgmkit.testing.measure import BATCH, assert_close, assert_repeatable, skip,
 
 
 def refusals(solver: Solver) -> None:
-    """A problem that `needs`, `needs_linear` or `generates` exclude is refused before anything runs."""
+    """A problem that `needs`, `needs_linear` or `generates` exclude is refused before anything runs.
+
+    Likely cause: `needs`, `needs_linear` or `generates` does not say what `_solve` uses.
+    """
     unknown = solver.needs - CAPABILITIES
     assert not unknown, f"needs has {', '.join(unknown)}: capabilities are {', '.join(sorted(CAPABILITIES))}"
     problem = toys.make_problem(_choose_prior(solver))
@@ -34,7 +37,10 @@ def refusals(solver: Solver) -> None:
 
 
 def answer(solver: Solver) -> None:
-    """The estimate has the shape and type of the image and is nearer to the truth than the measurement."""
+    """The estimate has the shape and type of the image and is nearer to the truth than the measurement.
+
+    Likely cause: the step has the wrong sign or size, or the fidelity lacks its factor 1 / noise^2.
+    """
     problem = toys.make_problem(_choose_prior(solver))
     assert problem.y is not None
     solution = solver.solve(problem, generator=seeded(0))
@@ -50,7 +56,10 @@ def answer(solver: Solver) -> None:
 
 
 def generation(solver: Solver) -> None:
-    """Without a measurement, a solver that generates returns images of the shape of the problem."""
+    """Without a measurement, a solver that generates returns images of the shape of the problem.
+
+    Likely cause: `_solve` uses `problem.y`, or returns images in [-1, 1].
+    """
     if not solver.generates:
         skip(f"{type(solver).__name__} does not generate")
     problem = Problem(_choose_prior(solver), (BATCH, *toys.SHAPE))
@@ -61,7 +70,10 @@ def generation(solver: Solver) -> None:
 
 
 def one_image_at_a_time(solver: Solver) -> None:
-    """A batch gives the same as each of its images on its own, with one random stream per image."""
+    """A batch gives the same as each of its images on its own, with one random stream per image.
+
+    Likely cause: a step size, norm or stopping rule is shared by the batch, or noise is not drawn by `randn`.
+    """
     problem = toys.make_problem(_choose_prior(solver))
     assert problem.y is not None
     whole = solver.solve(problem, generator=Streams(0, range(BATCH))).x
@@ -73,13 +85,19 @@ def one_image_at_a_time(solver: Solver) -> None:
 
 
 def randomness(solver: Solver) -> None:
-    """The same seed gives the same estimate; global generators are not used."""
+    """The same seed gives the same estimate; global generators are not used.
+
+    Likely cause: a draw from torch's global generator: use `rgmkit.core.random.randn(…, generator=generator)`.
+    """
     problem = toys.make_problem(_choose_prior(solver))
     assert_repeatable(lambda: solver.solve(problem, generator=seeded(3)).x, "solve")
 
 
 def purity(solver: Solver) -> None:
-    """Neither the solver nor anything in the problem is changed."""
+    """Neither the solver nor anything in the problem is changed.
+
+    Likely cause: an attribute is set outside of the constructor, or y is changed in place: start from `y.clone()`.
+    """
     problem = toys.make_problem(_choose_prior(solver))
     _ = (
         problem.scale,
@@ -91,7 +109,10 @@ def purity(solver: Solver) -> None:
 
 
 def callbacks(solver: Solver) -> None:
-    """The callback gets `(step, steps, x)` after each step, steps counted from 1."""
+    """The callback gets `(step, steps, x)` after each step, steps counted from 1.
+
+    Likely cause: `callback(step, steps, x)` is missing from the loop, or counts from 0.
+    """
     problem, calls = toys.make_problem(_choose_prior(solver)), []
 
     def callback(step: int, steps: int, x: Tensor) -> None:

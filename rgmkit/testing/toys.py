@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import dot, per_image
-from rgmkit.core.noise import white_std
+from rgmkit.core.noise import Noise, white_std
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess, noise_schedule
 from rgmkit.core.random import Randomness, seeded
@@ -37,6 +37,16 @@ class Clip(Degradation):
     def A(self, x: Tensor) -> Tensor:
         """`min(x, 1/2)`."""
         return x.clamp(max=0.5)
+
+
+class Photons(Noise):
+    """Noise of variance `(|Ax| + 1/10) / 100`."""
+
+    depends_on_signal = True
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        """`(|Ax| + 1/10) / 100`."""
+        return (Ax.abs() + 0.1) / 100
 
 
 class Nothing(Prior):

@@ -97,3 +97,32 @@ def show_command(name: str, as_json: bool) -> None:
         print_json({"components": [catalogue.describe_component(component) for component in plugins.find(name)]})
         return
     echo(catalogue.describe(name))
+
+
+@group.command(
+    "check",
+    epilog=examples(
+        "rgmkit plugins check blur:std=1",
+        "rgmkit plugins check ops.py",
+        "rgmkit plugins --plugin ops.py check half:factor=2 --shape 1,16,12",
+        "rgmkit plugins check rgmkit-rain --json",
+    ),
+)
+@click.argument("name", required=False)
+@click.option("--shape", metavar="C,H,W", help="Shape of the images. [default: a small one that suits the component]")
+@options.as_json
+@options.common
+def check_command(name: str | None, shape: str | None, as_json: bool) -> int:
+    """Run the conformance checks of the component NAME, which may have options, as in blur:std=1.
+
+    NAME can also be a Python file or a distribution: then all of its components are checked; without a NAME, those of
+    the files given with --plugin. The exit code is 1 if a check fails.
+    """
+    from rgmkit.cli import conformance
+
+    reports = [conformance.check(target, conformance.read_shape(shape)) for target in conformance.find_targets(name)]
+    if as_json:
+        print_json({"components": [report.facts() for report in reports]})
+    else:
+        echo("\n\n".join(report.text() for report in reports))
+    return int(any(report.failed for report in reports))

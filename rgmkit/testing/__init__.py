@@ -1,22 +1,24 @@
 """Conformance checks for components, one check per test.
 
-Each check is a function that is named after what it tests; pytest uses that name as the id of the test:
+`@conformance(component)` gives pytest one test for each check, with the name of the check as its id:
 
-    import pytest
     import rgmkit.testing
     from rgmkit_rain.rain import Rain
 
-    @pytest.mark.parametrize("check", rgmkit.testing.checks("degradation"))
+    @rgmkit.testing.conformance(Rain(noise=0.05))
     def test_rain(check):
-        check(Rain(noise=0.05), image_shape=(3, 12, 8))
+        check()
 
-The arguments of a check depend on the kind. A shape is that of one image, preferably not square:
+`rgmkit plugins check NAME` prints a table of the same, and `run_checks(component)` returns it.
+
+Each check is a function that is named after what it tests, `checks("degradation")` lists them. Their arguments depend
+on the kind. A shape is that of one image, preferably not square:
 
 - degradation: `check(degradation, image_shape)`, images (C, H, W) in [0, 1];
 - noise: `check(noise, image_shape)`, the shape (C, H, W) of a measurement;
 - process: `check(process, image_shape)`, images (C, H, W) in [-1, 1] or points (d,);
-- prior: `check(prior, image_shape)`;
-- solver: `check(solver)`.
+- prior and metric: `check(prior, image_shape)`;
+- solver and objective: `check(solver)`.
 
 A check that fails raises an AssertionError with the measured and the expected value. One that does not apply (the
 adjoint of an operator that is not linear, a prox that a prior does not provide) raises `unittest.SkipTest`, which
@@ -28,38 +30,12 @@ they should.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from rgmkit.errors import ConfigError
-from rgmkit.testing import degradations, noises, priors, processes, solvers
 from rgmkit.testing.calibration import Calibration, measure_calibration
+from rgmkit.testing.running import Check, Result, checks, conformance, run_checks
 
-Check = Callable[..., None]
-
-_CHECKS: dict[str, list[Check]] = {
-    "degradation": degradations.CHECKS,
-    "process": processes.CHECKS,
-    "prior": priors.CHECKS,
-    "solver": solvers.CHECKS,
-    "noise": noises.CHECKS,
-}
-
-__all__ = ["Calibration", "Check", "check_all", "checks", "measure_calibration"]
-
-
-def checks(kind: str) -> list[Check]:
-    """Return the checks of a kind of component: degradation, process, prior, solver or noise.
-
-    Raises:
-        ConfigError: for another kind.
-
-    >>> [check.__name__ for check in checks("degradation")][:2]
-    ['linearity', 'adjoint']
-    """
-    if kind not in _CHECKS:
-        raise ConfigError(f"there are no checks of kind {kind!r}: give {', '.join(_CHECKS)}")
-    return list(_CHECKS[kind])
+__all__ = ["Calibration", "Check", "Result", "check_all", "checks", "conformance", "measure_calibration", "run_checks"]
 
 
 def check_all(kind: str, component: Any, *shape: tuple[int, ...]) -> list[str]:

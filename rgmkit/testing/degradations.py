@@ -32,6 +32,7 @@ from rgmkit.testing.measure import (
 EXACT = 1e-9  # relative, of float64 arithmetic
 ITERATED = 2e-4  # relative, of the default prox and pinv, whose residual is 1e-5
 PROJECTED = 1e-2  # relative; with small singular values, a small residual allows a larger error
+ITERATED_PROJECTED = 0.1  # relative, of the default pinv
 GAMMAS = (0.1, 1.0, 30.0)
 
 Shape = tuple[int, ...]
@@ -41,7 +42,7 @@ def linearity(degradation: Degradation, image_shape: Shape) -> None:
     """`A(2 x - 3 u) = 2 A x - 3 A u`.
 
     Likely cause: A adds a constant, clips, or scales by a property of the image. An operator that is meant to do so
-    sets `linear = False`.
+    sets `linear = False`. Errors near 1e-7 come from float32.
     """
     _only_linear(degradation)
     x, u = draw_images(image_shape), draw_images(image_shape, seed=1)
@@ -136,10 +137,11 @@ def pinv(degradation: Degradation, image_shape: Shape) -> None:
         each = one_by_one(degradation.pinv, y)
     assert found.shape == x.shape, f"pinv gives {tuple(found.shape)} for images of {tuple(x.shape)}"
     assert_close(degradation.adjoint(degradation.A(found)), back, ITERATED, "A^T A pinv(y) against A^T y")
-    assert_close(returned, back, PROJECTED, "pinv(A A^T y) against A^T y")
-    assert_close(degradation.A(projected), degradation.A(x), PROJECTED, "A pinv(A x) against A x")
-    assert_close(again, found, PROJECTED, "pinv(A pinv(y)) against pinv(y)")
-    assert_close(found, each, PROJECTED, "pinv of a batch against one image at a time")
+    close = PROJECTED if type(degradation).pinv is not Degradation.pinv else ITERATED_PROJECTED
+    assert_close(returned, back, close, "pinv(A A^T y) against A^T y")
+    assert_close(degradation.A(projected), degradation.A(x), close, "A pinv(A x) against A x")
+    assert_close(again, found, close, "pinv(A pinv(y)) against pinv(y)")
+    assert_close(found, each, close, "pinv of a batch against one image at a time")
 
 
 def shapes(degradation: Degradation, image_shape: Shape) -> None:
@@ -194,7 +196,7 @@ def devices(degradation: Degradation, image_shape: Shape) -> None:
 def gradients(degradation: Degradation, image_shape: Shape) -> None:
     """Autograd differentiates A in x, and prox in z and y, correctly.
 
-    Likely cause: `detach`, `torch.no_grad`, NumPy or an operation in place.
+    Likely cause: `detach`, `torch.no_grad`, NumPy, an operation in place, or an `adjoint` that is not that of A.
     """
     _only_linear(degradation)
     x, y = draw_images(image_shape).requires_grad_(), _measure(degradation, image_shape).requires_grad_()

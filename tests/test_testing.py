@@ -14,6 +14,7 @@ from rgmkit.core.linear import per_image
 from rgmkit.core.solver import Solution, Solver
 from rgmkit.errors import ConfigError
 from rgmkit.testing import checks, toys
+from rgmkit.testing.running import read_expectation
 
 SHAPE = toys.SHAPE
 
@@ -341,10 +342,10 @@ def test_wrong_solvers_fail(name, solver, words):
 def test_kinds_and_names():
     with pytest.raises(ConfigError, match="give degradation, process"):
         checks("degradations")
-    for kind in ("degradation", "process", "prior", "solver"):
+    for kind in ("degradation", "process", "prior", "solver", "noise", "metric", "objective"):
         names = [check.__name__ for check in checks(kind)]
         assert len(set(names)) == len(names)
-        assert all(check.__doc__ for check in checks(kind))
+        assert all(all(read_expectation(check)) for check in checks(kind))
 
 
 def test_what_does_not_apply_is_skipped():

@@ -58,7 +58,7 @@ class Report:
         """Return a table in 80 columns: a line for each check, and what was expected and seen where one failed."""
         on = f", images {self.shape}" if self.shape else ""
         title = f"{self.component.kind} {self.made} of {self.component.origin}{on}"
-        counts = Counter(result.outcome for result in self.results)
+        counts = Counter[str](result.outcome for result in self.results)
         total = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
         if counts["failed"] > 1:
             total += ": mend the first one first, others may follow from it"

@@ -74,7 +74,9 @@ class Degradation(Printable, nn.Module, ABC):
         self.noise = noise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, check_noise(value) if name == "noise" else value)
+        if name == "noise":
+            value = check_noise(value)
+        super().__setattr__(name, value)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -32,8 +32,8 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 KINDS: dict[str, tuple[type, list[Check]]] = {
     "degradation": (Degradation, degradations.CHECKS),
-    "noise": (Noise, noises.CHECKS),
     "process": (ForwardProcess, processes.CHECKS),
+    "noise": (Noise, noises.CHECKS),
     "prior": (Prior, priors.CHECKS),
     "solver": (Solver, solvers.CHECKS),
     "metric": (Metric, metrics.CHECKS),

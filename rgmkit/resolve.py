@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rgmkit import models, plugins
-from rgmkit.config import Spec, build, is_number, make, options_of, read_spec
+from rgmkit.config import Place, Spec, build, is_number, make, options_of, read_spec
 from rgmkit.core.bounds import NonNegative
 from rgmkit.core.bridge import import_object
 from rgmkit.core.degradation import Degradation
@@ -50,7 +50,7 @@ def resolve_degradation(
     noise: Any = None,
     simulate: bool = False,
     path: str = "degradation",
-    folder: Path | None = None,
+    folder: Path | Place | None = None,
 ) -> Degradation:
     """Build a degradation from its name, spec or mapping, wrap an operator of deepinv, or return an object as it is.
 
@@ -62,7 +62,7 @@ def resolve_degradation(
         noise: its noise, if `given` does not say: a number, or the name, spec, mapping or object of a noise model.
         simulate: whether it is for simulating measurements: without `noise=` the constructor's default then applies.
         path: its place in a configuration, for error messages.
-        folder: the folder to which file paths in the options are relative.
+        folder: what file paths in the options are relative to, see `rgmkit.config.build`.
 
     Raises:
         ConfigError, PluginError: if a name or an option is wrong, or `given` is something else.

@@ -19,6 +19,7 @@ from rgmkit.cli.demo import demo
 from rgmkit.cli.evaluate import evaluate
 from rgmkit.cli.experiments import report, run
 from rgmkit.cli.generate import generate
+from rgmkit.cli.lab import lab
 from rgmkit.cli.models import convert, info, train
 from rgmkit.cli.options import Commands, CommandSettings, examples, say
 from rgmkit.cli.restore import restore
@@ -50,7 +51,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, train, generate, degrade, restore, evaluate, run, report, plugins.group, info, convert):
+for _command in (demo, lab, train, generate, degrade, restore, evaluate, run, report, plugins.group, info, convert):
     cli.add_command(_command)
 
 

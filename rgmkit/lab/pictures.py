@@ -119,6 +119,7 @@ def _read_shape(data: bytes) -> tuple[int, ...]:
 def shrink(picture: Picture, side: int | None) -> Picture:
     """Shrink a picture to a longest side, and round it to 8 bits, as a file would.
 
+    >>> import torch
     >>> shrink(Picture(torch.zeros(1, 3, 100, 50)), 20).x.shape
     torch.Size([1, 3, 20, 10])
     """

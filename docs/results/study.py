@@ -83,7 +83,7 @@ def _train_and_evaluate(name: str, study: Mapping[str, Any], run: str, seed: int
             "ms": 1000 / cost.images_per_second,
             "metrics": noise.metrics | noise.score,
             "real": {row.start: row.metrics for row in found.generation if row.level is None and row is not noise},
-            "restoration": {each.degradation: each.metrics["psnr"] for each in found.restoration},
+            "restoration": {each.degradation: next(iter(each.metrics.values())) for each in found.restoration},
             "steps": facts["steps"],
             "images seen": facts["images seen"],
             "seconds": facts["seconds"],

@@ -1,7 +1,8 @@
 """Restore held-out digits with a model: python benchmarks/digits.py [MODEL] --json FILE.
 
 The PSNR on the three tasks of `rgmkit demo`; with `--solvers` the PSNR and the network evaluations of every solver, on
-the first 100 held-out digits. `rgmkit evaluate` measures what the model generates.
+the first 100 held-out digits. With `--spread`, how far estimates vary with z and with the noise of the degraded image.
+`rgmkit evaluate` measures what the model generates.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import argparse
 import json
 import platform
 from pathlib import Path
+
+import torch
 
 import rgmkit
 from rgmkit.cli.demo.tasks import TASKS, TV_SOLVER
@@ -54,6 +57,27 @@ def compare_solvers(prior: rgmkit.RestoringPrior) -> None:
         print(f"| `{solver}` | " + " | ".join(cells) + " |", flush=True)
 
 
+@torch.no_grad()
+def measure_spread(prior: rgmkit.RestoringPrior, *, images: int = 64, draws: int = 16) -> None:
+    """Print the std of `G(y_s, z)` over z, each of one `y_s`, and over the noise of `y_s`, by level."""
+    process, network, latent = prior.process, prior.network, prior.network.latent
+    x = (Digits(split="held-out").images[:images] * 2 - 1).repeat_interleave(draws, 0)
+    generator = torch.Generator().manual_seed(0)
+    for level in range(1, process.levels + 1):
+        levels = torch.full((len(x),), level)
+        noise, z = torch.randn(x.shape, generator=generator), torch.randn((len(x), latent), generator=generator)
+        spread = []
+        for each_noise, each_z in ((_first(noise, draws), z), (noise, _first(z, draws))):
+            y = process.degrade(x, levels, standard_normal=each_noise)
+            estimates = network(y, levels - 1, each_z).view(images, draws, -1)
+            spread.append(float(estimates.var(1).mean().sqrt()) / 2)  # images in [0, 1]
+        print(f"level {level}: over z {spread[0]:.4f}, over noise {spread[1]:.4f}, ratio {spread[0] / spread[1]:.2f}")
+
+
+def _first(draw: torch.Tensor, count: int) -> torch.Tensor:
+    return draw[::count].repeat_interleave(count, 0)
+
+
 def show(table: dict[str, dict[str, float]]) -> None:
     """Print a table of numbers."""
     columns = list(next(iter(table.values())))
@@ -68,11 +92,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="digits")
     parser.add_argument("--solvers", action="store_true", help="compare solvers only")
+    parser.add_argument("--spread", action="store_true", help="measure the spread over z only")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     prior = rgmkit.load(given.model)
     if given.solvers:
         compare_solvers(prior)
+        return
+    if given.spread:
+        measure_spread(prior)
         return
     restored = restorations(prior)
     show(restored)

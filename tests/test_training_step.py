@@ -194,6 +194,32 @@ def test_a_conditional_critic_sees_y_and_what_is_drawn_given_it(tmp_path):
             rgmkit.train({**config, **change}, out=tmp_path / "no")
 
 
+def test_diversity_rewards_estimates_that_vary_with_z():
+    """Its value against the formula for a linear restorer, its limit, and its effect on a step."""
+    run = make_run(diversity=1.0, diversity_limit=1e6)
+    batch = draw_batch(run, 0)
+    found = estimate_images(run, batch).diversity
+    effect = run.network.layer(spread_out(batch.x[:1], torch.zeros(1), torch.ones(1)))
+    effect = effect - run.network.layer(spread_out(batch.x[:1], torch.zeros(1), torch.zeros(1)))
+    std = effect.square().mean().sqrt()  # over z, of a linear restorer
+    torch.testing.assert_close(found, torch.where(batch.level > 1, std, 0.0), rtol=1e-4, atol=1e-6)
+    assert 0 < int((batch.level > 1).sum()) < BATCH
+    limited = estimate_images(make_run(diversity=1.0, diversity_limit=1e-3), batch).diversity
+    expected = torch.where(batch.level > 1, 1e-3 * run.process.sigma(batch.level), 0.0)
+    torch.testing.assert_close(limited, expected)
+
+    spreads = []
+    for weight in (0.0, 100.0):
+        run = make_run(diversity=weight, diversity_limit=1e6)
+        train_step(run, draw_batch(run, 0))
+        weights = run.network.layer.weight[:, 2]  # of z
+        spreads.append(float(weights.detach().sum().abs()))
+    assert spreads[1] > spreads[0]
+    config = {"data": "digits", "network": "unet:latent=0,width=4", "training": {"steps": 1, "diversity": 1}}
+    with pytest.raises(rgmkit.errors.ConfigError, match="has no z"):
+        set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
+
+
 def test_a_process_of_one_level_is_a_plain_gan(tmp_path):
     """One evaluation makes an image from noise, which the critic compares with the data themselves."""
     config = {

@@ -246,6 +246,8 @@ def _check_levels_and_channels(
         raise ConfigError(
             f"training.level_weights has {len(weights)} numbers: give {process.levels}, one for each level"
         )
+    if settings.diversity and not getattr(network, "latent", 0):
+        raise ConfigError("training.diversity is given, and the network has no z: leave it out, or give it a latent")
     if settings.conditional and critic is None:
         raise ConfigError("training.conditional is true, and the objective has no critic: leave it out")
     continuous = process.continuous and getattr(network, "continuous", False)

@@ -52,7 +52,8 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
         with _precision(run):
             prior_loss = run.objective.restorer_loss(critic, estimate.pair) / ratio
         fidelity = estimate.fidelity.mean() / ratio
-        _backward(prior_loss + run.fidelity_weight * fidelity, run.optimizer)
+        diversity = run.settings.diversity * estimate.diversity.mean() / ratio
+        _backward(prior_loss + run.fidelity_weight * fidelity - diversity, run.optimizer)
         losses["prior"] += prior_loss.detach()
         losses["fidelity"] += fidelity.detach() / part.x[0].numel()
     _update(run, run.optimizer)
@@ -86,9 +87,10 @@ def _end_step(run: Run) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """The fidelity of the restorer's estimates, (B,), and estimates and data degraded to the target levels."""
+    """Fidelity and diversity of the restorer's estimates, (B,), and estimates and data at the target levels."""
 
     fidelity: Tensor
+    diversity: Tensor
     pair: Pair
 
 
@@ -106,7 +108,25 @@ def estimate_images(run: Run, batch: Batch) -> Estimate:
     variance, degraded = (process.sigma(level) ** 2 for level in (target, batch.level))
     fidelity = process.fidelity(x_hat, y, batch.level)
     cost, seed = run.fidelity_weight * fidelity, int(batch.dropout[0])
-    return Estimate(fidelity, Pair(real, fake, target, variance, degraded, cost, seed))
+    diversity = measure_diversity(run, batch, y, x_hat) if run.settings.diversity else torch.zeros_like(fidelity)
+    return Estimate(fidelity, diversity, Pair(real, fake, target, variance, degraded, cost, seed))
+
+
+def measure_diversity(run: Run, batch: Batch, y: Tensor, x_hat: Tensor) -> Tensor:
+    """Return `min(|G(y_s, z) - G(y_s, -z)| / |2 z|, limit sigma_s)` for levels s of 2 or more, else 0: (B,).
+
+    The norms are root mean squares. The ratio is the std of estimates over z; at level 1 they should not vary.
+
+    Source: Yang, Hong, Jang, Zhao and Lee, "Diversity-sensitive conditional generative adversarial networks", 2019;
+    the pair (z, -z) in place of two draws, and the dependence on the level, are our own.
+    """
+    with _precision(run):
+        opposite = run.network(_channels_last(y), batch.level - 1, -batch.z).float()
+    # The small number keeps the gradient of the root finite where z has no effect yet.
+    distance = ((x_hat - opposite).flatten(1).square().mean(1) + 1e-12).sqrt()
+    ratio = distance / (2 * batch.z.square().mean(1).sqrt())
+    limit = run.settings.diversity_limit * run.process.sigma(batch.level)
+    return torch.where(batch.level > 1, torch.minimum(ratio, limit), 0)
 
 
 def degrade_to_target(run: Run, x: Tensor, y: Tensor, level: Tensor, target: Tensor, noise: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ class TrainingSettings:
             0 for estimates that are compared with their own images, as with `mmse`.
         spread: fraction of the estimates that the critic judges at a random level from 0 to their target level, where
             less noise hides their errors; 0 as published.
-        diversity: weight of a reward for estimates that vary with z at the levels 2 … T, where a measurement leaves many
-            images possible. Without it, networks tend to ignore z.
+        diversity: weight of a reward for estimates that vary with z at the levels 2 … T, where the degraded image
+            leaves many images possible. Without it, networks tend to ignore z.
         diversity_limit: std of estimates over z, for images in [-1, 1] and at the last level, above which no more is
             gained; in proportion to the noise std at other levels.
         conditional: show the critic the degraded image `y_s` as well, in further channels. Data and estimates are then

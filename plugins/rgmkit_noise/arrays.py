@@ -31,6 +31,6 @@ def read_array(given: Path | Tensor | np.ndarray, what: str) -> Tensor:
     if problem:
         raise DataError(f"{what}: {path} {problem}")
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
+        return torch.from_numpy(np.load(path, allow_pickle=False, mmap_mode="r").astype(np.float64))
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{what}: cannot read {path}: {error}") from error

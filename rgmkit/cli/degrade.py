@@ -38,6 +38,7 @@ EIGHT_BITS = 255  # the largest value of 8 bits
 @options.out("OUT", f"The measurement: {USUAL_ENDINGS}.", required=True)
 @options.seed
 @options.device
+@options.max_pixels
 @options.common
 def degrade(
     image: Path,

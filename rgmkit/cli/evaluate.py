@@ -101,6 +101,7 @@ from rgmkit.errors import ConfigError
 )
 @options.device
 @options.as_json
+@options.max_pixels
 @options.common
 def evaluate(
     model: str,

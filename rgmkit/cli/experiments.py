@@ -33,6 +33,7 @@ SOME_FAILED = 1
 @options.overwrite("Start again if the folder holds a run.")
 @click.option("--dry-run", is_flag=True, help="Check the grid, list its cells and what would be tuned, and stop.")
 @options.device
+@options.max_pixels
 @options.common
 def run(
     grid: Path, out: Path | None, overrides: tuple[str, ...], overwrite: bool, dry_run: bool, device: str | None

@@ -58,6 +58,7 @@ from rgmkit.runtime.files import write_file
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in the folder, if there is one.")
 @options.overrides("Change an option of the configuration, such as process.levels=4.")
 @options.device
+@options.max_pixels
 @options.common
 def train(
     config: Path | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,20 @@ def overwrite(meaning: str) -> Callable[[F], F]:
     return click.option("--overwrite", is_flag=True, help=meaning)
 
 
+def _set_max_pixels(ctx: click.Context, _: click.Parameter, value: int | None) -> None:
+    if value is None:
+        return
+    from rgmkit.images.limits import VARIABLE  # which all readers heed, in processes started by this one, too
+
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(value)
+    ctx.call_on_close(lambda: os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before}))
+
+
+max_pixels = click.option(
+    "--max-pixels", metavar="N", type=click.IntRange(min=1), expose_value=False, callback=_set_max_pixels,
+    help="Refuse pictures of more pixels before they are decoded. [default: 100 million]",
+)  # fmt: skip
 device = click.option(
     "--device",
     metavar="DEVICE",

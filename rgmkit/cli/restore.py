@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 @options.seed
 @options.as_json
 @options.device
+@options.max_pixels
 @options.common
 def restore(
     image: Path,

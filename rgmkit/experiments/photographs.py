@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.errors import ConfigError, DataError, suggest
+from rgmkit.errors import ConfigError, DataError, naming, suggest
 from rgmkit.images import read
 from rgmkit.images.codecs.pillow import read_orientation
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.images.limits import check_pixels, choose_limit
 from rgmkit.images.value_range import check_range
 from rgmkit.runtime.files import check_name, explain_unreadable
 
@@ -46,6 +47,7 @@ class Photograph:
         crop: side of the centred square crop; None for the whole picture.
         grey: whether a colour picture is converted to grey (luma of ITU-R BT.601).
         range: the values of black and white; None: those of the type, or 0 and 1 for floats.
+        max_pixels: the most pixels that are read, see `rgmkit.images.read`.
     """
 
     source: str
@@ -54,6 +56,7 @@ class Photograph:
     grey: bool = False
     range: tuple[float, float] | None = None
     set: str = ""
+    max_pixels: int | None = None
 
     def read(self) -> Tensor:
         """Read the picture, (1, C, H, W) in [0, 1], without an alpha channel.
@@ -61,7 +64,7 @@ class Photograph:
         Raises:
             DataError: if it cannot be read, has frames, bands or values outside [0, 1], or is smaller than the crop.
         """
-        x = _bundled(self.source) if self.source.startswith(BUNDLED) else read(self.source, range=self.range).x
+        x = _bundled(self.source) if self.source.startswith(BUNDLED) else self._read()
         if len(x) != 1 or x.shape[1] not in (1, 3):
             raise DataError(
                 f"{self.source} holds {len(x)} frames with {x.shape[1]} channels: save each as a grey or colour picture"
@@ -84,10 +87,17 @@ class Photograph:
         Raises:
             DataError: as `read`.
         """
-        return self._crop_shape(*(_header(self.source) or tuple(self._whole().shape[1:])))
+        header = _header(self.source)
+        if header:
+            with naming(self.source):
+                check_pixels(choose_limit(self.max_pixels), *header[1:])
+        return self._crop_shape(*(header or tuple(self._whole().shape[1:])))
+
+    def _read(self) -> Tensor:
+        return read(self.source, range=self.range, max_pixels=self.max_pixels).x
 
     def _whole(self) -> Tensor:
-        return Photograph(self.source, self.label, range=self.range).read()
+        return replace(self, crop=None, grey=False).read()
 
     def _crop_shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         side = self.crop
@@ -114,6 +124,7 @@ class Photographs:
         grey: convert colour pictures to grey.
         range: the values of black and white in the files, such as [0, 4095]. Default: those of 8 or 16 bits, and 0 and
             1 for floats.
+        max_pixels: refuse pictures of more pixels, see `rgmkit.images.read`.
 
     >>> [photograph.label for photograph in Photographs(skimage=["astronaut", "camera"], limit=1).select()]
     ['astronaut']
@@ -127,6 +138,7 @@ class Photographs:
     crop: int | None = None
     grey: bool = False
     range: tuple[float, float] | None = None
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         if self.range is not None:
@@ -141,7 +153,7 @@ class Photographs:
         for name in self._names:
             if name not in NAMES:
                 raise ConfigError(f"skimage has no photograph {name!r} here: {suggest(name, NAMES)}")
-        for key in ("limit", "crop"):
+        for key in ("limit", "crop", "max_pixels"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"{key} is {value}: give 1 or more")
@@ -172,7 +184,8 @@ class Photographs:
             check_name(Path(file))
         above = os.path.commonpath([os.path.dirname(file) for file in files]) if files else ""
         labels = [s.removeprefix(BUNDLED) if s not in files else Path(s).relative_to(above).as_posix() for s in chosen]
-        options, prefix = (self.crop, self.grey, self.range, self.name), f"{self.name}/" if self.name else ""
+        prefix = f"{self.name}/" if self.name else ""
+        options = (self.crop, self.grey, self.range, self.name, self.max_pixels)
         return [Photograph(s, prefix + label, *options) for s, label in zip(chosen, labels, strict=True)]
 
     @property

@@ -195,8 +195,8 @@ def _read(path: Path) -> list[Trial]:
 def _read_trial(row: dict[str, Any]) -> Trial:
     if None in row or None in row.values():
         raise ValueError("a row of another length")
-    texts = (unquote_formula(row[name]) for name in ("degradation", "method", "values", "metric"))
-    trial = Trial(*texts, float(row["figure"]), float(row["seconds"]), unquote_formula(row["error"]))
+    given: dict[str, Any] = {name: unquote_formula(row[name]) for name in COLUMNS if name not in ("figure", "seconds")}
+    trial = Trial(**given, value=float(row["figure"]), seconds=float(row["seconds"]))
     if not isinstance(trial.read(), dict) or (math.isnan(trial.value) and not trial.error):
         raise ValueError("no values")
     return trial

@@ -1,8 +1,9 @@
 """The picture formats that are read and written: one row for each, with a codec module in `codecs`.
 
-To add a format, write a codec, a module with `decode(data) -> Decoded` and `encode(array, axes, alpha, scale) ->
-bytes`, where the array has one of the `depths`, and add a row to `FORMATS`. Nothing else names a file ending of
-a picture. Nothing heavy is imported here, so that file names are checked before anything is loaded.
+To add a format, write a codec, a module with `decode(data, limit) -> Decoded`, where `limit` is a number of pixels, and
+`encode(array, axes, alpha, scale) -> bytes`, where the array has one of the `depths`, and add a row to `FORMATS`.
+Nothing else names a file ending of a picture. Nothing heavy is imported here, so that file names are checked before
+anything is loaded.
 """
 
 from __future__ import annotations

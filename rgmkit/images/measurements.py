@@ -26,7 +26,7 @@ def read_measurement(path: Path, *, axes: str | None = None, range: Range | None
     if path.suffix.lower() != ".npy" or not path.is_file() or axes is not None:
         return read(path, axes=axes, range=range)
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.array(np.load(path, allow_pickle=False, mmap_mode="r"))  # mapped, a truncated file is not allocated
     except (ValueError, EOFError, OSError):
         return read(path, range=range)  # raises an error with the cause
     if not isinstance(array, np.ndarray) or (array.ndim <= 3 and array.dtype.kind != "c"):

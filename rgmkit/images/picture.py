@@ -29,9 +29,11 @@ from rgmkit.images.formats import (
     find_format,
     load_codec,
 )
+from rgmkit.images.limits import BYTES, RAISE, choose_limit
 from rgmkit.images.value_range import Range, describe
 from rgmkit.runtime.files import write_file
 
+HEADERS = 2**24  # bytes of all that a file may hold beside its values
 ROUNDING = 0.02  # tolerance, in steps, for the float32 rounding of 16-bit values
 
 
@@ -111,7 +113,9 @@ class Written:
         return ", ".join(clipped + rounded)
 
 
-def read(path: str | Path, *, axes: str | None = None, range: Range | None = None) -> Picture:
+def read(
+    path: str | Path, *, axes: str | None = None, range: Range | None = None, max_pixels: int | None = None
+) -> Picture:
     """Read the picture in a file, or its stack of pictures, upright, with its alpha channel set aside.
 
     Pictures of 8 and 16 bits keep their channels and depth; palettes, 1-bit, CMYK and other colour spaces become grey
@@ -123,29 +127,37 @@ def read(path: str | Path, *, axes: str | None = None, range: Range | None = Non
         path: the file.
         axes: a letter for each axis of its array, see `rgmkit.images.axes`. Default: as the file says.
         range: the values that 0 and 1 stand for, see `unpack`.
+        max_pixels: refuse a picture or stack of more pixels before it is decoded. Default: `RGMKIT_MAX_PIXELS` in the
+            environment, or 100 million.
 
     Raises:
-        DataError: if the file is missing, not a picture, truncated, or holds NaN or infinite values.
+        DataError: if the file is missing, not a picture, truncated, too large, or holds NaN or infinite values.
     """
     path = Path(path)
     check_source(path)
+    limit = choose_limit(max_pixels)
+    if path.stat().st_size > BYTES * limit + HEADERS:
+        raise DataError(f"{path} has {path.stat().st_size} bytes, too many for a picture of {limit} pixels: {RAISE}")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return decode(data, name=str(path), axes=axes, range=range)
+    return decode(data, name=str(path), axes=axes, range=range, max_pixels=limit)
 
 
-def decode(data: bytes, *, name: str, axes: str | None = None, range: Range | None = None) -> Picture:
+def decode(
+    data: bytes, *, name: str, axes: str | None = None, range: Range | None = None, max_pixels: int | None = None
+) -> Picture:
     """Decode the bytes of a picture file, see `read`. Error messages call it `name`."""
     if not data:
         raise DataError(f"{name} is empty: give {FORMAT_NAMES}")
     foreign = describe_foreign(data)
     if foreign:
         raise DataError(f"{name} is {foreign}")
+    limit = choose_limit(max_pixels)
     try:
         with _quiet():
-            decoded = choose_codec(data).decode(data)
+            decoded = choose_codec(data).decode(data, limit)
     except DataError as error:
         raise DataError(f"{name} {error}") from error
     except UnidentifiedImageError as error:

@@ -19,6 +19,7 @@ from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError, PluginError, show_value
 from rgmkit.models.model_card import Kind
+from rgmkit.runtime.memory import check_memory
 
 BUILT = ("prior", "process", "network", "objective")  # keys of what a model is built of
 
@@ -63,13 +64,28 @@ def build_prior(
     if network is None:
         _check_shape(config, images)
         with torch.random.fork_rng(devices=[]):
-            network = build("network", config.get("network"), process=process, image_shape=images.shape, folder=place)
+            given: dict[str, Any] = {"process": process, "image_shape": images.shape, "folder": place}
+            check_size(config.get("network"), **given)
+            network = build("network", config.get("network"), **given)
     prior = build(
         "prior", config.get("prior", "network"), process=process, network=network, image_shape=images.shape,
         center=images.center, scale=images.scale, generative=is_generative(config),
     )  # fmt: skip
     assert isinstance(prior, Prior)
     return prior
+
+
+def check_size(spec: Any, *, copies: int = 1, device: torch.device | None = None, **given: Any) -> None:
+    """Raise a DataError if so many copies of the weights of a network exceed the memory, before one is allocated."""
+    if read_spec(spec) is None:  # an object
+        return
+    try:
+        with torch.device("meta"):
+            network = build("network", spec, **given)
+    except Exception:  # of a constructor that reads its weights; `build` reports all else
+        return
+    count = sum(weight.numel() for weight in network.parameters())
+    check_memory((copies, count), "weights", device)
 
 
 def _check_shape(config: Mapping[str, Any], images: Images) -> None:

@@ -27,10 +27,17 @@ def check_memory(shape: tuple[int, ...], what: str, device: torch.device | None 
 
     >>> check_memory((1, 3, 32, 32), "images")
     """
-    needed, free = FLOAT32 * math.prod(shape), free_memory(device or torch.device("cpu"))
+    check_bytes(FLOAT32 * math.prod(shape), f"{' x '.join(map(str, shape))} {what}", device)
+
+
+def check_bytes(needed: int, what: str, device: torch.device | None = None) -> None:
+    """Raise a DataError if so many bytes exceed the free memory of the device.
+
+    >>> check_bytes(1000, "images")
+    """
+    free = free_memory(device or torch.device("cpu"))
     if needed > free:
-        size = " x ".join(map(str, shape))
-        raise DataError(f"{size} {what} take {needed / GIB:.3g} GiB, and {free / GIB:.1f} GiB are free: ask for less")
+        raise DataError(f"{what} take {needed / GIB:.3g} GiB, and {free / GIB:.1f} GiB are free: ask for less")
 
 
 class Peak:

@@ -18,9 +18,10 @@ from rgmkit.core.prior import Prior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError
 from rgmkit.models import check_savable
-from rgmkit.models.build import Images, build_prior
+from rgmkit.models.build import Images, build_prior, check_size
 from rgmkit.models.files import NamedFiles
 from rgmkit.runtime.device import supports_bf16
+from rgmkit.runtime.memory import check_memory
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import Configuration
 from rgmkit.training.data.base import Data
@@ -29,6 +30,7 @@ from rgmkit.training.muon import Muon
 from rgmkit.training.settings import TrainingSettings
 from rgmkit.training.start import find_start_folder, load_start_weights
 
+COPIES = 4  # of the weights, at least: with their average, a gradient and a moment
 REFERENCE = 32 * 32 * 3  # values of the images whose fidelity has the weight 1e-3
 POWER = math.log(20) / math.log(64)  # with 64 times the values, the weight is a twentieth
 
@@ -130,7 +132,9 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     files = NamedFiles(folder, find_start_folder(config.get("start"), folder))
     process = build("process", config["process"], folder=files).to(device)
     given = {"process": process, "image_shape": data.shape, "folder": files}
+    check_memory((settings.batch // (processes.size * settings.accumulate), *data.shape), "images of a batch", device)
     with torch.random.fork_rng(devices=[]):
+        check_size(config["network"], copies=COPIES, device=device, **given)
         torch.manual_seed(seed)
         network = build("network", config["network"], **given)
         if settings.conditional:

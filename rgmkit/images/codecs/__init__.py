@@ -1,4 +1,4 @@
-"""Readers and writers of picture formats: modules with `decode(data)` and `encode(array, axes, alpha, scale)`."""
+"""Picture formats: modules with `decode(data, limit)` and `encode(array, axes, alpha, scale)`."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

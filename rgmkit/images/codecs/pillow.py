@@ -10,29 +10,39 @@ from PIL import Image, ImageSequence
 
 from rgmkit.errors import show_value
 from rgmkit.images.codecs import Decoded
+from rgmkit.images.limits import check_pixels, without_pillows_limit
 
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
 FRAMES_NOTE = "only the first of {} frames is read"
 STORED = "the picture is read as it is stored"
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, limit: int) -> Decoded:
     """Decode the first frame of a picture, upright, as grey or RGB, each with or without alpha."""
-    with Image.open(io.BytesIO(data)) as opened:
+    with open_picture(data, limit) as opened:
         frames = getattr(opened, "n_frames", 1)
         opened.load()
         array, notes = read_frame(opened)
     return describe(array, ((FRAMES_NOTE.format(frames),) if frames > 1 else ()) + notes)
 
 
-def decode_frames(data: bytes) -> Decoded:
+def decode_frames(data: bytes, limit: int) -> Decoded:
     """Decode all frames of a picture if they are alike, else the first, see `decode`."""
-    with Image.open(io.BytesIO(data)) as opened:
+    with open_picture(data, limit) as opened:
+        check_pixels(limit, getattr(opened, "n_frames", 1), *opened.size)
         frames, notes = zip(*(read_frame(frame) for frame in ImageSequence.Iterator(opened)), strict=True)
     if len(frames) == 1 or any(frame.shape != frames[0].shape for frame in frames):
-        return decode(data)
+        return decode(data, limit)
     first = describe(frames[0], notes[0])
     return first._replace(array=np.stack(frames), axes=f"Z{first.axes}")
+
+
+def open_picture(data: bytes, limit: int) -> Image.Image:
+    """Open a picture, whose size is known then and limited; its values are decoded when they are needed."""
+    with without_pillows_limit():
+        opened = Image.open(io.BytesIO(data))
+    check_pixels(limit, *opened.size)
+    return opened
 
 
 def describe(array: np.ndarray, notes: tuple[str, ...] = ()) -> Decoded:

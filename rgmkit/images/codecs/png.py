@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from rgmkit.images.codecs import Decoded, pillow
 
@@ -17,12 +15,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY = 0  # the colour type
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, limit: int) -> Decoded:
     """Decode a PNG of any kind."""
     depth, colour_type = data[24:26] if len(data) > 25 else (8, 0)  # in its header
     if depth == 16:
-        return _decode_16_bits(data)
-    return _decode_few_bits(data, depth) if depth < 8 and colour_type == GREY else pillow.decode(data)
+        return _decode_16_bits(data, limit)
+    return _decode_few_bits(data, depth, limit) if depth < 8 and colour_type == GREY else pillow.decode(data, limit)
 
 
 def encode(array: np.ndarray, axes: str, alpha: bool, scale: Mapping[str, Any]) -> bytes:
@@ -30,9 +28,9 @@ def encode(array: np.ndarray, axes: str, alpha: bool, scale: Mapping[str, Any]) 
     return _encode_16_bits(array) if array.dtype == np.uint16 else pillow.encode(array)
 
 
-def _decode_few_bits(data: bytes, depth: int) -> Decoded:
+def _decode_few_bits(data: bytes, depth: int, limit: int) -> Decoded:
     """Decode a grey PNG of 1, 2 or 4 bits; Pillow scales its values to 8 bits, and not the transparent one."""
-    decoded = pillow.decode(data)
+    decoded = pillow.decode(data, limit)
     transparent = _find_chunk(data, b"tRNS")
     if transparent is None:
         return decoded
@@ -57,20 +55,20 @@ def _add_alpha(array: np.ndarray, transparent: int | tuple[int, ...]) -> dict[st
     return {"array": np.concatenate([pixels, alpha], -1), "axes": "YXC", "alpha": True}
 
 
-def _decode_16_bits(data: bytes) -> Decoded:
+def _decode_16_bits(data: bytes, limit: int) -> Decoded:
     """Decode a PNG of 16 bits as two pictures of 8 bits.
 
     Its values are big-endian. Pillow's readers for 16-bit colours keep only the high byte: the reader for big-endian
     order gives the first byte of each value, the reader for little-endian order the second.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with pillow.open_picture(data, limit) as image:
         raw_mode, transparent = image.tile[0][-1], image.info.get("transparency")
         image.load()  # metadata may come after the values
         orientation, notes = pillow.read_orientation(image)
         notes += pillow.note_profile(image.info.get("icc_profile"))
 
     def read_as(raw_mode: str) -> np.ndarray:
-        with Image.open(io.BytesIO(data)) as image:
+        with pillow.open_picture(data, limit) as image:
             image.tile = [(*image.tile[0][:-1], raw_mode)]
             return np.asarray(image).astype(np.uint16)
 

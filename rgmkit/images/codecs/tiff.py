@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import UnidentifiedImageError
 from rgmkit.errors import DataError, show_value
 from rgmkit.images.axes import FRAMES, IMAGE
 from rgmkit.images.codecs import Decoded, pillow
+from rgmkit.images.limits import check_pixels
 from rgmkit.images.value_range import Range
 from rgmkit.runtime.extras import install_command
 
@@ -28,7 +30,7 @@ IMAGEJ_SCALE = ("unit", "spacing", "finterval", "fps")
 IMAGEJ_AXES, IMAGEJ_TYPES = "TZCYX", ("uint8", "uint16", "float32")
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, limit: int) -> Decoded:
     """Decode the first series of a TIFF, all its frames and bands, upright."""
     from tifffile import TiffFile
 
@@ -38,15 +40,17 @@ def decode(data: bytes) -> Decoded:
         _refuse_raw(data, file.pages[0])
         bits, photometric = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
         if bits is None or bits < 8 or (bits == 8 and photometric not in PLAIN):
-            return _decode_with_pillow(data, page)
+            return _decode_with_pillow(data, page, limit)
         if photometric not in PLAIN:
             raise DataError(f"is {bits}-bit {photometric}: convert it to RGB or to 8 bit")
+        samples = page.samplesperpixel
+        check_pixels(limit, math.prod(series.shape) // samples, samples=samples)
         try:
             array = series.asarray()
         except (ValueError, NotImplementedError, ImportError) as error:
             if not any(word in str(error).lower() for word in ("imagecodecs", "compression")):
                 raise
-            return _decode_with_pillow(data, page)  # libtiff may know the compression
+            return _decode_with_pillow(data, page, limit)  # libtiff may know the compression
         count = len(file.series)
         notes: tuple[str, ...] = (f"only the first of {count} image series is read",) if count > 1 else ()
         range, more = _read_range(page, array)
@@ -74,7 +78,7 @@ def _refuse_raw(data: bytes, first: Any) -> None:
         )
 
 
-def _decode_with_pillow(data: bytes, page: Any) -> Decoded:
+def _decode_with_pillow(data: bytes, page: Any, limit: int) -> Decoded:
     """Decode what tifffile does not, unless Pillow would misread it or lose its depth."""
     bits, kind = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
     what = f"{bits}-bit {kind} with the compression {getattr(page.compression, 'name', page.compression)}"
@@ -83,7 +87,7 @@ def _decode_with_pillow(data: bytes, page: Any) -> Decoded:
     if (deep and page.samplesperpixel > 1) or (bits == 8 and page.sampleformat == SIGNED):
         raise DataError(f"is {what}: {fix}")
     try:
-        decoded = pillow.decode_frames(data)
+        decoded = pillow.decode_frames(data, limit)
     except (UnidentifiedImageError, ValueError, KeyError) as error:
         raise DataError(f"is {what}: {fix}") from error
     if not deep:

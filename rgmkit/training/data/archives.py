@@ -31,7 +31,7 @@ class Archive(PictureFiles):
 
     Args:
         path: the archive.
-        size, channels, crop, flip: of the crops, see `Pictures`.
+        size, channels, crop, flip, max_pixels: of the crops, see `Pictures`.
 
     Raises:
         DataError: for a file that is missing, truncated, not a tar archive or without pictures; for the pictures in it,
@@ -39,9 +39,16 @@ class Archive(PictureFiles):
     """
 
     def __init__(
-        self, *, path: Path, size: Count, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
+        self,
+        *,
+        path: Path,
+        size: Count,
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
+        flip: Flip = False,
+        max_pixels: Count | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip, max_pixels=max_pixels)
         self.tar = Tar(path)
         warn_left_out([self.tar])
         # By name, as in a folder: the order within an archive depends on who made it.
@@ -72,7 +79,7 @@ class Shards(PictureFiles):
         path: the shards: "train-{000..099}.tar", "train-*.tar", or one archive.
         ending: ending of the pictures if a sample has several files: "jpg", "input.png". Default: all picture formats.
         window: number of pictures that are shuffled together: some thousands, more if neighbours are similar.
-        size, channels, crop, flip: of the crops, see `Pictures`.
+        size, channels, crop, flip, max_pixels: of the crops, see `Pictures`.
 
     Raises:
         DataError: if there are no such shards, or one cannot be read; for its pictures, as `Folder`.
@@ -88,8 +95,9 @@ class Shards(PictureFiles):
         channels: Channels = "rgb",
         crop: Crop = "centre",
         flip: Flip = False,
+        max_pixels: Count | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip, max_pixels=max_pixels)
         if window < 1:
             raise ConfigError(f"window is {window}: give a number of pictures, 1 or more")
         self.window = window

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.bounds import Count
-from rgmkit.errors import DataError
+from rgmkit.errors import DataError, naming
 from rgmkit.images import read
 from rgmkit.images.array_layout import unpack
 from rgmkit.images.formats import PICTURE_NAMES, check_source, is_picture_file
+from rgmkit.images.limits import check_ratio
 from rgmkit.runtime.files import explain_unreadable
+from rgmkit.runtime.memory import check_bytes
 from rgmkit.training.data.base import FiniteData, Flip
 from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, describe_range
 
@@ -32,7 +34,7 @@ class Folder(PictureFiles):
 
     Args:
         path: the folder.
-        size, channels, crop, flip: of the crops, see `Pictures`.
+        size, channels, crop, flip, max_pixels: of the crops, see `Pictures`.
 
     Raises:
         DataError: for a missing or an empty folder, a picture smaller than the crop, floats outside [0, 1], or
@@ -48,9 +50,16 @@ class Folder(PictureFiles):
     """
 
     def __init__(
-        self, *, path: Path, size: Count, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False
+        self,
+        *,
+        path: Path,
+        size: Count,
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
+        flip: Flip = False,
+        max_pixels: Count | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip, max_pixels=max_pixels)
         self.files = _pictures(path)
         self.check_sizes()
 
@@ -63,7 +72,7 @@ class Folder(PictureFiles):
 
     def picture(self, i: int) -> Tensor:
         """Read and decode the file."""
-        return read(self.files[i]).x[0]
+        return read(self.files[i], max_pixels=self.max_pixels).x[0]
 
     def open(self, i: int) -> BinaryIO:
         """Open the file."""
@@ -153,6 +162,7 @@ def _array(path: Path, key: str) -> np.ndarray:
         with content:
             names: list[str] = content.files
             if key in names:
+                _check_size(content.zip, f"{key}.npy", path)
                 return np.asarray(content[key])
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
@@ -160,6 +170,15 @@ def _array(path: Path, key: str) -> np.ndarray:
             f"are never unpickled; save uint8 images with numpy.savez"
         ) from error
     raise DataError(f"{path} has no array {key!r}: give as key one of {', '.join(names) or 'none that it has'}")
+
+
+def _check_size(archive: zipfile.ZipFile, member: str, path: Path) -> None:
+    """Raise a DataError if an array is larger than the memory, or compressed as only a bomb is."""
+    if member in archive.namelist():
+        info = archive.getinfo(member)
+        check_bytes(info.file_size, f"the images in {path}")
+        with naming(str(path)):
+            check_ratio(info.file_size, info.compress_size)
 
 
 def _check(images: np.ndarray, name: str) -> None:

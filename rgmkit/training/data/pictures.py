@@ -16,6 +16,7 @@ from rgmkit.core.bounds import Count
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
 from rgmkit.images.array_layout import quantise
+from rgmkit.images.limits import check_pixels, choose_limit
 from rgmkit.training.data.base import FiniteData, Flip
 
 MEMORY = 2**30  # bytes of decoded pictures that are cached
@@ -37,13 +38,23 @@ class Pictures(FiniteData):
         crop: "centre", or "random" for a new position at each draw.
         flip: mirror each image left to right with probability 1/2; "all": one of the eight rotations and reflections
             of each image.
+        max_pixels: refuse pictures of more pixels, see `rgmkit.images.read`.
     """
 
-    def __init__(self, *, size: Count, channels: Channels = "rgb", crop: Crop = "centre", flip: Flip = False) -> None:
+    def __init__(
+        self,
+        *,
+        size: Count,
+        channels: Channels = "rgb",
+        crop: Crop = "centre",
+        flip: Flip = False,
+        max_pixels: Count | None = None,
+    ) -> None:
         super().__init__(flip=flip)
         if size < 1:
             raise ConfigError(f"size is {size}: give the side of a crop in pixels, 1 or more")
         self.size, self.crop, self.channels = size, crop, channels
+        self.max_pixels = max_pixels
         self.draws = crop == "random"
         self.shape = (3 if channels == "rgb" else 1, size, size)
         self._cache: dict[int, Tensor] = {}
@@ -142,7 +153,7 @@ class PictureFiles(Pictures):
     def picture(self, i: int) -> Tensor:
         """Read and decode the file."""
         with self.open(i) as file:
-            return decode(file.read(), name=self.name(i)).x[0]
+            return decode(file.read(), name=self.name(i), max_pixels=self.max_pixels).x[0]
 
     def check_sizes(self) -> None:
         """Check the sizes in all headers, so that too small pictures are found before training begins."""
@@ -169,6 +180,7 @@ class PictureFiles(Pictures):
             with warnings.catch_warnings(), self.open(i) as file:
                 warnings.simplefilter("ignore")
                 with Image.open(file) as image:
+                    check_pixels(choose_limit(self.max_pixels), *image.size)
                     return image.size
         except Exception:  # `picture` explains what is wrong
             height, width = self.picture(i).shape[-2:]

@@ -19,12 +19,17 @@ from typing import IO, Any
 
 import numpy as np
 
-from rgmkit.errors import DataError
+from rgmkit.errors import DataError, naming
 from rgmkit.images.formats import PICTURE_NAMES, is_picture_file
+from rgmkit.images.limits import check_ratio
 from rgmkit.runtime.files import FOLDER, MISSING, explain_unreadable
 
 _COMPRESSED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _BLOCK = 512
+_METADATA = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
+)  # fmt: skip
+_LONGEST = 2**20  # bytes
 
 
 class Tar:
@@ -108,10 +113,19 @@ class Tar:
             return io.BytesIO(file.read(size))
 
 
+class _Header(tarfile.TarInfo):
+    """The header of a member; a name, or other metadata, that would fill the memory is refused."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _METADATA and self.size > _LONGEST:
+            raise tarfile.ReadError(f"a name in it has {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
 def _decompress(path: Path) -> IO[bytes] | None:
     """Decompress an archive into a temporary file; return None if it is not compressed."""
     with path.open("rb") as file:
-        start = file.read(6)
+        start, size = file.read(6), os.fstat(file.fileno()).st_size
         file.seek(0)
         opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
         if opener is None:
@@ -122,6 +136,8 @@ def _decompress(path: Path) -> IO[bytes] | None:
                 try:
                     plain.write(part)
                     plain.flush()
+                    with naming(str(path)):
+                        check_ratio(plain.tell(), size)
                 except OSError as error:
                     raise DataError(
                         f"{path} cannot be decompressed into {tempfile.gettempdir()} ({error.strerror}): decompress it "
@@ -169,7 +185,7 @@ def warn_left_out(tars: Sequence[Tar]) -> None:
 def _members(file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     """Read the members of an archive one by one."""
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:") as archive:
+    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
         while (member := archive.next()) is not None:
             yield member
             # tarfile keeps all members, which need not fit in memory.

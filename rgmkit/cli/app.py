@@ -19,6 +19,7 @@ from rgmkit.cli.demo import demo
 from rgmkit.cli.evaluate import evaluate
 from rgmkit.cli.experiments import report, run
 from rgmkit.cli.generate import generate
+from rgmkit.cli.hub import push
 from rgmkit.cli.lab import lab
 from rgmkit.cli.models import convert, info, train
 from rgmkit.cli.options import Commands, CommandSettings, examples, say
@@ -51,7 +52,9 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, lab, train, generate, degrade, restore, evaluate, run, report, plugins.group, info, convert):
+for _command in (
+    demo, lab, train, generate, degrade, restore, evaluate, run, report, plugins.group, info, convert, push,
+):  # fmt: skip
     cli.add_command(_command)
 
 

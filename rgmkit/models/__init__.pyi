@@ -5,6 +5,8 @@ from .folder import load as load
 from .folder import read_weights as read_weights
 from .folder import save as save
 from .folder import serialize_config as serialize_config
+from .hub import collect_files as collect_files
+from .hub import push as push
 from .lookup import CHECKPOINTS as CHECKPOINTS
 from .lookup import ModelSpec as ModelSpec
 from .lookup import check_model as check_model

@@ -9,7 +9,7 @@ from typing import Any
 from rgmkit.config import build, dump_yaml, read_yaml
 from rgmkit.core.features import Features
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
-from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS
+from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, is_on_hub, locate
 from rgmkit.models.model_card import FENCE
 from rgmkit.runtime.files import write_file
 
@@ -22,7 +22,7 @@ def list_features() -> list[str]:
 
 
 def load_features(given: str | Path | Features) -> Features:
-    """Load the feature network of a model folder or of rgmkit ("digits", "cifar10"), or build "inception".
+    """Load the feature network of a model folder, of the hub, or of rgmkit ("digits", "cifar10"), or build "inception".
 
     Raises:
         ConfigError, PluginError, CheckpointError: if there are no such features, or they cannot be loaded.
@@ -35,6 +35,8 @@ def load_features(given: str | Path | Features) -> Features:
         return given
     if given in list_features():
         return _read(SHIPPED_FEATURES / given)
+    if is_on_hub(given):
+        return _read(locate(given))
     if Path(given).is_dir():
         return _read(Path(given))
     try:

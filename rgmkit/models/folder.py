@@ -41,8 +41,9 @@ def load(
     """Load the prior of a model folder, of a model that comes with rgmkit (`digits`), or of a weights file.
 
     Args:
-        model: a folder, or the name of a shipped model; a name with a path separator is always a path. A weights file
-            (.pth, .pt, .ckpt, .safetensors, .mat, .npz) holds a network of others, see docs/published.md.
+        model: a folder, the name of a shipped model, or a model on the Hugging Face hub, `hf:user/repo` or
+            `hf:user/repo@revision`; any other name with a path separator is a path. A weights file (.pth, .pt, .ckpt,
+            .safetensors, .mat, .npz) holds a network of others, see docs/published.md.
         device: of the prior.
         network: for a model that was trained with a module of your own: a module of the same architecture.
         dtype: precision of the network, "float32" or "bf16", or the PyTorch dtype. With "bf16" the network computes in

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import plugins
-from rgmkit.config import Spec, read_spec, read_yaml
+from rgmkit.config import Spec, parse_spec, read_spec, read_yaml
 from rgmkit.deprecation import current_model
 from rgmkit.errors import CheckpointError, ConfigError, PluginError
 
@@ -16,12 +16,13 @@ CONFIG, WEIGHTS, CARD = "config.yaml", "model.safetensors", "README.md"
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})  # file endings of weights outside a model folder
 PUBLISHED = CHECKPOINTS | {".mat", ".npz", ".mpk"}  # of weights that a prior may be given by
 SHIPPED = Path(__file__).parent / "shipped"
+HUB = "hf:"  # starts the name of a model on the hub
 BLURS = ("blur", "motion-blur")  # whose boundary was circular by default in version 0.1
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model folder, a weights file or the name of a shipped model, and the options given with it."""
+    """A model folder, a weights file, or the name of a shipped model or of one on the hub; and its options."""
 
     where: str | Path
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -31,8 +32,8 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     """Find the model that `given` names: `runs/faces`, `digits:dtype=bf16`, or `{use: runs/faces, dtype: bf16}`.
 
     Return None for a component or any other object. A model is a folder that exists, the name of a shipped model, a
-    file of published weights (`weights.pth`, or `{use: spandrel, path: weights.pth}`), or any name with a path
-    separator before its options.
+    file of published weights (`weights.pth`, or `{use: spandrel, path: weights.pth}`), a model on the hub
+    (`hf:user/repo`), or any name with a path separator before its options.
 
     Args:
         given: a name, a path, a spec string, a `Spec`, or a mapping with `use`.
@@ -43,12 +44,17 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     >>> find_model("tv:weight=2") is None
     True
     """
+    if isinstance(given, str) and given.startswith(HUB):
+        name, _, options = given.removeprefix(HUB).partition(":")
+        return ModelSpec(HUB + name, parse_spec(f"model:{options}").options)
     base = folder or Path()
     if isinstance(given, Path) or (isinstance(given, str) and (base / given).is_dir()):
         return ModelSpec(given if folder is None else folder / given)
     spec = read_spec(given)
     if spec is None:
         return None
+    if is_on_hub(spec.name):
+        return ModelSpec(spec.name, spec.options)
     if spec.name == "spandrel":
         spec = _name_file(spec)
     is_path = "/" in spec.name or "\\" in spec.name or is_weights_file(spec.name)
@@ -67,6 +73,15 @@ def _name_file(spec: Spec) -> Spec:
     return Spec(str(path), options)
 
 
+def is_on_hub(model: object) -> bool:
+    """Tell whether a model is named as one on the Hugging Face hub.
+
+    >>> is_on_hub("hf:user/repo"), is_on_hub("runs/mine")
+    (True, False)
+    """
+    return isinstance(model, str) and model.startswith(HUB)
+
+
 def is_weights_file(model: str | Path) -> bool:
     """Tell whether a name has the ending of a file of published weights, and is no folder.
 
@@ -74,7 +89,7 @@ def is_weights_file(model: str | Path) -> bool:
     (True, False)
     """
     path = Path(model)
-    return path.suffix.lower() in PUBLISHED and not path.is_dir()
+    return path.suffix.lower() in PUBLISHED and not path.is_dir() and not is_on_hub(model)
 
 
 def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
@@ -103,9 +118,15 @@ def list_shipped() -> list[str]:
 def locate(model: str | Path) -> Path:
     """Return the folder of a model: a path if it exists or has a separator, else a shipped model of that name.
 
+    A model on the hub is downloaded unless the cache has it.
+
     Raises:
         CheckpointError: if there is neither.
     """
+    if is_on_hub(model):
+        from rgmkit.models.hub import download
+
+        return download(str(model))
     path = Path(model)
     if path.is_dir():
         return path

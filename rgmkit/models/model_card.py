@@ -13,6 +13,11 @@ RENAMED = {"figures": "metrics", "sure": "confident", "nearest": "nearest_neighb
 
 Kind: TypeAlias = Literal["generative", "denoiser", "regulariser"]
 
+LIBRARY, FACTS = "rgmkit", "facts"
+PIPELINES = {"generative": "unconditional-image-generation", "features": "image-feature-extraction"}
+TAGS = {"generative": "restoration-based-generative-model", "features": "feature-extraction"}
+"""Metadata of the hub, by the kind of a model."""
+
 TITLES = {
     "generative": "a restoration-based generative model", "denoiser": "a denoiser", "regulariser": "a regulariser",
 }  # fmt: skip
@@ -50,9 +55,51 @@ def write_card(name: str, facts: Mapping[str, Any], *, about: str | None = None,
 
 def read_card(text: str) -> dict[str, Any]:
     """Read the facts of a model card, under their present names; none without front matter."""
-    parts = text.split(FENCE, 2)
-    facts = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
+    facts = _split(text)[0]
+    if facts.get("library_name") == LIBRARY:  # a card of the hub
+        facts = facts.get(FACTS) or {}
     return _rename(facts) if isinstance(facts, dict) else {}
+
+
+def _split(text: str) -> tuple[dict[Any, Any], str]:
+    """Split a model card into its front matter and its body."""
+    parts = text.split(FENCE, 2)
+    if len(parts) < 3 or parts[0]:
+        return {}, text
+    front = load_yaml(parts[1])
+    return front if isinstance(front, dict) else {}, parts[2]
+
+
+def write_hub_card(text: str, repo: str, *, kind: str, license: str | None = None, samples: str | None = None) -> str:
+    """Write a model card for the Hugging Face hub: its metadata and the facts as front matter, and how to load it.
+
+    Args:
+        text: the model card, of a model folder or of the hub.
+        repo: where it goes, `user/repo`.
+        kind: of the model; "features" for a feature network.
+        license: of the weights, by the hub's name for it. Default: that of a card of the hub.
+        samples: the name of a picture of samples beside the card.
+
+    >>> card = write_hub_card(write_card("digits", {"steps": 100}), "someone/digits", kind="generative")
+    >>> card.splitlines()[1:3], read_card(card)
+    (['library_name: rgmkit', 'pipeline_tag: unconditional-image-generation'], {'steps': 100})
+    """
+    front, body = _split(text)
+    license = license or front.get("license")
+    metadata = {
+        "library_name": LIBRARY,
+        **({"license": license} if license else {}),
+        "pipeline_tag": PIPELINES.get(kind, "image-to-image"),
+        "tags": [LIBRARY, "inverse-problems", "image-restoration", TAGS.get(kind, kind)],
+        FACTS: read_card(text),
+    }
+    own = f"![Samples]({samples})"
+    lines = [line for line in body.rstrip().splitlines() if not line.startswith(("Use it", "![Samples]"))]
+    name, option = f"hf:{repo}", "--features" if kind == "features" else "--prior"
+    load = f'`rgmkit.load("{name}")` in Python, ' if kind != "features" else ""
+    use = f"Use it after `pip install 'rgmkit[hub]'`: {load}`{option} {name}` in a shell."
+    text = "\n".join(lines).rstrip() + "\n\n" + (f"{own}\n\n" if samples else "") + use + "\n"
+    return FENCE + dump_yaml(metadata) + FENCE + text
 
 
 def _rename(facts: Mapping[Any, Any]) -> dict[str, Any]:

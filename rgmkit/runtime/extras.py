@@ -12,6 +12,7 @@ EXTRAS = {
     "bm3d": "bm3d",
     "datasets": "data",
     "h5py": "published",
+    "huggingface_hub": "hub",
     "imagecodecs": "codecs",
     "ptwt": "wavelet",
     "spandrel": "published",

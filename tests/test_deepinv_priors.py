@@ -318,3 +318,20 @@ def test_wrong_weights_are_named(tmp_path, monkeypatch):
         networks.DnCNN(weights="download")
     with pytest.raises(ConfigError, match="channels is 2"):
         networks.DnCNN(weights="download", channels=2)
+
+
+def test_downloaded_weights_run_no_code(tmp_path, monkeypatch):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    torch.save({"state_dict": Evil()}, tmp_path / "weights.pth")
+    link = (tmp_path / "weights.pth").as_uri()
+    load = torch.hub.load_state_dict_from_url
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda url, **options: load(link, tmp_path, **options))
+    with pytest.raises(CheckpointError, match=r"weights of deepinv\.DnCNN are refused, they hold more"):
+        networks.DnCNN(weights="download")
+    assert not (tmp_path / "ran").exists()
+    for file in tmp_path.glob("*.pth"):  # those of torch.hub, too
+        torch.save(deepinv.models.DnCNN(pretrained=None).state_dict(), file)
+    assert networks.DnCNN(weights="download").channels == 3

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
@@ -18,7 +22,22 @@ if TYPE_CHECKING:
     from deepinv.models.base import Denoiser
 
 Weights: TypeAlias = Literal["download"] | Path
+TENSORS_ALONE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 Widths: TypeAlias = tuple[int, int, int, int]
+
+
+@contextmanager
+def _weights_alone() -> Iterator[None]:
+    """Let `torch.load` read tensors alone, whatever its caller asks for: deepinv asks `torch.hub` for any pickle."""
+    before = os.environ.get(TENSORS_ALONE)
+    os.environ[TENSORS_ALONE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[TENSORS_ALONE]
+        else:
+            os.environ[TENSORS_ALONE] = before
 
 
 class DenoisingNetwork(PlugAndPlay):
@@ -60,7 +79,12 @@ class DenoisingNetwork(PlugAndPlay):
         from deepinv.utils import DownloadError
 
         try:
-            return self._build("download", options)
+            with _weights_alone():
+                return self._build("download", options)
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(
+                f"the downloaded weights of {self.name} are refused, they hold more than tensors: give weights=FILE"
+            ) from error
         except DownloadError as error:
             raise CheckpointError(
                 f"the weights of {self.name} cannot be downloaded: {error}: check the connection, or give weights=FILE"

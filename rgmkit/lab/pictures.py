@@ -27,6 +27,7 @@ from rgmkit.images.view import make_view
 LONGEST = 16_384  # pixels of a side, which browsers still show
 NPY = b"\x93NUMPY"
 EIGHT_BITS = 255
+CLIPPED = 0.05  # largest mean change by clipping that leaves a picture what it is
 PREVIEW = 512  # longest side of the picture that is shown of an upload
 
 warnings_lock = threading.Lock()
@@ -142,16 +143,21 @@ def look_at(upload: Upload, *, most: int, axes: str | None = None, range: Range 
     if x.ndim != 4:
         return facts | {"preview": None}
     small = picture if x.is_complex() or x.shape[1] not in (1, 3) else shrink(replace(picture, x=x[:1]), PREVIEW)
-    view = make_view(small.x[:1])
-    preview = None if view is None else "data:image/png;base64," + base64.b64encode(encode(view)).decode()
+    view = view_png(small.x)
+    preview = None if view is None else "data:image/png;base64," + base64.b64encode(view).decode()
     return facts | {"preview": preview, "height": x.shape[-2], "width": x.shape[-1], "channels": x.shape[1]}
 
 
 def view_png(x: Tensor, *, stretch: bool = False) -> bytes | None:
-    """Encode a view of the first picture of a batch as PNG; None if it holds no picture."""
-    x = x.detach().cpu()
-    if x.ndim != 4 and not x.is_complex():
+    """Encode a view of the first picture of a batch as PNG; None if it holds no picture.
+
+    Values outside [0, 1] are clipped where this changes little, as noise does, so that pictures have one scale.
+    """
+    x = x[:1].detach().cpu()
+    if x.ndim != 4:
         return None
+    if not x.is_complex() and not stretch and float((x - x.clamp(0, 1)).abs().mean()) < CLIPPED:
+        x = x.clamp(0, 1)
     view = make_view(x, stretch=stretch)
     return None if view is None else encode(view)
 
@@ -168,5 +174,4 @@ def small_png(x: Tensor, side: int = 256) -> bytes:
     one = x[:1].detach().float().cpu()
     if one.ndim != 4 or one.shape[1] not in (1, 3):
         return b""
-    view = make_view(shrink(to_picture(one), side).x)
-    return b"" if view is None else encode(view)
+    return view_png(shrink(to_picture(one), side).x) or b""

@@ -54,17 +54,15 @@
       at(kind).replaceChildren(this.select, this.summary, this.options);
     }
 
-    /** Offer groups of components, [title, components]; keep the choice if it is still there. */
-    offer(groups, wanted) {
-      const kept = this.select.value || wanted;
+    /** Offer groups of components, [title, components]; choose the first of `wanted` that is among them. */
+    offer(groups, ...wanted) {
       this.components = groups.flatMap(([, components]) => components);
       this.select.replaceChildren(...groups.filter(([, components]) => components.length).flatMap(([title, components]) => {
         const options = components.map((c) => make("option", { value: c.name, textContent: c.label ?? c.name }));
         return title ? [make("optgroup", { label: title }, ...options)] : options;
       }));
-      for (const name of [wanted, kept]) {
-        if (this.components.some((c) => c.name === name)) this.select.value = name;
-      }
+      const found = wanted.find((name) => this.components.some((c) => c.name === name));
+      if (found) this.select.value = found;
       this.show();
     }
 
@@ -137,6 +135,7 @@
   // ---- what there is to choose ---------------------------------------------------------------------
 
   let forms, limits, mode = "simulate", picture = null, lastFile = null;
+  const results = {};
   const choices = {
     degradation: new Choice("degradation", "Degradation"), noise: new Choice("noise", "Noise"),
     prior: new Choice("prior", "Prior"), solver: new Choice("solver", "Solver"),
@@ -150,7 +149,7 @@
 
   const offer = () => {
     const simulate = mode === "simulate", generate = mode === "generate";
-    choices.degradation.offer(byOrigin(forms.degradation, ""), choices.degradation.select.value || "blur");
+    choices.degradation.offer(byOrigin(forms.degradation, ""), choices.degradation.select.value, "blur");
     const zero = none("none", "The measurement is exact", { name: "white", options: { std: "0" } });
     const unknown = none("unknown", "Estimated from the measurement");
     const known = byOrigin([...forms.noise].sort((a, b) => (b.name === "white") - (a.name === "white")), "");
@@ -159,12 +158,12 @@
     const others = forms.prior.filter((c) => !c.model);
     const groups = [["Trained networks", models]];
     if (!generate) groups.push(...byOrigin(others, "Hand-crafted"), ["", [none("none", "Least squares alone")]]);
-    choices.prior.offer(groups, generate ? "digits" : choices.prior.select.value || "photographs");
+    choices.prior.offer(groups, priors[generate], generate ? "digits" : "photographs");
     const automatic = none("automatic", "Chosen for the prior and the degradation");
     choices.solver.offer([["", [automatic]], ...byOrigin(forms.solver.filter((c) => !generate || c.generates), "")], "automatic");
     at("prior-legend").textContent = generate ? "Model" : "Prior";
   };
-  const touched = { std: false };
+  const touched = { std: false }, priors = {};
   choices.noise.select.addEventListener("shown", () => { if (mode === "simulate") choices.noise.set("std", "0.02"); });
   choices.degradation.select.addEventListener("shown", () => {
     at("noise-field").hidden = !choices.degradation.component.noisy;
@@ -174,6 +173,7 @@
   at("noise").addEventListener("input", () => { touched.std = true; });
 
   const setMode = (next, focus = false) => {
+    priors[mode === "generate"] = choices.prior.select.value;
     mode = body.dataset.mode = next;
     for (const tab of document.querySelectorAll("[role=tab]")) {
       const chosen = tab.dataset.mode === next;
@@ -184,8 +184,7 @@
     }
     at("run").textContent = next === "generate" ? "Generate" : "Restore";
     offer();
-    if (next !== "generate" && picture?.facts) showPicture();
-    else if (next === "generate" && !stage.classList.contains("two")) clearStage("Choose a model, and press Generate.");
+    showState();
   };
   const tabs = [...document.querySelectorAll("[role=tab]")];
   for (const tab of tabs) {
@@ -195,6 +194,14 @@
       if (by) setMode(tabs[(tabs.indexOf(tab) + by + tabs.length) % tabs.length].dataset.mode, true);
     });
   }
+
+  /** Show the last result of this mode, or the picture. */
+  const showState = () => {
+    if (results[mode]) showResult(...results[mode]);
+    else if (mode === "generate") clearStage("Choose a model, and press Generate.");
+    else if (picture) showPicture();
+    else clearStage("Choose a picture, and press Restore.");
+  };
 
   // ---- the picture ---------------------------------------------------------------------------------
 
@@ -208,6 +215,7 @@
       const given = mode === "measured" ? { axes: at("axes").value, range: at("range").value } : {};
       const facts = await ask("/api/look", { picture: upload, ...given });
       picture = { ...upload, facts };
+      for (const each of ["simulate", "measured"]) delete results[each];
       showPicture();
       say(facts.notes.map(sentence).join(" "));
     } catch (error) {
@@ -215,7 +223,8 @@
       at("thumb").replaceChildren();
       at("picture-name").textContent = "Drop a picture here";
       at("picture-facts").textContent = "or choose a file: PNG, JPEG, TIFF or .npy";
-      clearStage("Choose a picture, and press Restore.");
+      delete results[mode];
+      showState();
       fail(error);
     }
   };
@@ -397,7 +406,7 @@
   const follow = async (job) => {
     if (at("status").textContent !== describe(job)) say(describe(job));
     if (job.steps) { at("bar").max = job.steps; at("bar").value = job.step; }
-    if (job.preview && mode !== "generate") {
+    if (job.preview && mode === running.mode && mode !== "generate") {
       const probe = make("img", { src: job.preview, alt: "the estimate so far", draggable: false });
       await probe.decode().catch(() => null);
       frameStage(probe.naturalWidth, probe.naturalHeight);
@@ -408,12 +417,12 @@
   settings.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (running) return;
-    running = {};
+    running = { mode };
     busy(true);
     say("Sending …");
     try {
       const { id, place } = await ask(...await request());
-      running = { id };
+      running.id = id;
       let job = { state: "waiting", place };
       if (matchMedia("(max-width: 56rem)").matches) at("result").scrollIntoView({ behavior: "smooth" });
       while (["waiting", "running"].includes(job.state)) {
@@ -422,10 +431,10 @@
       }
       if (job.state === "failed") throw new Error(job.error);
       say(job.state === "cancelled" ? "Cancelled." : "");
-      if (job.state === "done") showResult(id, job.result);
-      else if (picture) showPicture();
+      if (job.state === "done") results[running.mode] = [id, job.result];
+      showState();
     } catch (error) {
-      if (picture && mode !== "generate") showPicture();
+      showState();
       fail(error);
     }
     running = null;

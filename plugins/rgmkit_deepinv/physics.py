@@ -142,8 +142,11 @@ class PhysicsDegradation(Degradation):
         return self._in_own_precision(self.physics.A_dagger, y) if self.has_closed_form_prox else super().pinv(y)
 
     def prox(self, z: Tensor, y: Tensor, gamma: float | Tensor) -> Tensor:
-        """Return the operator's `prox_l2` if its singular values are known, or else use conjugate gradients."""
-        if self.has_closed_form_prox:
+        """Return the operator's `prox_l2` if its singular values are known, or else use conjugate gradients.
+
+        Its formula holds only if the singular vectors span all images, which those of `Decolorize` do not.
+        """
+        if self.has_closed_form_prox and self._in_own_precision(self.physics.V_adjoint, z[:1]).numel() >= z[0].numel():
             return self._in_own_precision(lambda z, y: self.physics.prox_l2(z, y, per_image(gamma, z)), z, y)
         return super().prox(z, y, gamma)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
+from rgmkit.errors import RgmkitError
 from rgmkit.runtime.device import PRETENDED
 
 OTHER_DEVICE = ("same device", "is on cpu", "on device cpu")  # in the messages of PyTorch
@@ -33,7 +34,7 @@ def follows_device(module: nn.Module, call: Callable[..., Tensor], what: str, *a
             result = call(moved, *(torch.empty_like(argument, device=device) for argument in arguments))
         except UNDECIDED:
             return False
-        except RuntimeError as error:
+        except (RuntimeError, RgmkitError) as error:
             if pretend and not any(words in str(error) for words in OTHER_DEVICE):
                 return False
             raise AssertionError(f"{what} on {device.type}: {error}") from error

@@ -107,9 +107,8 @@ def run_checks(
     >>> {result.outcome for result in run_checks(rgmkit.degradation("grayscale"))}
     {'passed'}
     """
-    component = _prepare(component)
+    component, given = _prepare(component, image_shape)
     expected = _expected_failures(component, expected_failures)
-    given = _arguments(component, image_shape)
     return [_run(check, component, given, expected.get(check.__name__)) for check in checks(kind_of(component))]
 
 
@@ -134,9 +133,8 @@ def conformance(
     """
     import pytest  # not needed otherwise
 
-    component = _prepare(component)
+    component, given = _prepare(component, image_shape)
     expected = _expected_failures(component, expected_failures)
-    given = _arguments(component, image_shape)
     parameters = []
     for check in checks(kind_of(component)):
         reason = expected.get(check.__name__)
@@ -156,7 +154,8 @@ def find_shape(component: Any) -> tuple[int, ...]:
 def _takes(component: Any, shape: tuple[int, ...]) -> bool:
     x = torch.full((1, *shape), 0.5, dtype=torch.float64)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             if isinstance(component, Degradation):
                 return tuple(component.image_shape(tuple(component.A(x).shape))) == tuple(x.shape)
             if isinstance(component, Noise):
@@ -173,27 +172,24 @@ def _takes(component: Any, shape: tuple[int, ...]) -> bool:
     return True
 
 
-def _prepare(component: Any) -> Any:
-    """Return an operator that computes in its own precision in float64, and any other component as it is.
+def _prepare(component: Any, image_shape: tuple[int, ...] | None) -> tuple[Any, tuple[tuple[int, ...], ...]]:
+    """Return a component, in float64 if it computes in its own precision, and the further arguments of its checks.
 
     Raises:
         ConfigError: for a noise model with unknown parameters.
     """
+    if kind_of(component) in WITHOUT_SHAPE:
+        return component, ()
     if isinstance(component, Noise) and not component.known:
         raise ConfigError(f"the noise {component} has unknown parameters, and cannot be checked: give them")
-    if not isinstance(component, Degradation) or not any(True for _ in component.buffers()):
-        return component
-    with contextlib.suppress(Exception), torch.no_grad():  # of a foreign operator
-        wide = copy.deepcopy(component).double()
-        if wide.A(torch.zeros(1, *find_shape(component))).dtype == torch.float32:
-            return wide
-    return component
-
-
-def _arguments(component: Any, image_shape: tuple[int, ...] | None) -> tuple[tuple[int, ...], ...]:
-    if kind_of(component) in WITHOUT_SHAPE:
-        return ()
-    return (find_shape(component) if image_shape is None else tuple(image_shape),)
+    shape = find_shape(component) if image_shape is None else tuple(image_shape)
+    if isinstance(component, Degradation) and any(True for _ in component.buffers()):
+        with contextlib.suppress(Exception), torch.no_grad():  # of a foreign operator
+            wide = copy.deepcopy(component).double()
+            y = wide.A(torch.zeros(1, *shape))
+            if y.dtype == torch.float32 and (not wide.linear or wide.adjoint(y).dtype == torch.float32):
+                return wide, (shape,)
+    return component, (shape,)
 
 
 def _expected_failures(component: Any, given: Mapping[str, str] | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rgmkit_gan.networks.mlp import MLP, MLPDiscriminator
+from rgmkit_gan.networks.projected import ProjectedDiscriminator
 from rgmkit_gan.networks.residual_unet import ResidualUNet
 from rgmkit_gan.networks.unet import UNet, UNetDiscriminator
 from rgmkit_gan.objectives import JS, KL, UOTM, Relativistic, gradient_penalty
@@ -12,10 +13,11 @@ from rgmkit_noise.process import GaussianProcess
 from rgmkit_objectives.mmse import MMSE
 from torch.nn.functional import softplus
 
+from rgmkit.core.features import Features
 from rgmkit.core.network_prior import NetworkPrior
 from rgmkit.core.objective import Pair, no_critic
 from rgmkit.core.random import seeded
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, IncompatibleError
 
 PROCESS = GaussianProcess(levels=4, schedule="geometric")
 
@@ -109,6 +111,26 @@ def test_discriminator_judges_each_image_alone(size):
     x, t = draw(3, 2, *size), torch.tensor([0, 1, 3])
     torch.testing.assert_close(critic(x, t)[1:2], critic(x[1:2], t[1:2]))
     assert (critic(x, t) - critic(x, t.flip(0)))[0].abs() > 1e-4
+
+
+def test_a_projected_discriminator_trains_its_heads_alone():
+    """It judges each image alone, by level; training leaves the feature network as it was, batch statistics too."""
+    torch.manual_seed(0)
+    critic = ProjectedDiscriminator(process=GaussianProcess(levels=4), image_shape=(1, 16, 16), width=8).train()
+    x, t = torch.randn(4, 1, 16, 16), torch.tensor([0, 1, 2, 3])
+    score = critic(x, t)
+    torch.testing.assert_close(score[:2], critic(x[:2], t[:2]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(score, critic(x, t.flip(0)))
+    trained = {name for name, weight in critic.named_parameters() if weight.requires_grad}
+    assert trained and all(name.startswith("heads.") for name in trained)
+    torch.testing.assert_close(critic.fixed.maps(x)[-1].mean((2, 3)), critic.fixed.of(x))
+    with pytest.raises(IncompatibleError, match="gives no maps"):
+        Mean().maps(x)
+
+
+class Mean(Features):
+    def forward(self, x):
+        return x.mean((2, 3))
 
 
 def test_prior_feeds_the_level_aimed_at():

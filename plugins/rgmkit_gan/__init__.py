@@ -7,6 +7,7 @@ from rgmkit import Component, hookimpl
 NETWORKS = {
     "unet": ("unet:UNet", "Small convolutional restorer, any image size"),
     "unet-discriminator": ("unet:UNetDiscriminator", "Discriminator for unet"),
+    "projected-discriminator": ("projected:ProjectedDiscriminator", "Discriminator of the features of a fixed network"),
     "residual-unet": ("residual_unet:ResidualUNet", "Denoiser of grey and colour images, any size"),
     "mlp": ("mlp:MLP", "Restorer of points"),
     "mlp-discriminator": ("mlp:MLPDiscriminator", "Discriminator for mlp"),

@@ -11,6 +11,7 @@ from rgmkit.core.features import Features
 from rgmkit.errors import ConfigError
 
 CENTER, SCALE = 0.5, 0.25  # of pixel values: about mean and std of photographs
+FIRST, STAGE = 3, 7  # layers of the first convolution, and of each stage
 
 
 @final
@@ -50,6 +51,15 @@ class Classifier(Features):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features, (B, widths[-1])."""
         return self.body((x - CENTER) / SCALE).mean((2, 3))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the activations of the first convolution and of each stage, from fine to coarse."""
+        h, found = (self.fit_channels(images) - CENTER) / SCALE, []
+        for index, layer in enumerate(self.body):
+            h = layer(h)
+            if (index - FIRST + 1) % STAGE == 0:
+                found.append(h)
+        return found
 
     def classify(self, x: Tensor) -> Tensor:
         """Return the logits of the classes, (B, classes)."""

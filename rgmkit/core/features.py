@@ -28,8 +28,25 @@ class Features(Printable, nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of images with one of the numbers of `channels`."""
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return features that keep positions, (B, c, h, w), from fine to coarse; differentiable.
+
+        Raises:
+            IncompatibleError: if this network gives none; that is the default.
+        """
+        raise IncompatibleError(f"{type(self).__name__} gives no maps: choose other features, such as cifar10")
+
     def of(self, images: Tensor) -> Tensor:
         """Return the features of images; grey ones are given to a network of colour images as three equal channels.
+
+        Raises:
+            IncompatibleError: if the images have another number of channels.
+        """
+        features: Tensor = self(self.fit_channels(images))
+        return features
+
+    def fit_channels(self, images: Tensor) -> Tensor:
+        """Return images with as many channels as the network takes: grey ones become three equal channels.
 
         Raises:
             IncompatibleError: if the images have another number of channels.
@@ -42,8 +59,7 @@ class Features(Printable, nn.Module, ABC):
                 f"these features are of images with {' or '.join(map(str, self.channels))} channels, not {count}: "
                 f"choose others"
             )
-        features: Tensor = self(images)
-        return features
+        return images
 
 
 class Comparison(Printable, ABC):

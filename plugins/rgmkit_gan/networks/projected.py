@@ -1,0 +1,77 @@
+"""A discriminator of the features of a fixed network."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, leaky_relu
+
+from rgmkit.core.bounds import Count
+from rgmkit.core.process import ForwardProcess
+from rgmkit.models.features import load_features
+from rgmkit_gan.networks.parts import conv, first_axis
+
+
+@final
+class ProjectedDiscriminator(nn.Module):
+    """A discriminator `D(x, t)`, (B,), of the features of a fixed network: it needs fewer images to learn from.
+
+    The maps of the fixed network are mixed by fixed random convolutions, from coarse to fine, and each scale has a
+    small discriminator of its own, which knows the level; D is their sum. What the network is trained with should not
+    also measure its quality: evaluate by other features.
+
+    Source: Sauer, Chitta, Müller and Geiger, "Projected GANs converge faster", 2021.
+
+    Args:
+        process: the forward process, whose levels, gains and noise stds are used.
+        image_shape: of one image, (C, H, W); only C matters.
+        features: a feature network that gives maps: "cifar10", "digits", or a model folder.
+        width: channels of each discriminator.
+    """
+
+    def __init__(
+        self, *, process: ForwardProcess, image_shape: tuple[int, ...], features: str = "cifar10", width: Count = 64
+    ) -> None:
+        super().__init__()
+        channels = first_axis(image_shape, axes=3, network="projected-discriminator")
+        self.fixed = load_features(features).requires_grad_(False)
+        with torch.no_grad():
+            maps = self.fixed.maps(torch.zeros(1, channels, 32, 32))
+        self.project = nn.ModuleList(conv(each.shape[1], width, 1) for each in maps).requires_grad_(False)
+        self.mix = nn.ModuleList(conv(width, width) for _ in maps[1:]).requires_grad_(False)
+        self.heads = nn.ModuleList(_Head(process.levels, width) for _ in maps)
+        power = process.a_by_level.square() + process.sigma_by_level.square()
+        self.register_buffer("gain", power.rsqrt(), persistent=False)
+
+    def train(self, mode: bool = True) -> ProjectedDiscriminator:
+        """Set the mode of all parts but the fixed network."""
+        super().train(mode)
+        self.fixed.eval()
+        return self
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return one number for each image, higher for images that look real."""
+        maps = self.fixed.maps((x * self.gain[t].view(-1, 1, 1, 1) + 1) / 2)
+        projected = [project(each) for project, each in zip(self.project, maps, strict=True)]
+        mixed = projected[-1:]
+        for finer, mix in zip(reversed(projected[:-1]), self.mix, strict=True):
+            mixed.append(mix(finer + interpolate(mixed[-1], size=finer.shape[-2:])))
+        scores = [head(each, t) for head, each in zip(self.heads, mixed, strict=True)]
+        return torch.stack(scores).sum(0).float()
+
+
+class _Head(nn.Module):
+    """The discriminator of one scale: the mean score of its positions."""
+
+    def __init__(self, levels: int, width: int) -> None:
+        super().__init__()
+        self.level = nn.Embedding(levels, width)
+        self.layers = nn.ModuleList([conv(width, width), conv(width, width), conv(width, 1, 1)])
+
+    def forward(self, h: Tensor, t: Tensor) -> Tensor:
+        first, second, last = self.layers
+        h = leaky_relu(first(h) + self.level(t)[:, :, None, None], 0.2)
+        score: Tensor = last(leaky_relu(second(h), 0.2)).mean((1, 2, 3))
+        return score

@@ -85,7 +85,7 @@ class UNet(nn.Module):
         image_shape: tuple[int, ...],
         width: Count = 48,
         multipliers: tuple[Count, ...] = (1, 2),
-        blocks: CountOrZero = 2,
+        blocks: Count = 2,
         patch: Count = 2,
         latent: CountOrZero = 16,
         continuous: bool = False,
@@ -185,7 +185,7 @@ class UNetDiscriminator(nn.Module):
         image_shape: tuple[int, ...],
         width: Count = 48,
         multipliers: tuple[Count, ...] = (1, 2, 2),
-        blocks: CountOrZero = 1,
+        blocks: Count = 1,
         patch: Count = 2,
     ) -> None:
         super().__init__()

@@ -1,3 +1,6 @@
+from . import degradations as degradations
+from . import priors as priors
+from . import solvers as solvers
 from .config import degradation as degradation
 from .config import metric as metric
 from .config import noise as noise

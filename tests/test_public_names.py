@@ -4,11 +4,15 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import rgmkit
+from rgmkit import plugins
+from rgmkit.plugins import classes
 
+CLASSES = {"degradations", "priors", "solvers"}  # modules of the classes of components
 FUNCTIONS = ("degradation", "generate", "load", "metric", "prior", "process", "restore", "solver", "train")
 
 
@@ -16,7 +20,7 @@ FUNCTIONS = ("degradation", "generate", "load", "metric", "prior", "process", "r
 def test_public_name_is_there_twice(name):
     first, second = getattr(rgmkit, name), getattr(rgmkit, name)
     assert first is second and name in dir(rgmkit)
-    assert callable(first) or isinstance(first, str)
+    assert callable(first) or isinstance(first, str) or name in CLASSES
 
 
 def test_named_components_can_be_made_twice():
@@ -30,7 +34,7 @@ def test_named_components_can_be_made_twice():
 
 def test_no_module_shadows_a_public_function():
     modules = {module.name for module in pkgutil.iter_modules(rgmkit.__path__)}
-    assert not modules & set(rgmkit.__all__)
+    assert modules & set(rgmkit.__all__) == CLASSES
     for module in modules - {"__main__"}:
         importlib.import_module(f"rgmkit.{module}")
     for name in FUNCTIONS:
@@ -39,8 +43,8 @@ def test_no_module_shadows_a_public_function():
 
 
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'degradations'"):
-        _ = rgmkit.degradations
+    with pytest.raises(AttributeError, match="has no attribute 'restorations'"):
+        _ = rgmkit.restorations
 
 
 @pytest.mark.parametrize(
@@ -65,3 +69,18 @@ def test_old_names_of_the_plugin_machinery_warn():
         assert rgmkit.plugins.found is rgmkit.plugins.list_components
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = rgmkit.plugins.nothing
+
+
+@pytest.mark.parametrize("kind", classes.STUBS)
+def test_classes_of_components_are_attributes_that_the_stub_names(kind):
+    module = getattr(rgmkit, f"{kind}s")
+    listed = [c for c in plugins.list_components(kind) if c.distribution == "rgmkit"]
+    names = {str(c.target).rpartition(":")[2] for c in listed}
+    assert set(dir(module)) == set(module.__all__) == names
+    for component in (c for c in listed if c.name != "deepinv.Tikhonov"):  # rgmkit.priors.Tikhonov is that of tikhonov
+        found = plugins.load_class(kind, component.name)
+        assert getattr(module, found.__name__) is found
+    stub = Path(rgmkit.__file__).parent / classes.STUBS[kind]
+    assert stub.read_text() == classes.write_stub(kind), "run python -m rgmkit.plugins.classes"
+    with pytest.raises(AttributeError, match=f"module 'rgmkit.{kind}s' has no attribute 'None_such'"):
+        _ = module.None_such

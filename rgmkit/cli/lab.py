@@ -24,14 +24,20 @@ from rgmkit.cli.options import examples, say
     help="Where to listen. Any other address than the default lets other machines use this one.",
 )
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8460, show_default=True, help="0: any.")
-@click.option("--model", "models", metavar="FOLDER", multiple=True, help="Offer a model folder, too. May be repeated.")
+@click.option(
+    "--model",
+    "models",
+    metavar="MODEL",
+    multiple=True,
+    help="Offer a model folder, or a model on the hub, too. May be repeated.",
+)
 @click.option(
     "--max-pixels",
     metavar="N",
     type=click.IntRange(min=1),
     default=16_000_000,
     show_default=True,
-    help="Most pixels of a picture, with all its frames.",
+    help="Refuse pictures of more pixels, with all their frames.",
 )
 @click.option("--browser/--no-browser", default=True, help="Whether to open the page. [default: yes]")
 @options.device

@@ -17,20 +17,22 @@ from rgmkit.images.value_range import Range, check_range
 from rgmkit.runtime.files import check_writable, write_file
 
 
-def read_measurement(path: Path, *, axes: str | None = None, range: Range | None = None) -> Picture:
+def read_measurement(
+    path: Path, *, axes: str | None = None, range: Range | None = None, max_pixels: int | None = None
+) -> Picture:
     """Read a picture or a stack, see `read`, or a measurement of another shape (1, …) from an .npy file.
 
     Raises:
         DataError: as for `read`, or if the file holds several measurements.
     """
     if path.suffix.lower() != ".npy" or not path.is_file() or axes is not None:
-        return read(path, axes=axes, range=range)
+        return read(path, axes=axes, range=range, max_pixels=max_pixels)
     try:
         array = np.array(np.load(path, allow_pickle=False, mmap_mode="r"))  # mapped, a truncated file is not allocated
     except (ValueError, EOFError, OSError):
-        return read(path, range=range)  # raises an error with the cause
+        return read(path, range=range, max_pixels=max_pixels)  # raises an error with the cause
     if not isinstance(array, np.ndarray) or (array.ndim <= 3 and array.dtype.kind != "c"):
-        return read(path, range=range)
+        return read(path, range=range, max_pixels=max_pixels)
     if len(array) != 1:
         raise DataError(
             f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...), or name the axes of images, "

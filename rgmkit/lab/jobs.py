@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -116,6 +115,13 @@ class Jobs:
             if job in self._waiting:
                 self._waiting.remove(job)
                 job.state, job.work = CANCELLED, None
+                self._changed.notify_all()
+
+    def wait(self, job: Job, seconds: float | None = None) -> str:
+        """Wait until a job has ended, at most some seconds; return its state."""
+        with self._changed:
+            self._changed.wait_for(lambda: job.state not in (WAITING, RUNNING), seconds)
+        return job.state
 
     def close(self, wait: float = 5.0) -> None:
         """Cancel all jobs and end the thread."""
@@ -139,6 +145,7 @@ class Jobs:
             with self._changed:
                 job.state, job.work, job.preview, self._running = state, None, b"", None
                 self._forget()
+                self._changed.notify_all()
 
     def _forget(self) -> None:
         """Forget the oldest jobs that have ended, beyond the number and the size that are kept."""
@@ -155,16 +162,14 @@ class Jobs:
 def _run_job(job: Job) -> str:
     """Run a job; return the state in which it ends."""
     assert job.work is not None
-    started = time.perf_counter()
     try:
         job.result = job.work(job)
-        job.result.facts["wall"] = time.perf_counter() - started
         return DONE
     except Cancelled:
         return CANCELLED
     except RgmkitError as error:
         job.error = str(error)
-    except Exception as error:  # of a plugin, or a mistake of ours
+    except (Exception, SystemExit) as error:  # of a plugin, or a mistake of ours
         if is_out_of_memory(error):
             job.error = "the memory is too small for this picture: take a smaller one"
         else:

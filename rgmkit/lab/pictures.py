@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import threading
 import warnings
@@ -53,7 +52,7 @@ class Upload:
             raise DataError("there is no picture: drop one on the page, or pick a sample")
         try:
             data = base64.b64decode(parts["data"], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise DataError(f"the picture did not arrive whole: {error}") from error
         name = "".join(c if c.isalnum() or c in "._- " else "_" for c in Path(parts["name"]).name).lstrip(".- ")
         return Upload(name[-80:] or "picture", data)
@@ -74,7 +73,7 @@ def read_upload(upload: Upload, *, most: int, axes: str | None = None, range: Ra
     check_size(upload, most)
     with TemporaryDirectory(prefix="rgmkit-lab-") as folder, warnings_lock:
         try:
-            return read_measurement(upload.store(Path(folder)), axes=axes, range=range)
+            return read_measurement(upload.store(Path(folder)), axes=axes, range=range, max_pixels=most)
         except DataError as error:
             raise DataError(str(error).replace(f"{folder}/", "").replace(folder, "")) from error
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from rgmkit.errors import ConfigError, DataError, RgmkitError
+from rgmkit.errors import ConfigError, RgmkitError
 from rgmkit.images.axes import check_axes
 from rgmkit.images.value_range import check_range
 from rgmkit.lab import samples
@@ -29,6 +29,7 @@ from rgmkit.lab.jobs import DONE, Job, Jobs
 from rgmkit.lab.pictures import Upload, look_at
 from rgmkit.lab.request import MOST_IMAGES, MOST_SAMPLES, GenerateRequest, RestoreRequest
 from rgmkit.lab.work import generate_images, restore_picture
+from rgmkit.models import check_model
 from rgmkit.runtime.device import choose_device
 from rgmkit.runtime.signals import unwind_on_sigterm
 
@@ -88,8 +89,8 @@ class Lab(ThreadingHTTPServer):
         self.models, self.max_pixels, self.device = list(models), max_pixels, choose_device(device)
         self.host = host
         self._forms_lock = threading.Lock()
-        super().__init__((host, port), Handler)
         self.jobs = Jobs()
+        super().__init__((host, port), Handler)
 
     @property
     def url(self) -> str:
@@ -351,11 +352,10 @@ def serve(
 
     Raises:
         ConfigError: if the address cannot be used.
-        DataError: if a model folder is missing.
+        CheckpointError: if there is no such model.
     """
     for model in models:
-        if not Path(model).is_dir():
-            raise DataError(f"{model} is not a folder: give a model folder")
+        check_model(model)
     try:
         lab = Lab(host, port, models=models, max_pixels=max_pixels, device=device)
     except OSError as error:

@@ -13,7 +13,7 @@ import rgmkit
 from rgmkit.config import read_yaml
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, RgmkitError
 from rgmkit.images import read, write
-from rgmkit.runtime.files import check_writable, write_aside
+from rgmkit.runtime.files import _machine, check_writable, write_aside
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes and devices of POSIX")
 
@@ -78,7 +78,7 @@ def test_the_longest_name_can_be_written(tmp_path):
 def test_a_temporary_file_does_not_follow_a_planted_link(tmp_path, monkeypatch):
     monkeypatch.setattr("secrets.token_hex", lambda count: "known")
     (tmp_path / "victim").write_text("intact")
-    (tmp_path / f".a.txt.known.{os.getpid()}.part").symlink_to("victim")
+    (tmp_path / f".a.txt.known-{_machine()}.{os.getpid()}.part").symlink_to("victim")
     with pytest.raises(DataError), write_aside(tmp_path / "a.txt") as part:
         part.write_text("overwritten")
     assert (tmp_path / "victim").read_text() == "intact" and not (tmp_path / "a.txt").exists()
@@ -138,3 +138,37 @@ def test_operators_of_another_size_are_refused_on_the_command_line(run, tmp_path
     done = run("degrade", str(tmp_path / "a.png"), "-d", spec, "-o", str(tmp_path / "y.npy"))
     assert done.code == 2 and "cannot measure an image of shape (1, 24, 20)" in done.err
     assert done.err.count("\n") == 1 and not (tmp_path / "y.npy").exists()
+
+
+@POSIX
+def test_what_a_killed_process_left_is_removed_by_the_next(run, tmp_path):
+    write(tmp_path / "a.png", torch.zeros(1, 8, 8))
+    gone = 2**22 + 1  # above the largest number of a process
+    ours, other = f".y.npy.0a1b-{_machine()}.{os.getpid()}.part", f".y.npy.0a1b-00000000.{gone}.part"
+    left = [ours, other, f".z.npy.0a1b-{_machine()}.{gone}.part", f".y.npy.0a1b-{_machine()}.x.part"]
+    for name in [*left, f".y.npy.0a1b-{_machine()}.{gone}.part"]:
+        (tmp_path / name).touch()
+    assert run("degrade", tmp_path / "a.png", "-d", "blur", "-o", tmp_path / "y.npy").code == 0
+    assert sorted(file.name for file in tmp_path.glob(".*")) == sorted(left)
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 10**30])
+def test_seeds_beyond_64_bits_are_refused(run, tmp_path, seed):
+    write(tmp_path / "a.png", torch.zeros(1, 8, 8))
+    for command in (
+        ["degrade", tmp_path / "a.png", "-d", "gaussian-noise:noise=0.1", "-o", tmp_path / "y.npy"],
+        ["restore", tmp_path / "a.png", "-d", "gaussian-noise:noise=0.1", "--prior", "tv", "-o", tmp_path / "y.npy"],
+        ["generate", "digits", "-n", "1", "-o", tmp_path / "y.png"],
+    ):
+        done = run(*command, "--seed", seed)
+        assert done.code == 2 and done.err.count("\n") == 1 and not list(tmp_path.glob("y.*")), done.err
+    with pytest.raises(ConfigError, match="seed is"):
+        rgmkit.generate("digits", 1, seed=seed)
+
+
+@pytest.mark.parametrize("change", ["training.lr=-1", "training.batch=.nan", "nothing=1", "network.width=x"])
+def test_a_preset_is_not_written_with_what_cannot_be_trained(run, tmp_path, change):
+    command = ("train", "--preset", "small", "--data", "digits", "--write", tmp_path / "a.yaml", "--set")
+    done = run(*command, change)
+    assert done.code == 2 and done.err.count("\n") == 1 and not (tmp_path / "a.yaml").exists()
+    assert run(*command, "training.lr=0.1").code == 0 and (tmp_path / "a.yaml").exists()

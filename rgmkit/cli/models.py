@@ -11,7 +11,7 @@ import click
 from rgmkit.cli import options
 from rgmkit.cli.checks import check_names, check_new_folder
 from rgmkit.cli.options import PATH, echo, examples, print_json, say_notes
-from rgmkit.config import dump_yaml, override
+from rgmkit.config import check_component, dump_yaml, override
 from rgmkit.errors import ConfigError
 from rgmkit.runtime.files import write_file
 
@@ -94,6 +94,9 @@ def train(
         given = training.preset(preset, data, goal=goal or "generate", device=device)
         out = out or Path("runs") / Path(data).stem
         if write is not None:
+            content = training.read_configuration(given, overrides).content
+            for kind in ("data", "process", "network", "objective"):
+                check_component(kind, content[kind])
             _write_new(write, dump_yaml(override(given, overrides)))
             return
     folder = training.train(given, out=out, resume=resume, overrides=overrides, device=device)

@@ -76,28 +76,11 @@ def make(
     Run(steps=10, rate=1.0)
     """
     what = what or path or cls.__name__
-    if not isinstance(options, Mapping):
-        raise ConfigError(f"{what} is {show_value(options)}: give a mapping of options")
-    known = _read_options(cls, what)
-    given = {name: value for name, value in injected.items() if name in known}
-    valid = [name for name in known if name not in given]
-    for name in options:
-        if name not in valid:
-            raise ConfigError(_describe_unknown(_join(path, name), name, valid, what))
-    missing = [known[name] for name in valid if known[name].required and name not in options]
+    known, given = _check_options(cls, options, path, what, folder, injected)
+    missing = [option for name, option in known.items() if option.required and name not in given]
     if missing:
         names = " and ".join(f"{_join(path, option.name)} ({describe(option.type)})" for option in missing)
         raise ConfigError(f"{what} needs {names}: give {'it' if len(missing) == 1 else 'them'}")
-
-    def nested(base: type, value: Any, path: str) -> Any:
-        kind = _find_kind(base)
-        if kind is None or not isinstance(value, (str, Spec, Mapping)):
-            return NotImplemented
-        made = build(kind, value, path=path, folder=folder, **injected)
-        return made if isinstance(made, base) else NotImplemented
-
-    for name, value in options.items():
-        given[name] = check(value, known[name].type, _join(path, name), folder=folder, nested=nested)
     try:
         with contain(path or what):
             return cls(**given)
@@ -109,6 +92,45 @@ def make(
         if is_out_of_memory(error):
             raise
         raise ConfigError(f"{path or what}: {describe_error(error)}") from error
+
+
+def check_component(kind: str, spec: Any, *, folder: Path | Place | None = None) -> None:
+    """Check the options of the component that `spec` names, without building it: others may be missing.
+
+    Raises:
+        ConfigError, PluginError: as `build`.
+
+    >>> check_component("network", "mlp:width=8")
+    """
+    found = read_spec(spec)
+    if found is not None:
+        cls = plugins.load_class(kind, found.name)
+        _check_options(cls, found.options, kind, f"{kind} {found.name!r}", folder, {})
+
+
+def _check_options(
+    cls: type, options: Any, path: str, what: str, folder: Path | Place | None, injected: Mapping[str, Any]
+) -> tuple[dict[str, Option], dict[str, Any]]:
+    """Return the options that a class knows, and the values for it: those that are injected, and `options`, checked."""
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{what} is {show_value(options)}: give a mapping of options")
+    known = _read_options(cls, what)
+    given = {name: value for name, value in injected.items() if name in known}
+    valid = [name for name in known if name not in given]
+    for name in options:
+        if name not in valid:
+            raise ConfigError(_describe_unknown(_join(path, name), name, valid, what))
+
+    def nested(base: type, value: Any, path: str) -> Any:
+        kind = _find_kind(base)
+        if kind is None or not isinstance(value, (str, Spec, Mapping)):
+            return NotImplemented
+        made = build(kind, value, path=path, folder=folder, **injected)
+        return made if isinstance(made, base) else NotImplemented
+
+    for name, value in options.items():
+        given[name] = check(value, known[name].type, _join(path, name), folder=folder, nested=nested)
+    return known, given
 
 
 def _read_options(cls: type, what: str) -> dict[str, Option]:

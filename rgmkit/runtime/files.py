@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
 import secrets
 import stat
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from rgmkit.errors import DataError
 
@@ -47,6 +52,8 @@ def check_name(path: Path) -> None:
 def check_writable(path: Path) -> None:
     """Raise a DataError unless a file can be written to `path`; to be called before a long computation.
 
+    Temporary files of `write_aside` for `path` are removed whose process was killed on this machine.
+
     >>> check_writable(Path("new_folder/a.png"))
     """
     problem = explain_unreadable(path)
@@ -60,6 +67,23 @@ def check_writable(path: Path) -> None:
         raise DataError(f"{path}: {folder} is a file, not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise DataError(f"{path}: the folder {folder} cannot be written to")
+    _remove_unfinished(path)
+
+
+def _remove_unfinished(path: Path) -> None:
+    if not path.parent.is_dir():
+        return
+    ours = re.compile(rf"\.{re.escape(path.name[:KEPT])}\.\w+-{_machine()}\.(\d+)\.part")
+    for entry in os.scandir(path.parent):
+        found = ours.fullmatch(entry.name)
+        if found and not psutil.pid_exists(int(found[1])):
+            with suppress(OSError):
+                os.unlink(entry)
+
+
+def _machine() -> str:
+    """Return a short name of this machine, so that files of processes of others in a shared folder are left alone."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 @contextmanager
@@ -78,7 +102,7 @@ def write_aside(path: Path) -> Iterator[Path]:
     >>> target.read_text()
     'whole'
     """
-    part = path.with_name(f".{path.name[:KEPT]}.{secrets.token_hex(4)}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name[:KEPT]}.{secrets.token_hex(4)}-{_machine()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from csv import DictReader
 from importlib.util import find_spec
@@ -12,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from rgmkit import models
-from rgmkit.config import spec_text
+from rgmkit.config import is_number, spec_text
+from rgmkit.errors import describe_error
 from rgmkit.runtime.files import write_aside
 from rgmkit.training.rehearsal import Pace
 from rgmkit.training.setup import Run
@@ -87,8 +90,8 @@ class LossLog:
         before = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.exists() else []
         old = len(before) > 0 and before[0].count(",") == len(COLUMNS) - 2
         lines = [f"{line}," for line in before[1:]] if old else before[1:]
-        whole = [line for line in lines if line.count(",") == len(COLUMNS) - 1]  # the last one may be incomplete
-        kept = [line for line in whole if int(line.partition(",")[0]) <= run.step]
+        rows = [line.split(",") for line in lines]  # the last one may be incomplete
+        kept = [",".join(row) for row in rows if _is_whole(row) and int(row[0]) <= run.step]
         with write_aside(table) as part:
             part.write_text("\n".join([",".join(COLUMNS), *kept, ""]), encoding="utf-8")
         self._table = table.open("a", encoding="utf-8", buffering=1)  # each line reaches the file at once
@@ -116,22 +119,32 @@ class LossLog:
             self._writer.close()
 
 
+def _is_whole(row: Sequence[str]) -> bool:
+    """Whether a row has a step and numbers; it may have been cut or damaged."""
+    return len(row) == len(COLUMNS) and row[0].isdecimal() and all(not cell or is_number(cell) for cell in row)
+
+
 def draw_losses(out: Path) -> None:
     """Draw `out/losses.png`, a panel for each loss in `out/losses.csv`, if that has two lines or more."""
     from matplotlib.figure import Figure
 
     if not (out / TABLE).exists():  # a run begun by a version that wrote none
         return
-    with (out / TABLE).open(encoding="utf-8") as table:
-        rows = list(DictReader(table))
+    try:
+        with (out / TABLE).open(encoding="utf-8") as table:
+            rows = list(DictReader(table))
+        names = [name for name in LOSSES if rows and rows[0][name]]
+        curves = {name: [float(row[name]) for row in rows] for name in names}
+        steps = [int(row["step"]) for row in rows]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:  # the model is not lost for its picture
+        warnings.warn(f"{out / TABLE} is damaged, and is not drawn ({describe_error(error)})", stacklevel=2)
+        return
     if len(rows) < 2:
         return
-    names = [name for name in LOSSES if rows[0][name]]
     figure = Figure(figsize=(3 * len(names), 2.5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        values = [float(row[name]) for row in rows]
+    for axes, (name, values) in zip(figure.subplots(1, len(names), squeeze=False)[0], curves.items(), strict=True):
         wide = 0 < 20 * min(values) < max(values)
-        axes.plot([int(row["step"]) for row in rows], values, linewidth=0.7)
+        axes.plot(steps, values, linewidth=0.7)
         axes.set(title=name, xlabel="step", yscale="log" if wide else "linear")
     with write_aside(out / "losses.png") as part:
         figure.savefig(part, format="png", dpi=100)

@@ -1,12 +1,13 @@
 # make demo: set everything up, then restore a photograph and digits, and generate digits.
 # make test: set everything up, then run the tests.
 # make check: linters, types and the order of imports.
+# make docs: build the documentation into site/, and fail at a dead link; open site/index.html.
 # make coverage: the tests again, with a report in htmlcov/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check coverage clean
+.PHONY: demo test check docs coverage clean
 
 demo: $(VENV)/.ready
 	$(BIN)/rgmkit demo -o demo --overwrite
@@ -16,6 +17,9 @@ test: $(VENV)/.ready
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+docs: $(VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 coverage: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html
@@ -27,4 +31,4 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo htmlcov .coverage
+	rm -rf $(VENV) demo site htmlcov .coverage

@@ -1,0 +1,64 @@
+"""What MkDocs calls while it builds the site: pages that are made from the code, links, and equations."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gallery
+import reference
+from equations import to_mathml
+from links import DOCS, ROOT, page_of, redirect, show
+from mkdocs.structure.files import File, Files
+
+CARDS = DOCS / "_site" / "cards.txt"
+HEAD = "---\nhide: [navigation]\n---\n\n"
+logging.getLogger("mkdocs.plugins.griffe").setLevel(logging.ERROR)  # it asks for types in the docstrings
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the home page, the reference, the gallery, and the files to which pages link."""
+    warnings.simplefilter("ignore")
+    made = {"index.md": _make_home()} | reference.make_pages() | gallery.make_pages()
+    texts = {file.src_uri: file.content_string for file in files.documentation_pages()}
+    made |= _follow_links(texts, {"index.md": made["index.md"]})
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Lead the links of a written page to the pages of the site."""
+    source = page.file.abs_src_path
+    return redirect(markdown, Path(source), page.file.src_uri)[0] if source else markdown
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Set the equations."""
+    return to_mathml(html)
+
+
+def _make_home() -> str:
+    """Return the README, with the parts of the site after its first commands."""
+    readme = ROOT / "README.md"
+    head, _, rest = readme.read_text("utf-8").partition("\n## Install")
+    text = redirect(f"{head}\n\n## Install{rest}", readme, "index.md")[0]
+    return HEAD + text.replace("## Install", f"{CARDS.read_text('utf-8')}\n## Install", 1)
+
+
+def _follow_links(texts: dict[str, str], made: dict[str, str]) -> dict[str, str]:
+    """Make the pages of all files outside docs/ that pages link to, and those link to in turn."""
+    todo = {path for name, text in texts.items() for path in redirect(text, DOCS / name, name)[1]}
+    todo |= redirect((ROOT / "README.md").read_text("utf-8"), ROOT / "README.md", "index.md")[1]
+    todo |= {ROOT / "CHANGELOG.md"}
+    pages: dict[str, str] = dict(made)
+    while todo:
+        path = todo.pop()
+        name = page_of(path)
+        if name in pages or name.startswith("gallery/"):
+            continue
+        pages[name], more = show(path, name)
+        todo |= more
+    return pages

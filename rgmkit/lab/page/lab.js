@@ -30,7 +30,8 @@
     at("status").textContent = text;
     at("status").classList.toggle("alarm", alarm);
   };
-  const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+  /** Begin a text with a capital letter, unless it begins with a name, such as that of a file or an option. */
+  const sentence = (text) => text.replace(/^[a-z]+(?=[\s,:]|$)/, (word) => word[0].toUpperCase() + word.slice(1));
   const fail = (error) => say(sentence(error.message), true);
   const readFile = (file) => new Promise((resolve, reject) => {
     const reader = new FileReader();

@@ -123,7 +123,8 @@ def read_component(kind: str, given: Any, forms: Forms, files: Files) -> dict[st
     if not given or not isinstance(given, Mapping):
         return None
     found = {"use": find_form(kind, given.get("name"), forms)["name"]}
-    for name, value in dict(given.get("options") or {}).items():
+    options = given.get("options")
+    for name, value in options.items() if isinstance(options, Mapping) else ():
         if isinstance(value, Mapping):
             found[name] = files.add(Upload.of(value))
         elif str(value).strip():

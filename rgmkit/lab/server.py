@@ -184,6 +184,8 @@ class Handler(BaseHTTPRequestHandler):
         """Read the JSON object that was sent, if it is not too large."""
         try:
             length = int(self.headers["Content-Length"])
+            if length < 0:
+                raise ValueError
         except (TypeError, ValueError):
             self.close_connection = True
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "the length of the request is missing") from None

@@ -401,6 +401,7 @@
   };
   const describe = (job) => {
     if (job.state === "waiting") return job.place === 1 ? "Waiting: the lab runs one job at a time, and yours is next." : `Waiting: the lab runs one job at a time, and ${job.place} are before yours.`;
+    if (running.cancelled) return "Cancelling: the step that runs is finished first …";
     const step = job.steps ? `Step ${job.step} of ${job.steps}` : "Starting";
     return `${step}${job.detail ? `, ${job.detail}` : ""} …`;
   };
@@ -442,7 +443,7 @@
     busy(false);
   });
   const cancel = (options = {}) => running?.id && fetch(`/api/jobs/${running.id}/cancel`, { method: "POST", headers: { "X-Rgmkit-Lab": "1" }, ...options });
-  at("cancel").addEventListener("click", () => { at("cancel").disabled = true; cancel(); });
+  at("cancel").addEventListener("click", () => { at("cancel").disabled = running.cancelled = true; cancel(); });
   addEventListener("pagehide", () => cancel({ keepalive: true }));
 
   // ---- start ---------------------------------------------------------------------------------------

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -122,3 +125,34 @@ def test_without_an_optional_package_the_error_is_the_command_that_installs_it(p
     with pytest.raises(RgmkitError) as raised:
         USES[package](tmp_path)
     assert f"pip install 'rgmkit[{EXTRAS[package]}]'" in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_file_and_works_without_the_repository(tmp_path):
+    wheel = pytest.importorskip("hatchling.builders.wheel")
+    (path,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path / "dist"), versions=["standard"])
+    site = tmp_path / "site"
+    with zipfile.ZipFile(path) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        archive.extractall(site)
+    folders = [ROOT / "rgmkit", *(ROOT / "plugins").iterdir()]
+    files = [(file, folder.parent) for folder in folders for file in folder.rglob("*") if file.is_file()]
+    ours = {file.relative_to(base).as_posix() for file, base in files if "__pycache__" not in file.parts}
+    assert ours <= set(sizes) and not any(name.startswith(("tests/", "docs/")) for name in sizes)
+    networks = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
+    assert sum("models/shipped/" in name for name in networks) == 3 and max(networks.values()) < 10e6
+    assert Path(path).stat().st_size < 25e6
+    code = "import rgmkit; print(rgmkit.__file__, rgmkit.prior('tv'), rgmkit.generate('digits', 1).shape)"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split()[:2] == [str(site / "rgmkit" / "__init__.py"), "TV()"]
+
+
+def test_versions_agree():
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    (version,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(rf"^## {re.escape(version)}\b", changes, re.MULTILINE)
+    assert re.search(rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)

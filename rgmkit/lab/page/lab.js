@@ -267,8 +267,9 @@
   };
   const frameStage = (width, height, two = false) => {
     if (!two) clearStage("");
-    stage.style.setProperty("--width", width);
-    stage.style.setProperty("--height", height);
+    const result = at("result");
+    result.style.setProperty("--width", width);
+    result.style.setProperty("--height", height);
     stage.className = two ? "two" : "";
     stage.classList.toggle("small", stage.clientWidth > 2.5 * width);
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -58,6 +59,8 @@ def show(path: Path, page: str) -> tuple[str, set[Path]]:
         return _show_folder(path, page)
     if path.suffix == ".md":
         return redirect(path.read_text("utf-8"), path, page)
+    if path.suffix == ".ipynb":
+        return redirect(_join_cells(path), path, page)
     return f"# {path.relative_to(ROOT).as_posix()}\n\n{_quote(path)}", set()
 
 
@@ -69,6 +72,12 @@ def _show_folder(folder: Path, page: str) -> tuple[str, set[Path]]:
     files = sorted(path for path in folder.rglob("*") if path.suffix in LANGUAGES and path != readme)
     parts = [f"## {path.relative_to(folder).as_posix()}\n\n{_quote(path)}" for path in files]
     return "\n\n".join([text, *parts]), links - set(files)
+
+
+def _join_cells(notebook: Path) -> str:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    parts = [("".join(cell["source"]), cell["cell_type"] == "code") for cell in cells]
+    return "\n\n".join(f"```python\n{source}\n```" if is_code else source for source, is_code in parts)
 
 
 def _quote(path: Path) -> str:

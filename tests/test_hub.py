@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import sys
@@ -119,12 +120,23 @@ def test_what_is_no_model_is_one_line(hub, run, model, files, words, tmp_path):
         assert not any("model.safetensors" in request for request in hub.requests)
 
 
-def test_without_a_network_the_error_says_so(hub, monkeypatch):
+def test_without_a_network_the_error_says_so(hub, run, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match="hf:someone/digits: the hub cannot be reached, and its cache lacks"):
-        rgmkit.load("hf:someone/digits")
+    ran = run("info", "hf:someone/digits")
+    assert ran.code == 2 and "hf:someone/digits: the hub cannot be reached, and its cache lacks the model" in ran.err
+    assert ran.err.strip().count("\n") == 0
+
+
+def test_a_failure_of_the_hub_is_one_line_without_its_warnings(hub, run, monkeypatch):
+    def fail(*args, **options):
+        logging.getLogger("huggingface_hub.utils._http").warning("thrown while requesting")
+        raise OSError("no space\nleft")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    ran = run("info", "hf:someone/digits")
+    assert ran.code == 2 and ran.err.strip() == "error: hf:someone/digits: the hub failed (no space left)"
 
 
 def test_push_sends_what_load_needs_with_the_metadata_of_the_hub(hub, run, tmp_path):

@@ -6,6 +6,7 @@ samples, and pictures and arrays that the configuration names. They lie in the c
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,9 +83,12 @@ def _check_config(model: str, config: Path) -> None:
 
 @contextmanager
 def _explain(model: str, repo: str, revision: str | None = None) -> Iterator[None]:
-    """Turn the errors of huggingface_hub into one line."""
+    """Turn the errors of huggingface_hub into one line, and silence its warnings."""
     from huggingface_hub import errors
 
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield
     except RgmkitError:
@@ -105,6 +109,8 @@ def _explain(model: str, repo: str, revision: str | None = None) -> Iterator[Non
         status = getattr(getattr(error, "response", None), "status_code", None)
         fix = f": {LOG_IN}" if status in (401, 403) else ""
         raise CheckpointError(f"{model}: the hub failed ({describe_error(error)}){fix}") from error
+    finally:
+        log.setLevel(level)
 
 
 def collect_files(model: str | Path, repo: str, *, license: str | None = None) -> dict[str, Path | bytes]:

@@ -2,12 +2,13 @@
 # make test: set everything up, then run the tests.
 # make check: linters, types and the order of imports.
 # make docs: build the documentation into site/, and fail at a dead link; open site/index.html.
+# make fuzz: thousands of bad inputs, and what comes of them.
 # make coverage: the tests again, with a report in htmlcov/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs coverage clean
+.PHONY: demo test check docs fuzz coverage clean
 
 demo: $(VENV)/.ready
 	$(BIN)/rgmkit demo -o demo --overwrite
@@ -20,6 +21,9 @@ check: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+fuzz: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_all.py
 
 coverage: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html

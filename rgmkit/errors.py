@@ -18,12 +18,16 @@ OPTION = re.compile(r"(prior|solver)[.\[]")  # an option path at the start of a 
 NO_MEMORY = re.compile(
     "out of memory|allocate memory|not enough memory|ALLOC_FAILED|Storage size calculation overflowed"
 )
+LONGEST = 2000  # characters of a message
 SHOWN = 80  # most characters of a value in a message
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class RgmkitError(Exception):
-    """Base of every error that rgmkit raises on purpose."""
+    """Base of every error that rgmkit raises on purpose: its text is one line that a terminal can show."""
+
+    def __str__(self) -> str:
+        return shorten(escape_controls(" ".join(super().__str__().split("\n"))))
 
 
 class ConfigError(RgmkitError):
@@ -130,6 +134,16 @@ def show_safely(thing: object, show: Callable[[Any], str] = str) -> str:
         return show(thing)
     except BaseException:  # not even SystemExit may leave the text of an error
         return f"<{type(thing).__name__}>"
+
+
+def shorten(text: str) -> str:
+    """Leave out the middle of a text that is too long for a message.
+
+    >>> len(shorten("x" * 5000)) == LONGEST
+    True
+    """
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}…{text[1 - half :]}"
 
 
 def escape_controls(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rgmkit.errors import escape_controls, find_nearest
+from rgmkit.errors import escape_controls, find_nearest, shorten
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ class Commands(click.Group):
 
 def say(message: str) -> None:
     """Print one line to stderr; stdout carries results only."""
-    click.echo(escape_controls(" ".join(message.split())), err=True)
+    click.echo(shorten(escape_controls(" ".join(message.split()))), err=True)
 
 
 def echo(result: object) -> None:

@@ -1,0 +1,113 @@
+"""Put thousands of bad inputs through every door of rgmkit, and count what comes of them.
+
+    python tests/fuzz/fuzz_all.py [--count 5000] [--processes 300] [--seed 0] [--only NAME …] [--out FILE.json]
+
+Inputs are drawn by hypothesis from the signatures of all components, and by damage to real files. `--processes` command
+lines run in processes of their own. Exit code 1 if there is a fault: its input is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import fuzz_inputs
+from fuzz_doors import SAMPLES, Door, make_doors
+from fuzz_judge import FAULTS, Table, check_message, judge, small_machine
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+
+
+def draw_all(door: Door, count: int, number: int, use: Any) -> None:
+    """Draw inputs for a door, and use each."""
+
+    @seed(number)
+    @settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate], verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(door.inputs)
+    def draw(value: Any) -> None:
+        use(value)
+
+    draw()
+
+
+def fuzz(table: Table, folder: Path, count: int, number: int, only: list[str] | None = None) -> None:
+    """Put about `count` inputs through the doors."""
+    doors = make_doors(folder)
+    total = sum(door.share for door in doors)
+    for door in doors:
+        if only and not any(word in door.name for word in only):
+            continue
+        began = time.perf_counter()
+        share = max(1, round(count * door.share / total))
+        draw_all(door, share, number, lambda value, door=door: judge(table, door.name, value, door.act))
+        seconds = time.perf_counter() - began
+        print(f"{door.name}: {dict(table.counts[door.name])}, {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def fuzz_processes(table: Table, folder: Path, count: int, number: int) -> None:
+    """Run command lines in processes of their own."""
+    kind, lines = "command lines, each a process", []
+    if not count:
+        return
+    draw_all(Door(kind, fuzz_inputs.command_lines(SAMPLES), print), 3 * count, number + 1, lines.append)
+    lines = [words for words in lines if "\0" not in "".join(words) and (words[0] != "train" or "--write" in words)]
+    for words in lines[:count]:
+        command = [sys.executable, "-m", "rgmkit", *(word.encode(errors="replace") for word in words)]
+        began = time.perf_counter()
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            table.add(kind, "longer than 10 s", words, "60 s")
+            continue
+        said, seconds = done.stderr.decode(errors="replace"), time.perf_counter() - began
+        lines_said = [line for line in said.splitlines() if not line.startswith(("note: ", "warning: "))]
+        if "Traceback" in said or done.returncode not in (0, 1, 2):
+            outcome, why = "traceback", said
+        elif done.returncode == 2:
+            outcome, why = check_message("\n".join(lines_said))
+        else:
+            outcome, why = "answered", ""
+        table.slowest = max(table.slowest, seconds)
+        table.add(kind, outcome, words, why)
+
+
+def main() -> None:
+    """Run the fuzzing, and print or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--processes", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    out, table = options.out and options.out.resolve(), Table()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "inside" / "inside"
+        folder.mkdir(parents=True)
+        with small_machine(folder):
+            fuzz(table, folder, options.count, options.seed, options.only)
+            fuzz_processes(table, folder, options.processes, options.seed)
+        for outside in [*Path(name).iterdir(), *folder.parent.iterdir()]:
+            if outside not in (folder, folder.parent):
+                table.add("all", "file outside", outside)
+    for fault in table.faults:
+        print(json.dumps(fault, indent=1))
+    content = {"seed": options.seed, "doors": table.counts, "slowest seconds": round(table.slowest, 1)}
+    if out:
+        out.write_text(json.dumps(content, indent=1) + "\n")
+    inputs = sum(counts.total() for counts in table.counts.values())
+    faults = (f"{sum(counts[fault] for counts in table.counts.values())} {fault}" for fault in FAULTS)
+    print(f"{inputs} inputs: {', '.join(faults)}")
+    sys.exit(bool(table.faults))
+
+
+if __name__ == "__main__":
+    main()

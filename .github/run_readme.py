@@ -17,10 +17,9 @@ from skimage import data, io
 
 def read_blocks(readme: Path) -> tuple[list[str], str]:
     """Return the commands in the blocks of a README, and its Python."""
-    text = readme.read_text(encoding="utf-8")
-    shell = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    (python,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = [re.split(r"  +#", line)[0] for block in shell for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", readme.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [re.split(r"  +#", line)[0] for kind, block in blocks if not kind for line in block.splitlines()]
+    (python,) = (block for kind, block in blocks if kind == "python")
     return [line for line in lines if line.startswith(("python ", "rgmkit "))], python
 
 

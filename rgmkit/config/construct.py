@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rgmkit import plugins
 from rgmkit.config.signature import Option, Place, check, describe, options_of
@@ -22,6 +22,14 @@ from rgmkit.errors import (
 )
 from rgmkit.plugins.component import BASES
 from rgmkit.runtime.foreign_code import contain
+
+if TYPE_CHECKING:
+    from rgmkit.core.degradation import Degradation
+    from rgmkit.core.metric import Metric
+    from rgmkit.core.noise import Noise
+    from rgmkit.core.prior import Prior
+    from rgmkit.core.process import ForwardProcess
+    from rgmkit.core.solver import Solver
 
 T = TypeVar("T")
 
@@ -141,7 +149,7 @@ def _read_options(cls: type, what: str) -> dict[str, Option]:
         raise PluginError(f"{what}: the options of {cls.__name__} cannot be read: {describe_cause(error)}") from error
 
 
-def degradation(name: str, /, **options: Any) -> Any:
+def degradation(name: str, /, **options: Any) -> Degradation:
     """Build the degradation of that name: `y = A x + noise`.
 
     Raises:
@@ -155,7 +163,7 @@ def degradation(name: str, /, **options: Any) -> Any:
     return _build_named("degradation", name, options)
 
 
-def noise(name: str, /, **options: Any) -> Any:
+def noise(name: str, /, **options: Any) -> Noise:
     """Build the noise model of that name, for the `noise` of a degradation.
 
     Raises:
@@ -168,7 +176,7 @@ def noise(name: str, /, **options: Any) -> Any:
     return _build_named("noise", name, options)
 
 
-def prior(name: str, /, **options: Any) -> Any:
+def prior(name: str, /, **options: Any) -> Prior:
     """Build the prior of that name. For a trained model use `rgmkit.load`.
 
     Raises:
@@ -180,7 +188,7 @@ def prior(name: str, /, **options: Any) -> Any:
         raise PluginError(f"{error}; a trained model is loaded with rgmkit.load") from error
 
 
-def solver(name: str, /, **options: Any) -> Any:
+def solver(name: str, /, **options: Any) -> Solver:
     """Build the solver of that name.
 
     Raises:
@@ -189,7 +197,7 @@ def solver(name: str, /, **options: Any) -> Any:
     return _build_named("solver", name, options)
 
 
-def process(name: str, /, **options: Any) -> Any:
+def process(name: str, /, **options: Any) -> ForwardProcess:
     """Build the forward process of that name.
 
     Raises:
@@ -198,7 +206,7 @@ def process(name: str, /, **options: Any) -> Any:
     return _build_named("process", name, options)
 
 
-def metric(name: str, /, **options: Any) -> Any:
+def metric(name: str, /, **options: Any) -> Metric:
     """Build the metric of that name; call it with estimates and the true images, in [0, 1].
 
     Raises:

@@ -46,6 +46,8 @@ def change(folder, **keys):
         ({"prior": {"use": "deepinv.DRUNet", "weights": "download"}}, "downloads nothing"),
         ({"prior": "deepinv.DRUNet:weights=download"}, "downloads nothing"),
         ({"process": {**BLUR, "options": {"download": True}}}, "downloads nothing"),
+        ({"network": {"use": "projected-discriminator", "features": "hf:someone/x"}}, "downloads nothing"),
+        ({"network": "projected-discriminator:features=hf:someone/x"}, "downloads nothing"),
         ({"prior": "tv"}, "no network prior"),
         ({"prior": {"use": "wavelet"}}, "no network prior"),
     ],

@@ -122,7 +122,7 @@ def _refuse_downloads(content: Any, path: str = "") -> None:
     elif isinstance(content, (list, tuple)):
         for value in content:
             _refuse_downloads(value, path)
-    elif isinstance(content, str) and re.search(r"^\s*download\s*$|=\s*download\b|\bdownload\s*=", content):
+    elif isinstance(content, str) and re.search(r"^\s*download\s*$|=\s*download\b|\bdownload\s*=|\bhf:", content):
         raise ConfigError(f"{path} is {content!r}: a model folder downloads nothing")
 
 

@@ -31,6 +31,8 @@ class ProjectedDiscriminator(nn.Module):
         width: channels of each discriminator.
     """
 
+    gain: Tensor
+
     def __init__(
         self, *, process: ForwardProcess, image_shape: tuple[int, ...], features: str = "cifar10", width: Count = 64
     ) -> None:

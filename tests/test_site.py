@@ -122,3 +122,9 @@ def test_equations_are_drawn_without_a_script(site):
 def test_pictures_are_small():
     pictures = [path for path in ROOT.glob("docs/**/*") if path.suffix in (".webp", ".png")]
     assert pictures and not [path.name for path in pictures if path.stat().st_size > 160_000]
+
+
+def test_a_bar_in_code_has_no_backslash(site):
+    assert not [
+        path.name for path in site.rglob("*.html") if re.search(r"<td>[^\n]*<code>[^<\n]*\\\|", path.read_text())
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 from pathlib import Path
 
 from links import DOCS, ROOT
@@ -43,11 +44,17 @@ def _describe(script: Path) -> str:
     return "\n\n".join(parts)
 
 
+def _quote(script: Path) -> str:
+    """Show what a script without a picture prints, in a card."""
+    printed = (RUNS / f"{script.stem}.txt").read_text("utf-8").strip()
+    return f'<span class="printed">{html.escape(printed)}</span>'.replace("\n", "<br>")
+
+
 def _index() -> str:
     cards = []
     for script in list_examples():
         picture = _find_picture(script)
-        shown = f"![]({picture.name}){{ loading=lazy }}" if picture else ""
+        shown = f"![]({picture.name}){{ loading=lazy }}" if picture else _quote(script)
         lines = [f"[{shown}<span>{_summarise(script)}</span>]({script.stem}.md)"]
         cards.append(f'<div class="card" markdown>\n{"".join(lines)}\n</div>')
     head = "# Gallery\n\nEach script runs by itself in less than a minute or two, from any folder.\n"

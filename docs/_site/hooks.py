@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from links import DOCS, ROOT, page_of, redirect, show
 from mkdocs.structure.files import File, Files
 
 CARDS = DOCS / "_site" / "cards.txt"
+CELL_CODE = re.compile(r"(?<=[ (])`[^`\n]*\\\|[^`\n]*`")  # GitHub needs the backslash, Python-Markdown shows it
 HEAD = "---\nhide: [navigation]\n---\n\n"
 logging.getLogger("mkdocs.plugins.griffe").setLevel(logging.ERROR)  # it asks for types in the docstrings
 
@@ -32,7 +34,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Lead the links of a written page to the pages of the site."""
     source = page.file.abs_src_path
-    return redirect(markdown, Path(source), page.file.src_uri)[0] if source else markdown
+    text = redirect(markdown, Path(source), page.file.src_uri)[0] if source else markdown
+    return CELL_CODE.sub(lambda match: match[0].replace(r"\|", "|"), text)
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:

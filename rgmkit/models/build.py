@@ -21,7 +21,7 @@ from rgmkit.errors import ConfigError, PluginError, show_value
 from rgmkit.models.model_card import Kind
 from rgmkit.runtime.memory import check_memory
 
-BUILT = ("prior", "process", "network", "objective")  # keys of what a model is built of
+BUILT = ("prior", "process", "network")  # keys of what a model is built of
 
 
 @dataclass(frozen=True)

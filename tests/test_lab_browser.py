@@ -176,6 +176,31 @@ def test_the_divider_moves_by_mouse_and_keys(tab, photo):
     assert tab.read("document.querySelector('#over img').alt") == "true image"
 
 
+def test_the_zoom_follows_the_pointer_and_the_keys(tab, photo):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    tab.give(photo)
+    tab.choose("choose-prior", "tikhonov")
+    tab.run()
+    tab.choose("zoom", "4")
+    stage = tab("stage")
+
+    def look():
+        return tab.read(
+            "['#under img', '#over img'].map(s => getComputedStyle(document.querySelector(s)))"
+            ".map(s => [s.transform, ...s.transformOrigin.split(' ').map(parseFloat)])"
+        )
+
+    width = stage.size["width"]
+    ActionChains(tab.browser, duration=20).move_to_element_with_offset(stage, round(width / 4), 0).perform()
+    under, over = look()
+    assert under == over and under[0] == "matrix(4, 0, 0, 4, 0, 0)" and abs(under[1] / width - 0.75) < 0.02
+    stage.send_keys(Keys.ARROW_LEFT)
+    assert look()[0][1] / width == pytest.approx(under[1] / width - 0.05, abs=0.001)
+    assert tab("divider").get_property("value") == "50"
+
+
 def test_a_run_is_cancelled(tab):
     tab.choose("choose-prior", "tv")
     tab.choose("choose-solver", "admm")

@@ -22,7 +22,7 @@ def browser_files():
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:
-        missing = "the report is tested in Chromium: install chromium and chromium-driver"
+        missing = "the report and the lab are tested in Chromium: install chromium and chromium-driver"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     return browser, driver
 

@@ -94,11 +94,7 @@ def _restore(request: RestoreRequest, job: Job, *, forms: Forms, device: torch.d
         callback=_Follow(job),
     )  # fmt: skip
     result.facts["notes"] += [*notes, *solution.notes]
-    result.facts |= {
-        "nfe": solution.nfe, "seconds": solution.seconds, "solver": solution.solver, "prior": solution.prior,
-        "degradation": repr(degradation), "noise": "" if solution.noise is None else show_option(solution.noise),
-        "trace": [step["residual"] for step in solution.trace if "residual" in step],
-    }  # fmt: skip
+    result.facts |= _describe(solution, degradation)
     if truth is not None:
         result.facts["metrics"] = _compare(measured, solution.x, truth, degradation, device)
     _add_pictures(result, measured, solution, truth)
@@ -127,6 +123,14 @@ def generate_images(request: GenerateRequest, job: Job, *, device: torch.device)
         "pictures": [_entry("grid", "generated", "grid.png", sheet)], "downloads": ["generated.png"],
     }  # fmt: skip
     return Result(facts, {"grid.png": png, "generated.png": png})
+
+
+def _describe(solution: Solution, degradation: Degradation) -> dict[str, Any]:
+    return {
+        "nfe": solution.nfe, "seconds": solution.seconds, "solver": solution.solver, "prior": solution.prior,
+        "degradation": repr(degradation), "noise": "" if solution.noise is None else show_option(solution.noise),
+        "trace": [step["residual"] for step in solution.trace if "residual" in step],
+    }  # fmt: skip
 
 
 def _hide(text: str, folder: str) -> str:

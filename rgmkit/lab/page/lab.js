@@ -271,8 +271,32 @@
     result.style.setProperty("--width", width);
     result.style.setProperty("--height", height);
     stage.className = two ? "two" : "";
-    stage.classList.toggle("small", stage.clientWidth > 2.5 * width);
+    at("zoom").value = 1;
+    zoom(width);
   };
+  const place = (u, v) => {
+    for (const [name, part] of [["--u", u], ["--v", v]]) stage.style.setProperty(name, Math.min(1, Math.max(0, part)));
+  };
+  const zoom = (width) => {
+    const factor = Number(at("zoom").value);
+    stage.style.setProperty("--zoom", factor);
+    place(0.5, 0.5);
+    stage.tabIndex = factor > 1 ? 0 : -1;
+    at("zoom-help").hidden = factor === 1;
+    stage.classList.toggle("small", factor * stage.clientWidth > 2.5 * width);
+  };
+  at("zoom").addEventListener("change", () => zoom(Number(at("result").style.getPropertyValue("--width"))));
+  stage.addEventListener("pointermove", (event) => {
+    if (event.pointerType !== "mouse" || event.buttons) return;
+    const box = stage.getBoundingClientRect();
+    place((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  });
+  stage.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!by || at("zoom").value === "1") return;
+    event.preventDefault();
+    place(...["--u", "--v"].map((name, i) => Number(stage.style.getPropertyValue(name)) + by[i] / 20));
+  });
   const cut = () => {
     stage.style.setProperty("--cut", divider.value);
     divider.setAttribute("aria-valuetext", `${divider.value} percent from the left`);

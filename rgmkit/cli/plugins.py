@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rgmkit.plugins import Component
 
 WIDTH = 80
+NEW_KINDS = ("degradation", "prior", "solver", "noise", "metric", "objective")
 
 
 @click.group(
@@ -97,6 +99,29 @@ def show_command(name: str, as_json: bool) -> None:
         print_json({"components": [catalogue.describe_component(component) for component in plugins.find(name)]})
         return
     echo(catalogue.describe(name))
+
+
+@group.command(
+    "new",
+    epilog=examples(
+        "rgmkit plugins new lens-flare --kind degradation",
+        "rgmkit plugins new shot --kind noise -o packages/shot",
+    ),
+)
+@click.argument("name")
+@click.option("--kind", type=click.Choice(NEW_KINDS), required=True, help="Kind of the component.")
+@options.out("DIR", "Folder of the package. [default: rgmkit-NAME]")
+@options.overwrite("Replace files of an earlier package.")
+@options.common
+def new_command(name: str, kind: str, out: Path | None, overwrite: bool) -> None:
+    """Write a package with a new component NAME, which works, is tested, and can be installed.
+
+    Change the class in it to your own.
+    """
+    from rgmkit.cli.new_plugin.main import write_package
+
+    commands = write_package(name, kind, out, overwrite=overwrite)
+    echo("\n".join(commands))
 
 
 @group.command(

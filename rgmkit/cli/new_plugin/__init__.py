@@ -1,0 +1,1 @@
+"""`rgmkit plugins new`: write a package with a plugin."""

@@ -16,7 +16,7 @@ import rgmkit
 from rgmkit.config import build
 from rgmkit.core.noise import Noise
 from rgmkit.core.random import seeded
-from rgmkit.testing import toys
+from rgmkit.testing import Result, toys
 
 SHAPE = (3, 6, 4)
 
@@ -448,6 +448,19 @@ def wrap(make: Callable[[], Any]) -> rgmkit.Degradation:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deepinv's, about its own future
         return from_deepinv(make(), noise=0.05)
+
+
+def describe_mistake(wrong: Wrong, results: list[Result]) -> str:
+    """A row of the table of mistakes."""
+    others = [result.check for result in results if result.outcome == "failed" and result.check != wrong.check]
+    return f"| {wrong.mistake} | `{wrong.check}` | {', '.join(f'`{name}`' for name in others)} |"
+
+
+def describe_right(kind: str, name: str, results: list[Result]) -> str:
+    """A row of the table of what is right."""
+    counts = [sum(result.outcome == outcome for result in results) for outcome in ("passed", "skipped")]
+    expected = "; ".join(f"`{r.check}`: {r.cause}" for r in results if r.outcome == "expected failure")
+    return f"| {kind} | {name.replace('|', ' ')} | {counts[0]} | {counts[1]} | {expected} |"
 
 
 RIGHT = [Shift(), Grain(), toys.Grey(), Error(), Hinge(), Landweber()]

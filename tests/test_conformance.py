@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conformance_cases import RIGHT, SHAPE, WRONG, Shift, make_right
+from conformance_cases import RIGHT, SHAPE, WRONG, Shift, describe_mistake, describe_right, make_right
 
 import rgmkit
 import rgmkit.testing
@@ -16,6 +16,7 @@ from rgmkit.testing import conformance, run_checks
 from rgmkit.testing.running import find_shape, kind_of
 
 CASES = make_right()
+PAGE = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text("utf-8")  # by benchmarks/conformance.py
 QUICK = ("degradation", "noise", "metric", "objective", "process")
 OPS = """
 import rgmkit
@@ -56,6 +57,7 @@ def test_each_mistake_is_found_by_its_check(wrong):
     results = run_checks(wrong.component, shape_of(wrong.component))
     (found,) = [result for result in results if result.check == wrong.check]
     assert found.outcome == "failed"
+    assert describe_mistake(wrong, results) in PAGE
     assert found.expected and found.seen and found.cause
 
 
@@ -72,6 +74,7 @@ def test_what_is_right_is_not_refused(case):
     results = run_checks(right.make(), right.shape, expected_failures=right.expected_failures)
     assert [(result.check, result.seen) for result in results if result.outcome == "failed"] == []
     assert any(result.outcome == "passed" for result in results)
+    assert describe_right(*case, results) in PAGE
 
 
 def test_every_built_in_component_is_among_those():

@@ -17,69 +17,40 @@ from rgmkit.errors import ConfigError, DataError
 from rgmkit.runtime.files import write_file
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-DIGIT = "rgmkit generate digits -n 1 -o digit.png"
-TRAIN = "rgmkit train toy.yaml -o toy"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a new component of a kind does, and the commands that use it."""
+    """What a new component of a kind does, and what its example shows."""
 
     summary: str
-    commands: tuple[str, ...]
     article: str = "a"
-    toy: bool = False
+    toy: bool = False  # whether a network is trained
+    doc: str = "Restore digits with noise."
+    degradation: str = 'rgmkit.degradation("gaussian-noise", noise=0.2)'
+    priors: str = '("tv",)'
+    solver: str = ""
 
 
 KINDS = {
     "degradation": Kind(
         "Darker towards the corners",
-        (
-            TRAIN,
-            DIGIT,
-            "rgmkit degrade digit.png -d {name}:noise=0.1 -o measured.png",
-            "rgmkit restore measured.png -d {name}:noise=0.1 --prior ./toy --truth digit.png -o restored.png",
-        ),
         toy=True,
+        doc="Restore held-out digits, with total variation and with the toy network.",
+        degradation='rgmkit.degradation("{name}", noise=0.1)',
+        priors='("tv", "./toy")',
     ),
     "noise": Kind(
         "Noise that grows with the signal",
-        (
-            TRAIN,
-            DIGIT,
-            "rgmkit degrade digit.png -d gaussian-noise --noise {name} -o measured.png",
-            "rgmkit restore measured.png -d gaussian-noise --noise {name} --prior ./toy --truth digit.png "
-            "-o restored.png",
-        ),
         toy=True,
+        doc="Restore held-out digits with the toy network.",
+        degradation='rgmkit.degradation("gaussian-noise", noise=rgmkit.noise("{name}"))',
+        priors='("./toy",)',
     ),
-    "prior": Kind(
-        "Smoothed total variation",
-        (
-            DIGIT,
-            "rgmkit degrade digit.png -d gaussian-noise:noise=0.2 -o measured.png",
-            "rgmkit restore measured.png -d gaussian-noise:noise=0.2 --prior {name} --truth digit.png -o restored.png",
-        ),
-    ),
-    "solver": Kind(
-        "Proximal gradient descent in a few lines",
-        (
-            DIGIT,
-            "rgmkit degrade digit.png -d gaussian-noise:noise=0.2 -o measured.png",
-            "rgmkit restore measured.png -d gaussian-noise:noise=0.2 --prior tv --solver {name} --truth digit.png "
-            "-o restored.png",
-        ),
-    ),
-    "metric": Kind(
-        "Mean absolute error",
-        (
-            DIGIT,
-            "rgmkit degrade digit.png -d gaussian-noise:noise=0.2 -o measured.png",
-            "rgmkit restore measured.png -d gaussian-noise:noise=0.2 --prior tv --truth digit.png --metric {name} "
-            "-o restored.png",
-        ),
-    ),
-    "objective": Kind("Hinge loss", (TRAIN, "rgmkit generate ./toy -n 1000 -o points.npz"), article="an", toy=True),
+    "prior": Kind("Smoothed total variation", priors='("{name}",)'),
+    "solver": Kind("Proximal gradient descent in a few lines", solver=', solver="{name}"'),
+    "metric": Kind("Mean absolute error"),
+    "objective": Kind("Hinge loss", article="an", toy=True),
 }
 
 
@@ -98,7 +69,8 @@ def write_package(name: str, kind: str, folder: Path | None = None, *, overwrite
         'pip install -e ".[dev]"',
         f"rgmkit plugins check {name}",
         "pytest",
-        *(command.format(name=name) for command in KINDS[kind].commands),
+        *(["rgmkit train toy.yaml -o toy"] if KINDS[kind].toy else []),
+        "python example.py",
     ]
     files = _render(facts | {"commands": commands[1:]})
     existing = [path for path in files if (folder / path).exists()]
@@ -122,7 +94,7 @@ def _describe(name: str, kind: str) -> dict[str, Any]:
     if keyword.iskeyword(module) or keyword.iskeyword(cls):
         raise ConfigError(f"the name is {name!r}, a keyword of Python: choose another one")
     names = {"distribution": f"rgmkit-{name}", "package": f"rgmkit_{module}", "module": module, "cls": cls}
-    about = {"summary": KINDS[kind].summary, "article": KINDS[kind].article, "toy": KINDS[kind].toy}
+    about = {key: text.format(name=name) if isinstance(text, str) else text for key, text in vars(KINDS[kind]).items()}
     return {"name": name, "kind": kind, "version": ".".join(version("rgmkit").split(".")[:2])} | names | about
 
 
@@ -148,6 +120,7 @@ def _render(facts: dict[str, Any]) -> dict[str, str]:
         f"{source}/__init__.py": "package.py",
         f"{source}/{facts['module']}.py": f"{facts['kind']}.py",
         f"tests/test_{facts['module']}.py": "test.py",
+        "example.py": "example.py",
     }
     if facts["toy"]:
         templates["toy.yaml"] = f"toy_{facts['kind']}.yaml"

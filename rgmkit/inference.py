@@ -74,7 +74,7 @@ def restore(
         degradation: an object, a name, or a spec such as "blur:std=2,noise=0.02". If a name or a spec gives no
             noise, its std is estimated from `y`, see `Solution.noise`.
         prior: an object, a name or spec such as "tv" or "tv:weight=6", the name of a shipped model, or
-            a model folder. None: no prior.
+            a model folder, or a model on the hub, "hf:user/repo". None: no prior.
         solver: an object, a name or a spec. Default: `pnp-drs` with a network, `admm` with any other prior
             (`gradient-descent` if it has a gradient and no prox), the pseudo-inverse `pinv` without one; `gauss-newton`
             around these if the degradation is not linear; and `posterior` around all of these with a network and

@@ -49,6 +49,9 @@ def test_a_model_of_the_hub_is_named_wherever_a_model_is(hub, run, tmp_path):
     hub.commit("someone/digits", DIGITS)
     prior = rgmkit.load("hf:someone/digits")
     assert prior.image_shape == (1, 16, 16) and "hf:someone/digits" in repr(prior)
+    count = len(hub.requests)
+    rgmkit.load("hf:someone/digits")
+    assert len(hub.requests) == count
     same = rgmkit.generate("hf:someone/digits:dtype=float32", 2, seed=3)
     assert torch.equal(same, rgmkit.generate("digits", 2, seed=3))
     assert models.find_model({"use": "hf:someone/digits", "dtype": "bf16"}).options == {"dtype": "bf16"}

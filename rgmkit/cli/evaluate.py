@@ -36,8 +36,8 @@ from rgmkit.errors import ConfigError
 @click.option(
     "--features",
     metavar="FEATURES",
-    help="Features by which images are compared: inception, digits, cifar10, or the model folder of a feature network. "
-    "[default: by the size of the images]",
+    help="Features by which images are compared: inception, digits, cifar10, or a feature network in a model folder or "
+    "on the hub. [default: by the size of the images]",
 )
 @click.option(
     "-n",

@@ -133,7 +133,8 @@ def _write_new(file: Path, text: str) -> None:
 def info(model: str, as_json: bool) -> None:
     """Show what MODEL was trained on, for how long, and its metrics.
 
-    MODEL is the name of a shipped model, a model folder, or a file of published weights.
+    MODEL is the name of a shipped model, a model folder, hf:user/repo on the Hugging Face hub, or a file of published
+    weights.
     """
     from rgmkit import models
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 @click.option(
     "--prior",
     metavar="PRIOR",
-    help="A prior (SPEC), a shipped model, a model folder, or a file of published weights such as dncnn_25.pth; models "
-    "take :dtype=bf16 and :compile=true. "
+    help="A prior (SPEC), a shipped model, a model folder, hf:user/repo on the Hugging Face hub, or a file of "
+    "published weights such as dncnn_25.pth; models take :dtype=bf16 and :compile=true. "
     "[default: none, and the pseudo-inverse as the solver]",
 )
 @options.solver

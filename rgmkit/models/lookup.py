@@ -133,7 +133,9 @@ def locate(model: str | Path) -> Path:
     if path.suffix.lower() in CHECKPOINTS:
         raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
     if isinstance(model, Path) or "/" in model or "\\" in model:
-        raise CheckpointError(f"{model} is not a model folder: give the folder that `rgmkit train` wrote")
+        raise CheckpointError(
+            f"{model} is not a model folder: give the folder that `rgmkit train` wrote, or hf:user/repo"
+        )
     name = current_model(model)
     if name in list_shipped():
         return SHIPPED / name

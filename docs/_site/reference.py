@@ -83,7 +83,14 @@ def _describe_kind(kind: str) -> str:
     components = [component for component in list_components(kind) if component.distribution == "rgmkit"]
     listed = ["| name | |", "|---|---|"]
     listed += [f"| [`{c.name}`](#{_anchor(c.name)}) | {cell(c.summary)} |" for c in components]
-    return "\n".join([f"# {title}\n\n{introduction}\n", *listed, "", *map(_describe_component, components)])
+    return "\n".join(
+        [
+            f"# Options of {title[0].lower()}{title[1:]}\n\n{introduction}\n",
+            *listed,
+            "",
+            *map(_describe_component, components),
+        ]
+    )
 
 
 def _anchor(name: str) -> str:

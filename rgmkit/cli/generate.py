@@ -64,10 +64,10 @@ def generate(
     """Generate N images, or points, with the trained network MODEL.
 
     MODEL is a shipped model, a model folder, or hf:user/repo on the Hugging Face hub, optionally followed by
-    :dtype=bf16 or :compile=true. The images depend
-    on the seed only; another batch size changes the rounding of floats, and so a few values by one of 255 levels. The
-    points of a toy model are drawn as a scatter plot, or stored as `points`, float32 (N, 2), in an .npz file. Several
-    processes, started by `accelerate launch` or `torchrun`, share the work: see docs/distributed.md.
+    :dtype=bf16 or :compile=true. The images depend on the seed only; another batch size changes the rounding of floats,
+    and so a few values by one of 255 levels. The points of a toy model are drawn as a scatter plot, or stored as
+    `points`, float32 (N, 2), in an .npz file. Several processes, started by `accelerate launch` or `torchrun`, share
+    the work: see docs/distributed.md.
     """
     if asked is None and DEFAULT.exists():
         raise ConfigError(f"{DEFAULT} already exists: name a file with -o")

@@ -20,7 +20,8 @@ import psutil
 from PIL import Image
 from skimage import data
 
-from rgmkit.lab.server import MARK, Lab
+from rgmkit.lab.handler import MARK
+from rgmkit.lab.server import Lab
 
 POLL = 0.05  # seconds between two questions of a client
 

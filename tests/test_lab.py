@@ -23,8 +23,8 @@ from rgmkit import plugins
 from rgmkit.cli.app import cli
 from rgmkit.config import options_of
 from rgmkit.errors import CheckpointError, ConfigError, DataError, PluginError
+from rgmkit.lab import handler, work
 from rgmkit.lab import jobs as lab_jobs
-from rgmkit.lab import server, work
 from rgmkit.lab.forms import KINDS, describe_forms
 from rgmkit.lab.jobs import Cancelled, Jobs, QueueFull, Result
 from rgmkit.lab.pictures import Upload, read_upload
@@ -41,7 +41,7 @@ class Page:
     """What the page does."""
 
     lab: Lab
-    headers: dict[str, str] = field(default_factory=lambda: {server.MARK: "1"})
+    headers: dict[str, str] = field(default_factory=lambda: {handler.MARK: "1"})
 
     def open(self, path, body=None, headers=None):
         """Status, headers and content of an answer."""
@@ -327,7 +327,7 @@ def test_what_is_no_picture_or_too_large_is_said(page):
 
 
 def test_a_request_that_is_too_large_is_refused(page, monkeypatch):
-    monkeypatch.setattr(server, "MOST_BYTES", 3000)
+    monkeypatch.setattr(handler, "MOST_BYTES", 3000)
     status, headers, said = page.open("/api/look", b"x" * 100_000)
     assert status == 413 and "the lab takes up to" in json.loads(said)["error"] and headers["Connection"] == "close"
 
@@ -452,7 +452,7 @@ def test_a_cancellation_is_no_error_that_a_plugin_could_swallow():
 def test_other_names_and_other_pages_are_refused(page):
     host = page.lab.url[len("http://") : -1]
     port = host.rpartition(":")[2]
-    good = {server.MARK: "1", "Origin": f"http://{host}"}
+    good = {handler.MARK: "1", "Origin": f"http://{host}"}
     body = {"picture": None}
     assert page.open("/api/look", body, good)[0] == 422  # answered: there is no picture
     for headers in (
@@ -476,9 +476,9 @@ def test_answers_keep_the_page_to_itself(page):
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_code():
-    text = "".join(file.read_text(encoding="utf-8") for file in server.HERE.iterdir())
+    text = "".join(file.read_text(encoding="utf-8") for file in handler.HERE.iterdir())
     assert set(re.findall(r"https?://[\w.]+", text)) == {"http://www.w3.org"}  # of SVG
-    html = (server.HERE / "lab.html").read_text(encoding="utf-8")
+    html = (handler.HERE / "lab.html").read_text(encoding="utf-8")
     assert not re.search(r"\son\w+=|style=|<style|<script(?! src=)", html)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import signal
@@ -15,7 +16,13 @@ from test_report_browser import browser_files
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-WAIT = 120  # seconds, at most
+WAIT = 300  # seconds, at most
+DROP = """
+    const [data, name] = arguments, files = new DataTransfer();
+    files.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name));
+    for (const kind of ["dragenter", "dragover", "drop"])
+        document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: files, bubbles: true, cancelable: true}));
+"""
 PLUGIN = '''
 import rgmkit
 from rgmkit_noise.noise import GaussianNoise
@@ -136,8 +143,9 @@ def photo(tmp_path_factory):
 
 
 def test_a_picture_is_dropped_degraded_and_restored(tab, photo):
-    tab.give(photo)
-    assert tab("picture-name").text == "my photo.png" and tab("picture-facts").text == "96 × 96, grey, 8 bits"
+    tab.browser.execute_script(DROP, base64.b64encode(photo.read_bytes()).decode(), photo.name)
+    tab.wait("document.getElementById('picture-name').textContent === 'my photo.png'")
+    assert tab("veil").is_displayed() is False and tab("picture-facts").text == "96 × 96, grey, 8 bits"
     tab.choose("choose-degradation", "blur")
     tab.choose("choose-prior", "tv")
     tab.run()

@@ -313,7 +313,8 @@
 
   let shown = null;
   const source = (entry) => `/jobs/${shown.id}/${entry.file}`;
-  const image = (entry) => make("img", { src: source(entry), alt: entry.title, draggable: false });
+  const lost = () => say("This result is no longer kept: run it again.", true);
+  const image = (entry) => make("img", { src: source(entry), alt: entry.title, draggable: false, onerror: lost });
   const lay = (side, layer) => {
     const entry = shown.pictures.find((each) => each.key === at(side).value);
     at(layer).replaceChildren(image(entry));
@@ -425,7 +426,7 @@
       degradation: await choices.degradation.value(), noise: await choices.noise.value() }];
   };
   const describe = (job) => {
-    if (job.state === "waiting") return job.place === 1 ? "Waiting: the lab runs one job at a time, and yours is next." : `Waiting: the lab runs one job at a time, and ${job.place} are before yours.`;
+    if (job.state === "waiting") return job.place <= 1 ? "Waiting: the lab runs one job at a time, and yours is next." : `Waiting: the lab runs one job at a time, and ${job.place} are before yours.`;
     if (running.cancelled) return "Cancelling: the step that runs is finished first …";
     const step = job.steps ? `Step ${job.step} of ${job.steps}` : "Starting";
     return `${step}${job.detail ? `, ${job.detail}` : ""} …`;

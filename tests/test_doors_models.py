@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import urllib.request
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from rgmkit.config import dump_yaml, read_yaml
 from rgmkit.errors import CheckpointError, ConfigError
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
+from rgmkit.training.data.named import HuggingFace, find_commit
 from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import set_up
 
@@ -110,3 +112,19 @@ def test_pickles_are_read_as_weights_alone_by_versions_that_do_not_execute_code(
     unsafe = [call for call in calls if "weights_only=True" not in call and "torch.load(FILE" not in call]
     assert calls and not unsafe
     assert not [file for file in sources if re.search(r"pickle\.loads?\(|allow_pickle=True", file.read_text())]
+
+
+def test_data_sets_of_the_hub_are_pinned_and_run_no_code(monkeypatch, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    table = datasets.Dataset.from_dict({"image": [Image.new("RGB", (8, 8))] * 2})
+    table.info.download_checksums = {f"hf://datasets/someone/faces@{commit}/data/a.parquet": {}}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: table)
+    with pytest.warns(UserWarning, match=f"someone/faces is not pinned: add options: {{revision: {commit}}}"):
+        HuggingFace(name="someone/faces", size=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        HuggingFace(name="someone/faces", options={"revision": commit}, size=8)
+        assert find_commit(None) is None
+    with pytest.raises(ConfigError, match="code in a data set is not run"):
+        HuggingFace(name="someone/faces", options={"trust_remote_code": True}, size=8)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
@@ -131,7 +133,8 @@ class HuggingFace(_Items):
         name: the first argument of `datasets.load_dataset`: a name on the hub, or imagefolder, parquet … with options.
         split: part of the data set.
         column: the column of the pictures.
-        options: further arguments of load_dataset, such as {data_dir: pictures} or {revision: …}.
+        options: further arguments of load_dataset, such as {data_dir: pictures}; {revision: COMMIT} pins a data set of
+            the hub, whose name alone may mean other pictures tomorrow. Code in a data set is not run.
         size, channels, crop, flip: of the crops, see `Pictures`.
 
     Raises:
@@ -155,17 +158,29 @@ class HuggingFace(_Items):
         require("datasets", "the data huggingface")
         import datasets
 
+        if (options or {}).get("trust_remote_code"):
+            raise ConfigError(f"options.trust_remote_code is given for {name}: code in a data set is not run")
         self.title, self.column = f"{name} ({split})", column
         try:
             self.items = datasets.load_dataset(name, split=split, **(options or {}))
         except Exception as error:  # the library raises errors of a dozen kinds
             raise DataError(f"the data set {self.title} cannot be read: {describe_error(error)}") from error
+        commit = find_commit(getattr(self.items, "info", None))
+        if commit and "revision" not in (options or {}):
+            warnings.warn(f"{name} is not pinned: add options: {{revision: {commit}}}", stacklevel=2)
         if column not in self.items.features:
             raise ConfigError(f"{self.title} has no column {column!r}: give one of {', '.join(self.items.features)}")
 
     def item(self, i: int) -> Any:
         """Return the picture in a row of the table."""
         return self.items[i][self.column]
+
+
+def find_commit(info: Any) -> str | None:
+    """Find the commit of a data set of the hub in the addresses of its files; None for one of this machine."""
+    addresses = " ".join(getattr(info, "download_checksums", None) or ())
+    found = re.search(r"hf://datasets/[^@ ]+@([0-9a-f]{40})/", addresses)
+    return found[1] if found else None
 
 
 def _open_image(path: str) -> Image.Image:

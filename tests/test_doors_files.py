@@ -12,6 +12,7 @@ import torch
 import rgmkit
 from rgmkit.config import read_yaml
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, RgmkitError
+from rgmkit.experiments import run as run_grid
 from rgmkit.images import read, write
 from rgmkit.runtime.files import _machine, check_writable, write_aside
 
@@ -172,3 +173,25 @@ def test_a_preset_is_not_written_with_what_cannot_be_trained(run, tmp_path, chan
     done = run(*command, change)
     assert done.code == 2 and done.err.count("\n") == 1 and not (tmp_path / "a.yaml").exists()
     assert run(*command, "training.lr=0.1").code == 0 and (tmp_path / "a.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800", "x/" * 3000])
+def test_names_that_no_file_can_have_are_refused_where_a_file_may_be_named(name, tmp_path):
+    y = torch.zeros(1, 1, 8, 8)
+    for act in (
+        lambda: rgmkit.load(name),
+        lambda: rgmkit.restore(y, "gaussian-noise:noise=0.1", name),
+        lambda: rgmkit.restore(y, f"blur:kernel='{name}'", "tv"),
+        lambda: rgmkit.restore(y, f"inpaint:mask='{name}'", "tv"),
+        lambda: rgmkit.train({"data": {"use": "folder", "path": name, "size": 8}, "network": "mlp"}, progress=False),
+        lambda: rgmkit.train({"data": "gmm", "network": "mlp"}, out=tmp_path / name, progress=False),
+        lambda: run_grid(
+            {"data": {"path": name}, "degradation": "blur", "method": {"prior": "tv"}}, out=tmp_path / "out"
+        ),
+        lambda: run_grid(
+            {"data": {"skimage": "camera"}, "degradation": "blur", "method": {"prior": "tv"}}, out=tmp_path / name
+        ),
+    ):
+        with pytest.raises(RgmkitError) as raised:
+            act()
+        assert "\n" not in str(raised.value)

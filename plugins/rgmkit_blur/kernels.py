@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def read_kernel(path: Path) -> Kernel:
     """
     from rgmkit.images import read
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(f"kernel is {str(path)!r}: give gaussian, motion or the path of an image file that exists")
     taps = read(path).x[0].double().mean(0).numpy()
     if taps.min() < 0 or taps.max() <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
@@ -219,7 +220,7 @@ def _widen_holes(known: np.ndarray, pixels: int) -> np.ndarray:
 def _read_grey(path: Path) -> np.ndarray:
     from rgmkit.images import read
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(
             f"mask is {str(path)!r}: give the path of an image file that exists, white where pixels are known"
         )

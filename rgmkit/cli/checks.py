@@ -39,9 +39,9 @@ def check_output(path: Path, endings: tuple[str, ...]) -> None:
 
 def check_new_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise a ConfigError if `folder` is a file, or holds files and `overwrite` is not set."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise ConfigError(f"{folder} is a file: name a folder with -o")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if os.path.isdir(folder) and any(folder.iterdir()) and not overwrite:
         raise ConfigError(f"{folder} is not empty: name another folder with -o, or give --overwrite")
     check_writable(folder / "a file")
 

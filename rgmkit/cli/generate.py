@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -69,7 +70,7 @@ def generate(
     `points`, float32 (N, 2), in an .npz file. Several processes, started by `accelerate launch` or `torchrun`, share
     the work: see docs/distributed.md.
     """
-    if asked is None and DEFAULT.exists():
+    if asked is None and os.path.exists(DEFAULT):
         raise ConfigError(f"{DEFAULT} already exists: name a file with -o")
     out = asked or DEFAULT
     check_output(out, (".png", ".npz"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -110,14 +111,14 @@ def _without_options(config: Path, **given: Any) -> Path:
     """Return the configuration file; raise a ConfigError if an option of presets is given, too."""
     for name in (name for name, value in given.items() if value is not None):
         raise ConfigError(f"--{name} is given, and so is {config}: give a configuration file, or --preset and --data")
-    if config.is_dir():
+    if os.path.isdir(config):
         raise ConfigError(f"{config} is a folder: to train on its pictures, give --preset small --data {config}")
     return config
 
 
 def _write_new(file: Path, text: str) -> None:
     """Write a file that does not exist yet, and print its name."""
-    if file.exists():
+    if os.path.exists(file):
         raise ConfigError(f"{file} exists: name another file with --write")
     write_file(file, text)
     echo(file)

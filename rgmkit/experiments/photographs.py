@@ -219,7 +219,7 @@ def _download(name: str) -> Path:
 def _files(path: Path) -> list[Path]:
     """Return absolute paths: of the pictures below a folder, or of the file itself, even if it is missing."""
     whole = Path(os.path.abspath(path))
-    if not whole.is_dir():
+    if not os.path.isdir(whole):
         return [whole]
     inside = (file.relative_to(whole) for file in whole.rglob("*") if is_picture_file(file))
     found = [part for part in inside if not any(name.startswith(".") for name in part.parts)]

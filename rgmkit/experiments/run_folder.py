@@ -7,6 +7,7 @@ results.md and report.html.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -63,11 +64,11 @@ def find_run(folder: Path, content: Mapping[str, Any]) -> RunFacts | None:
     Raises:
         ConfigError: if it holds anything else; for another grid, with the first difference.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise ConfigError(f"{folder} is a file: name a folder with -o")
     check_writable(folder / GRID)
-    if not (folder / GRID).exists():
-        if folder.exists() and any(path.name not in (LOCK, OWNER) for path in folder.iterdir()):
+    if not os.path.exists(folder / GRID):
+        if os.path.exists(folder) and any(path.name not in (LOCK, OWNER) for path in folder.iterdir()):
             raise ConfigError(f"{folder} is not empty and holds no run: name another folder with -o")
         return None
     old = {key: value for key, value in read_yaml(folder / GRID).items() if key not in CHANGEABLE}
@@ -96,7 +97,7 @@ def read_facts(folder: Path) -> RunFacts:
 def check_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str) -> None:
     """Raise a ConfigError unless `data` names the pictures that a run began with; files deleted since do not count."""
     now = data.sources()
-    other = next((s for s in old if s not in now and (s.startswith(BUNDLED) or Path(s).exists())), None)
+    other = next((s for s in old if s not in now and (s.startswith(BUNDLED) or os.path.exists(s))), None)
     if other:
         raise ConfigError(f"{folder} holds a run with other pictures, such as {other}, which {key} does not name now")
     new = next((source for source in now if source not in old), None)
@@ -108,7 +109,7 @@ def check_pictures(folder: Path, data: Photographs, old: Sequence[str], key: str
 
 def begin_run(folder: Path, content: Mapping[str, Any], facts: RunFacts) -> None:
     """Make the folder of a run, removing an earlier run in it."""
-    if (folder / GRID).exists():
+    if os.path.exists(folder / GRID):
         for name in (CELLS, PICTURES):
             shutil.rmtree(folder / name, ignore_errors=True)
         for name in WRITTEN:
@@ -135,7 +136,7 @@ def read_record(folder: Path, key: str) -> Record | None:
     """Read the record of a cell; return None if there is none, or it is damaged."""
     file = folder / CELLS / f"{key}.json"
     try:
-        return Record.read(file) if file.exists() else None
+        return Record.read(file) if os.path.exists(file) else None
     except DataError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def place_inside(folder: Path) -> Place:
                 f"{path} is {str(file)!r}, outside of the model folder: where you trust it, copy it into the folder "
                 f"and write its name"
             )
-        if not (folder / file).is_file():
+        if not os.path.isfile(folder / file):
             raise ConfigError(f"{path} is {str(file)!r}, and {folder} has no such file: copy it there")
         return folder / file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def load_features(given: str | Path | Features) -> Features:
         return _read(SHIPPED_FEATURES / given)
     if is_on_hub(given):
         return _read(locate(given))
-    if Path(given).is_dir():
+    if os.path.isdir(given):
         return _read(Path(given))
     try:
         return build("features", str(given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ class NamedFiles:
     def __call__(self, file: Path, path: str) -> Path:
         """Place `file`, which the option at `path` names."""
         placed = self.folder / file
-        if self.start is not None and not placed.is_file() and (self.start / file).is_file():
+        if self.start is not None and not os.path.isfile(placed) and os.path.isfile(self.start / file):
             placed = self.start / file
-        if placed.is_file():
+        if os.path.isfile(placed):
             self.found[path] = placed.name, placed.read_bytes()
         return placed
 

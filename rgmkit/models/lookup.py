@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
         name, _, options = given.removeprefix(HUB).partition(":")
         return ModelSpec(HUB + name, parse_spec(f"model:{options}").options)
     base = folder or Path()
-    if isinstance(given, Path) or (isinstance(given, str) and (base / given).is_dir()):
+    if isinstance(given, Path) or (isinstance(given, str) and os.path.isdir(base / given)):
         return ModelSpec(given if folder is None else folder / given)
     spec = read_spec(given)
     if spec is None:
@@ -58,7 +59,7 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     if spec.name == "spandrel":
         spec = _name_file(spec)
     is_path = "/" in spec.name or "\\" in spec.name or is_weights_file(spec.name)
-    if is_path or (base / spec.name).is_dir():
+    if is_path or os.path.isdir(base / spec.name):
         return ModelSpec(spec.name if folder is None else folder / spec.name, spec.options)
     name = current_model(spec.name)
     return ModelSpec(name, spec.options) if name in list_shipped() else None
@@ -89,7 +90,7 @@ def is_weights_file(model: str | Path) -> bool:
     (True, False)
     """
     path = Path(model)
-    return path.suffix.lower() in PUBLISHED and not path.is_dir() and not is_on_hub(model)
+    return path.suffix.lower() in PUBLISHED and not os.path.isdir(path) and not is_on_hub(model)
 
 
 def find_prior(given: Any, folder: Path | None = None) -> ModelSpec | Spec | None:
@@ -128,7 +129,7 @@ def locate(model: str | Path) -> Path:
 
         return download(str(model))
     path = Path(model)
-    if path.is_dir():
+    if os.path.isdir(path):
         return path
     if path.suffix.lower() in CHECKPOINTS:
         raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")
@@ -150,7 +151,7 @@ def read_config(model: str | Path) -> dict[str, Any]:
         ConfigError: if it is not YAML.
     """
     folder = locate(model)
-    if not (folder / CONFIG).is_file():
+    if not os.path.isfile(folder / CONFIG):
         raise CheckpointError(f"{folder} has no {CONFIG}: it is not a model folder")
     return set_boundaries(set_severities(read_yaml(folder / CONFIG), None), "circular")
 
@@ -199,7 +200,7 @@ def name_boundary(degradation: Any, default: str) -> Any:
 def check_model(model: str | Path) -> None:
     """Raise a CheckpointError or a ConfigError unless a model has a configuration and weights, or is a weights file."""
     if is_weights_file(model):
-        if not Path(model).is_file():
+        if not os.path.isfile(model):
             raise CheckpointError(f"{model} does not exist")
         return
     read_config(model)
@@ -212,6 +213,6 @@ def weights_file(folder: Path) -> Path:
     Raises:
         CheckpointError: if it is missing.
     """
-    if not (folder / WEIGHTS).is_file():
+    if not os.path.isfile(folder / WEIGHTS):
         raise CheckpointError(f"{folder} has no {WEIGHTS}: copy the whole model folder, or train it again")
     return folder / WEIGHTS

@@ -62,7 +62,7 @@ def check_writable(path: Path) -> None:
     if problem not in (None, MISSING):
         raise DataError(f"{path} {problem}: name another file")
     check_name(path)
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if os.path.exists(parent))
     if not folder.is_dir():
         raise DataError(f"{path}: {folder} is a file, not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):

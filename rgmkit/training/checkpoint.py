@@ -17,7 +17,8 @@ import torch
 
 from rgmkit.deprecation import COMPONENTS
 from rgmkit.errors import CheckpointError, ConfigError, describe_error
-from rgmkit.runtime.files import check_name, write_aside
+from rgmkit.runtime.files import FOLDER as IS_FOLDER
+from rgmkit.runtime.files import MISSING, check_name, explain_unreadable, write_aside
 from rgmkit.runtime.lock import LOCK, OWNER, lock_folder
 from rgmkit.training.setup import Run
 
@@ -52,15 +53,16 @@ def hold_folder(out: Path, *, resume: bool) -> Iterator[None]:
 
 def _check(out: Path, *, resume: bool) -> None:
     check_name(out.absolute())
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: give a folder for the model")
+    problem = explain_unreadable(out)
+    if problem not in (MISSING, IS_FOLDER):
+        raise ConfigError(f"{out} {problem or 'is a file'}: give a folder for the model")
     if resume and _checkpoints(out):
         return
     begun = {out / FOLDER, out / FOLDER / LOCK, out / FOLDER / OWNER}  # left by a run without a checkpoint
     if any(path not in begun and not path.match(".*.part") for path in out.rglob("*")):
         if resume:
             raise CheckpointError(f"{out} has no checkpoint to resume, and is not empty: give another folder with -o")
-        on = ", or continue the run in it with --resume" if (out / FOLDER).is_dir() else ""
+        on = ", or continue the run in it with --resume" if os.path.isdir(out / FOLDER) else ""
         raise ConfigError(f"{out} is not empty: give another folder with -o{on}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -97,8 +98,8 @@ def _choose_data(given: str | Path, size: int, *, flip: bool | str) -> tuple[Any
     Crops are at most as large as the smallest picture. Pictures are grey if all that are looked at are.
     """
     path = Path(given).absolute()
-    if path.is_dir() or (path.is_file() and path.suffix not in (".npz", ".npy")):
-        kind = "folder" if path.is_dir() else "archive"
+    if os.path.isdir(path) or (os.path.isfile(path) and path.suffix not in (".npz", ".npy")):
+        kind = "folder" if os.path.isdir(path) else "archive"
         pictures: PictureFiles = build("data", {"use": kind, "path": str(path), "size": 1})
         if pictures.smallest > LARGE * size:
             logger.warning(
@@ -109,11 +110,11 @@ def _choose_data(given: str | Path, size: int, *, flip: bool | str) -> tuple[Any
         spec = {"use": kind, "path": str(path), "size": min(size, pictures.smallest)}
         spec |= {"channels": "grey" if channels == 1 else "rgb", "crop": "random", "flip": flip}
         return spec, len(pictures), channels
-    if not path.exists() and ":" not in str(given) and ("/" in str(given) or path.suffix):
+    if not os.path.exists(path) and ":" not in str(given) and ("/" in str(given) or path.suffix):
         raise DataError(
             f"{given} does not exist: give a folder of pictures, an archive, or a data source, such as digits"
         )
-    named: Any = {"use": "npz", "path": str(path), "flip": bool(flip)} if path.is_file() else str(given)
+    named: Any = {"use": "npz", "path": str(path), "flip": bool(flip)} if os.path.isfile(path) else str(given)
     data: Data = build("data", named)
     if len(data.shape) != 3:
         raise ConfigError(f"the data {given} are points: presets are for images")

@@ -310,7 +310,7 @@ report copy
 run grid.yaml -o out --dry-run
 train --preset small --data digits --write new.yaml --set seed=1
 convert weights.pth -o converted --process gaussian:levels=4 --image-size 16
-evaluate digits --count 50 --features digits --reference 50
+evaluate digits --data digits --count 50 --features digits --reference 50
 """
 SAMPLES = {line.split()[0]: line.split()[1:] for line in COMMANDS.strip().splitlines()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -176,11 +177,18 @@ def command_lines(samples: Mapping[str, list[str]]) -> st.SearchStrategy[list[st
 
     def change(name: str) -> st.SearchStrategy[list[str]]:
         options = [flag for parameter in cli.commands[name].params for flag in parameter.opts if flag.startswith("-")]
-        hostile = st.one_of(HOSTILE.filter(lambda value: "\0" not in str(value)).map(str), st.sampled_from(options))
+        hostile = st.one_of(HOSTILE.map(str).filter(_is_argument), st.sampled_from(options))
         edit = st.tuples(st.integers(1, 20), st.booleans(), hostile)
         return st.lists(edit, min_size=1, max_size=2).map(lambda edits: _edit([name, *samples[name]], edits))
 
     return st.sampled_from(sorted(samples)).flatmap(change)
+
+
+def _is_argument(word: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
 
 
 def _edit(words: list[str], edits: list[tuple[int, bool, str]]) -> list[str]:

@@ -82,8 +82,8 @@ class Folder(PictureFiles):
 
 def _pictures(folder: Path) -> list[Path]:
     """List the pictures below `folder`, in the order of their paths within it."""
-    if not folder.is_dir():
-        problem = "is a file" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):
+        problem = "is a file" if os.path.exists(folder) else "does not exist"
         raise DataError(f"{folder} {problem}: give a folder of pictures (a path in a YAML is relative to its folder)")
     try:
         found = {file.relative_to(folder).as_posix(): file for file in _walk(folder) if is_picture_file(file)}

@@ -1,0 +1,270 @@
+"""Interrupt commands at random moments, let them go on, and compare what they write with what they would have written.
+
+    python tests/fuzz/faults.py [--count 220] [--seed 0] [--out FILE.json]
+
+SIGKILL, SIGTERM and SIGINT come to tiny jobs of train, run, generate, restore, degrade, convert and evaluate, each in a
+process of its own that is forked from one that has imported all. Exit code 1 if anything was lost or half-written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import rgmkit
+from rgmkit import images
+from rgmkit.cli.app import main as command_line
+from rgmkit.core.random import seeded
+from rgmkit.experiments.result import Record
+
+TRAINING = """
+data: gmm
+network: mlp:width=16
+training: {steps: 40, batch: 16, threads: 1, checkpoint_every: 4, preview_every: 0}
+"""
+GRID = """
+data: {skimage: [camera, coins], crop: 24}
+degradation: [gaussian-noise:noise=0.1, 'blur:std=1,noise=0.02']
+method: {prior: tv, solver: 'pgd:iterations=5', tune: {prior.weight: [0.1, 10]}}
+tune: {data: {skimage: moon, crop: 24}, evaluations: 5}
+"""
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+TIMES = ("seconds", "memory_mb")
+FAULTS = ("lost", "half-written", "leftovers", "more than one line")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, how it goes on after an interruption, and what it gives."""
+
+    name: str
+    start: list[str]
+    again: list[str]
+    result: Callable[[Path], object]
+
+
+def make_jobs() -> list[Job]:
+    """List the jobs."""
+    train, convert = ["train", "train.yaml", "-o", "out"], ["convert", "weights.pth", "-o", "out", "--process"]
+    convert += ["gaussian:levels=4", "--image-size", "16"]
+    run = ["run", "grid.yaml", "-o", "out"]
+    generate = ["generate", "digits", "-n", "60", "--batch", "6", "-o", "x.npz"]
+    restore = ["restore", "y.npy", "-d", "blur:std=1,noise=0.05", "--prior", "digits", "-o", "x.npy"]
+    degrade = ["degrade", "y.npy", "-d", "motion-blur:size=9,noise=0.05", "-o", "x.tif"]
+    evaluate = [
+        "evaluate",
+        "digits",
+        "--data",
+        "digits",
+        "--features",
+        "digits",
+        "--count",
+        "100",
+        "--reference",
+        "100",
+        "--json",
+    ]
+    return [
+        Job("train", train, [*train, "--resume"], lambda folder: (folder / "out" / "model.safetensors").read_bytes()),
+        Job("run", run, run, read_run),
+        Job("generate", generate, generate, lambda folder: (folder / "x.npz").read_bytes()),
+        Job("restore", restore, restore, lambda folder: (folder / "x.npy").read_bytes()),
+        Job("degrade", degrade, degrade, lambda folder: (folder / "x.tif").read_bytes()),
+        Job("convert", convert, [*convert, "--overwrite"], read_model),
+        Job("evaluate", [*evaluate, "--restored", "4"], [*evaluate, "--restored", "4"], read_output),
+    ]
+
+
+def read_run(folder: Path) -> object:
+    """Return the table of a run without times."""
+    with (folder / "out" / "results.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
+
+
+def read_model(folder: Path) -> object:
+    """Return the weights and the configuration of a model."""
+    return [(folder / "out" / name).read_bytes() for name in ("model.safetensors", "config.yaml")]
+
+
+def read_output(folder: Path) -> object:
+    """Return what a command printed, without times."""
+    facts = json.loads((folder / "stdout").read_text())
+    return {key: value for key, value in facts.items() if key not in TIMES}
+
+
+def prepare(folder: Path) -> None:
+    """Write the inputs of all jobs."""
+    (folder / "train.yaml").write_text(TRAINING)
+    (folder / "grid.yaml").write_text(GRID)
+    np.save(folder / "y.npy", torch.rand(32, 32, generator=seeded(0)).numpy())
+    network = rgmkit.config.build(
+        "network", "ncsnpp:width=8,multipliers=[1,1],blocks=1,latent=8", process=rgmkit.process("gaussian", levels=4),
+        image_shape=(1, 16, 16),
+    )  # fmt: skip
+    torch.save(network.state_dict(), folder / "weights.pth")
+
+
+def start(words: list[str], folder: Path) -> int:
+    """Start a command in a process of its own, and return its number."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.chdir(folder)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            os.dup2(os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        command_line(words)
+    except SystemExit as end:
+        sys.stdout.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(3)
+    os._exit(0)
+
+
+def import_all(job: Job, folder: Path) -> None:
+    """Run a command in this process, so that those which are forked from it have nothing to import."""
+    here = Path.cwd()
+    os.chdir(folder)
+    with suppress(SystemExit), redirect_stdout(sys.stderr):
+        command_line(job.start)
+    os.chdir(here)
+
+
+def finish(pid: int) -> int:
+    """Wait for a process; return its exit code, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def interrupt(pid: int, number: int, after: float) -> int | None:
+    """Send a signal after some seconds, unless the process has ended; return the exit code."""
+    end = time.monotonic() + after
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.0005)
+    os.kill(pid, number)
+    return finish(pid)
+
+
+def find_broken(folder: Path) -> list[str]:
+    """List the files that are half-written."""
+    broken = []
+    for file in folder.rglob("*"):
+        try:
+            if file.name.endswith(".part") or not file.is_file():
+                continue
+            if file.suffix in (".png", ".npy", ".tif"):
+                images.read(file)
+            elif file.suffix == ".npz":
+                np.load(file)["images"]
+            elif file.suffix == ".json" and file.parent.name == "cells":
+                Record.read(file)
+            elif file.suffix == ".pt":
+                torch.load(file, weights_only=True)
+        except Exception as error:
+            broken.append(f"{file.name}: {error}")
+    return broken
+
+
+def judge(job: Job, folder: Path, number: int, code: int, expected: object) -> tuple[list[str], str]:
+    """Check a folder after an interruption, let the command go on, and compare; return the faults, and why."""
+    faults, why = [], ""
+    said = (folder / "stderr").read_text().splitlines()
+    if number != signal.SIGKILL:
+        lines = [line for line in said if not line.startswith(("note: ", "warning: ", "digits: "))]
+        codes = {signal.SIGINT: (130, 0), signal.SIGTERM: (143, -signal.SIGTERM, 130, 0)}[signal.Signals(number)]
+        if code not in codes or len(lines) > 1 or any("Traceback" in line for line in said):
+            faults.append("more than one line")
+            why += f"exit code {code}: {said[-8:]} "
+        if list(folder.rglob("*.part")):
+            faults.append("leftovers")
+    broken = find_broken(folder)
+    if broken:
+        faults.append("half-written")
+        why += str(broken)
+    code = finish(start(job.again, folder))
+    try:
+        same = code == 0 and job.result(folder) == expected
+    except Exception as error:
+        same, why = False, why + repr(error)
+    if not same:
+        faults.append("lost")
+        why += f"exit code {code}: {(folder / 'stderr').read_text()[-500:]}"
+    if list(folder.rglob("*.part")) and "leftovers" not in faults:
+        faults.append("leftovers")
+    return faults, why
+
+
+def main() -> None:
+    """Interrupt the jobs in turn, and print or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=220)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    chance, table, bad = random.Random(options.seed), {}, 0
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        inputs, folder = Path(name) / "inputs", Path(name) / "work"
+        os.environ["XDG_CACHE_HOME"] = str(Path(name) / "cache")
+        inputs.mkdir()
+        prepare(inputs)
+        jobs, seconds, expected = make_jobs(), {}, {}
+        for job in jobs:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(inputs, folder)
+            import_all(job, folder)
+            shutil.rmtree(folder)
+            shutil.copytree(inputs, folder)
+            began = time.monotonic()
+            code = finish(start(job.start, folder))
+            seconds[job.name] = time.monotonic() - began
+            if code:
+                sys.exit(f"{job.name}: {(folder / 'stderr').read_text()}")
+            expected[job.name] = job.result(folder)
+            print(f"{job.name}: {seconds[job.name]:.1f} s", file=sys.stderr)
+        for i in range(options.count):
+            job, number = jobs[i % len(jobs)], SIGNALS[(i // len(jobs)) % 3]
+            shutil.rmtree(folder)
+            shutil.copytree(inputs, folder)
+            code = interrupt(start(job.start, folder), number, chance.uniform(0, seconds[job.name]))
+            faults, why = judge(job, folder, number, code or 0, expected[job.name])
+            counts = table.setdefault(job.name, Counter())
+            counts.update(
+                [signal.Signals(number).name, *faults],
+            )
+            counts["ended before"] += code in (0, None)
+            if faults:
+                bad += 1
+                print(f"{job.name}, {signal.Signals(number).name}: {faults} {why}", flush=True)
+    if options.out:
+        options.out.write_text(json.dumps({"seed": options.seed, "jobs": table}, indent=1) + "\n")
+    print(f"{options.count} interruptions: {bad} with a fault; {table}")
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()

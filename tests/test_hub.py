@@ -30,11 +30,12 @@ DIGITS = {file.name: file.read_bytes() for file in (SHIPPED / "digits").iterdir(
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_api
 
     with serve() as fake:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(constants, "ENDPOINT", fake.address)
+        monkeypatch.setattr(hf_api.api, "endpoint", fake.address)  # which older versions keep
         template = fake.address + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import rgmkit
@@ -189,6 +190,43 @@ def test_blur_and_tv_do_what_the_commands_do(page, camera, tmp_path, monkeypatch
         exec(result["commands"]["python"], {})
     assert (pixels(Path("camera-restored.png").read_bytes()) == pixels(files["camera-restored.png"])).all()
     assert float(re.findall(r"\d+\.\d+", said.getvalue())[0]) == pytest.approx(float(psnr["after"]), abs=0.01)
+
+
+RNG = np.random.default_rng(0)
+PICTURES = {
+    "deep.png": RNG.integers(0, 2**16, (24, 20), np.uint16),
+    "alpha.png": RNG.integers(0, 256, (24, 20, 4), np.uint8),
+    "stack.tiff": RNG.integers(0, 2**16, (3, 24, 20), np.uint16),
+    "floats.npy": RNG.random((24, 20, 3), np.float32),
+    "complex.npy": (RNG.random((1, 1, 24, 20)) + 1j).astype(np.complex64),
+    "noending": RNG.integers(0, 256, (24, 20), np.uint8),
+}
+
+
+@pytest.mark.parametrize("simulate", [True, False])
+@pytest.mark.parametrize("name", PICTURES)
+def test_files_of_any_kind_are_those_of_the_commands(page, tmp_path, monkeypatch, name, simulate):
+    monkeypatch.chdir(tmp_path)
+    if name.endswith(".npy"):
+        np.save(name, PICTURES[name])
+    elif name.endswith(".tiff"):
+        tifffile.imwrite(name, PICTURES[name], photometric="minisblack")
+    else:
+        Path(name).write_bytes(encode(PICTURES[name]))
+    noise = {"name": "gaussian-noise", "options": {}}
+    job = page.restore(upload(name, Path(name).read_bytes()), noise, prior="tikhonov", simulate=simulate)
+    if simulate and name == "complex.npy":
+        assert job["error"] == "this is not a grey or colour picture: choose that it is a measurement"
+        return
+    files = page.files(job)
+    if simulate and name == "stack.tiff":
+        assert job["result"]["notes"][0] == "the first of 3 frames"
+        Path("stack-1.npy").write_bytes(files.pop("stack-1.npy"))
+    for line in job["result"]["commands"]["shell"].splitlines():
+        cli.main(shlex.split(line)[1:], standalone_mode=False)
+    for name, data in files.items():
+        assert Path(name).read_bytes() == data, name
+    assert len(files) == 1 + simulate
 
 
 def test_a_large_picture_is_shrunk_and_an_odd_one_cropped(page, camera):

@@ -55,7 +55,7 @@ def _restore_python(request: RestoreRequest, truth: str, out: str, size: tuple[i
             "",
             f"truth = rgmkit.read({truth!r}).x{crop}",
             f"degradation = {_call('degradation', request.degradation, request.noise)}",
-            f"y = degradation(truth, generator=rgmkit.Streams({request.seed}, range(len(truth))))",
+            f"y = degradation(truth, generator=rgmkit.Streams({request.seed}, [0]))",
             f"solution = rgmkit.restore(y, degradation, {_arguments(prior, options)})",
             'print(rgmkit.metric("psnr")(solution.x.clamp(0, 1), truth))',
         ]

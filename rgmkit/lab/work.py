@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,30 +17,32 @@ from rgmkit import images
 from rgmkit.adapters import relate_values, split_complex
 from rgmkit.config import build
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.printable import show_option
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Streams
-from rgmkit.core.solver import Solution
 from rgmkit.errors import AccuracyWarning, IncompatibleError, PriorWarning, RgmkitError
 from rgmkit.images import Picture
-from rgmkit.images.formats import STACK_ENDINGS, find_format
 from rgmkit.inference import generate, restore_batch
 from rgmkit.lab import commands
 from rgmkit.lab.jobs import Job, Result
 from rgmkit.lab.pictures import read_upload, shrink, small_png, view_png, warnings_lock
 from rgmkit.lab.request import Forms, GenerateRequest, RestoreRequest, find_form
+from rgmkit.lab.results import (
+    FLOATS,
+    add_files,
+    add_pictures,
+    compare,
+    describe_picture,
+    describe_solution,
+    encode_file,
+)
 from rgmkit.resolve import (
     resolve_degradation,
-    resolve_metrics,
     resolve_prior,
     resolve_solver,
     usable_size,
 )
 
-COVERAGE = 0.8
-FLOATS = 32  # bits
 PREVIEW_EVERY = 0.7  # seconds between two pictures of the estimate so far
-SHOWN_DRAWS = 8
 
 
 class _Follow:
@@ -81,8 +82,7 @@ def _restore(request: RestoreRequest, job: Job, *, forms: Forms, device: torch.d
     result = Result({"kind": "restore", "notes": list(picture.notes)})
     y, truth, size = picture.x, None, None
     if request.simulate:
-        picture, size = _fit_truth(picture, degradation, request, result)
-        truth = picture.x
+        truth, size = _fit_truth(picture, degradation, request, result)
         y = _degrade(truth, degradation, request.seed, job, device)
     job.report(0, 0)
     given, whole = (None, False) if request.simulate else (request.range, picture.bits < FLOATS)
@@ -94,11 +94,11 @@ def _restore(request: RestoreRequest, job: Job, *, forms: Forms, device: torch.d
         callback=_Follow(job),
     )  # fmt: skip
     result.facts["notes"] += [*notes, *solution.notes]
-    result.facts |= _describe(solution, degradation)
+    result.facts |= describe_solution(solution, degradation)
     if truth is not None:
-        result.facts["metrics"] = _compare(measured, solution.x, truth, degradation, device)
-    _add_pictures(result, measured, solution, truth)
-    out = _add_files(result, request, y, solution, picture)
+        result.facts["metrics"] = compare(measured, solution.x, truth, degradation, device)
+    add_pictures(result, measured, solution, truth)
+    out = add_files(result, request, y, solution, picture)
     name = result.facts.pop("truth_name", request.picture.name)
     result.facts["commands"] = commands.restore_commands(request, truth=name, out=out, size=size)
     return result
@@ -120,17 +120,9 @@ def generate_images(request: GenerateRequest, job: Job, *, device: torch.device)
     facts = {
         "kind": "generate", "count": len(x), "shape": list(x.shape[1:]), "seconds": time.perf_counter() - started,
         "notes": list(said), "commands": commands.generate_commands(request, enlarge=enlarge),
-        "pictures": [_entry("grid", "generated", "grid.png", sheet)], "downloads": ["generated.png"],
+        "pictures": [describe_picture("grid", "generated", "grid.png", sheet)], "downloads": ["generated.png"],
     }  # fmt: skip
     return Result(facts, {"grid.png": png, "generated.png": png})
-
-
-def _describe(solution: Solution, degradation: Degradation) -> dict[str, Any]:
-    return {
-        "nfe": solution.nfe, "seconds": solution.seconds, "solver": solution.solver, "prior": solution.prior,
-        "degradation": repr(degradation), "noise": "" if solution.noise is None else show_option(solution.noise),
-        "trace": [step["residual"] for step in solution.trace if "residual" in step],
-    }  # fmt: skip
 
 
 def _hide(text: str, folder: str) -> str:
@@ -153,128 +145,34 @@ def _build_prior(request: RestoreRequest, forms: Forms) -> Prior:
 
 def _fit_truth(
     picture: Picture, degradation: Degradation, request: RestoreRequest, result: Result
-) -> tuple[Picture, tuple[int, int] | None]:
-    """Shrink and crop the true image; return it, and the size to which it is cropped, if it is."""
-    if picture.x.ndim != 4 or picture.x.is_complex():
-        raise IncompatibleError("this is not a picture: choose that it is a measurement")
-    before = tuple(picture.x.shape[-2:])
-    picture = shrink(picture, request.side)
-    if tuple(picture.x.shape[-2:]) != before:
-        height, width = picture.x.shape[-2:]
-        name = f"{PurePath(request.picture.name).stem}-{width}x{height}.png"
-        ending = name if images.is_picture(picture.x) and len(picture.x) == 1 else name.replace(".png", ".npy")
-        result.facts["truth_name"] = ending
-        result.facts["notes"].append(f"shrunk from {before[1]}x{before[0]} to {width}x{height} pixels")
-        result.files[ending] = _write(ending, picture.x, picture)
-    height, width = picture.x.shape[-2:]
-    size = usable_size(degradation, tuple(picture.x.shape))
-    if size == (height, width):
-        return picture, None
-    result.facts["notes"].append(
-        f"cropped from {width}x{height} to {size[1]}x{size[0]}, a size that {degradation.title} can take"
-    )
-    return picture.crop(*size), size
+) -> tuple[Tensor, tuple[int, int] | None]:
+    """Take the first frame as the true image, shrink and crop it; return it, and the size to which it is cropped."""
+    if not images.is_picture(picture.x):
+        raise IncompatibleError("this is not a grey or colour picture: choose that it is a measurement")
+    notes, stem = result.facts["notes"], PurePath(request.picture.name).stem
+    frame = Picture(picture.x[:1])
+    shrunk = shrink(frame, request.side).x
+    (before, after) = (f"{x.shape[-1]}x{x.shape[-2]}" for x in (frame.x, shrunk))
+    name = f"{stem}-{after}.png" if after != before else f"{stem}-1.npy"  # what is shrunk has 8 bits
+    if after != before or len(picture.x) > 1:
+        result.facts["truth_name"] = name
+        result.files[name] = encode_file(name, shrunk, frame)
+    if len(picture.x) > 1:
+        notes.append(f"the first of {len(picture.x)} frames")
+    if after != before:
+        notes.append(f"shrunk from {before} to {after} pixels")
+    size = usable_size(degradation, tuple(shrunk.shape))
+    if size == tuple(shrunk.shape[-2:]):
+        return shrunk, None
+    notes.append(f"cropped from {after} to {size[1]}x{size[0]}, a size that {degradation.title} can take")
+    return shrunk[..., : size[0], : size[1]], size
 
 
 def _degrade(truth: Tensor, degradation: Degradation, seed: int, job: Job, device: torch.device) -> Tensor:
-    """Simulate the measurement, frame by frame."""
-    parts = []
+    """Simulate the measurement."""
+    job.report(0, 0, "simulating the measurement")
     with torch.no_grad():
-        for i, frame in enumerate(truth):
-            job.report(0, 0, "simulating the measurement")
-            parts.append(degradation(frame[None].to(device), generator=Streams(seed, [i])).cpu())
-    return torch.cat(parts)
-
-
-def _compare(
-    y: Tensor, x: Tensor, truth: Tensor, degradation: Degradation, device: torch.device
-) -> list[dict[str, Any]]:
-    """Apply the metrics to the measurement, in the shape of the image, and to the estimate."""
-    with torch.no_grad():
-        before = torch.cat([degradation.embed(frame[None].to(device)).cpu() for frame in y])
-    rows = []
-    for metric in resolve_metrics((), has_truth=True).values():
-        values = [float(metric(each.cpu().clamp(0, 1), truth).mean()) for each in (before, x)]
-        shown = [metric.info.format(value) for value in values]
-        rows.append({"name": metric.name, "unit": metric.unit, "before": shown[0], "after": shown[1]})
-    return rows
-
-
-def _add_pictures(result: Result, y: Tensor, solution: Solution, truth: Tensor | None) -> None:
-    """Add the pictures that can be compared, and what is known of the uncertainty."""
-    shown: list[tuple[str, str, Tensor, bool]] = [("measurement", "measurement", y, False)]
-    shown.append(("estimate", "estimate" if solution.samples is None else "mean of the draws", solution.x, False))
-    if truth is not None:
-        shown.append(("truth", "true image", truth, False))
-    if solution.std is not None and solution.samples is not None:
-        largest = float(solution.std[:1].max())
-        shown.append(("std", f"standard deviation, white is {largest:.3g}", solution.std, True))
-        result.facts["std"] = {"mean": float(solution.std.mean()), "largest": float(solution.std.max())}
-        shown += _list_interval(result, solution, truth)
-        draws = solution.samples[:SHOWN_DRAWS]
-        shown += [(f"draw{k}", f"draw {k}", draw, False) for k, draw in enumerate(draws, 1)]
-    result.facts["pictures"] = []
-    for key, title, x, stretch in shown:
-        png = view_png(x, stretch=stretch)
-        if png is not None:
-            result.files[f"{key}.png"] = png
-            result.facts["pictures"].append(_entry(key, title, f"{key}.png", x))
-
-
-def _list_interval(result: Result, solution: Solution, truth: Tensor | None) -> list[tuple[str, str, Tensor, bool]]:
-    """Record the credible interval that the number of draws allows, and return its ends as pictures."""
-    count = len(solution.samples)
-    if count < 2:
-        return []
-    coverage = min(COVERAGE, 1 - 2 / (count + 1))
-    low, high = solution.interval(coverage)
-    facts: dict[str, Any] = {"coverage": coverage, "width": float((high - low).mean())}
-    if truth is not None:
-        true = truth.to(low)
-        facts["inside"] = float(((low <= true) & (true <= high)).float().mean())
-    result.facts["interval"] = facts
-    ends = f"of the {100 * coverage:.0f} % interval"
-    return [("low", f"lower end {ends}", low, False), ("high", f"upper end {ends}", high, False)]
-
-
-def _entry(key: str, title: str, file: str, x: Tensor) -> dict[str, Any]:
-    return {"key": key, "title": title, "file": file, "height": x.shape[-2], "width": x.shape[-1]}
-
-
-def _add_files(result: Result, request: RestoreRequest, y: Tensor, solution: Solution, picture: Picture) -> str:
-    """Add the files that can be saved; return the name of that of the estimate."""
-    x = solution.x.cpu()
-    ending = _choose_ending(request, x)
-    out = commands.estimate_name(request, ending)
-    files = {out: x}
-    if request.simulate:
-        files[commands.MEASUREMENT] = y
-    if solution.std is not None and solution.samples is not None:
-        files[f"{PurePath(out).stem}-std.npy"] = solution.std.cpu()
-    for name, values in files.items():
-        result.files[name] = _write(name, values, picture)
-    own = [entry["file"] for entry in result.facts["pictures"]]
-    result.facts["downloads"] = [name for name in result.files if name not in own]
-    return out
-
-
-def _choose_ending(request: RestoreRequest, x: Tensor) -> str:
-    """Choose the format of the estimate: that of the picture if it stores it, else PNG, else .npy."""
-    one = images.is_picture(x) and len(x) == 1
-    given = PurePath(request.picture.name).suffix.lower()
-    if not request.simulate and given in STACK_ENDINGS:
-        return given if x.ndim == 4 and not x.is_complex() else ".npy"
-    return ".png" if one else ".npy"
-
-
-def _write(name: str, x: Tensor, like: Picture) -> bytes:
-    """Return the bytes of a file of a picture or measurement."""
-    with TemporaryDirectory(prefix="rgmkit-lab-") as folder:
-        path = Path(folder) / name
-        if like.x.shape != x.shape and not find_format(path).stores_floats:
-            like = dataclasses.replace(like, alpha=None)
-        images.write_measurement(path, x, like=like)
-        return path.read_bytes()
+        return degradation(truth.to(device), generator=Streams(seed, [0])).cpu()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def shorten(command: str, folder: Path) -> str:
     if command.startswith("rgmkit train"):
         command += " --minutes 0.2"
     if command.startswith("rgmkit run"):
-        command += " --set data.crop=48 --set tune.data.crop=48 --set tune.evaluations=2"
+        command += " --set data.crop=48 --set tune.data.crop=48 --set tune.evaluations=4"
     return command
 
 

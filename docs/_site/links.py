@@ -22,7 +22,7 @@ def page_of(path: Path) -> str:
     if path.parent == ROOT / "examples" and path.suffix == ".py":
         return f"gallery/{path.stem}.md"
     if path.parent == ROOT and path.suffix == ".md":
-        return f"{path.stem.lower()}.md"
+        return f"project/{path.stem.lower()}.md"
     return f"source/{path.relative_to(ROOT).as_posix()}.md"
 
 

@@ -172,6 +172,12 @@ def test_a_public_repository_is_asked_for(hub, run):
     assert hub.private == {"someone/digits": False}
 
 
+def test_who_is_not_logged_in_is_told_how(hub, run, monkeypatch):
+    monkeypatch.setattr(hub, "answer", lambda *request: (401, {}, b""))
+    ran = run("push", "digits", "someone/digits", "--yes")
+    assert ran.code == 2 and ran.err.strip().splitlines()[-1].endswith("log in with `hf auth login`")
+
+
 def test_a_feature_network_goes_to_the_hub_and_back(hub):
     models.push(SHIPPED.parent / "shipped_features" / "digits", "someone/features")
     assert load_features("hf:someone/features").of(torch.rand(2, 1, 16, 16)).shape == (2, 64)

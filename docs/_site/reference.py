@@ -59,8 +59,8 @@ built-in components, such as `rgmkit.degradations.Blur(std=2)`; the pages of [de
 MORE = {
     "In modules": (
         *("rgmkit.training.preset", "rgmkit.experiments.pipeline.run", "rgmkit.images.sheet.make_sheet"),
-        *("rgmkit.testing.checks", "rgmkit.testing.check_all", "rgmkit.testing.run_checks", "rgmkit.testing.conformance"),
-        "rgmkit.testing.calibration.measure_calibration",
+        *("rgmkit.testing.checks", "rgmkit.testing.check_all", "rgmkit.testing.run_checks"),
+        *("rgmkit.testing.conformance", "rgmkit.testing.calibration.measure_calibration"),
     )
 }
 """Functions that the guides name and that are not in the top package."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -8,6 +9,16 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 PROMISED = ["custom_operator.py", "deblur_tv_pgd.py", "generate_rgm_cascade.py", "superresolve_rgm_drs.py"]
+
+
+GALLERY = EXAMPLES.parent / "docs/gallery"
+
+
+def split_numbers(text):
+    """What a script prints, without seconds: the words, and the numbers."""
+    text = re.sub(r" in [\d.]+ s\b", "", text).replace("\\", "/")
+    number = r"[-+]?\d+(?:\.\d+)?"
+    return re.sub(number, "#", text).split(), [float(found) for found in re.findall(number, text)]
 
 
 def files():
@@ -28,5 +39,9 @@ def test_a_script_is_short_and_runs_in_any_folder(script, tmp_path, monkeypatch,
     monkeypatch.setattr("sys.argv", [script])
     runpy.run_path(str(EXAMPLES / script), run_name="__main__")
     made = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size > 0]
-    assert made or capsys.readouterr().out.strip(), "it shows nothing"
+    printed = capsys.readouterr().out
+    assert made or printed.strip(), "it shows nothing"
+    words, numbers = split_numbers(printed)
+    shown, expected = split_numbers((GALLERY / script).with_suffix(".txt").read_text("utf-8"))
+    assert words == shown and numbers == pytest.approx(expected, rel=0.03), f"run docs/_site/run_examples.py {script}"
     assert files() == before, "it writes beside itself"

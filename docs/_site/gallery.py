@@ -9,6 +9,24 @@ from pathlib import Path
 from links import DOCS, ROOT
 
 RUNS = DOCS / "gallery"
+GUIDES = {
+    "../choose.md": ("choose.webp", "Four problems restored with four priors"),
+    "../uncertainty.md": ("uncertainty.webp", "Draws of the posterior and their spread"),
+    "../photographs.md#borders": ("borders.png", "What lies beyond the border of a photograph"),
+    "../raw.md": ("raw.png", "A raw picture of a sensor, demosaiced and denoised"),
+    "../experiments.md": ("report.png", "The report of a grid of methods and degradations"),
+    "../explanation/mathematics.md#generation": ("chain.webp", "A digit is generated from noise"),
+    "../source/examples/notebook.ipynb.md": ("digits.webp", "A tour as a notebook"),
+}
+"""Pictures of the guides: the page, the file in docs/images, and what it shows."""
+
+
+HEAD = """# Gallery
+
+## Scripts
+
+Each of these scripts runs by itself in less than a minute or two, from any folder.
+"""
 
 
 def list_examples() -> list[Path]:
@@ -54,8 +72,19 @@ def _index() -> str:
     cards = []
     for script in list_examples():
         picture = _find_picture(script)
-        shown = f"![]({picture.name}){{ loading=lazy }}" if picture else _quote(script)
-        lines = [f"[{shown}<span>{_summarise(script)}</span>]({script.stem}.md)"]
-        cards.append(f'<div class="card" markdown>\n{"".join(lines)}\n</div>')
-    head = "# Gallery\n\nEach script runs by itself in less than a minute or two, from any folder.\n"
-    return f'{head}\n<div class="cards" markdown>\n\n' + "\n\n".join(cards) + "\n\n</div>\n"
+        shown = _show(picture.name) if picture else _quote(script)
+        cards.append(_make_card(shown, _summarise(script), f"{script.stem}.md"))
+    guides = [_make_card(_show(f"../images/{name}"), text, page) for page, (name, text) in GUIDES.items()]
+    return "\n".join([HEAD, _join(cards), "## From the guides\n", _join(guides)])
+
+
+def _show(picture: str) -> str:
+    return f"![]({picture}){{ loading=lazy }}"
+
+
+def _make_card(shown: str, text: str, page: str) -> str:
+    return f'<div class="card" markdown>\n[{shown}<span>{text}</span>]({page})\n</div>'
+
+
+def _join(cards: list[str]) -> str:
+    return '<div class="cards" markdown>\n\n' + "\n\n".join(cards) + "\n\n</div>\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import shutil
@@ -170,6 +171,16 @@ def test_push_sends_what_load_needs_with_the_metadata_of_the_hub(hub, run, tmp_p
 def test_a_public_repository_is_asked_for(hub, run):
     assert run("push", "digits", "someone/digits", "--public", "--yes").code == 0
     assert hub.private == {"someone/digits": False}
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", 0)])
+def test_a_terminal_is_asked(hub, run, monkeypatch, answer, code):
+    terminal = io.StringIO(f"{answer}\n")
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", terminal)
+    ran = run("push", "digits", "someone/digits")
+    assert ran.code == code and "Send this to someone/digits? If it is new, only its owner can see it." in ran.err
+    assert bool(hub.requests) == (answer == "y")
 
 
 def test_who_is_not_logged_in_is_told_how(hub, run, monkeypatch):

@@ -48,6 +48,6 @@ def push(model: str, repository: str, public: bool, license: str | None, dry_run
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigError("there is no terminal to ask whether to send this: give --yes")
-        who = "anyone" if public else "you alone"
+        who = "anyone" if public else "only its owner"
         click.confirm(f"Send this to {repository}? If it is new, {who} can see it.", abort=True, err=True)
     echo(models.push(model, repository, private=not public, license=license))

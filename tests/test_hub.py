@@ -68,7 +68,7 @@ def test_a_model_of_the_hub_is_named_wherever_a_model_is(hub, run, tmp_path):
 
 def test_only_the_files_of_a_model_folder_are_downloaded(hub):
     others = {"model.py": b"raise SystemExit", "pytorch_model.bin": b"\x80", "files/a.pkl": b"\x80", "x.yaml": b"a: 1"}
-    kept = {"files/0-k.png": b"a picture", "samples.png": b"a picture"}
+    kept = {"files/0-k.PNG": b"a picture", "files/1-k.npy": b"an array", "samples.png": b"a picture"}
     hub.commit("someone/digits", {**DIGITS, **others, **kept})
     folder = models.locate("hf:someone/digits")
     names = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
@@ -113,6 +113,8 @@ def test_a_model_of_the_hub_is_data(hub):
         ("hf:someone/some", {**DIGITS, "config.yaml": b"- ["}, "not a model of rgmkit: its config.yaml names no"),
         ("hf:someone/some", {"config.yaml": DIGITS["config.yaml"]}, "has no model.safetensors"),
         ("hf:some", None, "write hf:user/repo or hf:user/repo@revision"),
+        ("hf:../some", None, "write hf:user/repo or hf:user/repo@revision"),
+        ("hf:someone/some@../main", None, "write hf:user/repo or hf:user/repo@revision"),
         ("hf:../../etc/some", None, "write hf:user/repo or hf:user/repo@revision"),
     ],
 )
@@ -198,6 +200,11 @@ def test_what_cannot_be_loaded_is_not_sent(hub, tmp_path):
     shutil.copytree(SHIPPED / "digits", tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").write_bytes(DIGITS["model.safetensors"][:1000])
     with pytest.raises(CheckpointError, match="cut or damaged"):
+        models.push(tmp_path / "run", "someone/digits")
+    shutil.copy(SHIPPED / "digits" / "model.safetensors", tmp_path / "run")
+    (tmp_path / "run" / "files").mkdir()
+    (tmp_path / "run" / "files" / "0-k.bmp").touch()
+    with pytest.raises(ConfigError, match=r"0-k\.bmp would not be downloaded: train with a file that ends in \.png"):
         models.push(tmp_path / "run", "someone/digits")
     with pytest.raises(ConfigError, match="rgmkit convert"):
         models.push("weights.pth", "someone/digits")

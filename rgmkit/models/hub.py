@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from rgmkit.config import read_yaml
-from rgmkit.errors import CheckpointError, ConfigError, RgmkitError, describe_error
+from rgmkit.errors import CheckpointError, ConfigError, RgmkitError, describe_error, join_words
 from rgmkit.images.formats import ENDINGS
 from rgmkit.models.files import FILES
 from rgmkit.models.lookup import CARD, CONFIG, WEIGHTS, check_model, is_weights_file, locate
@@ -25,8 +26,8 @@ from rgmkit.models.model_card import write_hub_card
 from rgmkit.runtime.extras import require
 
 SAMPLES = "samples.png"
-PATTERNS = (CONFIG, WEIGHTS, CARD, SAMPLES, *(f"{FILES}/*{ending}" for ending in ENDINGS))
-NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([^@:\s]+))?")
+PATTERNS = (CONFIG, WEIGHTS, CARD, SAMPLES, *(f"{FILES}/*{e}" for ending in ENDINGS for e in (ending, ending.upper())))
+NAME = re.compile(r"(?!.*\.\.)hf:([\w.-]+/[\w.-]+)(?:@([^@:\s]+))?")
 LOG_IN = "log in with `hf auth login`"
 
 
@@ -131,6 +132,10 @@ def collect_files(model: str | Path, repo: str, *, license: str | None = None) -
     kind = _load(folder, config)
     files: dict[str, Path | bytes] = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
     files |= {f"{FILES}/{file.name}": file for file in sorted((folder / FILES).glob("*"))}
+    for name in (name for name in files if not any(fnmatch(name, pattern) for pattern in PATTERNS)):
+        raise ConfigError(
+            f"{folder / name} would not be downloaded: train with a file that ends in {join_words(ENDINGS)}"
+        )
     samples = [*sorted((folder / "samples").glob("*.png")), *folder.glob(SAMPLES)]
     files |= {SAMPLES: samples[-1]} if samples else {}
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""

@@ -67,19 +67,8 @@ def make_jobs() -> list[Job]:
     generate = ["generate", "digits", "-n", "60", "--batch", "6", "-o", "x.npz"]
     restore = ["restore", "y.npy", "-d", "blur:std=1,noise=0.05", "--prior", "digits", "-o", "x.npy"]
     degrade = ["degrade", "y.npy", "-d", "motion-blur:size=9,noise=0.05", "-o", "x.tif"]
-    evaluate = [
-        "evaluate",
-        "digits",
-        "--data",
-        "digits",
-        "--features",
-        "digits",
-        "--count",
-        "100",
-        "--reference",
-        "100",
-        "--json",
-    ]
+    evaluate = ["evaluate", "digits", "--data", "digits", "--features", "digits", "--restored", "4", "--json"]
+    evaluate += ["--count", "100", "--reference", "100"]
     return [
         Job("train", train, [*train, "--resume"], lambda folder: (folder / "out" / "model.safetensors").read_bytes()),
         Job("run", run, run, read_run),
@@ -87,7 +76,7 @@ def make_jobs() -> list[Job]:
         Job("restore", restore, restore, lambda folder: (folder / "x.npy").read_bytes()),
         Job("degrade", degrade, degrade, lambda folder: (folder / "x.tif").read_bytes()),
         Job("convert", convert, [*convert, "--overwrite"], read_model),
-        Job("evaluate", [*evaluate, "--restored", "4"], [*evaluate, "--restored", "4"], read_output),
+        Job("evaluate", evaluate, evaluate, read_output),
     ]
 
 

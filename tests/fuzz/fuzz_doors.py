@@ -24,6 +24,7 @@ from rgmkit.cli.app import main
 from rgmkit.config import build, load_yaml, read_yaml
 from rgmkit.core.random import seeded
 from rgmkit.errors import RgmkitError
+from rgmkit.experiments import run
 from rgmkit.experiments.pipeline import write as write_run
 from rgmkit.experiments.plan import make_plan
 from rgmkit.experiments.results import read_results
@@ -52,6 +53,10 @@ def make_doors(folder: Path) -> list[Door]:
     picture = st.sampled_from(SHAPES).map(lambda shape: torch.rand(shape, generator=seeded(0)))
     (folder / "pictures").mkdir()
     images.write(folder / "pictures" / "a.png", torch.rand(3, 16, 16, generator=seeded(0)))
+    (folder / "grid.yaml").write_text(GRID)
+    (folder / "weights.pth").write_bytes(_weights()[0])
+    run(load_yaml(SMALL_GRID), out=folder / "run", progress=False)
+    shutil.copytree(folder / "run", folder / "copy")
     return [
         Door("degradations", st.tuples(inputs.specs("degradation"), picture), _degrade, 2),
         Door("noise models", st.tuples(inputs.specs("noise"), picture), _add_noise),
@@ -284,7 +289,6 @@ def _load_weights(folder: Path, data: bytes) -> Any:
 
 
 def _runs(folder: Path) -> st.SearchStrategy[Any]:
-    rgmkit.experiments.run(load_yaml(SMALL_GRID), out=folder / "run", progress=False)
     files = sorted(path for path in (folder / "run").rglob("*") if path.suffix in (".json", ".yaml", ".csv", ".png"))
     return st.sampled_from(files).flatmap(
         lambda file: st.tuples(st.just(file.relative_to(folder / "run")), inputs.damaged_bytes([file.read_bytes()]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import resource
 import signal
@@ -45,6 +46,13 @@ class Table:
         self.counts.setdefault(kind, Counter())[outcome] += 1
         if outcome in FAULTS:
             self.faults.append({"kind": kind, "outcome": outcome, "input": repr(given)[:600], "why": why[-1500:]})
+
+    def write(self, file: Path) -> None:
+        """Write the counts, beside those of other kinds that the file has."""
+        before = json.loads(file.read_text()) if file.exists() else {}
+        doors = {**before.get("doors", {}), **self.counts}
+        slowest = max(before.get("slowest", 0.0), round(self.slowest, 1))
+        file.write_text(json.dumps({"doors": doors, "slowest": slowest}, indent=1) + "\n")
 
 
 def judge(table: Table, kind: str, given: Any, act: Callable[[Any], Any]) -> None:

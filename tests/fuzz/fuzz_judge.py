@@ -25,7 +25,7 @@ from rgmkit.runtime import memory
 LONGEST, WAITED = 10.0, 60.0  # seconds of computing, and in all on a busy machine
 MOST = 2 * 2**10  # MiB, above what was used before
 FREE = 2**30  # bytes that are said to be free: more is refused before it is allocated
-REFUSED, ANSWERED = "refused in one line", "answered"
+REFUSED, ANSWERED = "refused", "answered"
 FAULTS = ("traceback", "nonsense", "longer than 10 s", "more than 2 GiB", "bad message", "file outside")
 
 

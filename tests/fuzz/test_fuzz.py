@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
+
 import pytest
 import torch
 from fuzz_all import fuzz
+from fuzz_doors import ROOT
 from fuzz_judge import ANSWERED, REFUSED, Table, judge, small_machine
 
 from rgmkit.errors import ConfigError
@@ -51,3 +54,8 @@ def test_what_takes_too_long_is_seen(monkeypatch):
 
     judge(table, "kind", 1, wait)
     assert table.counts["kind"] == {"longer than 10 s": 1}
+
+
+def test_the_page_of_the_results_is_current():
+    made = runpy.run_path(str(ROOT / "docs/results/reliability.py"))
+    assert made["PAGE"].read_text() == made["make_page"]()

@@ -1,0 +1,68 @@
+"""Write docs/reliability.md from fuzz.json and faults.json: `python docs/results/reliability.py`.
+
+`python tests/fuzz/fuzz_all.py --out docs/results/fuzz.json` makes the first, and `python tests/fuzz/faults.py --out
+docs/results/faults.json` the second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "reliability.md"
+FUZZ = ("refused", "answered", "traceback", "nonsense", "longer than 10 s", "more than 2 GiB", "bad message")
+SIGNALS, LOSSES = ("SIGKILL", "SIGTERM", "SIGINT"), ("lost", "half-written", "leftovers", "traceback")
+TEXT = """# Reliability
+
+Written by `python docs/results/reliability.py`; a test keeps it current.
+[SECURITY.md](../SECURITY.md) says what is trusted.
+
+## Bad input
+
+`make fuzz` puts bad inputs through every door: components whose options hypothesis draws from the signatures of their
+constructors, fitting and hostile, nested, as mappings, texts and damaged texts; YAML files with replaced values and
+damaged text; pictures, arrays, archives, weights, model folders and folders of runs with bytes replaced, doubled and
+cut off; arrays of any shape and type; command lines with words replaced. Each should be answered, or refused in one
+line that says why, within 10 seconds of computing and 2 GiB. A short part of it is among the tests.
+
+{fuzz}
+
+"Answered" is right for what was harmless: a damaged byte of a comment, or an option in its range. An answer that is not
+finite would be nonsense.
+
+## Interruptions
+
+`python tests/fuzz/faults.py` interrupts tiny jobs at random moments, gives the same command again (a training with
+`--resume`), and compares what it writes, byte by byte, with what it writes without interruption. Files have to be whole
+at any moment, and no temporary file may stay after SIGTERM and SIGINT, or after the second command.
+
+{faults}
+"""
+
+
+def make_page() -> str:
+    """Return the text of the page."""
+    fuzz = json.loads((HERE / "fuzz.json").read_text())["doors"]
+    faults = json.loads((HERE / "faults.json").read_text())["jobs"]
+    inputs = {name: (sum(found.values()), *_pick(found, FUZZ)) for name, found in fuzz.items()}
+    interruptions = {name: _pick(found, SIGNALS + LOSSES) for name, found in faults.items()}
+    return TEXT.format(
+        fuzz=_format(("input", "all", *FUZZ), inputs), faults=_format(("command", *SIGNALS, *LOSSES), interruptions)
+    )
+
+
+def _pick(found: Mapping[str, int], names: Sequence[str]) -> tuple[int, ...]:
+    return tuple(Counter(found)[name] for name in names)
+
+
+def _format(head: Sequence[str], rows: Mapping[str, tuple[int, ...]]) -> str:
+    total = tuple(map(sum, zip(*rows.values(), strict=True)))
+    lines = [head, ["---"] * len(head), *([name, *row] for name, row in rows.items()), ["all", *total]]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(make_page())

@@ -78,6 +78,8 @@ def _run(args: Sequence[str] | None, settings: CommandSettings) -> int:
     except click.ClickException as error:
         return _fail(error, error.format_message(), settings)
     except (click.Abort, KeyboardInterrupt):
+        if not settings.stopped:  # a training, or a run, has said how it goes on
+            say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # silence the last flush, too
@@ -111,7 +113,12 @@ def _describe(error: BaseException) -> str:
 class _OneLine(logging.Handler):
     """Print each record as one line."""
 
+    def __init__(self, settings: CommandSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
     def emit(self, record: logging.LogRecord) -> None:
+        self.settings.stopped = record.getMessage().startswith("stopped")
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
@@ -123,7 +130,7 @@ def _show_warnings(settings: CommandSettings) -> Iterator[None]:
         if settings.debug or not issubclass(category, (DeprecationWarning, FutureWarning)):
             say(f"warning: {message}")
 
-    logger, handler = logging.getLogger("rgmkit"), _OneLine()
+    logger, handler = logging.getLogger("rgmkit"), _OneLine(settings)
     logger.addHandler(handler)
     logger.propagate = False
     with warnings.catch_warnings():

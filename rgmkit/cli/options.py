@@ -24,6 +24,7 @@ class CommandSettings:
     """Settings of one call of the command line."""
 
     debug: bool = False
+    stopped: bool = False  # whether the last line said that the work has stopped
 
 
 class Commands(click.Group):

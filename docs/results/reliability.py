@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "reliability.md"
+PAGE, FAULTS = HERE.parent / "reliability.md", HERE / "faults.json"
 FUZZ = ("refused", "answered", "traceback", "nonsense", "longer than 10 s", "more than 2 GiB", "bad message")
 SIGNALS, LOSSES = ("SIGKILL", "SIGTERM", "SIGINT"), ("lost", "half-written", "leftovers", "traceback")
 TEXT = """# Reliability
@@ -32,7 +32,8 @@ line that says why, within 10 seconds of computing and 2 GiB. A short part of it
 
 "Answered" is right for what was harmless: a damaged byte of a comment, or an option in its range. An answer that is not
 finite would be nonsense.
-
+"""
+INTERRUPTIONS = """
 ## Interruptions
 
 `python tests/fuzz/faults.py` interrupts tiny jobs at random moments, gives the same command again (a training with
@@ -46,12 +47,13 @@ at any moment, and no temporary file may stay after SIGTERM and SIGINT, or after
 def make_page() -> str:
     """Return the text of the page."""
     fuzz = json.loads((HERE / "fuzz.json").read_text())["doors"]
-    faults = json.loads((HERE / "faults.json").read_text())["jobs"]
     inputs = {name: (sum(found.values()), *_pick(found, FUZZ)) for name, found in fuzz.items()}
-    interruptions = {name: _pick(found, SIGNALS + LOSSES) for name, found in faults.items()}
-    return TEXT.format(
-        fuzz=_format(("input", "all", *FUZZ), inputs), faults=_format(("command", *SIGNALS, *LOSSES), interruptions)
-    )
+    page = TEXT.format(fuzz=_format(("input", "all", *FUZZ), inputs))
+    if not FAULTS.exists():
+        return page
+    faults = json.loads(FAULTS.read_text())["jobs"]
+    rows = {name: _pick(found, SIGNALS + LOSSES) for name, found in faults.items()}
+    return page + INTERRUPTIONS.format(faults=_format(("command", *SIGNALS, *LOSSES), rows))
 
 
 def _pick(found: Mapping[str, int], names: Sequence[str]) -> tuple[int, ...]:

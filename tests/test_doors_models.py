@@ -24,6 +24,7 @@ from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import set_up
 
 ROOT = Path(__file__).parents[1]
+FEATURES = ROOT / "rgmkit" / "models" / "shipped_features" / "digits"
 BLUR = {"use": "severity", "levels": 3}
 
 
@@ -50,6 +51,7 @@ def change(folder, **keys):
         ({"process": {**BLUR, "options": {"download": True}}}, "downloads nothing"),
         ({"network": {"use": "projected-discriminator", "features": "hf:someone/x"}}, "downloads nothing"),
         ({"network": "projected-discriminator:features=hf:someone/x"}, "downloads nothing"),
+        ({"network": {"use": "projected-discriminator", "features": str(FEATURES)}}, "outside of the model folder"),
         ({"prior": "tv"}, "no network prior"),
         ({"prior": {"use": "wavelet"}}, "no network prior"),
     ],

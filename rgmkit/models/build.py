@@ -19,6 +19,7 @@ from rgmkit.core.objective import PriorObjective
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.errors import ConfigError, PluginError, show_value
+from rgmkit.models.features import list_features
 from rgmkit.models.model_card import Kind
 from rgmkit.runtime.memory import check_memory
 
@@ -57,6 +58,7 @@ def build_prior(
     place = None if folder is None else place_inside(folder)
     if folder is not None:
         _refuse_downloads(config)
+        _refuse_folders(config)
     _check_prior(config)
     if images is None:
         images = _read_images({} if config.get("images") is None else config["images"])
@@ -125,6 +127,14 @@ def _refuse_downloads(content: Any, path: str = "") -> None:
             _refuse_downloads(value, path)
     elif isinstance(content, str) and re.search(r"^\s*download\s*$|=\s*download\b|\bdownload\s*=|\bhf:", content):
         raise ConfigError(f"{path} is {content!r}: a model folder downloads nothing")
+
+
+def _refuse_folders(config: Mapping[str, Any]) -> None:
+    """Raise a ConfigError if the network takes the features of another model folder."""
+    spec = read_spec(config.get("network"))
+    features = None if spec is None else spec.options.get("features")
+    if isinstance(features, str) and features not in list_features() and Path(features).is_dir():
+        raise ConfigError(f"network.features is {features!r}, outside of the model folder: name features of rgmkit")
 
 
 def _check_prior(config: Mapping[str, Any]) -> None:

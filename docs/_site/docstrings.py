@@ -38,24 +38,19 @@ def _read_entries(block: str) -> dict[str, str]:
 
 
 def to_markdown(text: str) -> str:
-    """Set a list or an indented equation that follows a line of text apart from it, as Markdown asks."""
+    """Escape what Markdown would take for a link or emphasis, but `**`; set lists apart from the text before them."""
     text = re.sub(r"(?m)^(?![-*] | {2,}|$)(.*)\n(?=[-*] )", r"\1\n\n", text)
-    return text.replace("_", r"\_") if "`" not in text and "    " not in text else _escape(text)
+    return "\n".join(line if line.startswith("    ") else _escape(line) for line in text.splitlines())
 
 
-def _escape(text: str) -> str:
-    """Escape what Markdown would take for emphasis or a link, outside of code."""
-    lines = text.splitlines()
-    for i, line in enumerate(lines):
-        if not line.startswith("    "):
-            parts = re.split(r"(`[^`]*`)", line)
-            lines[i] = "".join(part if part.startswith("`") else escape_inline(part) for part in parts)
-    return "\n".join(lines)
+def _escape(line: str) -> str:
+    parts = re.split(r"(`[^`]*`)", line)
+    return "".join(part if part.startswith("`") else escape_inline(part) for part in parts)
 
 
 def escape_inline(text: str) -> str:
     """Escape the characters by which Markdown marks emphasis, links, tags and cells."""
-    return re.sub(r"([_*\[\]<|$])", r"\\\1", text)
+    return re.sub(r"([_\[\]<|$]|(?<!\*)\*(?!\*))", r"\\\1", text)
 
 
 def cell(text: str) -> str:

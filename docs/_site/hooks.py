@@ -15,6 +15,8 @@ from links import DOCS, ROOT, page_of, redirect, show
 from mkdocs.structure.files import File, Files
 
 CARDS = DOCS / "_site" / "cards.txt"
+FILE_AS_TEXT = re.compile(r"\[[\w/-]+\.md\]\(([^)\s:]+\.md[^)\s]*)\)")
+TITLE = re.compile(r"^# (.*)$", re.MULTILINE)
 CELL_CODE = re.compile(r"(?<=[ (])`[^`\n]*\\\|[^`\n]*`")  # GitHub needs the backslash, Python-Markdown shows it
 HEAD = "---\nhide: [navigation]\n---\n\n"
 logging.getLogger("mkdocs.plugins.griffe").setLevel(logging.ERROR)  # it asks for types in the docstrings
@@ -34,8 +36,17 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Lead the links of a written page to the pages of the site."""
     source = page.file.abs_src_path
-    text = redirect(markdown, Path(source), page.file.src_uri)[0] if source else markdown
+    text = markdown
+    if source:
+        named = FILE_AS_TEXT.sub(lambda match: _name_page(match, Path(source)), markdown)
+        text = redirect(named, Path(source), page.file.src_uri)[0]
     return CELL_CODE.sub(lambda match: match[0].replace(r"\|", "|"), text)
+
+
+def _name_page(link: re.Match[str], source: Path) -> str:
+    """Replace the name of a file, as the text of a link, by the title of its page."""
+    title = TITLE.search((source.parent / link[1].partition("#")[0]).read_text("utf-8"))
+    return f"[{title[1]}]({link[1]})" if title else link[0]
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:

@@ -14,7 +14,8 @@ from rgmkit_deepinv.objects import from_deepinv
 
 import rgmkit
 from rgmkit.config import build
-from rgmkit.core.noise import Noise
+from rgmkit.core.noise import Noise, Stabiliser
+from rgmkit.core.objective import PriorObjective
 from rgmkit.core.random import seeded
 from rgmkit.testing import Result, toys
 
@@ -229,6 +230,53 @@ class StdAsVariance(Grain):
         return residual / self.variance(Ax)
 
 
+class LouderThanItSays(Grain):
+    def sample(self, Ax, *, generator=None):
+        return Ax + 1.2 * (super().sample(Ax, generator=generator) - Ax)
+
+
+class NoiseInPlace(Grain):
+    def sample(self, Ax, *, generator=None):
+        return Ax.add_(super().sample(torch.zeros_like(Ax), generator=generator))
+
+
+class DoubleNoise(Grain):
+    def variance(self, Ax):
+        return torch.full(Ax.shape, 0.01, dtype=torch.float64)
+
+
+class ShiftedStabiliser(Grain):
+    def stabiliser(self):
+        return Stabiliser(lambda y: y + 0.1, lambda z: z - 0.1, 0.1)
+
+
+class ProvidesMore(toys.Grey):
+    provides = frozenset({"value", "grad", "prox", "restore"})
+
+
+class SharedValue(toys.Grey):
+    def value(self, x):
+        return super().value(x).sum().expand(len(x))
+
+
+class IgnoresLevels(toys.Restorer):
+    def _restore(self, y, level, z):
+        return super()._restore(y, level[:1].expand(len(y)), z)
+
+
+class RandomProx(toys.Grey):
+    def prox(self, x, gamma, *, generator=None):
+        return super().prox(x, gamma) + 1e-4 * torch.randn_like(x)
+
+
+class CountsCalls(toys.Grey):
+    calls = 0
+
+    def value(self, x):
+        self.calls += 1
+        return super().value(x)
+
+
 class HalfWeightInProx(toys.Grey):
     def prox(self, x, gamma, *, generator=None):
         return super().prox(x, gamma / 2)
@@ -257,6 +305,25 @@ class BatchMean(Error):
         return (x - truth).abs().mean().expand(len(x))
 
 
+class NumberAsUnit(Error):
+    unit = 255
+
+
+class WholeNumbers(Error):
+    def measure(self, x, truth):
+        return (100 * super().measure(x, truth)).int()
+
+
+class FixedType(Error):
+    def measure(self, x, truth):
+        return super().measure(x @ torch.eye(x.shape[-1]), truth)
+
+
+class ErrorInPlace(Error):
+    def measure(self, x, truth):
+        return x.sub_(truth).abs().mean((1, 2, 3))
+
+
 class Hinge(rgmkit.Objective):
     """Right: the hinge loss."""
 
@@ -276,6 +343,31 @@ class WrongSign(Hinge):
 class DetachedLoss(Hinge):
     def restorer_loss(self, critic, pair):
         return super().restorer_loss(critic, pair.detach())
+
+
+class DetachedScores(Hinge):
+    def critic_loss(self, critic, pair, *, step):
+        return super().critic_loss(lambda x, level: critic(x, level).detach(), pair, step=step).requires_grad_()
+
+
+class RandomLoss(Hinge):
+    def restorer_loss(self, critic, pair):
+        return super().restorer_loss(critic, pair) * torch.rand(())
+
+
+class CountsSteps(Hinge):
+    steps = 0
+
+    def critic_loss(self, critic, pair, *, step):
+        self.steps += 1
+        return super().critic_loss(critic, pair, step=step)
+
+
+class ConstantPriorLoss(PriorObjective):
+    prior = "regulariser"
+
+    def prior_loss(self, prior, x, *, generator):
+        return prior.value(x).mean().detach().requires_grad_()
 
 
 class Landweber(rgmkit.Solver):
@@ -301,6 +393,36 @@ class SharesStep(Landweber):
     def _solve(self, problem, *, generator, callback):
         solution = super()._solve(problem, generator=generator, callback=callback)
         return rgmkit.Solution(solution.x - 0.1 * (solution.x - solution.x.mean(0)))
+
+
+class Undeclared(Landweber):
+    needs_linear = False
+
+
+class Silent(Landweber):
+    def _solve(self, problem, *, generator, callback):
+        return super()._solve(problem, generator=generator, callback=lambda *_: None)
+
+
+class RandomSolver(Landweber):
+    def _solve(self, problem, *, generator, callback):
+        solution = super()._solve(problem, generator=generator, callback=callback)
+        return rgmkit.Solution(solution.x + 1e-3 * torch.randn_like(solution.x))
+
+
+class KeepsSolution(Landweber):
+    def _solve(self, problem, *, generator, callback):
+        self.last = super()._solve(problem, generator=generator, callback=callback)
+        return self.last
+
+
+class DimSolver(Landweber):
+    generates = True
+
+    def _solve(self, problem, *, generator, callback):
+        if problem.y is None:
+            return rgmkit.Solution(torch.full(problem.shape, 0.5))
+        return super()._solve(problem, generator=generator, callback=callback)
 
 
 WRONG = [
@@ -333,13 +455,35 @@ WRONG = [
     Wrong(IgnoresTheGenerator(), "noise that ignores the generator", "randomness"),
     Wrong(DrawsGlobally(), "noise from torch's global generator", "randomness"),
     Wrong(KnowsNoStreams(), "noise from one stream for all images", "one_image_at_a_time"),
+    Wrong(LouderThanItSays(), "noise with more than its variance", "draws"),
+    Wrong(NoiseInPlace(), "noise is added in place", "purity"),
+    Wrong(DoubleNoise(), "noise in float64", "dtypes"),
+    Wrong(ShiftedStabiliser(), "`stabiliser` does not keep 0 and 1", "stabilising"),
     Wrong(StdAsVariance(), "`whiten` divides by the variance", "whitening"),
     Wrong(HalfWeightInProx(), "prior: prox of half the weight", "prox_minimises"),
     Wrong(WrongGrad(), "prior: gradient of another scale", "gradient_of_value"),
+    Wrong(ProvidesMore(), "prior: `provides` names what it has not", "capabilities"),
+    Wrong(SharedValue(), "prior: value summed over the batch", "one_image_at_a_time"),
+    Wrong(IgnoresLevels(), "prior: one level for all images", "restoring"),
+    Wrong(RandomProx(), "prior: prox draws from torch's global generator", "randomness"),
+    Wrong(CountsCalls(), "prior: sets an attribute", "purity"),
+    Wrong(NumberAsUnit(), "metric: the unit is a number", "description"),
+    Wrong(WholeNumbers(), "metric: whole numbers", "values"),
+    Wrong(FixedType(), "metric: a tensor of a fixed type", "precision"),
+    Wrong(ErrorInPlace(), "metric: changes the image", "purity"),
     Wrong(Upside(), "metric: `higher_is_better` is wrong", "order"),
     Wrong(BatchMean(), "metric: a mean over the batch", "one_image_at_a_time"),
     Wrong(WrongSign(), "objective: wrong sign", "direction"),
     Wrong(DetachedLoss(), "objective: the estimates are detached", "restorer_loss"),
+    Wrong(DetachedScores(), "objective: the scores are detached", "critic_loss"),
+    Wrong(RandomLoss(), "objective: draws from torch's global generator", "randomness"),
+    Wrong(CountsSteps(), "objective: sets an attribute", "purity"),
+    Wrong(ConstantPriorLoss(), "objective of a prior: the prior is detached", "prior_loss"),
+    Wrong(Undeclared(), "solver: `needs_linear` is wrong", "refusals"),
+    Wrong(DimSolver(), "solver: generates the same grey image always", "generation"),
+    Wrong(Silent(), "solver: never calls the callback", "callbacks"),
+    Wrong(RandomSolver(), "solver: draws from torch's global generator", "randomness"),
+    Wrong(KeepsSolution(), "solver: sets an attribute", "purity"),
     Wrong(Ascends(), "solver: wrong sign of the step", "answer"),
     Wrong(SharesStep(), "solver: mixes the batch", "one_image_at_a_time"),
 ]

@@ -61,6 +61,14 @@ def test_each_mistake_is_found_by_its_check(wrong):
     assert found.expected and found.seen and found.cause
 
 
+def test_every_check_finds_a_mistake():
+    found = {(kind_of(wrong.component), wrong.check) for wrong in WRONG}
+    kinds = ("degradation", "noise", "prior", "solver", "metric", "objective")  # processes: in test_testing.py
+    assert found >= {(kind, check.__name__) for kind in kinds for check in rgmkit.testing.checks(kind)} - {
+        ("degradation", "noise")  # in test_testing.py
+    }
+
+
 @pytest.mark.parametrize("right", RIGHT, ids=lambda right: type(right).__name__)
 def test_what_the_mistakes_are_made_of_is_right(right):
     assert not named("failed", right, shape_of(right))

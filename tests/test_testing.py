@@ -215,6 +215,22 @@ class DetachedMean(toys.NoiseProcess):
         return super().mean(x.detach(), level) + 0 * x
 
 
+class CountsLevels(toys.NoiseProcess):
+    calls = 0
+
+    def mean(self, x, level):
+        self.calls += 1
+        return super().mean(x, level)
+
+
+class AlwaysSingle(toys.NoiseProcess):
+    def mean(self, x, level):
+        return super().mean(x, level).float()
+
+    def shape_noise(self, e, level):
+        return super().shape_noise(e, level).float()
+
+
 class GlobalNoise(toys.NoiseProcess):
     def degrade(self, x, level, *, standard_normal=None, generator=None):
         e = torch.randn(x.shape).to(x) if standard_normal is None else standard_normal
@@ -232,6 +248,8 @@ class GlobalNoise(toys.NoiseProcess):
         ("terminal_law", LoudTerminal, "variance of a pixel"),
         ("randomness", GlobalNoise, "global generator"),
         ("gradients", DetachedMean, "finite difference"),
+        ("purity", CountsLevels, "self.calls"),
+        ("dtypes", AlwaysSingle, "of float64 images is torch.float32"),
     ],
 )
 def test_wrong_processes_fail(name, wrong, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from rgmkit.testing.measure import BATCH, assert_close, assert_repeatable, skip,
 
 
 def refusals(solver: Solver) -> None:
-    """A problem that `needs`, `needs_linear` or `generates` exclude is refused before anything runs.
+    """A problem that `needs`, `needs_linear` or `generates` exclude is refused before anything runs, and no other.
 
     Likely cause: `needs`, `needs_linear` or `generates` does not say what `_solve` uses.
     """
@@ -34,6 +36,12 @@ def refusals(solver: Solver) -> None:
         except IncompatibleError:
             continue
         raise AssertionError(f"{what} is not refused with an IncompatibleError")
+    if solver.needs_linear:
+        return
+    try:
+        solver.solve(replace(problem, degradation=toys.Clip(noise=toys.STD / 2)), generator=seeded(0))
+    except IncompatibleError as error:
+        raise AssertionError(f"needs_linear is False, and with an operator that is not linear: {error}") from error
 
 
 def answer(solver: Solver) -> None:

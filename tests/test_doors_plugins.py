@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import traceback
 
 import numpy as np
 import pytest
+import torch
 from conftest import plugin_source
 from test_plugins import BUILT_IN, fresh
 
@@ -15,7 +17,7 @@ from rgmkit import plugins
 from rgmkit.errors import PluginError, RgmkitError, escape_controls
 from rgmkit.models import catalogue
 from rgmkit.plugins import registry as registries
-from rgmkit.plugins.registry import load_target
+from rgmkit.plugins.registry import find_culprit, load_target
 from rgmkit.runtime.foreign_code import contain
 
 RAISED = {
@@ -210,5 +212,17 @@ def test_an_error_of_a_plugin_in_mid_work_is_one_line_that_names_it(install, run
     command = ["restore", tmp_path / "y.npy", "-d", "rain", "--prior", "tv", "-o", tmp_path / "x.npy"]
     done = run(*command)
     assert done.code == 2 and done.err.count("\n") == 1
-    check_line(done.err.removesuffix("\n"), "KeyError: 'b': raised by the degradation 'rain' of acme-rain 1.0")
+    check_line(done.err.removesuffix("\n"), "KeyError: 'b': raised by the plugin rain of acme-rain (")
     assert "Traceback" in run(*command, "--debug").err
+
+
+def test_a_plugin_that_offers_classes_of_others_is_not_blamed_for_them(install):
+    install("acme-rain", plugin_source("rain", kind="network", target="torch.nn:Identity"))
+    try:
+        torch.zeros(3).reshape(2)
+    except RuntimeError as error:
+        assert find_culprit(error) is None
+    try:
+        torch.nn.Linear(2, 2)(torch.zeros(3))
+    except RuntimeError as error:
+        assert "torch" in str(traceback.extract_tb(error.__traceback__)) and find_culprit(error) is None

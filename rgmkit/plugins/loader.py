@@ -25,7 +25,7 @@ from rgmkit.runtime.foreign_code import contain
 
 @dataclass(frozen=True)
 class Source:
-    """Where a plugin comes from: an entry point of a distribution, or a file."""
+    """Where a plugin comes from: an entry point of a distribution, or a file; `target` is its module."""
 
     entry: str
     distribution: str
@@ -49,7 +49,7 @@ class Source:
     def of_file(path: Path) -> Source:
         """Describe a Python file, whose name takes the place of the distribution's name."""
         entry = escape_controls(str(path))  # two folders may both have an ops.py
-        return Source(entry, escape_controls(path.name), "", lambda: _import_file(path))
+        return Source(entry, escape_controls(path.name), "", lambda: _import_file(path), _module_name(path))
 
 
 def read_name(package: Distribution | None) -> str:
@@ -128,9 +128,13 @@ def _check_components(returned: list[Any]) -> list[Component]:
     return list(components)
 
 
+def _module_name(path: Path) -> str:
+    return f"rgmkit_file_{path.stem}_{hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()[:8]}"
+
+
 def _import_file(path: Path) -> ModuleType:
     """Import a file as a module of its own; its folder is not put on the import path."""
-    name = f"rgmkit_file_{path.stem}_{hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()[:8]}"
+    name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file: give a .py file")

@@ -35,6 +35,7 @@ class Registry:
         self.failures: list[Failure] = []
         self.clashes: list[str] = []
         self.disabled: list[Source] = []
+        self.others: list[Source] = []  # that were loaded and are not rgmkit's own
         self._components: dict[tuple[str, str], list[Component]] = {}
         self._files: set[Path] = set()
 
@@ -132,6 +133,8 @@ class Registry:
         return [self.lookup(kind, name) for kind in kinds]
 
     def _add(self, components: list[Component], source: Source) -> None:
+        if not _built_in(source):
+            self.others.append(source)
         for component in components:
             namesakes = self._components.setdefault((component.kind, component.name), [])
             if any(_canonical(c.distribution) == _canonical(component.distribution) for c in namesakes):
@@ -198,11 +201,11 @@ def load_target(component: Component) -> type:
 
 def find_culprit(error: BaseException) -> str | None:
     """Say which plugin of a third party raised an error, and in which line; None if none did."""
-    owners = {_package(c.target_name): c for c in installed().list_components() if not _built_in(c)}
+    owners = {_package(source.target): source for source in installed().others}
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         owner = owners.get(_package(str(frame.f_globals.get("__name__"))))
         if owner:
-            return f"the {owner.kind} {owner.name!r} of {owner.origin} ({frame.f_code.co_filename}, line {line})"
+            return f"the plugin {owner.entry} of {owner.distribution} ({frame.f_code.co_filename}, line {line})"
     return None
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 collect_ignore = ["version_0_1"]  # its tests are run by test_third_party.py, where its package is installed
+if sys.platform != "linux":
+    collect_ignore.append("fuzz")  # which limits memory and time as Linux does
 
 PLUGIN = """
 import rgmkit

@@ -37,6 +37,8 @@ class Twice(Half):
         return 2 * super().adjoint(y)
     def pinv(self, y):
         raise RuntimeError("not\\ntoday")
+    def embed(self, y):
+        raise SystemExit(0)
 
 @rgmkit.hookimpl
 def rgmkit_components():
@@ -122,6 +124,7 @@ def test_expected_failures_are_named_and_must_fail():
     (result,) = [r for r in run_checks(Shift(), expected_failures={"pinv": "slow"}) if r.outcome == "failed"]
     assert (result.check, result.seen) == ("pinv", "it passes") and "slow" in result.cause
     assert named("expected failure", rgmkit.prior("wavelet")) == {"prox_minimises"}
+    assert named("failed", rgmkit.solver("dequantise")) == set()
 
 
 def test_images_suit_the_component():
@@ -151,6 +154,7 @@ def test_the_command_prints_a_table_of_a_file(ops, run):
     assert "adjoint FAILED expected `<A x, y> = <x, A^T y>` for each image of the batch. seen <A x, y> is" in text
     assert "2 times as much likely cause `adjoint` is not that of A" in text
     assert "seen RuntimeError: not today likely cause line 19 of" in text  # where it is raised
+    assert "seen SystemExit: 0" in text
     assert max(map(len, ran.out.replace(str(ops), "ops.py").splitlines())) <= 80
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar, cast, final
 
@@ -46,6 +46,9 @@ class Dequantise(Solver):
     needs: ClassVar[frozenset[str]] = frozenset({"prox"})
     needs_linear: ClassVar[bool] = False
     needs_noise: ClassVar[bool] = False
+    expected_failures: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("refusals", "answer", "one_image_at_a_time", "randomness", "purity", "callbacks"), "it restores jpeg only"
+    )
 
     def __init__(self, *, std: float | None = None, iterations: int = 8) -> None:
         if (std is not None and not 0 < std < float("inf")) or iterations < 1:

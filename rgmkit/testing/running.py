@@ -23,7 +23,8 @@ from rgmkit.core.objective import Objective
 from rgmkit.core.prior import Prior
 from rgmkit.core.process import ForwardProcess
 from rgmkit.core.solver import Solver
-from rgmkit.errors import ConfigError, describe_error, suggest
+from rgmkit.errors import ConfigError, describe_cause, suggest
+from rgmkit.runtime.foreign_code import contain
 from rgmkit.testing import degradations, metrics, noises, objectives, priors, processes, solvers
 
 Check = Callable[..., None]
@@ -154,7 +155,7 @@ def find_shape(component: Any) -> tuple[int, ...]:
 def _takes(component: Any, shape: tuple[int, ...]) -> bool:
     x = torch.full((1, *shape), 0.5, dtype=torch.float64)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), contain():
             warnings.simplefilter("ignore")
             if isinstance(component, Degradation):
                 return tuple(component.image_shape(tuple(component.A(x).shape))) == tuple(x.shape)
@@ -184,7 +185,7 @@ def _prepare(component: Any, image_shape: tuple[int, ...] | None) -> tuple[Any, 
         raise ConfigError(f"the noise {component} has unknown parameters, and cannot be checked: give them")
     shape = find_shape(component) if image_shape is None else tuple(image_shape)
     if isinstance(component, Degradation) and any(True for _ in component.buffers()):
-        with contextlib.suppress(Exception), torch.no_grad():  # of a foreign operator
+        with contextlib.suppress(Exception), contain(), torch.no_grad():  # of a foreign operator
             wide = copy.deepcopy(component).double()
             y = wide.A(torch.zeros(1, *shape))
             if y.dtype == torch.float32 and (not wide.linear or wide.adjoint(y).dtype == torch.float32):
@@ -204,18 +205,17 @@ def _run(check: Check, component: Any, given: tuple[Any, ...], reason: str | Non
     expected, cause = read_expectation(check)
     result = partial(Result, check.__name__, expected=expected)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contain():
             warnings.simplefilter("ignore")
             check(component, *given)
     except unittest.SkipTest as skipped:
         return result("skipped", seen=str(skipped))
-    except AssertionError as failure:
-        if reason is not None:
-            return result("expected failure", seen=str(failure), cause=reason)
-        return result("failed", seen=str(failure), cause=cause)
     except Exception as error:
-        seen = f"{type(error).__name__}: {describe_error(error)}"
-        return result("failed", seen=seen, cause=_locate(error, component) or cause)
+        seen = str(error) if isinstance(error, AssertionError) else describe_cause(error)
+        if reason is not None:
+            return result("expected failure", seen=seen, cause=reason)
+        located = "" if isinstance(error, AssertionError) else _locate(error, component)
+        return result("failed", seen=seen, cause=located or cause)
     if reason is not None:
         return result("failed", seen="it passes", cause=f"it is expected to fail ({reason}), and need not be any more")
     return result("passed")
@@ -236,7 +236,8 @@ def _locate(error: BaseException, component: Any) -> str:
     """Say where in the file of the component an error was raised; nothing if it was not raised there."""
     with contextlib.suppress(TypeError, OSError):
         own = inspect.getfile(type(component))
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
+        raised = (error, error.__cause__) if error.__cause__ else (error,)
+        frames = [f for each in raised for f in traceback.extract_tb(each.__traceback__) if f.filename == own]
         if frames:
             return f"line {frames[-1].lineno} of {own}, in {frames[-1].name}: {frames[-1].line}"
     return ""

@@ -276,12 +276,21 @@ def test_debug_adds_the_traceback(args, run):
 
 
 def test_interruption_is_quiet(run, monkeypatch):
+    class Half:
+        def __del__(self) -> None:
+            raise AttributeError("not made yet")
+
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        half = Half()
+        raise KeyboardInterrupt(id(half))
+
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
 
     monkeypatch.setattr("rgmkit.plugins.list_components", interrupted)
     ran = run("plugins")
     assert ran.code == 130 and ran.err == "\ninterrupted\n" and not ran.out  # after ^C
+    assert not ignored and sys.unraisablehook == ignored.append
 
 
 def test_closed_pipe_is_quiet():

@@ -78,6 +78,7 @@ def _run(args: Sequence[str] | None, settings: CommandSettings) -> int:
     except click.ClickException as error:
         return _fail(error, error.format_message(), settings)
     except (click.Abort, KeyboardInterrupt):
+        sys.unraisablehook = lambda _: None  # objects that are not whole yet complain when they are deleted
         if not settings.stopped:  # a training, or a run, has said how it goes on
             say("interrupted")
         return INTERRUPTED
@@ -130,6 +131,7 @@ def _show_warnings(settings: CommandSettings) -> Iterator[None]:
         if settings.debug or not issubclass(category, (DeprecationWarning, FutureWarning)):
             say(f"warning: {message}")
 
+    hook = sys.unraisablehook
     logger, handler = logging.getLogger("rgmkit"), _OneLine(settings)
     logger.addHandler(handler)
     logger.propagate = False
@@ -140,3 +142,4 @@ def _show_warnings(settings: CommandSettings) -> Iterator[None]:
         finally:
             logger.removeHandler(handler)
             logger.propagate = True
+            sys.unraisablehook = hook

@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import fuzz_inputs
-from fuzz_doors import SAMPLES, Door, make_doors
+from fuzz_doors import Door, draw_commands, make_doors
 from fuzz_judge import ANSWERED, FAULTS, Table, check_message, judge, small_machine
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
@@ -61,8 +60,8 @@ def fuzz(table: Table, folder: Path, count: int, number: int, only: list[str] | 
 def fuzz_processes(table: Table, folder: Path, count: int, number: int) -> None:
     """Run command lines in processes of their own."""
     kind, lines = "command lines, each a process", []
-    draw_all(Door(kind, fuzz_inputs.command_lines(SAMPLES), print), 3 * count, number + 1, lines.append)
-    for words in [words for words in lines if words[0] != "train" or "--write" in words][:count]:
+    draw_all(Door(kind, draw_commands(), print), 2 * count, number + 1, lines.append)
+    for words in lines[:count]:
         command = [sys.executable, "-m", "rgmkit", *words]
         with tempfile.TemporaryFile("w+", errors="replace") as said:
             child = subprocess.Popen(

@@ -63,7 +63,7 @@ def test_examples_in_python_run(tmp_path, monkeypatch):
 
 def test_scripts_and_targets_of_make_exist():
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
-    scripts = set(re.findall(r"python ([\w/]+\.py)", text))
+    scripts = set(re.findall(r"python (\w+/[\w/]+\.py)", text))
     assert scripts and not [script for script in scripts if not (ROOT / script).exists()]
     targets = set(re.findall(r"^ *make (\w+)", text, re.MULTILINE))
     rules = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)

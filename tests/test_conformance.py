@@ -39,6 +39,8 @@ class Twice(Half):
         raise RuntimeError("not\\ntoday")
     def embed(self, y):
         raise SystemExit(0)
+    def at(self, severity):
+        assert severity > 1
 
 @rgmkit.hookimpl
 def rgmkit_components():
@@ -154,7 +156,8 @@ def test_the_command_prints_a_table_of_a_file(ops, run):
     assert "adjoint FAILED expected `<A x, y> = <x, A^T y>` for each image of the batch. seen <A x, y> is" in text
     assert "2 times as much likely cause `adjoint` is not that of A" in text
     assert "seen RuntimeError: not today likely cause line 19 of" in text  # where it is raised
-    assert "seen SystemExit: 0" in text
+    assert "seen SystemExit: 0 likely cause line 21 of" in text
+    assert "seen AssertionError likely cause line 23 of" in text
     assert max(map(len, ran.out.replace(str(ops), "ops.py").splitlines())) <= 80
 
 

@@ -211,10 +211,10 @@ def _run(check: Check, component: Any, given: tuple[Any, ...], reason: str | Non
     except unittest.SkipTest as skipped:
         return result("skipped", seen=str(skipped))
     except Exception as error:
-        seen = str(error) if isinstance(error, AssertionError) else describe_cause(error)
+        located = _locate(error, component)  # nothing if the check itself raised it
+        seen = str(error) if isinstance(error, AssertionError) and not located else describe_cause(error)
         if reason is not None:
             return result("expected failure", seen=seen, cause=reason)
-        located = "" if isinstance(error, AssertionError) else _locate(error, component)
         return result("failed", seen=seen, cause=located or cause)
     if reason is not None:
         return result("failed", seen="it passes", cause=f"it is expected to fail ({reason}), and need not be any more")

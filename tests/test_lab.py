@@ -8,9 +8,11 @@ import io
 import json
 import re
 import shlex
+import sys
 import threading
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +24,11 @@ from PIL import Image
 import rgmkit
 from rgmkit import plugins
 from rgmkit.cli.app import cli
-from rgmkit.config import options_of
+from rgmkit.config import Option, options_of
 from rgmkit.errors import CheckpointError, ConfigError, DataError, PluginError
 from rgmkit.lab import handler, work
 from rgmkit.lab import jobs as lab_jobs
-from rgmkit.lab.forms import KINDS, describe_forms
+from rgmkit.lab.forms import KINDS, describe_forms, describe_option
 from rgmkit.lab.jobs import Cancelled, Jobs, QueueFull, Result
 from rgmkit.lab.pictures import Upload, read_upload
 from rgmkit.lab.request import RestoreRequest
@@ -163,6 +165,7 @@ def test_fields_follow_the_annotations():
     assert forms["tv"]["coupled"]["choices"] == ["true", "false"]
     assert forms["compose"]["of"]["widget"] == "text" and forms["compose"]["of"]["required"]
     assert "file" not in {o["widget"] for o in forms["deepinv.DRUNet"].values()}  # weights are not uploaded
+    assert describe_option(Option("weights", Path, None), "", files=False) is None
 
 
 # ---- restorations ---------------------------------------------------------------------------------------
@@ -241,10 +244,10 @@ def test_a_large_picture_is_shrunk_and_an_odd_one_cropped(page, camera):
     assert pixels(page.files(job)["camera-42x35.png"]).shape == (35, 42)
 
 
-def test_draws_have_a_mean_an_interval_and_a_spread(page):
+def test_draws_have_a_mean_an_interval_and_a_spread(page, tmp_path, monkeypatch):
     digit = upload("digit.png", page.open("/samples/digit.png")[2])
     half = {"name": "downsample", "options": {}}
-    job = page.restore(digit, half, {"name": "poisson", "options": {"photons": "200"}}, "digits", samples="9")
+    job = page.restore(digit, half, {"name": "poisson", "options": {"photons": "200"}}, "digits", samples="9", seed="4")
     result = job["result"]
     assert result["interval"]["coverage"] == pytest.approx(0.8) and 0.4 < result["interval"]["inside"] <= 1
     assert result["std"]["mean"] > 0 and result["nfe"] > 0
@@ -253,7 +256,12 @@ def test_draws_have_a_mean_an_interval_and_a_spread(page):
     assert keys[:2] == ["measurement", "estimate"] and keys[3:7] == ["std", "low", "high", "draw1"]
     ends = [pixels(page.open(f"/jobs/{job['id']}/{name}.png")[2]) for name in ("low", "estimate", "high")]
     assert (ends[0] <= ends[2]).all() and ends[0].mean() < ends[1].mean() < ends[2].mean()
-    assert "--noise poisson:photons=200 --prior digits --samples 9" in result["commands"]["shell"]
+    assert "--noise poisson:photons=200 --prior digits --samples 9 --seed 4" in result["commands"]["shell"]
+    monkeypatch.chdir(tmp_path)
+    Path("digit.png").write_bytes(base64.b64decode(digit["data"]))
+    for line in result["commands"]["shell"].splitlines():
+        cli.main(shlex.split(line)[1:], standalone_mode=False)
+    assert Path("digit-restored.png").read_bytes() == page.files(job)["digit-restored.png"]
     assert "noise=rgmkit.noise('poisson', photons=200)" in result["commands"]["python"]
 
 
@@ -264,6 +272,7 @@ def test_a_measurement_of_unknown_noise_and_given_range(page, tmp_path, monkeypa
     job = page.restore(given, {"name": "gaussian-noise", "options": {}}, None, simulate=False, range="0,4095")
     result = job["result"]
     assert "metrics" not in result and float(result["noise"]) == pytest.approx(100 / 4095, rel=0.2)
+    assert any("relative to the range 0 … 4095" in note for note in result["notes"])
     assert any("noise estimated from the measurement" in note for note in result["notes"])
     monkeypatch.chdir(tmp_path)
     Path("counts.png").write_bytes(base64.b64decode(given["data"]))
@@ -279,10 +288,11 @@ def test_a_measurement_of_unknown_noise_and_given_range(page, tmp_path, monkeypa
 
 def test_a_mask_is_uploaded_and_no_other_file_is_opened(page, camera, tmp_path):
     mask = np.full((40, 48), 255, np.uint8)
-    mask[10:20, 10:20] = 0
+    mask[10:20, 10:20], mask[0, 0] = 0, 100
     inpaint = {"name": "inpaint", "options": {"mask": upload("../../my mask.png", encode(mask))}}
     result = page.restore(camera, inpaint)["result"]
     assert "'inpaint:mask=my mask.png'" in result["commands"]["shell"]
+    assert any(note.startswith("the mask my mask.png has 1 grey pixels") for note in result["notes"])
     assert "tmp" not in result["degradation"] + "".join(result["notes"])
     secret = tmp_path / "secret.png"
     secret.write_bytes(encode(mask))
@@ -320,8 +330,20 @@ def test_a_mistake_of_a_plugin_is_said_and_the_next_job_runs(page, camera, monke
     with monkeypatch.context() as patch:
         patch.setattr(work, "restore_batch", lambda *_, **__: 1 / 0)
         assert page.restore(camera)["error"] == "ZeroDivisionError: division by zero"
+        patch.setattr(work, "restore_batch", lambda *_, **__: sys.exit("enough"))
+        assert page.restore(camera)["error"] == "SystemExit: enough"
     assert "ZeroDivisionError" in caplog.text
     assert page.restore(camera)["state"] == "done"
+
+
+def test_a_warning_is_a_note(page, camera, monkeypatch):
+    def warn(*given, **options):
+        warnings.warn("it is late", stacklevel=2)
+        return restore_batch(*given, **options)
+
+    restore_batch = work.restore_batch
+    monkeypatch.setattr(work, "restore_batch", warn)
+    assert page.restore(camera, prior="tikhonov")["result"]["notes"] == ["it is late"]
 
 
 def test_a_grid_is_generated_as_by_the_command(page, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from PIL import Image
 
 import rgmkit
 from rgmkit.errors import ConfigError, DataError
+from rgmkit.evaluation import evaluate
 from rgmkit.experiments import run as run_grid
 from rgmkit.images import limits, read, write
 from rgmkit.runtime import memory
@@ -179,3 +180,8 @@ def test_trainings_that_no_memory_holds(tmp_path, change):
     with pytest.raises(DataError, match="GiB are free"):
         rgmkit.train(config, out=tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_more_generated_images_than_the_memory_holds_features_of():
+    with pytest.raises(DataError, match=r"features of images take .* GiB are free"):
+        evaluate("digits", "digits", features="digits", count=10**12, reference=50, restored=0, progress=False)

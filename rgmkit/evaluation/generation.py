@@ -18,6 +18,7 @@ from rgmkit.evaluation.result import Cost, Row, average, spread
 from rgmkit.inference import generate_batches
 from rgmkit.plugins import load_class
 from rgmkit.runtime.device import synchronize
+from rgmkit.runtime.memory import check_memory
 from rgmkit.runtime.progress import show_progress
 from rgmkit.solvers.cascade import choose_levels
 
@@ -93,6 +94,8 @@ def _generate(
             synchronize(images.device)
             seconds += time.perf_counter() - start
             features.append(comparer.features_of(images))
+            if len(features) == 1:
+                check_memory((count, *features[0].shape[1:]), "features of images")
             kept += [images.cpu()] if comparer.scores else []
     return torch.cat(kept) if kept else torch.empty(0), torch.cat(features), seconds
 

@@ -39,7 +39,6 @@ class Table:
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     faults: list[dict[str, str]] = field(default_factory=list)
-    slowest: float = 0.0
 
     def add(self, kind: str, outcome: str, given: Any, why: str = "") -> None:
         """Count an outcome; keep the input of a fault."""
@@ -51,8 +50,7 @@ class Table:
         """Write the counts, beside those of other kinds that the file has."""
         before = json.loads(file.read_text()) if file.exists() else {}
         doors = {**before.get("doors", {}), **self.counts}
-        slowest = max(before.get("slowest", 0.0), round(self.slowest, 1))
-        file.write_text(json.dumps({"doors": doors, "slowest": slowest}, indent=1) + "\n")
+        file.write_text(json.dumps({"doors": doors}, indent=1) + "\n")
 
 
 def judge(table: Table, kind: str, given: Any, act: Callable[[Any], Any]) -> None:
@@ -77,7 +75,6 @@ def judge(table: Table, kind: str, given: Any, act: Callable[[Any], Any]) -> Non
     except BaseException:
         outcome, why = "traceback", traceback.format_exc()
     seconds = time.process_time() - began
-    table.slowest = max(table.slowest, seconds)
     if overdue or seconds > LONGEST:
         outcome, why = "longer than 10 s", f"{seconds:.1f} s {why}"
     elif memory._read_system_peak() - before > MOST:

@@ -22,6 +22,7 @@ LEAST_LOST = 0.1  # least std of the noise that models lost information
 # Std that models lost information in the end: over weak noise, over `lost_std` for strong noise, and at least.
 FOR_WEAK_NOISE, FOR_STRONG_NOISE, LEAST_LAST = 5.0, 2.5, 0.02
 FOR_MOST_LOST, MOST_LOST, NOT_MEASURED = 0.2, 16, 2  # the least where nearly everything is lost; powers of the two
+VANISHING = 10  # at so many times lost_std, a singular value that is still not measured vanishes
 LARGEST_RAISE = 10.0  # largest factor by which a std is raised to reach that of level 1
 MOST_NOISE = 2.0  # of a measurement that is restored as one of an operator's last level, relative to its noise
 LARGEST_FALL = 4.0  # by which it is lowered if only level 1 has the full resolution
@@ -89,9 +90,9 @@ def information_std(problem: Problem, *, least: bool = True) -> float:
 def least_of_most_lost(problem: Problem) -> float:
     """Return the least std of the lost information where A loses nearly everything: `.2 lost^16 l^2`.
 
-    l is `Problem.lost_at` the weight `(lost_std / noise)^2`. A strong blur leaves smooth errors, which a denoiser
-    at a small std takes for the image; that costs up to .4 dB. l distinguishes it from operators that lose as much but
-    can nearly be inverted at little noise, such as the blur of a shaken camera.
+    l is `Problem.lost_at` the weight `(10 lost_std / noise)^2`. A strong blur leaves smooth errors, which a denoiser
+    at a small std takes for the image; that costs up to .4 dB. Its singular values vanish, and l stays large. Those of
+    tomography and of the blur of a shaken camera fall slowly, l is small, and a larger std would cost up to 3 dB.
     """
     assert problem.degradation is not None  # a restoration
     if not problem.degradation.linear:
@@ -99,7 +100,7 @@ def least_of_most_lost(problem: Problem) -> float:
     bound = FOR_MOST_LOST * problem.scale.lost**MOST_LOST
     if bound <= LEAST_LAST:  # whatever l is
         return 0.0
-    return bound * problem.lost_at((lost_std(problem.prior) / noise_of(problem)) ** 2) ** NOT_MEASURED
+    return bound * problem.lost_at((VANISHING * lost_std(problem.prior) / noise_of(problem)) ** 2) ** NOT_MEASURED
 
 
 def fixed_point_std(problem: Problem) -> float:

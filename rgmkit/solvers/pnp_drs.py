@@ -64,7 +64,7 @@ class PnPDRS(Solver):
         weight_k = (1 + c) (std_k / noise)^2,
         c = max(lost^p, min(.1, s / (std_n sqrt(1 - lost)) - 1)),    p = 8 sqrt(.3 / min(max(s, .1), .3)),
 
-    where l is `Problem.lost_at((lost_std / noise)^2)`.
+    where l is `Problem.lost_at((10 lost_std / noise)^2)`.
 
     Lost information is modelled as additional Gaussian noise of std lost_std: noise_1, the noise std of level 1 on
     [0, 1] images, and at least .1. std_k falls to std_n in ratios of at most 1.4, from the std for a lost_std of

@@ -26,12 +26,17 @@ Written by `python docs/results/reliability.py`; a test keeps it current.
 constructors, fitting and hostile, nested, as mappings, texts and damaged texts; YAML files with replaced values and
 damaged text; pictures, arrays, archives, weights, model folders and folders of runs with bytes replaced, doubled and
 cut off; arrays of any shape and type; command lines with words replaced. Each should be answered, or refused in one
-line that says why, within 10 seconds of computing and 2 GiB. A short part of it is among the tests.
+line that says why, within 10 seconds of computing and 2 GiB (20 seconds and 3 GiB for the last row, each a process with
+its imports). A short part of it is among the tests.
 
 {fuzz}
 
 "Answered" is right for what was harmless: a damaged byte of a comment, or an option in its range. An answer that is not
 finite would be nonsense.
+
+The table is that of the last runs, after what the earlier ones had found was mended: names too long for a file, images
+to evaluate without number, and the like. The command lines were drawn again after that; most of the other rows were
+not. An evaluation whose options are the defaults takes minutes of honest work, and is not drawn.
 """
 INTERRUPTIONS = """
 ## Interruptions
@@ -39,7 +44,8 @@ INTERRUPTIONS = """
 `python tests/fuzz/faults.py` interrupts tiny jobs at random moments, gives the same command again (a training with
 `--resume`), and compares what it writes, byte by byte, with what it writes without interruption. Files have to be whole
 at any moment, and no temporary file may stay after SIGTERM and SIGINT, or after the second command. A few jobs ended
-before the signal came.
+before the signal came. The first complete run had one traceback, of an image library after Ctrl-C; the table is the
+run after it was mended.
 
 {faults}
 """

@@ -64,7 +64,7 @@ class Page:
         begun = self.ask(path, body)
         if "error" in begun:
             return begun
-        self.lab.jobs.wait(self.lab.jobs.find(begun["id"]))
+        assert self.lab.jobs.wait(self.lab.jobs.find(begun["id"]), 300) not in ("waiting", "running")
         return self.ask(f"/api/jobs/{begun['id']}") | {"id": begun["id"]}
 
     def restore(self, picture, degradation=BLUR, noise=WHITE, prior="tv", simulate=True, **more):
@@ -230,6 +230,7 @@ def test_files_of_any_kind_are_those_of_the_commands(page, tmp_path, monkeypatch
     for name, data in files.items():
         assert Path(name).read_bytes() == data, name
     assert len(files) == 1 + simulate
+    assert simulate or "stack.tiff" not in job["result"]["commands"]["shell"] or "stack-restored.tiff" in files
 
 
 def test_a_large_picture_is_shrunk_and_an_odd_one_cropped(page, camera):
@@ -562,7 +563,8 @@ def test_requests_name_what_is_wrong():
         RestoreRequest.of({"degradation": BLUR, "picture": upload("a", b""), "seed": "one"}, forms)
 
 
-def test_serving_says_where_and_refuses_a_taken_port_and_a_missing_model(page):
+def test_serving_says_where_and_refuses_a_taken_port_and_a_missing_model(page, monkeypatch):
+    monkeypatch.setattr(Lab, "serve_forever", lambda _: pytest.fail("it serves"))
     with pytest.raises(ConfigError, match=r"cannot listen at 127.0.0.1, port \d+: .*; give another --port"):
         serve("127.0.0.1", page.lab.server_port, browser=False)
     with pytest.raises(CheckpointError, match="runs/none"):

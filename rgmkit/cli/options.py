@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from rgmkit.errors import escape_controls, find_nearest, shorten
+from rgmkit.runtime.numbers import nulled
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,15 +63,7 @@ def say_notes(notes: Iterable[str], about: Path | None = None) -> None:
 
 def print_json(facts: dict[str, Any]) -> None:
     """Print one JSON object; numbers that JSON lacks, such as the infinite PSNR of equal images, become null."""
-    click.echo(json.dumps(_finite(facts), indent=2, default=str, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    click.echo(json.dumps(nulled(facts), indent=2, default=str, allow_nan=False))
 
 
 def examples(*lines: str) -> str:

@@ -6,7 +6,6 @@ import base64
 import ipaddress
 import json
 import logging
-import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +24,7 @@ from rgmkit.lab.jobs import DONE, Job
 from rgmkit.lab.pictures import Upload, look_at
 from rgmkit.lab.request import MOST_IMAGES, MOST_SAMPLES, GenerateRequest, RestoreRequest
 from rgmkit.lab.work import generate_images, restore_picture
+from rgmkit.runtime.numbers import nulled
 
 if TYPE_CHECKING:
     from rgmkit.lab.server import Lab
@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_json(self, facts: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         """Send an object as JSON."""
-        self.send(json.dumps(_finite(facts)).encode(), ".json", status)
+        self.send(json.dumps(nulled(facts)).encode(), ".json", status)
 
     def send(self, data: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, *, save_as: str = "") -> None:
         """Send bytes with the headers that keep the page to itself."""
@@ -260,12 +260,3 @@ def is_own_host(header: str, host: str) -> bool:
         ipaddress.ip_address(name)
         return True
     return False
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON lacks by None."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 
 import numpy as np
@@ -359,9 +360,7 @@ def test_fid_is_named_with_inception_only(tmp_path):
 
 
 def test_inception_without_its_package(monkeypatch):
-    from torchmetrics.image import fid
-
-    monkeypatch.setattr(fid, "_TORCH_FIDELITY_AVAILABLE", False)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(rgmkit.ConfigError, match=r"pip install 'rgmkit\[fid\]'.*weights-inception"):
         build("features", "inception")
 

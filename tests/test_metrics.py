@@ -28,6 +28,16 @@ def test_psnr_is_per_image_and_infinite_for_equal_images():
     np.testing.assert_allclose(psnr(y, x), expected, rtol=1e-6)
 
 
+def test_numpy_arrays_are_measured_as_the_tensors_that_they_stand_for():
+    x = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    truth = x[..., ::-1] / 255
+    batch = torch.from_numpy(np.moveaxis(x, -1, 0)[None] / 255)
+    expected = rgmkit.metric("psnr")(batch, batch.flip(1))
+    torch.testing.assert_close(rgmkit.metric("psnr")(x, truth).double(), expected)
+    with pytest.raises(rgmkit.errors.DataError, match="NumPy array"):
+        rgmkit.metric("psnr")(np.zeros(5), np.zeros(5))
+
+
 def test_ssim_equals_scikit_image_inside_the_border():
     x, y = images(2, 1, 16, 11)
     for i in range(2):

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 from torch import Tensor
 
 from rgmkit.core.printable import Printable
 from rgmkit.errors import IncompatibleError
+from rgmkit.images.array_layout import unpack
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,16 @@ class Metric(Printable, ABC):
         return MetricInfo(self.name, self.unit, self.decimals, self.higher_is_better)
 
     @final
-    def __call__(self, x: Tensor, truth: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor | np.ndarray, truth: Tensor | np.ndarray | None = None) -> Tensor:
         """Measure the images `x` against the true ones: one value for each image, (B,).
+
+        NumPy arrays may have any layout and type that `rgmkit.restore` takes, such as (H, W, 3) in uint8.
 
         Raises:
             IncompatibleError: if the shapes differ, or the truth is missing where it is needed.
+            DataError: for a NumPy array that is no picture.
         """
+        x, truth = _to_batch(x), None if truth is None else _to_batch(truth)
         if truth is None and self.needs_truth:
             raise IncompatibleError(f"{self.name} compares an image with the true one: give both")
         shapes = {tuple(x.shape)} | ({tuple(truth.shape)} if truth is not None else set())
@@ -107,3 +113,8 @@ class Metric(Printable, ABC):
     @abstractmethod
     def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
         """Measure the images: (B,). Both have one shape; `truth` is None unless the metric needs it."""
+
+
+def _to_batch(images: Tensor | np.ndarray) -> Tensor:
+    """Return a NumPy array as a batch (B, C, H, W) in [0, 1], and a tensor as it is."""
+    return images if isinstance(images, Tensor) else unpack(images)[0]

@@ -68,6 +68,9 @@ def pictures(tmp_path_factory) -> Path:
         tifffile.imwrite(folder / name, stack, photometric="minisblack", metadata={"axes": "ZYX"})
     np.save(folder / "small.npy", noisy[::2, ::2, 0])
     np.save(folder / "stack.npy", 100 * noisy.transpose(2, 0, 1))
+    measured = (np.arange(32) % 3 > 0)[:, None] * np.ones((1, 32))
+    np.save(folder / "mask.npy", measured)
+    np.save(folder / "kspace.npy", 500 * measured * np.fft.fft2(noisy[..., 0], norm="ortho"))
     (folder / "runs").mkdir()
     for name in ("mine", "faces", "generative"):
         shutil.copytree(SHIPPED / "digits", folder / "runs" / name)
@@ -139,6 +142,7 @@ def test_blocks_run(page, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures, folder)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(ROOT / "examples/rgmkit_rain")
+    monkeypatch.syspath_prepend(folder)
     names: dict[str, Any] = {"rgmkit": rgmkit, "torch": torch}
     exec(SETUP.get(name_of(page), ""), names)
     for language, fenced, indented in BLOCK.findall(page.read_text("utf-8")):

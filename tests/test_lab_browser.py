@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 
+import chromium
 import numpy as np
 import pytest
 from PIL import Image
-from test_report_browser import browser_files
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -59,19 +59,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    binary, driver = browser_files()
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    quiet = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-    for flag in f"{quiet} disable-component-update disable-sync disable-dev-shm-usage window-size=1280,1000".split():
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    chrome.execute_cdp_cmd("Network.enable", {})
+    chrome = chromium.start(tmp_path_factory.mktemp("profile"))
     yield chrome
     chrome.quit()
 
@@ -209,12 +197,16 @@ def test_the_zoom_follows_the_pointer_and_the_keys(tab, photo):
     assert tab("divider").get_property("value") == "50"
 
 
-def test_a_run_is_cancelled(tab):
+def start_long_run(tab):
     tab.choose("choose-prior", "tv")
     tab.choose("choose-solver", "admm")
     tab("solver-iterations").send_keys("100000")
     tab("solver-tolerance").send_keys("0")
     tab("run").click()
+
+
+def test_a_run_is_cancelled(tab):
+    start_long_run(tab)
     tab.wait("document.querySelector('#under img').alt === 'the estimate so far'")
     assert re.fullmatch(r"Step \d+ of 100000 …", tab.status())
     tab("cancel").click()
@@ -224,11 +216,7 @@ def test_a_run_is_cancelled(tab):
 
 def test_a_second_tab_waits_and_says_so(tab, address):
     first = tab.browser.current_window_handle
-    tab.choose("choose-prior", "tv")
-    tab.choose("choose-solver", "admm")
-    tab("solver-iterations").send_keys("100000")
-    tab("solver-tolerance").send_keys("0")
-    tab("run").click()
+    start_long_run(tab)
     tab.wait("document.getElementById('status').textContent.startsWith('Step')")
     tab.browser.switch_to.new_window("tab")
     second = Tab(tab.browser, address)

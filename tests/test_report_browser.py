@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
 from dataclasses import replace
 
+import chromium
 import numpy as np
 import pytest
 from small_run import PHOTOS, colours, make_run
@@ -18,30 +17,9 @@ from rgmkit.images import read
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def browser_files():
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        missing = "the report and the lab are tested in Chromium: install chromium and chromium-driver"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    return browser, driver
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    binary, driver = browser_files()
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    quiet = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-    for flag in f"{quiet} disable-component-update disable-sync disable-dev-shm-usage window-size=1280,1000".split():
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    chrome.execute_cdp_cmd("Network.enable", {})
+    chrome = chromium.start(tmp_path_factory.mktemp("profile"))
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     chrome.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
     yield chrome

@@ -132,9 +132,7 @@ def _write_page(names: list[str]) -> None:
 
 def _write_tables(records: list[Record]) -> Iterator[str]:
     """Yield the lines of the tables: means over the seeds, and of the Fréchet distance half the range as well."""
-    groups = defaultdict(list)
-    for record in records:
-        groups[record["run"], record["sampler"]].append(record)
+    groups = _group(records)
     score = [key for key in SCORES if key in records[0]["metrics"]]
     names = [SCORES[key] for key in score]
     heads = ["run", "Fréchet", "precision", "recall", *names, "NFE", "ms per image", "training, s"]
@@ -146,6 +144,14 @@ def _write_tables(records: list[Record]) -> Iterator[str]:
         if found[0]["restoration"]
     ]
     yield from ("", "Restoration by the same network, mean PSNR in dB:", "", *_table(["run", *tasks], rows))
+
+
+def _group(records: list[Record]) -> dict[tuple[str, str], list[Record]]:
+    """Group the seeds of each run and sampler."""
+    groups = defaultdict(list)
+    for record in records:
+        groups[record["run"], record["sampler"]].append(record)
+    return groups
 
 
 def _summarise(run: str, sampler: str, found: list[Record], score: list[str]) -> list[str]:
@@ -179,9 +185,7 @@ def _plot(records: list[Record], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharey=True, layout="constrained")
-    groups = defaultdict(list)
-    for record in records:
-        groups[record["run"], record["sampler"]].append(record)
+    groups = _group(records)
     for (run, sampler), found in groups.items():
         frechet = statistics.fmean(record["metrics"]["Fréchet"] for record in found)
         diffuses = run.startswith("diffusion")

@@ -3,12 +3,13 @@
 # make check: linters, types and the order of imports.
 # make docs: build the documentation into site/, and fail at a dead link; open site/index.html.
 # make fuzz: thousands of bad inputs, and what comes of them.
+# make mutants: hundreds of small changes of the code, and which of them no test notices; takes hours, and goes on.
 # make coverage: the tests again, with a report in htmlcov/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs fuzz coverage clean
+.PHONY: demo test check docs fuzz mutants coverage clean
 
 demo: $(VENV)/.ready
 	$(BIN)/rgmkit demo -o demo --overwrite
@@ -24,6 +25,9 @@ docs: $(VENV)/.ready
 
 fuzz: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_all.py
+
+mutants: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/mutants.py --again
 
 coverage: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html

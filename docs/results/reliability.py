@@ -1,7 +1,7 @@
-"""Write docs/reliability.md from fuzz.json and faults.json: `python docs/results/reliability.py`.
+"""Write docs/reliability.md from fuzz.json, faults.json and mutants.json: `python docs/results/reliability.py`.
 
-`python tests/fuzz/fuzz_all.py --out docs/results/fuzz.json` makes the first, and `python tests/fuzz/faults.py --out
-docs/results/faults.json` the second.
+`python tests/fuzz/fuzz_all.py --out docs/results/fuzz.json` makes the first, `python tests/fuzz/faults.py --out
+docs/results/faults.json` the second, and `make mutants` the third.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
-PAGE, FAULTS = HERE.parent / "reliability.md", HERE / "faults.json"
+PAGE, FAULTS, MUTANTS = HERE.parent / "reliability.md", HERE / "faults.json", HERE / "mutants.json"
 FUZZ = ("refused", "answered", "traceback", "nonsense", "longer than 10 s", "more than 2 GiB", "bad message")
+FATES = ("drawn", "killed", "timed out", "survived at first", "survived")
 SIGNALS, LOSSES = ("SIGKILL", "SIGTERM", "SIGINT"), ("ended before", "lost", "half-written", "leftovers", "traceback")
 TEXT = """# Reliability
 
@@ -49,6 +51,25 @@ run after it was mended.
 
 {faults}
 """
+MUTATIONS = """
+## Mutation testing
+
+`make mutants` draws {drawn} mutants (seed {seed}) of the core, the solvers, training, plugins and configuration with
+the operators of [mutmut](https://mutmut.readthedocs.io): a number plus one, an operator exchanged, an argument left out
+or `None`, a text changed, a condition forced. Not drawn is what has no effect, or only on what is said: type
+annotations, imports, decorators, `__all__`, docstrings and other texts with a space, what errors and warnings say,
+assertions for the type checker, `strict=True` of `zip`, and calls of `len` and `isinstance`. Each mutant meets the
+tests that run its line until one fails; for a default these are the tests of its function, for a constant those of the
+functions that name it. Tests of pages, packages and examples, and those that start processes, are left out. A mutant is
+timed out, which counts as killed, when its tests take five times as long as usual.
+
+{mutants}
+
+{share:.0f} % are killed. "Survived at first" counts those that survived the tests as they were before this table was
+made, without the slow ones. These still survive:
+
+{survivors}
+"""
 
 
 def make_page() -> str:
@@ -56,11 +77,26 @@ def make_page() -> str:
     fuzz = json.loads((HERE / "fuzz.json").read_text())["doors"]
     inputs = {name: (sum(found.values()), *_pick(found, FUZZ)) for name, found in fuzz.items()}
     page = TEXT.format(fuzz=_format(("input", "all", *FUZZ), inputs))
-    if not FAULTS.exists():
-        return page
-    faults = json.loads(FAULTS.read_text())["jobs"]
-    rows = {name: _pick(found, SIGNALS + LOSSES) for name, found in faults.items()}
-    return page + INTERRUPTIONS.format(faults=_format(("command", *SIGNALS, *LOSSES), rows))
+    if FAULTS.exists():
+        faults = json.loads(FAULTS.read_text())["jobs"]
+        rows = {name: _pick(found, SIGNALS + LOSSES) for name, found in faults.items()}
+        page += INTERRUPTIONS.format(faults=_format(("command", *SIGNALS, *LOSSES), rows))
+    if MUTANTS.exists():
+        page += _describe_mutants(json.loads(MUTANTS.read_text()))
+    return page
+
+
+def _describe_mutants(found: Mapping[str, Any]) -> str:
+    rows = {name: _pick(counts, FATES) for name, counts in found["packages"].items()}
+    drawn, _, _, _, survived = map(sum, zip(*rows.values(), strict=True))
+    lines = ["| line | change | why |", "| --- | --- | --- |"]
+    for each in found["survivors"]:
+        change = each["change"].replace("|", "\\|")
+        lines.append(f"| {each['file']}:{each['line']} | `{change}` | {each['why']} |")
+    return MUTATIONS.format(
+        drawn=drawn, seed=found["seed"], mutants=_format(("package", *FATES), rows), share=100 * (1 - survived / drawn),
+        survivors="\n".join(lines),
+    )  # fmt: skip
 
 
 def _pick(found: Mapping[str, int], names: Sequence[str]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 import rgmkit
@@ -451,6 +452,23 @@ def test_a_running_job_is_cancelled_at_its_next_step(queue):
     assert queue.wait(job) == "cancelled" and job.result is None and job.work is None
 
 
+def test_a_long_step_is_cancelled_at_its_next_operation(queue):
+    begun = threading.Event()
+
+    def work(job):
+        x = torch.zeros(1)
+        while not job.stopped.is_set():
+            x = x + 1
+            begun.set()
+        torch.sin(x)
+        return Result({})
+
+    job = queue.submit(work)
+    begun.wait()
+    queue.cancel(job)
+    assert queue.wait(job) == "cancelled"
+
+
 def test_a_second_tab_waits_for_the_first(page, camera):
     busy = Busy()
     first = page.lab.jobs.submit(busy)
@@ -569,3 +587,16 @@ def test_serving_says_where_and_refuses_a_taken_port_and_a_missing_model(page, m
         serve("127.0.0.1", page.lab.server_port, browser=False)
     with pytest.raises(CheckpointError, match="runs/none"):
         serve("127.0.0.1", 0, models=["runs/none"], browser=False)
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_serving_other_machines_is_warned_of(host, warned, monkeypatch):
+    monkeypatch.setattr(Lab, "serve_forever", lambda _: None)
+    said = []
+    serve(host, 0, device="cpu", browser=False, say=said.append)
+    assert said[0].startswith("the lab is at http://127.0.0.1:")
+    assert (
+        said[1:]
+        == [f"warning: anyone who can reach {host} can use the lab, without a password; they see none of your files"]
+        * warned
+    )

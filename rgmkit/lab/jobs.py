@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.overrides import TorchFunctionMode
+
 from rgmkit.errors import RgmkitError, describe_error, is_out_of_memory
 
 MOST_WAITING = 100
@@ -19,7 +21,20 @@ log = logging.getLogger(__name__)
 
 
 class Cancelled(BaseException):
-    """Raised in a job that was cancelled, at its next step."""
+    """Raised in a job that was cancelled."""
+
+
+class _Cancellable(TorchFunctionMode):
+    """While a job computes: end it at its next operation on a tensor once it is cancelled."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.job.stopped.is_set():
+            raise Cancelled
+        return func(*args, **(kwargs or {}))
 
 
 class QueueFull(RgmkitError):
@@ -109,7 +124,7 @@ class Jobs:
             return self._waiting.index(job) + (self._running is not None)
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job: at once if it waits, else at its next step."""
+        """Cancel a job: at once if it waits, else at its next report or operation on a tensor."""
         with self._changed:
             job.stopped.set()
             if job in self._waiting:
@@ -163,7 +178,8 @@ def _run_job(job: Job) -> str:
     """Run a job; return the state in which it ends."""
     assert job.work is not None
     try:
-        job.result = job.work(job)
+        with _Cancellable(job):
+            job.result = job.work(job)
         return DONE
     except Cancelled:
         return CANCELLED

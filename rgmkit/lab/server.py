@@ -116,7 +116,7 @@ def serve(
         ) from error
     say(f"the lab is at {lab.url} (Ctrl-C ends it)")
     if not is_loopback(host):
-        say("anyone who can reach this machine can use it: they see nothing of your files, but use its processor")
+        say(f"warning: anyone who can reach {host} can use the lab, without a password; they see none of your files")
     threading.Thread(target=lambda: lab.forms, daemon=True).start()  # so that they are there when the page asks
     if browser:
         threading.Thread(target=webbrowser.open, args=(lab.url,), daemon=True).start()

@@ -427,7 +427,7 @@
   };
   const describe = (job) => {
     if (job.state === "waiting") return job.place <= 1 ? "Waiting: the lab runs one job at a time, and yours is next." : `Waiting: the lab runs one job at a time, and ${job.place} are before yours.`;
-    if (running.cancelled) return "Cancelling: the step that runs is finished first …";
+    if (running.cancelled) return "Cancelling …";
     const step = job.steps ? `Step ${job.step} of ${job.steps}` : "Starting";
     return `${step}${job.detail ? `, ${job.detail}` : ""} …`;
   };

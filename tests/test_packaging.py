@@ -25,6 +25,7 @@ from rgmkit.training.data.named import HuggingFace
 
 ROOT = Path(__file__).parents[1]
 PROVIDERS = packages_distributions()  # takes a second
+LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
 SOURCES = [*ROOT.glob("rgmkit/**/*.py"), *ROOT.glob("plugins/**/*.py")]
 
 
@@ -156,3 +157,21 @@ def test_versions_agree():
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert re.search(rf"^## {re.escape(version)}\b", changes, re.MULTILINE)
     assert re.search(rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+
+
+def test_the_links_of_the_readme_are_absolute_in_a_release(tmp_path):
+    before = (ROOT / "README.md").read_text("utf-8")
+    (tmp_path / "README.md").write_text(before, "utf-8")
+    script = [sys.executable, str(ROOT / ".github" / "absolute_links.py"), "someone/rgmkit", "v1.0"]
+    subprocess.run(script, cwd=tmp_path, check=True)
+    after = (tmp_path / "README.md").read_text("utf-8")
+    sites = {
+        "!": "https://raw.githubusercontent.com/someone/rgmkit/v1.0/",
+        "": "https://github.com/someone/rgmkit/blob/v1.0/",
+    }
+    led = [(image, target) for image, target in LINK.findall(after) if "someone/rgmkit" in target]
+    assert len(led) == len([target for _, target in LINK.findall(before) if not target.startswith("http")]) > 40
+    assert {image for image, _ in led} == set(sites)
+    for image, target in led:
+        assert target.startswith(sites[image]) and (ROOT / target.removeprefix(sites[image])).exists()
+    assert all(target.startswith("https://") for _, target in LINK.findall(after))

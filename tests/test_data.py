@@ -292,6 +292,7 @@ def test_shards_are_shuffled_and_read_about_as_they_lie(tmp_path):
         assert [place // 20 for place in order] == [order[20 * k] // 20 for k in range(4) for _ in range(20)]
         assert all({p // 5 for p in order[k : k + 5]} == {order[k] // 5} for k in range(0, 80, 5))
     assert len(Shards(path=tmp_path / "train-*.tar", size=8)) == 160
+    assert Shards(path=tmp_path / "train-{02..03}.tar", size=8, ending="png").name(0).endswith("train-02.tar/200.png")
 
 
 @pytest.mark.parametrize(

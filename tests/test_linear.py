@@ -76,6 +76,13 @@ def test_conjugate_gradients_start_from_a_guess_and_report_the_residual():
     assert conjugate_gradients(lambda x: H @ x, 0 * b).x.abs().max() == 0
 
 
+def test_an_image_that_has_converged_is_frozen():
+    H, b = torch.diag(torch.arange(1.0, 9)).double(), normal(2, 1, 8, 1)
+    b[0, :, :6] = 0  # eigenvalues that are nearly equal: it converges first
+    together, alone = (conjugate_gradients(lambda x: H @ x, part, rtol=0.2) for part in (b, b[:1]))
+    assert together.steps > alone.steps > 0 and together.x[0].equal(alone.x[0])
+
+
 def test_pinv_and_prox_by_conjugate_gradients():
     M = singular(4, 6, 9)
     degradation, y, z = Matrix(M), normal(3, 2, 6, 5, seed=2), normal(3, 2, 9, 5, seed=3)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 import rgmkit
 from rgmkit.config import read_yaml
@@ -31,6 +32,7 @@ MEANS = {
     "objective": "mmse",
     "training": {"steps": 4, "batch": 8, "preview_every": 2, "held_out": 5, "threads": 1},
 }
+GAN = {"objective": "relativistic", "network": {"use": "unet", "width": 8, "blocks": 1}}
 
 
 class FourSquares(FiniteData):
@@ -161,6 +163,17 @@ def test_the_psnr_is_that_of_the_restorations(monkeypatch):
     monkeypatch.undo()
     before = preview.measure_held_out(run)
     assert before == preview.measure_held_out(run)  # with the same noise each time
+
+
+@pytest.mark.parametrize("change, size", [({}, (5, 3)), (GAN, (8, 8))])
+def test_a_sheet_has_three_rows_of_held_out_images_or_samples_in_a_square(tmp_path, change, size):
+    run = set_up(read_configuration({**MEANS, **change}), ProcessGroup(torch.device("cpu")))
+    if change:
+        preview.write_preview(run, tmp_path, is_stopped=lambda: True)
+        assert not list(tmp_path.iterdir())
+    preview.write_preview(run, tmp_path, is_stopped=lambda: False)
+    (sheet,) = tmp_path.rglob("*.png")
+    assert Image.open(sheet).size == tuple(66 * n + 2 for n in size)  # of images of 64 pixels, with gaps of 2
 
 
 def test_losses_of_before_are_kept_when_a_run_is_resumed(tmp_path):

@@ -13,7 +13,7 @@ from rgmkit.core.random import seeded
 from rgmkit.core.scale import measure_scale
 from rgmkit.core.solver import Problem
 from rgmkit.errors import IncompatibleError
-from rgmkit.solvers.measurement import information_std
+from rgmkit.solvers.measurement import information_std, least_of_most_lost, lost_std
 
 SHAPE = (1, 1, 20, 20)
 Y = torch.zeros(SHAPE)
@@ -110,3 +110,13 @@ def test_the_denoiser_is_told_of_more_noise_where_a_blur_loses_nearly_everything
         stds[spec] = information_std(Problem.from_measurement(y, degradation, rgmkit.load("photographs")))
     blur, mask, mild, tomography = stds.values()
     assert blur > 0.06 and mask < 0.042 and mild < 0.021 and tomography < 0.08
+
+
+def test_the_std_of_what_a_strong_blur_loses():
+    """It is `.2 lost^16 l^2`, with l the information that is lost at the weight `(10 lost_std / noise)^2`."""
+    degradation, weights = rgmkit.degradation("blur:std=2,boundary=circular,noise=0.01"), []
+    problem = Problem.from_measurement(degradation(uniform(1, 1, 64, 64)), degradation, rgmkit.load("photographs"))
+    lost = problem.scale.lost
+    object.__setattr__(problem, "lost_at", lambda weight: weights.append(weight) or 0.5)
+    assert least_of_most_lost(problem) == pytest.approx(0.2 * lost**16 * 0.25)
+    assert weights == [pytest.approx((10 * lost_std(problem.prior) / 0.01) ** 2)]

@@ -21,7 +21,7 @@ from rgmkit import models
 from rgmkit.config import build
 from rgmkit.core.objective import Pair
 from rgmkit.core.random import seeded
-from rgmkit.solvers.sampling import choose_batch_size
+from rgmkit.solvers.sampling import choose_batch_size, split_stack
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINY = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": [8], "latent": 3, "style": 16, "style_layers": 1}
@@ -229,6 +229,15 @@ def test_what_cannot_be_compiled(monkeypatch, tmp_path):
 def test_batches_that_a_cache_holds():
     assert choose_batch_size((3, 32, 32)) == 32 < choose_batch_size((3, 32, 32), torch.device("cuda"))
     assert choose_batch_size((1, 4, 4)) == 256 and choose_batch_size((3, 512, 512)) == 1
+
+
+def test_groups_of_large_images_are_split():
+    identity = rgmkit.degradation("gaussian-noise")
+    groups, shape = [([3, 4, 5, 6, 7], identity), ([9], identity)], (1, 1024, 2048)
+    rows = {
+        device: [part for part, _ in split_stack(groups, shape, torch.device(device))] for device in ("cpu", "cuda")
+    }
+    assert rows == {"cpu": [[3, 4], [5, 6], [7], [9]], "cuda": [[3, 4, 5, 6, 7], [9]]}
 
 
 @pytest.mark.parametrize("name", ["train_step", "generate", "restore"])

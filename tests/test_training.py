@@ -29,6 +29,7 @@ POINTS = {
 }
 MEANS = {**POINTS, "objective": "mmse"}
 TINY = {"use": "unet", "width": 8, "blocks": 1}
+CARD = {"data", "images seen", "parameters", "steps", "seed", "seconds", "machine", "rgmkit"}
 IMAGES = {"data": "digits", "network": TINY, "training": {"steps": 2, "batch": 8, "preview_every": 2}}
 
 
@@ -148,6 +149,7 @@ def test_model_folder_round_trip(tiny):
     digits = rgmkit.generate(prior, 3, seed=1)
     assert digits.shape == (3, 1, 16, 16) and digits.equal(rgmkit.generate(rgmkit.load(str(out)), 3, seed=1))
     facts = rgmkit.models.folder.describe(out)["facts"]
+    assert set(facts) == {*CARD, "training images", "metrics"} and f"torch {torch.__version__}" in facts["machine"]
     assert facts["steps"] == 2 and facts["seed"] == 0 and "noise" in facts["metrics"]
     assert facts["data"] == "digits:split=train" and facts["training images"] == 1500 and facts["images seen"] == 16
     assert (

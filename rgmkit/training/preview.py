@@ -112,7 +112,7 @@ def _draw_restorations(path: Path, prior: RestoringPrior, x: Tensor, levels: lis
 def _write_sheet(path: Path, samples: Tensor, *, columns: int | None = None) -> None:
     from rgmkit import images
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     enlarge = max(1, 64 // samples.shape[-1])
     images.write(path, images.make_sheet(samples.cpu().clamp(0, 1), columns=columns, enlarge=enlarge)[None])
 

@@ -150,12 +150,20 @@ class Reach:
         return self.functions[file]
 
     def find_tests_of(self, mutant: Mutant) -> set[str]:
-        """Find the tests that run the line; for a default those of its function, for a constant those that name it."""
+        """Find the tests that run the line; for a default those of its function, for a constant those that name it.
+
+        What runs only when modules are imported, or before the tests, meets those of the whole file.
+        """
         functions = self.find_functions(mutant.file)
         if any(mutant.first in body for _, body in functions):
-            return self.find_tests(mutant.file, range(mutant.first, mutant.last + 1))
-        if bodies := [body for head, body in functions if mutant.first in head]:
-            return self.find_tests(mutant.file, bodies[0])
+            found = self.find_tests(mutant.file, range(mutant.first, mutant.last + 1))
+        elif bodies := [body for head, body in functions if mutant.first in head]:
+            found = self.find_tests(mutant.file, bodies[0])
+        else:
+            found = self._find_tests_that_name(mutant)
+        return found or self.find_tests(mutant.file, [n for _, body in functions for n in body])
+
+    def _find_tests_that_name(self, mutant: Mutant) -> set[str]:
         names = re.findall(r"\b[^\W\d]\w+", (self.tree / mutant.file).read_text().splitlines()[mutant.first - 1])
         named = re.compile(rf"\b{names[0] if names else '$'}\b")
         found = set()
@@ -163,7 +171,7 @@ class Reach:
             lines = (self.tree / file).read_text().splitlines()
             bodies = [n for _, body in self.find_functions(file) for n in body if named.search(lines[n - 1])]
             found |= self.find_tests(file, bodies)
-        return found or self.find_tests(mutant.file, [n for _, body in functions for n in body])
+        return found
 
 
 def list_files(tree: Path) -> list[str]:

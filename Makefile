@@ -3,13 +3,14 @@
 # make check: linters, types and the order of imports.
 # make docs: build the documentation into site/, and fail at a dead link; open site/index.html.
 # make fuzz: thousands of bad inputs, and what comes of them.
+# make load: jobs of growing sizes, and the time and memory of a unit.
 # make mutants: hundreds of small changes of the code, and which of them no test notices; takes hours, and goes on.
 # make coverage: the tests again, with a report in htmlcov/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs fuzz mutants coverage clean
+.PHONY: demo test check docs fuzz load mutants coverage clean
 
 demo: $(VENV)/.ready
 	$(BIN)/rgmkit demo -o demo --overwrite
@@ -25,6 +26,9 @@ docs: $(VENV)/.ready
 
 fuzz: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_all.py
+
+load: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/load.py --out docs/results/load.json
 
 mutants: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/mutants.py --again

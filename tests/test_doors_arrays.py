@@ -60,3 +60,16 @@ def test_gradients_that_are_not_kept_are_noted():
     assert not any("gradients" in note for note in solution.notes)
     solution = rgmkit.restore(y.requires_grad_(), "gaussian-noise:noise=0.1", "tv", differentiable=True)
     assert solution.x.requires_grad and not any("gradients" in note for note in solution.notes)
+
+
+class DoubleMask(rgmkit.Degradation):
+    def A(self, x):
+        return x * (torch.arange(16) % 4 > 0).double()
+
+
+@pytest.mark.parametrize("solver", [None, "one-shot", "posterior"])
+def test_a_network_takes_what_an_operator_raised_to_float64(solver):
+    x = rgmkit.generate("digits", 1, seed=1, progress=False)
+    y = DoubleMask().A(x).float()
+    solution = rgmkit.restore(y, DoubleMask(noise=0.05), "digits", solver=solver, progress=False)
+    assert solution.x.dtype == torch.float32 and (solution.x - x).square().mean() < (y - x).square().mean()

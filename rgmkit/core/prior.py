@@ -179,7 +179,8 @@ class RestoringPrior(Prior):
         level = self._level(level, y)
         if z is None:
             z = randn((len(y), self.latent), generator=generator, device=y.device, dtype=y.dtype)
-        return self.center + self.scale * self._restore(y, level, z)
+        own = self.dtype or y.dtype  # an operator may have raised the precision of y
+        return self.center + self.scale * self._restore(y.to(own), level, z.to(own)).to(y.dtype)
 
     @final
     def level_mean(self, x: Tensor, level: int | Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """Interrupt commands at random moments, let them go on, and compare what they write with what they would have written.
 
-    python tests/fuzz/faults.py [--count 220] [--seed 0] [--out FILE.json]
+    python tests/fuzz/faults.py [--count 245] [--seed 0] [--only NAME …] [--kinds KIND …] [--out FILE.json]
 
 SIGKILL, SIGTERM and SIGINT come to tiny jobs of train, run, generate, restore, degrade, convert and evaluate, each in a
-process of its own that is forked from one that has imported all. Exit code 1 if anything was lost or half-written.
+process of its own that is forked from one that has imported all; their disk fills up, a tmpfs that only root can mount;
+the same command starts again in the same folder. Exit code 1 if anything was lost or half-written.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,11 @@ degradation: [gaussian-noise:noise=0.1, 'blur:std=1,noise=0.02']
 method: {prior: tv, solver: 'pgd:iterations=5', tune: {prior.weight: [0.1, 10]}}
 tune: {data: {skimage: moon, crop: 24}, evaluations: 5}
 """
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
+CODES = {"SIGTERM": (-signal.SIGTERM, 0), "SIGINT": (130, 0), "full disk": (2, 0), "two at once": (2, 0)}
+KINDS = (*SIGNALS, "full disk", "two at once")
 TIMES = ("seconds", "images_per_second", "memory_mb")
+PAGE, ROOM = 4096, 16 * 4096  # bytes: of a page, and for the names of files
 FAULTS = ("lost", "half-written", "leftovers", "traceback")
 
 
@@ -124,8 +129,8 @@ def start(words: list[str], folder: Path) -> int:
         return pid
     try:
         os.chdir(folder)
-        for name, number in (("stdout", 1), ("stderr", 2)):
-            os.dup2(os.open(folder / name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
+        for file, number in ((stderr_of(folder), 2), (folder / "stdout", 1)):
+            os.dup2(os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command_line(words)
@@ -138,6 +143,11 @@ def start(words: list[str], folder: Path) -> int:
         traceback.print_exc()
         os._exit(3)
     os._exit(0)
+
+
+def stderr_of(folder: Path) -> Path:
+    """Return the file of the messages, which is not on the disk that fills up."""
+    return folder.with_suffix(".stderr")
 
 
 def import_all(job: Job, folder: Path) -> None:
@@ -154,7 +164,7 @@ def finish(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def interrupt(pid: int, number: int, after: float) -> int:
+def interrupt(pid: int, number: int, after: float, *, wait: bool = True) -> int | None:
     """Send a signal after some seconds of computing, unless the process has ended; return the exit code."""
     process = psutil.Process(pid)
     while sum(process.cpu_times()[:2]) < after:
@@ -163,7 +173,26 @@ def interrupt(pid: int, number: int, after: float) -> int:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.0005)
     os.kill(pid, number)
-    return finish(pid)
+    return finish(pid) if wait else None
+
+
+@contextmanager
+def mount(folder: Path, size: int) -> Iterator[None]:
+    """Make a folder a disk of so many bytes, with the files that it has, which may be too many."""
+    inputs = folder.rename(folder.with_suffix(".inputs"))
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        shutil.copytree(inputs, folder, dirs_exist_ok=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        shutil.rmtree(inputs)
+
+
+def count_bytes(folder: Path) -> int:
+    """Return the size of the files below a folder, in whole pages."""
+    return sum(-(-file.stat().st_size // PAGE) * PAGE for file in folder.rglob("*") if file.is_file())
 
 
 def find_broken(folder: Path) -> list[str]:
@@ -186,13 +215,26 @@ def find_broken(folder: Path) -> list[str]:
     return broken
 
 
-def judge(job: Job, folder: Path, number: int, code: int, expected: object) -> tuple[list[str], str]:
+def disturb(job: Job, folder: Path, kind: str, after: float) -> int:
+    """Start a job, and interrupt it; return its exit code, or the worse one of two."""
+    if kind == "full disk":
+        code = finish(start(job.start, folder))
+        subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True)
+        return code
+    pid = start(job.start, folder)
+    if kind in SIGNALS:
+        return interrupt(pid, SIGNALS[kind], after)
+    ended = interrupt(pid, signal.SIGCONT, after, wait=False)
+    second = finish(start(job.start, folder))
+    return max(finish(pid) if ended is None else ended, second, key=abs)
+
+
+def judge(job: Job, folder: Path, kind: str, code: int, expected: object) -> tuple[list[str], str]:
     """Check a folder after an interruption, let the command go on, and compare; return the faults, and why."""
     faults, why = [], ""
-    said = (folder / "stderr").read_text()
-    if number != signal.SIGKILL:
-        codes = {signal.SIGINT: (130, 0), signal.SIGTERM: (-signal.SIGTERM, 0)}[signal.Signals(number)]
-        if code not in codes or "Traceback" in said:
+    said = stderr_of(folder).read_text()
+    if kind in CODES:
+        if code not in CODES[kind] or "Traceback" in said:
             faults.append("traceback")
             why += f"exit code {code}: {said[-2000:]} "
         if list(folder.rglob("*.part")):
@@ -208,7 +250,7 @@ def judge(job: Job, folder: Path, number: int, code: int, expected: object) -> t
         same, why = False, why + repr(error)
     if not same:
         faults.append("lost")
-        why += f"exit code {code}: {(folder / 'stderr').read_text()[-500:]}"
+        why += f"exit code {code}: {stderr_of(folder).read_text()[-500:]}"
     if list(folder.rglob("*.part")) and "leftovers" not in faults:
         faults.append("leftovers")
     return faults, why
@@ -217,8 +259,10 @@ def judge(job: Job, folder: Path, number: int, code: int, expected: object) -> t
 def main() -> None:
     """Interrupt the jobs in turn, and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=220)
+    parser.add_argument("--count", type=int, default=245)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     chance, table, bad = random.Random(options.seed), {}, 0
@@ -228,7 +272,8 @@ def main() -> None:
         os.environ["XDG_CACHE_HOME"] = str(Path(name) / "cache")
         inputs.mkdir()
         prepare(inputs)
-        jobs, seconds, expected = make_jobs(), {}, {}
+        jobs = [job for job in make_jobs() if not options.only or job.name in options.only]
+        seconds, most, expected, least = {}, {}, {}, count_bytes(inputs) + ROOM
         for job in jobs:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(inputs, folder)
@@ -238,23 +283,23 @@ def main() -> None:
             _, status, usage = os.wait4(start(job.start, folder), 0)
             seconds[job.name] = usage.ru_utime + usage.ru_stime
             if status:
-                sys.exit(f"{job.name}: {(folder / 'stderr').read_text()}")
-            expected[job.name] = job.result(folder)
+                sys.exit(f"{job.name}: {stderr_of(folder).read_text()}")
+            expected[job.name], most[job.name] = job.result(folder), count_bytes(folder)
             print(f"{job.name}: {seconds[job.name]:.1f} s", file=sys.stderr)
         for i in range(options.count):
-            job, number = jobs[i % len(jobs)], SIGNALS[(i // len(jobs)) % 3]
+            job, kind = jobs[i % len(jobs)], options.kinds[(i // len(jobs)) % len(options.kinds)]
             shutil.rmtree(folder)
             shutil.copytree(inputs, folder)
-            code = interrupt(start(job.start, folder), number, chance.uniform(0, seconds[job.name]))
-            faults, why = judge(job, folder, number, code, expected[job.name])
+            at = chance.random()
+            with mount(folder, round(least + at * (most[job.name] - least))) if kind == "full disk" else nullcontext():
+                code = disturb(job, folder, kind, at * seconds[job.name])
+                faults, why = judge(job, folder, kind, code, expected[job.name])
             counts = table.setdefault(job.name, Counter())
-            counts.update(
-                [signal.Signals(number).name, *faults],
-            )
-            counts["ended before"] += code == 0
+            counts.update([kind, *faults])
+            counts["ended before"] += code == 0 and kind != "two at once"
             if faults:
                 bad += 1
-                print(f"{job.name}, {signal.Signals(number).name}: {faults} {why}", flush=True)
+                print(f"{job.name}, {kind}: {faults} {why}", flush=True)
             if options.out:
                 options.out.write_text(json.dumps({"seed": options.seed, "jobs": table}, indent=1) + "\n")
     print(f"{options.count} interruptions: {bad} with a fault; {table}")

@@ -304,6 +304,7 @@ def test_dead_pixels_count_for_nothing():
     whitened = Whitened(degradation, degradation.noise, even)
     start = whitened.initial_estimate(whitened.whiten(even))
     torch.testing.assert_close(start, torch.full_like(x, 0.7), atol=0.01, rtol=0)  # holes are filled
+    assert whitened.embed(whitened.whiten(even))[..., 1:7, :].allclose(degradation.embed(even)[..., 1:7, :])
     restored = rgmkit.restore(y, degradation, "tv").x
     assert torch.equal(restored, rgmkit.restore(torch.where(std.isinf(), 9.0, y), degradation, "tv").x)
     assert psnr(restored, x) > psnr(rgmkit.restore(y, degradation.with_noise(0.05), "tv").x, x) - 0.7

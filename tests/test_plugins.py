@@ -10,6 +10,7 @@ from conftest import plugin_source
 
 from rgmkit.errors import PluginError
 from rgmkit.plugins import KINDS, hookspec, load_class
+from rgmkit.plugins.builtin import rgmkit_components
 from rgmkit.plugins.registry import Registry, _entry_points, load_target
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -31,6 +32,18 @@ def test_installed_package_is_found_by_name(distribution):
     assert registry.address(rain) == "rain"
     assert rain in registry.list_components("degradation")
     assert load_target(rain).__name__ == "GaussianNoise"
+
+
+def test_every_component_of_rgmkit_itself_is_there():
+    assert all(isinstance(component.summary, str) for component in rgmkit_components())
+    assert len({load_target(component) for component in rgmkit_components()}) == len(rgmkit_components())
+
+
+def test_plugins_of_rgmkit_that_are_not_registered_are_missed():
+    registry = Registry()
+    registry.load([])
+    (failure,) = registry.failures
+    assert failure.distribution == "rgmkit" and "rgmkit's own plugins are not registered" in failure.reason
 
 
 def test_nothing_fails_and_nothing_clashes_by_default():

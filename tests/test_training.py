@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,14 +14,17 @@ from safetensors.torch import load_file
 import rgmkit
 from rgmkit.config import dump_yaml
 from rgmkit.core.random import seeded
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, TrainingError
 from rgmkit.models.model_card import read_card
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
 from rgmkit.training.draws import draw_levels
+from rgmkit.training.guards import stop_when_unwritable
+from rgmkit.training.log import LossLog
 from rgmkit.training.setup import set_up
+from rgmkit.training.start import read_start_config
 
 POINTS = {
     "data": "gmm",
@@ -98,6 +104,7 @@ def test_start_from_a_trained_model(tmp_path):
     second = train(config, tmp_path / "second")
     assert all(w.allclose(weights(second)[name], atol=1e-6) for name, w in weights(first).items())
     assert rgmkit.load(second).process.a_by_level.equal(rgmkit.load(first).process.a_by_level)
+    assert read_start_config("first", tmp_path) == read_start_config(first, tmp_path / "second")
     with pytest.raises(ConfigError, match=r"weights are those of another network: .* leave out network"):
         train({**config, "network": {"use": "mlp", "width": 8}}, tmp_path / "third")
     with pytest.raises(ConfigError, match="start is 'none': give a model folder, or a shipped model"):
@@ -134,6 +141,37 @@ def test_learns_the_circle(tmp_path):
     prior = rgmkit.load(train(POINTS, tmp_path / "gmm", overrides=["training.steps=250", "training.threads=1"]))
     score = GMM().score(rgmkit.generate(prior, 2000, seed=1))
     assert score["modes"] == 8 and score["inside"] > 0.7
+
+
+def test_what_cannot_be_written_names_the_last_checkpoint(tmp_path):
+    run, error = SimpleNamespace(step=5), OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
+    none, last = (
+        "stopped at step 5, there is no checkpoint yet",
+        r"checkpoint is .*step-00000004\.pt: continue with --re",
+    )
+    with pytest.raises(TrainingError, match=none), stop_when_unwritable(run, tmp_path):
+        raise error
+    (tmp_path / "checkpoints").mkdir()
+    for step in (3, 4):
+        (tmp_path / "checkpoints" / f"step-0000000{step}.pt").touch()
+    with pytest.raises(TrainingError, match=last), stop_when_unwritable(run, tmp_path):
+        raise error
+
+
+def test_losses_go_to_tensorboard_if_it_is_installed(tmp_path, monkeypatch):
+    written = []
+    writer = SimpleNamespace(add_scalar=lambda *row: written.append(row), close=lambda: None)
+    monkeypatch.setattr("rgmkit.training.log.find_spec", lambda name: name == "tensorboard")
+    tensorboard = SimpleNamespace(
+        SummaryWriter=lambda folder, purge_step: written.append((folder, purge_step)) or writer
+    )
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", tensorboard)
+    run = prepare(MEANS)
+    run.step = 7
+    log = LossLog(run, tmp_path)
+    log.write({"fidelity": 0.5, "held_out_psnr": 20.0})
+    log.close()
+    assert written == [(tmp_path / "log", 8), ("loss/fidelity", 0.5, 7), ("held_out_psnr", 20.0, 7)]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,11 @@ from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
 
 Critic = Callable[[Tensor, Tensor], Tensor]
-"""`critic(x, level)`: one score per image, higher for images that look real: (B,)."""
+"""`critic(x, level)`: one score per image, higher for images that look real: (B,).
+
+The level is that of the estimate's degraded image minus one, `s - 1`, as for the restorer. A critic that does not know it
+can only compare the estimates of all levels together with the data: one level may then lack what another has too often.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,8 @@ class Pair:
 
     Attributes:
         real, fake: the degraded images and estimates, with independent noise.
-        level: t of each pair, int64 (B,), 0 … T-1.
+        level: `s - 1` of each pair, int64 (B,), 0 … T-1, where s is the level of the degraded image `y_s` that the
+            estimate was made from; as published, t is the same.
         variance: the noise variance `sigma_t^2` of each pair, (B,).
         degraded: the noise variance `sigma_s^2` of the input of the network, (B,).
         fidelity: the weighted fidelity `lambda F(x_hat, y_s, s)` of each estimate, (B,).
@@ -54,7 +59,7 @@ class Objective(Printable, ABC):
 
     Attributes:
         needs_critic: whether a critic is trained.
-        paired: whether each estimate is compared with its own image: a pair is then `x, x_hat`, of level 0. Otherwise
+        paired: whether each estimate is compared with its own image: a pair is then `x, x_hat`. Otherwise
             estimates and data are compared at target levels. Default: True without a critic.
         generative: whether the estimates are draws from a distribution, so that the network generates in a few levels.
             If they are means, as with a squared error, the network is a denoiser.

@@ -85,7 +85,7 @@ def draw_batch(run: Run, step: int) -> Batch:
     spread = 0.0 if in_final_steps else settings.spread
     target = torch.zeros_like(level).long()
     if not run.objective.compares_images:
-        target = draw_target_levels(level.long() - 1, spread, generator)
+        target = draw_target_levels(level.long() - 1, settings.clean, spread, generator)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
     rows = torch.tensor(run.rows)
     batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))
@@ -110,13 +110,16 @@ def draw_levels(run: Run, generator: torch.Generator) -> Tensor:
     return level[torch.randperm(size, generator=generator)]
 
 
-def draw_target_levels(target: Tensor, spread: float, generator: torch.Generator) -> Tensor:
-    """Draw the level at which each estimate is compared with data: its target, or with probability `spread` 0 … target.
+def draw_target_levels(target: Tensor, clean: float, spread: float, generator: torch.Generator) -> Tensor:
+    """Draw the level at which each estimate is compared with data: its target, or a lower one.
 
-    A posterior sample looks like data at every level, and the critic sees errors better at levels with less noise. In
-    the published objective, spread is 0.
+    With probability `clean` it is 0, and otherwise with probability `spread` 0 … target. A posterior sample looks like
+    data at every level, and the critic sees errors better at levels with less noise. In the published objective, both
+    are 0.
     """
-    if spread == 0:
-        return target
-    chance, below = torch.rand(2, len(target), generator=generator)
-    return torch.where(chance < spread, (below * (target + 1)).long(), target)
+    if spread:
+        chance, below = torch.rand(2, len(target), generator=generator)
+        target = torch.where(chance < spread, (below * (target + 1)).long(), target)
+    if clean:
+        target = torch.where(torch.rand(len(target), generator=generator) < clean, 0, target)
+    return target

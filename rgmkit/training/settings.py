@@ -31,8 +31,10 @@ class TrainingSettings:
             first steps.
         fidelity: weight lambda of the fidelity. Default: 1e-3 for points, `1e-3 (3072 / d)^.72` for images of d values,
             0 for estimates that are compared with their own images, as with `mmse`.
-        spread: fraction of the estimates that the critic judges at a random level from 0 to their target level, where
-            less noise hides their errors; 0 as published.
+        clean: fraction of the estimates that the critic judges as they are, not degraded to their target level, where
+            noise hides their errors; 0 as published. On digits, 1 is better than any `spread`.
+        spread: fraction of the other estimates that the critic judges at a random level from 0 to their target level;
+            0 as published.
         diversity: weight of a reward for estimates that vary with z at the levels 2 … T, where the degraded image
             leaves many images possible. Without it, networks tend to ignore z.
         diversity_limit: std of estimates over z, for images in [-1, 1] and at the last level, above which no more is
@@ -76,6 +78,7 @@ class TrainingSettings:
     betas: tuple[BelowOne, BelowOne] = (0.0, 0.99)
     ema: BelowOne = 0.999
     fidelity: NonNegative | None = None
+    clean: Fraction = 0.0
     spread: Fraction = 0.0
     diversity: NonNegative = 0.0
     diversity_limit: Positive = 0.15

@@ -107,9 +107,9 @@ def estimate_images(run: Run, batch: Batch) -> Estimate:
     )
     variance, degraded = (process.sigma(level) ** 2 for level in (target, batch.level))
     fidelity = process.fidelity(x_hat, y, batch.level)
-    cost, seed = run.fidelity_weight * fidelity, int(batch.dropout[0])
+    cost, seed, level = run.fidelity_weight * fidelity, int(batch.dropout[0]), batch.level.long() - 1
     diversity = measure_diversity(run, batch, y, x_hat) if run.settings.diversity else torch.zeros_like(fidelity)
-    return Estimate(fidelity, diversity, Pair(real, fake, target, variance, degraded, cost, seed))
+    return Estimate(fidelity, diversity, Pair(real, fake, level, variance, degraded, cost, seed))
 
 
 def measure_diversity(run: Run, batch: Batch, y: Tensor, x_hat: Tensor) -> Tensor:

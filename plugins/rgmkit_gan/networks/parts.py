@@ -63,9 +63,9 @@ def fourier_features(x: Tensor, octaves: int) -> Tensor:
     return torch.cat([x, angles.sin(), angles.cos()], dim=1)
 
 
-def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
-    """Make a convolution that keeps the size, with weights N(0, gain^2 / fan_in) and bias 0."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+def conv(inputs: int, outputs: int, size: int = 3, *, gain: float = 1.0, stride: int = 1) -> nn.Conv2d:
+    """Make a convolution that keeps the size, up to its stride, with weights N(0, gain^2 / fan_in) and bias 0."""
+    layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
     nn.init.normal_(layer.weight, std=gain / (inputs * size * size) ** 0.5)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer

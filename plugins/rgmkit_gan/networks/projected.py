@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
+from torch.nn.utils.parametrizations import spectral_norm
 
-from rgmkit.core.bounds import Count
+from rgmkit.core.bounds import Count, CountOrZero
 from rgmkit.core.process import ForwardProcess
 from rgmkit.models.features import load_features
 from rgmkit_gan.networks.parts import conv, first_axis
@@ -29,18 +30,26 @@ class ProjectedDiscriminator(nn.Module):
         image_shape: of one image, (C, H, W); only C matters.
         features: a feature network that gives maps: "cifar10", "digits", or a model folder.
         width: channels of each discriminator.
+        skip: number of the finest maps to leave out; they cost most of the time.
     """
 
     gain: Tensor
 
     def __init__(
-        self, *, process: ForwardProcess, image_shape: tuple[int, ...], features: str = "cifar10", width: Count = 64
+        self,
+        *,
+        process: ForwardProcess,
+        image_shape: tuple[int, ...],
+        features: str = "cifar10",
+        width: Count = 64,
+        skip: CountOrZero = 1,
     ) -> None:
         super().__init__()
+        self.skip = skip
         channels = first_axis(image_shape, axes=3, network="projected-discriminator")
         self.fixed = load_features(features).requires_grad_(False)
         with torch.no_grad():
-            maps = self.fixed.maps(torch.zeros(1, channels, 32, 32))
+            maps = self.fixed.maps(torch.zeros(1, channels, 32, 32))[skip:]
         self.project = nn.ModuleList(conv(each.shape[1], width, 1) for each in maps).requires_grad_(False)
         self.mix = nn.ModuleList(conv(width, width) for _ in maps[1:]).requires_grad_(False)
         self.heads = nn.ModuleList(_Head(process.levels, width) for _ in maps)
@@ -55,7 +64,7 @@ class ProjectedDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return one number for each image, higher for images that look real."""
-        maps = self.fixed.maps((x * self.gain[t].view(-1, 1, 1, 1) + 1) / 2)
+        maps = self.fixed.maps((x * self.gain[t].view(-1, 1, 1, 1) + 1) / 2)[self.skip :]
         projected = [project(each) for project, each in zip(self.project, maps, strict=True)]
         mixed = projected[-1:]
         for finer, mix in zip(reversed(projected[:-1]), self.mix, strict=True):
@@ -65,15 +74,16 @@ class ProjectedDiscriminator(nn.Module):
 
 
 class _Head(nn.Module):
-    """The discriminator of one scale: the mean score of its positions."""
+    """The discriminator of one scale: the mean score of its positions, after two halvings of the resolution."""
 
     def __init__(self, levels: int, width: int) -> None:
         super().__init__()
         self.level = nn.Embedding(levels, width)
-        self.layers = nn.ModuleList([conv(width, width), conv(width, width), conv(width, 1, 1)])
+        self.layers = nn.ModuleList(spectral_norm(conv(width, n, stride=2)) for n in (width, 2 * width))
+        self.last = spectral_norm(conv(2 * width, 1, 1))
 
     def forward(self, h: Tensor, t: Tensor) -> Tensor:
-        first, second, last = self.layers
+        first, second = self.layers
         h = leaky_relu(first(h) + self.level(t)[:, :, None, None], 0.2)
-        score: Tensor = last(leaky_relu(second(h), 0.2)).mean((1, 2, 3))
+        score: Tensor = self.last(leaky_relu(second(h), 0.2)).mean((1, 2, 3))
         return score

@@ -113,16 +113,20 @@ def test_discriminator_judges_each_image_alone(size):
     assert (critic(x, t) - critic(x, t.flip(0)))[0].abs() > 1e-4
 
 
-def test_a_projected_discriminator_trains_its_heads_alone():
-    """It judges each image alone, by level; training leaves the feature network as it was, batch statistics too."""
+@pytest.mark.parametrize(("pixels", "parts"), [(0, {"heads"}), (8, {"heads", "pixels"})])
+def test_a_projected_discriminator_leaves_the_feature_network_as_it_was(pixels, parts):
+    """Its batch statistics too. Each image is judged alone, by level."""
     torch.manual_seed(0)
-    critic = ProjectedDiscriminator(process=GaussianProcess(levels=4), image_shape=(1, 16, 16), width=8).train()
+    process = GaussianProcess(levels=4)
+    critic = ProjectedDiscriminator(process=process, image_shape=(1, 16, 16), width=8, pixels=pixels).train()
+    critic(torch.randn(4, 1, 16, 16), torch.zeros(4, dtype=torch.int64))
+    critic.eval()  # the spectral norms are estimated anew at each training step
     x, t = torch.randn(4, 1, 16, 16), torch.tensor([0, 1, 2, 3])
     score = critic(x, t)
     torch.testing.assert_close(score[:2], critic(x[:2], t[:2]), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(score, critic(x, t.flip(0)))
-    trained = {name for name, weight in critic.named_parameters() if weight.requires_grad}
-    assert trained and all(name.startswith("heads.") for name in trained)
+    trained = {name.split(".")[0] for name, weight in critic.named_parameters() if weight.requires_grad}
+    assert trained == parts and not critic.train().fixed.training
     torch.testing.assert_close(critic.fixed.maps(x)[-1].mean((2, 3)), critic.fixed.of(x))
     with pytest.raises(IncompatibleError, match="gives no maps"):
         Mean().maps(x)

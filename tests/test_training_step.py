@@ -96,16 +96,17 @@ class Reference:
         losses = {}
         if self.adversarial:
             fake = self.degrade(self.G(y, s - 1, z), t, batch.fake).detach()
-            loss = softplus(self.D(fake, t) - self.D(real, t)).mean()
+            loss = softplus(self.D(fake, s - 1) - self.D(real, s - 1)).mean()
             if step % 2 == 0:
                 for images in (real.clone().requires_grad_(), fake.requires_grad_()):
-                    (slope,) = torch.autograd.grad(self.D(images, t).sum(), images, create_graph=True)
+                    (slope,) = torch.autograd.grad(self.D(images, s - 1).sum(), images, create_graph=True)
                     loss = loss + 0.5 * 2 * ((0.1 + sigma_t**2) * slope.square().sum((1, 2, 3))).mean() / 2
             losses["critic"] = loss.item()
             self.update(loss, 1, step)
         x_hat = self.G(y, s - 1, z)
         if self.adversarial:
-            prior = softplus(self.D(real, t) - self.D(self.degrade(x_hat, t, batch.fake), t)).mean()
+            judged = self.degrade(x_hat, t, batch.fake)
+            prior = softplus(self.D(real, s - 1) - self.D(judged, s - 1)).mean()
         else:
             prior = ((x_hat - x).square().mean((1, 2, 3)) / sigma_s**2).mean()
         a = self.process.a_by_level[s].double().reshape(-1, 1, 1, 1)
@@ -163,7 +164,20 @@ def test_spread_draws_lower_targets_until_the_final_steps():
     final = draw_batch(run, 7)
     assert torch.equal(final.target, final.level - 1)
     target = torch.full((4000,), 3)
-    assert float((draw_target_levels(target, 0.2, seeded(0)) < 3).double().mean()) == pytest.approx(0.15, abs=0.02)
+    assert float((draw_target_levels(target, 0, 0.2, seeded(0)) < 3).double().mean()) == pytest.approx(0.15, abs=0.02)
+
+
+def test_clean_estimates_are_judged_as_they_are():
+    """Whole batches, and a part of the images; the critic is told the level that each was made from."""
+    run = make_run(batch=4000, clean=1.0, spread=0.0)
+    batch = draw_batch(run, 0)
+    assert batch.target.count_nonzero() == 0 and set(batch.level.tolist()) == {1, 2, 3, 4}
+    pair = estimate_images(run, batch).pair
+    torch.testing.assert_close(pair.real, batch.x)
+    assert torch.equal(pair.level, batch.level - 1)
+    target = torch.full((4000,), 3)
+    some = draw_target_levels(target, 0.25, 0, seeded(0))
+    assert set(some.tolist()) == {0, 3} and float((some == 0).double().mean()) == pytest.approx(0.25, abs=0.03)
 
 
 def test_a_conditional_critic_sees_y_and_what_is_drawn_given_it(tmp_path):

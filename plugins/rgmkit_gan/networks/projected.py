@@ -1,4 +1,4 @@
-"""A discriminator of the features of a fixed network."""
+"""A discriminator of the features of a fixed network, and of the pixels."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from rgmkit.core.bounds import Count, CountOrZero
 from rgmkit.core.process import ForwardProcess
 from rgmkit.models.features import load_features
 from rgmkit_gan.networks.parts import conv, first_axis
+from rgmkit_gan.networks.unet import UNetDiscriminator
 
 
 @final
 class ProjectedDiscriminator(nn.Module):
-    """A discriminator `D(x, t)`, (B,), of the features of a fixed network: it needs fewer images to learn from.
+    """A discriminator `D(x, t)`, (B,), of the features of a fixed network and of the pixels.
 
     The maps of the fixed network are mixed by fixed random convolutions, from coarse to fine, and each scale has a
-    small discriminator of its own, which knows the level; D is their sum. What the network is trained with should not
-    also measure its quality: evaluate by other features.
+    small discriminator of its own, which knows the level. To their sum a `unet-discriminator` is added: the features of
+    a small classifier do not determine the colours, and by these alone CIFAR-10 became grey. What the network is
+    trained with should not also measure its quality: evaluate by other features.
 
-    Source: Sauer, Chitta, Müller and Geiger, "Projected GANs converge faster", 2021.
+    Source: Sauer, Chitta, Müller and Geiger, "Projected GANs converge faster", 2021; Kumari, Zhang, Shechtman and Zhu,
+    "Ensembling off-the-shelf models for GAN training", 2022.
 
     Args:
-        process: the forward process, whose levels, gains and noise stds are used.
+        process: the forward process, whose number of levels is used.
         image_shape: of one image, (C, H, W); only C matters.
         features: a feature network that gives maps: "cifar10", "digits", or a model folder.
-        width: channels of each discriminator.
+        width: channels of the discriminator of each map.
+        pixels: channels of the discriminator of the pixels at its finest scale; 0 for none.
         skip: number of the finest maps to leave out; they cost most of the time.
     """
-
-    gain: Tensor
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class ProjectedDiscriminator(nn.Module):
         image_shape: tuple[int, ...],
         features: str = "cifar10",
         width: Count = 64,
+        pixels: CountOrZero = 48,
         skip: CountOrZero = 1,
     ) -> None:
         super().__init__()
@@ -53,8 +56,7 @@ class ProjectedDiscriminator(nn.Module):
         self.project = nn.ModuleList(conv(each.shape[1], width, 1) for each in maps).requires_grad_(False)
         self.mix = nn.ModuleList(conv(width, width) for _ in maps[1:]).requires_grad_(False)
         self.heads = nn.ModuleList(_Head(process.levels, width) for _ in maps)
-        power = process.a_by_level.square() + process.sigma_by_level.square()
-        self.register_buffer("gain", power.rsqrt(), persistent=False)
+        self.pixels = UNetDiscriminator(process=process, image_shape=image_shape, width=pixels) if pixels else None
 
     def train(self, mode: bool = True) -> ProjectedDiscriminator:
         """Set the mode of all parts but the fixed network."""
@@ -64,13 +66,14 @@ class ProjectedDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return one number for each image, higher for images that look real."""
-        maps = self.fixed.maps((x * self.gain[t].view(-1, 1, 1, 1) + 1) / 2)[self.skip :]
+        size = x.flatten(1).square().mean(1).sqrt().clamp(min=1)  # noisy images come close to the usual range
+        maps = self.fixed.maps((x / size.view(-1, 1, 1, 1) + 1) / 2)[self.skip :]
         projected = [project(each) for project, each in zip(self.project, maps, strict=True)]
         mixed = projected[-1:]
         for finer, mix in zip(reversed(projected[:-1]), self.mix, strict=True):
             mixed.append(mix(finer + interpolate(mixed[-1], size=finer.shape[-2:])))
         scores = [head(each, t) for head, each in zip(self.heads, mixed, strict=True)]
-        return torch.stack(scores).sum(0).float()
+        return torch.stack(scores).sum(0).float() + (0 if self.pixels is None else self.pixels(x, t))
 
 
 class _Head(nn.Module):

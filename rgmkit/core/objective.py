@@ -17,8 +17,9 @@ from rgmkit.core.random import Randomness
 Critic = Callable[[Tensor, Tensor], Tensor]
 """`critic(x, level)`: one score per image, higher for images that look real: (B,).
 
-The level is that of the estimate's degraded image minus one, `s - 1`, as for the restorer. A critic that does not know it
-can only compare the estimates of all levels together with the data: one level may then lack what another has too often.
+The level is `s - 1`, as for the restorer: that of the degraded image that the estimate was made from, minus one. A
+critic that does not know it compares the estimates of all levels together with the data, and one level may then lack
+what another has too often.
 """
 
 

@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from rgmkit.images import limits, read, write
 from rgmkit.runtime import memory
 from rgmkit.training.data.archives import Archive
 from rgmkit.training.data.files import Arrays, Folder
+from rgmkit.training.data.named import HuggingFace, Torchvision
 
 RAISE = r"no more than \d+ are read: if that is right, raise the limit with --max-pixels"
 
@@ -130,6 +132,22 @@ def test_commands_take_the_limit(run, tmp_path, command):
     assert done.code == 2 and "has 144 pixels, and no more than 100 are read" in done.err, done.err
     assert "RGMKIT_MAX_PIXELS" not in os.environ
     assert not (tmp_path / "y.npy").exists()
+
+
+def test_data_sets_of_libraries_take_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "in"
+    (folder / "a").mkdir(parents=True)
+    save(folder / "a" / "a.png")
+    options = {"data_dir": str(folder), "cache_dir": str(tmp_path / "cache")}
+    one = torch.zeros(1, dtype=torch.int64)
+    for load in (
+        partial(Torchvision, name="ImageFolder", root=folder, size=8),
+        partial(HuggingFace, name="imagefolder", options=options, size=8),
+    ):
+        with pytest.raises(DataError, match=RAISE):
+            load(max_pixels=143).take(one, torch.Generator())
+        assert load(max_pixels=144).take(one, torch.Generator()).shape == (1, 3, 8, 8)
 
 
 def test_configurations_take_the_limit(tmp_path):

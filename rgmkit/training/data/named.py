@@ -15,9 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from rgmkit.core.bounds import Count
-from rgmkit.errors import ConfigError, DataError, describe_error
+from rgmkit.errors import ConfigError, DataError, describe_error, naming
 from rgmkit.images import decode
 from rgmkit.images.codecs import pillow
+from rgmkit.images.limits import check_pixels, choose_limit
 from rgmkit.runtime.extras import require
 from rgmkit.training.data.base import Flip
 from rgmkit.training.data.pictures import Channels, Crop, Pictures
@@ -48,6 +49,8 @@ class _Items(Pictures):
             image = self.item(i)
             if not isinstance(image, Image.Image):
                 raise DataError(f"{self.name(i)} is a {type(image).__name__}: take a data set of PIL images")
+            with naming(self.name(i)):
+                check_pixels(choose_limit(self.max_pixels), *image.size)
             orientation, _ = pillow.read_orientation(image)
             if image.mode.startswith(_DEEP):
                 return self._decode_deep(image, i)
@@ -63,7 +66,7 @@ class _Items(Pictures):
         """Decode a grey picture of 16 bits or floats, which Pillow would clip at 255 on converting it to 8 bits."""
         file = io.BytesIO()
         image.save(file, "TIFF")
-        return decode(file.getvalue(), name=self.name(i)).x[0]
+        return decode(file.getvalue(), name=self.name(i), max_pixels=self.max_pixels).x[0]
 
 
 @final
@@ -75,7 +78,7 @@ class Torchvision(_Items):
         root: the folder of its files.
         options: further arguments of its constructor, such as {split: train} or {train: true}.
         download: download missing files, where torchvision can.
-        size, channels, crop, flip: of the crops, see `Pictures`.
+        size, channels, crop, flip, max_pixels: of the crops, see `Pictures`.
 
     Raises:
         ConfigError: for an unknown name or option.
@@ -97,8 +100,9 @@ class Torchvision(_Items):
         channels: Channels = "rgb",
         crop: Crop = "centre",
         flip: Flip = False,
+        max_pixels: Count | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip, max_pixels=max_pixels)
         from torchvision import datasets
 
         if name not in datasets.__all__:
@@ -117,7 +121,11 @@ class Torchvision(_Items):
         if not len(self.items):
             raise DataError(f"{self.title} holds no pictures")
         if isinstance(self.items, datasets.ImageFolder) and "loader" not in arguments:
-            self.items.loader = _open_image  # its own loader clips 16 bits at 255
+            self.items.loader = self._open  # its own loader clips 16 bits at 255
+
+    def _open(self, path: str) -> Image.Image:
+        with naming(path):
+            return pillow.open_picture(Path(path).read_bytes(), choose_limit(self.max_pixels))
 
     def item(self, i: int) -> Any:
         """Return the image, without its label."""
@@ -135,7 +143,7 @@ class HuggingFace(_Items):
         column: the column of the pictures.
         options: further arguments of load_dataset, such as {data_dir: pictures}; {revision: COMMIT} pins a data set of
             the hub, whose name alone may mean other pictures tomorrow. Code in a data set is not run.
-        size, channels, crop, flip: of the crops, see `Pictures`.
+        size, channels, crop, flip, max_pixels: of the crops, see `Pictures`.
 
     Raises:
         ConfigError: if the package `datasets` is missing, or there is no such column.
@@ -153,8 +161,9 @@ class HuggingFace(_Items):
         channels: Channels = "rgb",
         crop: Crop = "centre",
         flip: Flip = False,
+        max_pixels: Count | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, crop=crop, flip=flip)
+        super().__init__(size=size, channels=channels, crop=crop, flip=flip, max_pixels=max_pixels)
         require("datasets", "the data huggingface")
         import datasets
 
@@ -181,9 +190,3 @@ def find_commit(info: Any) -> str | None:
     addresses = " ".join(getattr(info, "download_checksums", None) or ())
     found = re.search(r"hf://datasets/[^@ ]+@([0-9a-f]{40})/", addresses)
     return found[1] if found else None
-
-
-def _open_image(path: str) -> Image.Image:
-    with Image.open(path) as image:
-        image.load()
-    return image

@@ -260,6 +260,8 @@ def test_a_solution_is_shown_in_one_line():
     shown = repr(restore(noise(2, 1, 4, 6), Identity(noise=0.1), GaussianRestorer()))
     assert shown.startswith("Solution(x: Tensor (2, 1, 4, 6), nfe=")
     assert "\n" not in shown and len(shown) < 240
+    four, five = (repr(rgmkit.Solution(noise(n, 1, 2, 2), noise=(0.125,) * n)) for n in (4, 5))
+    assert four.count("0.125") == 4 and "one for each" not in four and "<one for each of 5 images>" in five
 
 
 def draws():
@@ -275,6 +277,8 @@ def test_a_seed_gives_the_same_bits_and_the_global_generators_are_left_alone():
     assert not torch.equal(one, other)
     assert torch.equal(generate(prior, 3, seed=1), generate(prior, 3, seed=1))
     assert not torch.equal(generate(prior, 3, seed=1), generate(prior, 3, seed=2))
+    chain = {"solver": "cascade:start=2", "images": noise(3, 1, 4, 6), "seed": 1}
+    assert torch.equal(generate(prior, 3, **chain), generate(prior, 3, **chain))
     assert draws() == before
     first = restore(y[0], degradation, prior, seed=1).x
     torch.testing.assert_close(first, one[0])  # image 0 draws the same alone

@@ -12,6 +12,7 @@ from rgmkit.errors import PluginError
 from rgmkit.plugins import KINDS, hookspec, load_class
 from rgmkit.plugins.builtin import rgmkit_components
 from rgmkit.plugins.registry import Registry, _entry_points, load_target
+from rgmkit.plugins.synonyms import SYNONYMS, find_meant
 
 DOCS = Path(__file__).parents[1] / "docs"
 BUILT_IN = "gaussian-noise"
@@ -215,6 +216,12 @@ def test_unknown_names_get_the_nearest():
         registry.lookup("degradation", "cascade")
     with pytest.raises(PluginError, match="no kind of component is named 'weather'"):
         registry.lookup("weather", "rain")
+
+
+def test_other_words_mean_components_that_exist():
+    known = {component.name for component in fresh().list_components()}
+    assert SYNONYMS.keys() <= known
+    assert all(find_meant(word, [name]) == name for name, words in SYNONYMS.items() for word in words.split())
 
 
 @pytest.mark.parametrize("component", fresh().list_components(), ids=lambda c: f"{c.kind}-{c.name}")

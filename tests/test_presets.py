@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
+from rgmkit_noise.process import GaussianProcess
 
 import rgmkit
 from rgmkit.config import read_yaml
@@ -174,6 +175,11 @@ def test_a_sheet_has_three_rows_of_held_out_images_or_samples_in_a_square(tmp_pa
     preview.write_preview(run, tmp_path, is_stopped=lambda: False)
     (sheet,) = tmp_path.rglob("*.png")
     assert Image.open(sheet).size == tuple(66 * n + 2 for n in size)  # of images of 64 pixels, with gaps of 2
+
+
+def test_levels_are_left_out_of_previews_where_there_are_more_than_50():
+    samplers = [preview.choose_sampler(SimpleNamespace(process=GaussianProcess(levels=n))) for n in (50, 51)]
+    assert samplers == ["cascade", "cascade:levels=50,eta=0"]
 
 
 def test_losses_of_before_are_kept_when_a_run_is_resumed(tmp_path):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import warnings
 
 import pytest
+import torch
 
 import rgmkit
+from rgmkit.core.inverse_network import InverseNetwork
+from rgmkit.core.random import seeded
+from rgmkit.errors import ConfigError
 from rgmkit.models.folder import CARD, locate, save
 from rgmkit.models.model_card import DENOISER, GENERATIVE
 
@@ -61,3 +65,13 @@ def test_the_cards_of_the_shipped_models_say_what_they_are():
     for name, use in uses.items():
         card = (locate(name) / CARD).read_text(encoding="utf-8")
         assert (GENERATIVE if name == "digits" else DENOISER) in " ".join(card.split()) and use in card
+
+
+def test_networks_that_map_measurements_to_images():
+    for wrong in ({"factor": 0}, {"channels": 0}):
+        with pytest.raises(ConfigError, match="give 1 or more"):
+            InverseNetwork(network=torch.nn.Identity(), **wrong)
+    y = torch.rand(2, 2, 4, 4, generator=seeded(0))
+    assert InverseNetwork(network=torch.nn.Identity(), factor=1, channels=1).invert(y).equal(y)
+    each = InverseNetwork(network=lambda x: x * torch.tensor([1.0, 2, 6]).view(3, 1, 1))  # of three channels by default
+    torch.testing.assert_close(each.invert(y), 3 * y)

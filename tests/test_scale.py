@@ -96,6 +96,14 @@ def test_what_is_lost_at_a_weight():
         assert problem.lost_at(weight) == pytest.approx(exact, rel=0.1)
 
 
+def test_other_measurements_of_the_same_kind_share_what_was_measured_once():
+    y = (255 * uniform(1, 1, 16, 16)).round() / 255
+    problem = Problem.from_measurement(y, rgmkit.degradation("blur:std=1,noise=0.01"), rgmkit.load("photographs"))
+    others = problem.with_measurement(normal(2, 1, 16, 16))
+    assert others.scale is problem.scale and others.shape == (2, 1, 16, 16)
+    assert others.rounding_step == problem.rounding_step == pytest.approx(1 / 255)
+
+
 def test_the_denoiser_is_told_of_more_noise_where_a_blur_loses_nearly_everything():
     """Masks, weak blurs at little noise, and tomography, whose singular values fall slowly, are left alone."""
     stds = {}

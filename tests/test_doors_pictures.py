@@ -131,6 +131,15 @@ def test_16_bits_in_which_white_is_zero(compression):
     assert decode(bytes(data), name="y.tif").x[0, 0].numpy() == pytest.approx(1 - RAMP, abs=1e-4)
 
 
+@pytest.mark.parametrize("array", [RAMP.astype(np.float32), np.stack([RAMP.astype(np.float32)] * 3, -1)])
+def test_values_without_a_photometric_interpretation(array):
+    data = bytearray(tiff(array, photometric="minisblack" if array.ndim == 2 else "rgb"))
+    at = data.index(struct.pack("<HHI", 262, 3, 1))
+    data[at : at + 2] = struct.pack("<H", 261)  # an unknown tag in its place
+    x = decode(bytes(data), name="y.tif").x[0].movedim(0, -1).numpy()
+    assert x.squeeze() == pytest.approx(array)
+
+
 @pytest.mark.parametrize("bits", [10, 14])
 def test_packed_samples_that_cannot_be_read_name_the_extra(bits):
     pytest.importorskip("tifffile")
@@ -175,6 +184,13 @@ def test_the_transparent_grey_of_a_png(depth):
     picture = decode(data, name="y.png")
     assert picture.x[0, 0].numpy() == pytest.approx(grey / (2**depth - 1), abs=1e-6)
     assert (picture.alpha[0, 0].numpy() == (grey != 1)).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_only_as_many_bits_of_the_transparent_grey_count_as_a_pixel_has(depth):
+    grey = (np.arange(64).reshape(8, 8) % 2**depth).astype(np.int64)
+    data = png(grey, depth=depth, colour_type=0, chunks=[(b"tRNS", struct.pack(">H", 0xFF00 + 2**8 - 2**depth + 1))])
+    assert (decode(data, name="y.png").alpha[0, 0].numpy() == (grey != 1)).all()
 
 
 @pytest.mark.parametrize("depth", [8, 16])

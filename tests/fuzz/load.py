@@ -61,21 +61,27 @@ class Job:
 
 def make_jobs() -> dict[str, Job]:
     """List the jobs by name."""
-    pictures, rows = (2_000, 20_000, 200_000), (1_000, 12_000)
-    total = ["-d", "gaussian-noise:noise=0.1", "--prior", "tv", "--solver", "pgd:iterations=2"]
-    network = ["-d", "gaussian-noise:noise=0.1", "--prior", "digits", "--solver", "one-shot", "--tile", "512"]
+    pictures = (2_000, 20_000, 200_000)
+    noise = ["-d", "gaussian-noise:noise=0.1"]
+    total = [*noise, "--prior", "tv", "--solver", "pgd:iterations=2"]
+    network = [*noise, "--prior", "digits", "--solver", "one-shot", "--tile", "512"]
     return {
         "run: cells": Job("cell", (200, 2_000), write_grid, lambda _, n: call("run", "grid.yaml", "-o", f"run{n}")),
         "train: a folder": Job("picture", pictures, write_folder, lambda f, _: draw(Folder(path=f / "folder", size=8))),
         "train: an archive": Job("picture", pictures, write_tar, lambda f, _: draw(Archive(path=f / "0.tar", size=8))),
         "train: shards": Job("picture", pictures, write_shards, lambda f, _: draw(Shards(path=f / "*.tar", size=8))),
         "plugins": Job("plugin", (5, 50, 500), write_plugins, load_plugins),
-        "restore: tv": Job("row", rows, write_picture, lambda _, n: call("restore", "y.png", *total, "-o", "x.png")),
+        "degrade": Job(
+            "row", (1_000, 12_000), write_picture, lambda *_: call("degrade", "y.png", *noise, "-o", "x.tif")
+        ),
+        "restore: tv": Job(
+            "row", (1_000, 3_000), write_picture, lambda *_: call("restore", "y.png", *total, "-o", "x.png")
+        ),
         "restore: a network in tiles": Job(
-            "row", (200, 1_000), write_picture, lambda _, n: call("restore", "y.png", *network, "-o", "x.png")
+            "row", (100, 400), write_picture, lambda *_: call("restore", "y.png", *network, "-o", "x.png")
         ),
         "generate": Job(
-            "image", (1_000, 10_000), lambda *_: None,
+            "image", (1_000, 5_000), lambda *_: None,
             lambda _, n: call("generate", "digits", "-n", f"{n}", "-o", "x.npz"),
         ),
     }  # fmt: skip

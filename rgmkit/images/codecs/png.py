@@ -35,7 +35,8 @@ def _decode_few_bits(data: bytes, depth: int, limit: int) -> Decoded:
     if transparent is None:
         return decoded
     grey = decoded.array.reshape(*decoded.array.shape[:2], -1)[..., 0]
-    return decoded._replace(**_add_alpha(grey, int.from_bytes(transparent, "big") * 255 // (2**depth - 1)))
+    white = 2**depth - 1  # also the bits of the transparent value that count
+    return decoded._replace(**_add_alpha(grey, (int.from_bytes(transparent, "big") & white) * 255 // white))
 
 
 def _find_chunk(data: bytes, kind: bytes) -> bytes | None:

@@ -23,7 +23,7 @@ ALPHA = (ASSOCIATED, 2)  # the second is alpha beside colours as they are
 SIGNED = 2  # value of the tag SampleFormat
 SENSOR = ("CFA", "LINEAR_RAW")  # photometric interpretations of raw files of cameras
 CANON = b"CR"  # after the header of a .cr2
-DNG_VERSION, PROFILE, MAX, SMAX = 50706, 34675, 281, 341  # tags
+DNG_VERSION, PROFILE, MAX, SMAX, PHOTOMETRIC = 50706, 34675, 281, 341, 262  # tags
 SENSOR_WHITES = tuple(2**bits - 1 for bits in range(9, 16))
 RESOLUTION = (282, 283, 296)  # the tags XResolution, YResolution and ResolutionUnit
 IMAGEJ_SCALE = ("unit", "spacing", "finterval", "fps")
@@ -38,7 +38,7 @@ def decode(data: bytes, limit: int) -> Decoded:
         series: Any = file.series[0]
         page = series.keyframe
         _refuse_raw(data, file.pages[0])
-        bits, photometric = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
+        bits, photometric = page.bitspersample, _read_photometric(page)
         if bits is None or bits < 8 or (bits == 8 and photometric not in PLAIN):
             return _decode_with_pillow(data, page, limit)
         if photometric not in PLAIN:
@@ -65,6 +65,13 @@ def decode(data: bytes, limit: int) -> Decoded:
         scale, unscaled = _read_scale(file, page)
         notes += more + unread + unscaled + pillow.note_profile(None if profile is None else bytes(profile.value))
         return Decoded(array, _name_axes(series.axes), extra in ALPHA, notes, scale, range)
+
+
+def _read_photometric(page: Any) -> str:
+    """Return the photometric interpretation of a page; without one, that which libtiff assumes."""
+    if PHOTOMETRIC not in page.tags:
+        return {1: "MINISBLACK", 3: "RGB"}.get(page.samplesperpixel, "of unknown colours")
+    return getattr(page.photometric, "name", str(page.photometric))
 
 
 def _refuse_raw(data: bytes, first: Any) -> None:

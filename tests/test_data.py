@@ -363,16 +363,17 @@ def test_upright_and_in_their_full_depth_wherever_they_come_from(tmp_path, monke
     ramp = torch.linspace(0, 1, 8 * 12).view(1, 1, 8, 12)
     write(folder / "a" / "deep.png", Picture(ramp, bits=16))
     write(folder / "a" / "floats.tiff", Picture(ramp, bits=32))
+    write(folder / "a" / "colours.png", torch.rand(3, 8, 12, generator=seeded(0)))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     Image.fromarray((255 * ramp[0, 0]).byte().numpy()).save(folder / "a" / "turned.png", exif=exif)
     options = {"data_dir": str(folder), "cache_dir": str(tmp_path / "cache")}
-    expected = Folder(path=folder, size=8).take(torch.arange(3), torch.Generator())
+    expected = Folder(path=folder, size=8).take(torch.arange(4), torch.Generator())
     for data in (
         Torchvision(name="ImageFolder", root=folder, size=8),
         HuggingFace(name="imagefolder", options=options, size=8),
     ):
-        assert data.take(torch.arange(3), torch.Generator()).equal(expected), data.title
+        assert data.take(torch.arange(4), torch.Generator()).equal(expected), data.title
 
 
 def test_hugging_face_data_by_name(tmp_path, monkeypatch):

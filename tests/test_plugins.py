@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import plugin_source
 
+import rgmkit
 from rgmkit.errors import PluginError
 from rgmkit.plugins import KINDS, hookspec, load_class
 from rgmkit.plugins.builtin import rgmkit_components
@@ -33,6 +34,13 @@ def test_installed_package_is_found_by_name(distribution):
     assert registry.address(rain) == "rain"
     assert rain in registry.list_components("degradation")
     assert load_target(rain).__name__ == "GaussianNoise"
+
+
+def test_only_the_loader_names_distribution_and_version():
+    with pytest.raises(TypeError):
+        rgmkit.Component("degradation", "rain", "rgmkit_rain:Rain", "Streaks of rain", "acme", version="1.0")
+    with pytest.raises(TypeError):
+        rgmkit.Component("degradation", "rain", "rgmkit_rain:Rain", "Streaks of rain", "acme", "1.0")
 
 
 def test_every_component_of_rgmkit_itself_is_there():

@@ -22,7 +22,7 @@ from rgmkit.training.data.digits import Digits
 from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
 from rgmkit.training.draws import draw_levels
 from rgmkit.training.guards import stop_when_unwritable
-from rgmkit.training.log import LossLog
+from rgmkit.training.log import COLUMNS, LossLog
 from rgmkit.training.setup import set_up
 from rgmkit.training.start import read_start_config
 
@@ -156,6 +156,15 @@ def test_what_cannot_be_written_names_the_last_checkpoint(tmp_path):
         (tmp_path / "checkpoints" / f"step-0000000{step}.pt").touch()
     with pytest.raises(TrainingError, match=last), stop_when_unwritable(run, tmp_path):
         raise error
+
+
+def test_losses_that_were_cut_or_are_of_later_steps_are_removed(tmp_path):
+    run = prepare(MEANS)
+    run.step = 4
+    head, *rows = [",".join(COLUMNS), *(f"{step},1.5,,,0.5,0.001," for step in (2, 4, 6))]
+    (tmp_path / "losses.csv").write_text("\n".join([head, *rows, "x,1.5,,,0.5,0.001,", "3,1.5"]))
+    LossLog(run, tmp_path).close()
+    assert (tmp_path / "losses.csv").read_text().splitlines() == [head, *rows[:2]]
 
 
 def test_losses_go_to_tensorboard_if_it_is_installed(tmp_path, monkeypatch):

@@ -57,20 +57,18 @@ def draw_samples(
     *,
     seed: int,
     callback: Callback | None,
-    images: Sequence[int] | None = None,
+    images: Sequence[int],
 ) -> Solution:
     """Draw `samples` restorations of each image; return them with their mean and standard deviation.
 
     `Posterior` draws in pairs around one estimate. Any other solver is run `samples` times, and sample 0 is the
     restoration without `samples`; if it draws no random numbers, it runs once. Sample k of image i depends on
-    (seed, i, k) alone; `images` are the indices i, by default 0, 1, … As many as `choose_batch_size` allows are
-    computed in one batch.
+    (seed, i, k) alone; `images` are the indices i. As many as `choose_batch_size` allows are computed in one batch.
 
     Raises:
         ConfigError: if `samples` is less than 1.
     """
     check_samples(samples)
-    images = range(problem.shape[0]) if images is None else images
     if isinstance(solver, Posterior):
         return _draw_pairs(solver, problem, samples, images, seed, callback)
     parts: list[Solution] = []

@@ -306,6 +306,8 @@ def test_training_reads_pictures_whose_metadata_is_damaged(tmp_path):
         (b"Salted__" + b"\0" * 99, "encrypted"),
         (b"FUJIFILMCCD-RAW " + b"\0" * 99, "raw file of a camera"),
         (b"\0\0\0\x18ftypheic" + b"\0" * 99, "HEIC"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + b"\0" * 99, "PostScript"),
     ],
 )
 def test_what_is_known_and_not_read_says_what_to_convert_it_to(data, words):

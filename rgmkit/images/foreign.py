@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SAVE = "save the array as .npy or TIFF"
 RAW = "a raw file of a camera: develop it, or save the values of its sensor as 16-bit TIFF (with rawpy)"
+POSTSCRIPT = "a PostScript file, a program that is not run: convert it to PNG or TIFF"
 LOCKED = "encrypted: decrypt it first"
 
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -28,6 +29,8 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"age-encryption.org", LOCKED),
     (0, b"-----BEGIN PGP MESSAGE", LOCKED),
     (0, b"%PDF", "a PDF: save the picture in it as PNG or TIFF"),
+    (0, b"%!PS", POSTSCRIPT),
+    (0, b"\xc5\xd0\xd3\xc6", POSTSCRIPT),
     (4, b"ftyphei", "a HEIC picture: save it as PNG, TIFF or JPEG"),
     (0, b"\xff\x0a", "a JPEG XL picture: save it as PNG or TIFF"),
     (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture: save it as PNG or TIFF"),

@@ -136,7 +136,8 @@ def start(words: list[str], folder: Path) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command_line(words)
     except SystemExit as end:
-        sys.stdout.flush()
+        with suppress(OSError):  # of a full disk, which the command has reported
+            sys.stdout.flush()
         os._exit(end.code if isinstance(end.code, int) else 0)
     except BaseException:
         import traceback

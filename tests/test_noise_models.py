@@ -19,6 +19,7 @@ from rgmkit.core.whitened import Whitened
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit.resolve import resolve_degradation, resolve_noise
 from rgmkit.solvers.measurement import noise_of
+from rgmkit.solvers.noise_levels import differs
 
 SHAPE = (3, 6, 5)
 
@@ -308,6 +309,14 @@ def test_dead_pixels_count_for_nothing():
     restored = rgmkit.restore(y, degradation, "tv").x
     assert torch.equal(restored, rgmkit.restore(torch.where(std.isinf(), 9.0, y), degradation, "tv").x)
     assert psnr(restored, x) > psnr(rgmkit.restore(y, degradation.with_noise(0.05), "tv").x, x) - 0.7
+
+
+def test_one_level_suffices_where_averages_of_21_pixels_are_alike():
+    """At the edge 11 of them are in the image: with 4 of std s and 7 of std 1, `(4 / s^2 + 7) / 11` against 1.5^2."""
+    std = torch.ones(1, 1, 64, 64)
+    for information, unlike in ((4, False), (5, True)):
+        std[..., :4] = information**-0.5
+        assert differs(std) == unlike
 
 
 def test_the_least_noise_follows_the_depth_of_the_data():

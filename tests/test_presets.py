@@ -64,6 +64,7 @@ def test_a_preset_trains_a_model_that_generates_and_restores(tmp_path, run, goal
     done = run("train", *given)
     assert done.code == 0 and done.out.strip() == str(tmp_path / "run")
     assert "predicted for this machine: " in done.err and "GiB of memory" in done.err
+    assert "nothing to resume" not in done.err
     prior = rgmkit.load(tmp_path / "run")
     assert prior.image_shape == (3, 16, 16) and prior.generative == (goal == "generate")
     assert prior.restore(torch.rand(1, 3, 20, 20), 2).shape == (1, 3, 20, 20)

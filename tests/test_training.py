@@ -128,7 +128,7 @@ def test_folders_are_not_overwritten_and_configurations_not_mixed(tmp_path):
     out = train(POINTS, tmp_path / "run")
     with pytest.raises(rgmkit.ConfigError, match="not empty"):
         train(POINTS, out)
-    with pytest.raises(rgmkit.CheckpointError, match="another configuration"):
+    with pytest.raises(rgmkit.CheckpointError, match="run was trained with another configuration"):
         train(POINTS, out, resume=True, overrides=["training.lr=1e-4"])
     (tmp_path / "other" / "checkpoints").mkdir(parents=True)
     (tmp_path / "other" / "checkpoints" / "last.ckpt").write_text("of another tool")

@@ -18,6 +18,15 @@ CARDS = DOCS / "_site" / "cards.txt"
 FILE_AS_TEXT = re.compile(r"\[[\w/-]+\.md\]\(([^)\s:]+\.md[^)\s]*)\)")
 TITLE = re.compile(r"^# (.*)$", re.MULTILINE)
 CELL_CODE = re.compile(r"(?<=[ (])`[^`\n]*\\\|[^`\n]*`")  # GitHub needs the backslash, Python-Markdown shows it
+WEIGHTS = {
+    "source/": 0.1,
+    "project/": 0.3,
+    "results/": 0.3,
+    "gallery/": 0.5,
+    "faq.md": 3.0,
+    "choose.md": 2.0,
+    "tutorials/": 2.0,
+}
 HEAD = "---\nhide: [navigation]\n---\n\n"
 logging.getLogger("mkdocs.plugins.griffe").setLevel(logging.ERROR)  # it asks for types in the docstrings
 
@@ -34,9 +43,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Lead the links of a written page to the pages of the site."""
+    """Lead the links of a written page to the pages of the site, and weigh it in the search."""
     source = page.file.abs_src_path
     text = markdown
+    weight = next((weight for start, weight in WEIGHTS.items() if page.file.src_uri.startswith(start)), 1.0)
+    page.meta["search"] = {"boost": weight}
     if source:
         named = FILE_AS_TEXT.sub(lambda match: _name_page(match, Path(source)), markdown)
         text = redirect(named, Path(source), page.file.src_uri)[0]

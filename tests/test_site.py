@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -74,6 +75,16 @@ def test_every_link_leads_to_a_page_and_an_anchor(site, pages):
             if not file.exists() or (anchor and file in pages and unquote(anchor) not in pages[file].anchors):
                 dead.append((path.name, link))
     assert not dead
+
+
+def test_the_search_prefers_answers_to_sources(site):
+    entries = json.loads((site / "search" / "search_index.json").read_text("utf-8"))["docs"]
+    weights = {entry["location"].partition("#")[0]: entry.get("boost", 1) for entry in entries}
+    of = {
+        start: {w for page, w in weights.items() if page.startswith(start)}
+        for start in ("faq", "mri", "results/", "source/")
+    }
+    assert min(of["faq"]) > max(of["mri"]) > max(of["results/"]) > max(of["source/"])
 
 
 def test_nothing_is_loaded_from_elsewhere(site, pages):

@@ -13,8 +13,10 @@ import rgmkit
 from rgmkit.core.linear import dot
 from rgmkit.core.linearised import Linearised
 from rgmkit.core.random import seeded
+from rgmkit.core.solver import Problem
 from rgmkit.core.whitened import Whitened
 from rgmkit.errors import IncompatibleError
+from rgmkit.solvers.measurement import noise_of
 from rgmkit.testing import toys
 
 
@@ -171,3 +173,8 @@ def test_rows_of_differing_size_count_as_noise_of_differing_std():
 
     found = rgmkit.restore(y, Otherwise(noise=noise), "tv")
     assert psnr(found.x, x) > psnr(rgmkit.restore(y, Dimmed(noise=noise), "tv").x, x) + 0.1
+
+
+def test_the_least_noise_of_an_operator_that_is_not_linear():
+    y = uniform(1, 1, 8, 8)
+    assert noise_of(Problem.from_measurement(y, Saturating(noise=0.0), rgmkit.prior("tv"))) == 1e-3

@@ -332,3 +332,17 @@ def test_plugins_of_a_yaml_are_relative_to_it(tmp_path):
         take_plugins({"plugins": 3}, tmp_path)
     with pytest.raises(PluginError, match="no plugin file"):
         take_plugins({"plugins": ["none.py"]}, tmp_path)
+
+
+class OfBefore(Degradation):
+    """Its constructor says that noise is a number, as all did once."""
+
+    def __init__(self, *, noise: float = 0.0) -> None:
+        super().__init__(noise=noise)
+
+    def A(self, x):
+        return x
+
+
+def test_any_degradation_takes_any_noise_model():
+    assert str(make(OfBefore, {"noise": "per-channel:std=[0.1,0.2]"}).noise) == "PerChannel(std=(0.1, 0.2))"

@@ -175,6 +175,13 @@ def test_rows_of_differing_size_count_as_noise_of_differing_std():
     assert psnr(found.x, x) > psnr(rgmkit.restore(y, Dimmed(noise=noise), "tv").x, x) + 0.1
 
 
+def test_what_is_linearised_is_differentiable_in_the_image():
+    x, d, w = (uniform(1, 1, 8, 8).requires_grad_() for _ in range(3))
+    linear = Linearised(Saturating(noise=0.1), x.detach())
+    (back,) = torch.autograd.grad((w * linear.A(d)).sum(), d)
+    torch.testing.assert_close(back, linear.adjoint(w).detach())
+
+
 def test_the_least_noise_of_an_operator_that_is_not_linear():
     y = uniform(1, 1, 8, 8)
     assert noise_of(Problem.from_measurement(y, Saturating(noise=0.0), rgmkit.prior("tv"))) == 1e-3

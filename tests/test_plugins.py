@@ -38,9 +38,7 @@ def test_installed_package_is_found_by_name(distribution):
 
 def test_only_the_loader_names_distribution_and_version():
     with pytest.raises(TypeError):
-        rgmkit.Component("degradation", "rain", "rgmkit_rain:Rain", "Streaks of rain", "acme", version="1.0")
-    with pytest.raises(TypeError):
-        rgmkit.Component("degradation", "rain", "rgmkit_rain:Rain", "Streaks of rain", "acme", "1.0")
+        rgmkit.Component("degradation", "rain", "rgmkit_rain:Rain", "Streaks of rain", "acme")
 
 
 def test_every_component_of_rgmkit_itself_is_there():

@@ -23,6 +23,7 @@ from rgmkit.training.data.toys import GMM, Checkerboard, Gaussian25
 from rgmkit.training.draws import draw_levels
 from rgmkit.training.guards import stop_when_unwritable
 from rgmkit.training.log import COLUMNS, LossLog
+from rgmkit.training.rehearsal import rehearse
 from rgmkit.training.setup import set_up
 from rgmkit.training.start import read_start_config
 
@@ -156,6 +157,13 @@ def test_what_cannot_be_written_names_the_last_checkpoint(tmp_path):
         (tmp_path / "checkpoints" / f"step-0000000{step}.pt").touch()
     with pytest.raises(TrainingError, match=last), stop_when_unwritable(run, tmp_path):
         raise error
+
+
+def test_an_objective_that_fails_is_named_at_the_start():
+    run = prepare(MEANS)
+    run.objective = SimpleNamespace(restorer_loss=lambda critic, pair: 1 / 0)
+    with pytest.raises(ConfigError, match=r"objective: it does not take data of shape \(2,\) \(.*division by zero"):
+        rehearse(run)
 
 
 def test_losses_that_were_cut_or_are_of_later_steps_are_removed(tmp_path):

@@ -253,4 +253,5 @@ def test_options_that_are_left_out_mean_the_same_for_ever():
     """A run is resumed, and a published configuration is read, with the options that it names and no others."""
     settings = TrainingSettings()
     assert (settings.betas, settings.ema, settings.spread, settings.lr_end) == ((0.0, 0.99), 0.999, 0.0, 0.0)
+    assert settings.diversity_limit == 0.15
     assert make_run(fidelity=None).fidelity_weight == 5.989e-3 and make_run("mmse", fidelity=None).fidelity_weight == 0

@@ -19,6 +19,7 @@ from rgmkit.core.whitened import Whitened
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit.resolve import resolve_degradation, resolve_noise
 from rgmkit.solvers.measurement import noise_of
+from rgmkit.solvers.noise_groups import _join_traces as join_traces
 from rgmkit.solvers.noise_levels import differs
 
 SHAPE = (3, 6, 5)
@@ -309,6 +310,16 @@ def test_dead_pixels_count_for_nothing():
     restored = rgmkit.restore(y, degradation, "tv").x
     assert torch.equal(restored, rgmkit.restore(torch.where(std.isinf(), 9.0, y), degradation, "tv").x)
     assert psnr(restored, x) > psnr(rgmkit.restore(y, degradation.with_noise(0.05), "tv").x, x) - 0.7
+
+
+def test_the_residual_of_groups_is_that_of_all_their_images():
+    one, other = (
+        [{"residual": 1.0, "change": 0.5}, {"residual": 2.0, "change": 0.1}],
+        [{"residual": 3.0, "change": 0.2}],
+    )
+    first, second = join_traces([one, other], [3, 1])
+    assert first == {"residual": pytest.approx(3**0.5), "change": 0.5}
+    assert second == {"residual": pytest.approx((21 / 4) ** 0.5), "change": 0.2}
 
 
 def test_one_level_suffices_where_averages_of_21_pixels_are_alike():

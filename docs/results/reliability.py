@@ -15,7 +15,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE, MUTANTS = HERE.parent / "reliability.md", HERE / "mutants.json"
 FUZZ = ("refused", "answered", "traceback", "nonsense", "longer than 10 s", "more than 2 GiB", "bad message")
-FATES = ("drawn", "killed", "timed out", "survived at first", "survived")
+FATES = ("run", "killed", "timed out", "survived at first", "survived")
 KINDS = ("SIGKILL", "SIGTERM", "SIGINT", "full disk", "two at once")
 LOSSES = ("ended before", "lost", "half-written", "leftovers", "traceback")
 TEXT = """# Reliability
@@ -69,7 +69,7 @@ half a kilobyte for each, and with the picture, by 20 to 45 times its size in fl
 MUTATIONS = """
 ## Mutation testing
 
-`make mutants` draws {drawn} mutants (seed {seed}) of the core, the solvers, training, plugins and configuration with
+`make mutants` draws {count} mutants (seed {seed}) of the core, the solvers, training, plugins and configuration with
 the operators of [mutmut](https://mutmut.readthedocs.io): a number plus one, an operator exchanged, an argument left out
 or `None`, a text changed, a condition forced. Not drawn is what has no effect, or only on what is said: type
 annotations, imports, decorators, `__all__`, docstrings and other texts with a space, what errors and warnings say,
@@ -80,8 +80,9 @@ timed out, which counts as killed, when its tests take five times as long as usu
 
 {mutants}
 
-{share:.0f} % are killed. "Survived at first" counts those that survived the tests as they were before this table was
-made, without the slow ones. These still survive:
+{run} of them have run; {share:.1f} % are killed. "Survived at first" counts those that passed the quick tests, up to
+six seconds of them. They then met the slow tests and the other tests of their module, and new ones where all passed.
+These still survive:
 
 {survivors}
 """
@@ -103,15 +104,14 @@ def make_page() -> str:
 
 def _describe_mutants(found: Mapping[str, Any]) -> str:
     rows = {name: _pick(counts, FATES) for name, counts in found["packages"].items()}
-    drawn, _, _, _, survived = map(sum, zip(*rows.values(), strict=True))
+    run, _, _, _, survived = map(sum, zip(*rows.values(), strict=True))
     lines = ["| line | change | why |", "| --- | --- | --- |"]
     for each in found["survivors"]:
         change = each["change"].replace("|", "\\|")
         lines.append(f"| {each['file']}:{each['line']} | `{change}` | {each['why']} |")
-    return MUTATIONS.format(
-        drawn=drawn, seed=found["seed"], mutants=_format(("package", *FATES), rows), share=100 * (1 - survived / drawn),
-        survivors="\n".join(lines),
-    )  # fmt: skip
+    table, share = _format(("package", *FATES), rows), 100 * (1 - survived / run)
+    head = {name: found[name] for name in ("count", "seed")}
+    return MUTATIONS.format(**head, run=run, mutants=table, share=share, survivors="\n".join(lines))
 
 
 def _pick(found: Mapping[str, int], names: Sequence[str]) -> tuple[int, ...]:

@@ -241,7 +241,7 @@ def write_results(out: Path, seed: int, mutants: list[Mutant], found: dict[str, 
         mutant = mutants[int(number)]
         counts = packages["/".join(mutant.file.split("/")[:2])]
         now = result.get("again", result["outcome"])
-        counts["drawn"] += 1
+        counts["run"] += 1
         counts["survived at first"] += result["outcome"] == SURVIVED
         counts[now] += 1
         if now == SURVIVED:
@@ -249,7 +249,9 @@ def write_results(out: Path, seed: int, mutants: list[Mutant], found: dict[str, 
             place = {"file": mutant.file, "line": mutant.first, "change": change}
             survivors.append(place | {"why": why.get((mutant.file, change), "")})
     survivors.sort(key=lambda each: (each["file"], each["line"]))
-    out.write_text(json.dumps({"seed": seed, "packages": packages, "survivors": survivors}, indent=1) + "\n")
+    out.write_text(
+        json.dumps({"seed": seed, "count": len(mutants), "packages": packages, "survivors": survivors}, indent=1) + "\n"
+    )
 
 
 def main() -> None:

@@ -260,6 +260,7 @@ def test_a_solution_is_shown_in_one_line():
     shown = repr(restore(noise(2, 1, 4, 6), Identity(noise=0.1), GaussianRestorer()))
     assert shown.startswith("Solution(x: Tensor (2, 1, 4, 6), nfe=")
     assert "\n" not in shown and len(shown) < 240
+    assert "samples=3" in repr(rgmkit.Solution(noise(1, 1, 2, 2), samples=noise(3, 1, 1, 2, 2)))
     four, five = (repr(rgmkit.Solution(noise(n, 1, 2, 2), noise=(0.125,) * n)) for n in (4, 5))
     assert four.count("0.125") == 4 and "one for each" not in four and "<one for each of 5 images>" in five
 

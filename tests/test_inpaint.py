@@ -8,6 +8,7 @@ from pictures import COLOUR, GREY, normal
 
 import rgmkit
 from rgmkit.cli.app import main
+from rgmkit.core.holes import fill_holes
 from rgmkit.core.random import seeded
 from rgmkit.errors import DataError, IncompatibleError
 from rgmkit.images import Picture, read, write
@@ -150,3 +151,9 @@ def test_a_mask_of_another_size_is_one_line_and_writes_nothing(tmp_path, monkeyp
         said = capsys.readouterr()
         assert exited.value.code == 2 and len(said.err.splitlines()) == 1 and "give a mask of the size" in said.err
         assert not (tmp_path / "out.png").exists()
+
+
+def test_rows_are_filled_as_columns_are():
+    x = torch.rand(1, 2, 13, 22, generator=seeded(0))
+    known = x > 0.7
+    torch.testing.assert_close(fill_holes(x.mT, known.mT), fill_holes(x, known).mT)

@@ -286,6 +286,7 @@ def test_a_third_party_degradation_is_trained_on_by_name(tmp_path):
         ({"network": "unet"}, "unet is a network for images"),
         ({"critic": torch.nn.Linear(3, 1)}, "critic"),
         ({"training": {"spread": 2}}, "spread"),
+        ({"training": {"ema": -0.1}}, r"training\.ema is -0\.1"),
     ],
 )
 def test_wrong_configurations_name_the_place(tmp_path, change, word):

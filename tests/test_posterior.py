@@ -162,3 +162,5 @@ def test_the_probability_flow_is_integrated_to_second_order(monkeypatch):
     end = start * ((s**2 + stds[-1] ** 2) / (s**2 + stds[0] ** 2)) ** 0.5
     exact = end * s**2 / (s**2 + stds[-1] ** 2)  # denoised
     assert float((found - 0.5 - exact).norm() / exact.norm()) < 0.03
+    monkeypatch.setattr(type(prior), "evaluations", lambda self, std: 2 if std == stds[-1] else 1)
+    assert posterior.integrate_flow(prior, near, seeded(0))[1] == len(stds) + 1 + 2 * 2

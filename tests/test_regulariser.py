@@ -58,7 +58,7 @@ def test_gradient_descent_finds_the_minimum():
     expected = torch.linalg.solve(left, right.T).T.reshape(problem.y.shape)
     solution = GradientDescent(tolerance=1e-9).solve(problem)
     torch.testing.assert_close(solution.x, expected, rtol=1e-6, atol=1e-6)
-    assert len(solution.trace) < 20 and not solution.notes
+    assert len(solution.trace) < 20 and not solution.notes and solution.nfe == 0  # the prior has no network
 
 
 def test_gradient_descent_never_climbs_and_says_when_it_stops_early():

@@ -147,6 +147,14 @@ def test_the_second_term_of_c_passes_on_the_noise_that_is_denoised():
     assert weights[-1] * q.noise * q.norm * (1 - q.lost) ** 0.5 == pytest.approx(stds[-1], rel=1e-5)
 
 
+def test_two_iterations_start_with_a_prox_as_more_do():
+    problem, given = make_case("half lost"), []
+    prox = problem.degradation.prox
+    problem.degradation.prox = lambda z, y, gamma: given.append(z) or prox(z, y, gamma)
+    follow(problem, "pnp-drs:iterations=2,tolerance=0")
+    assert given[0].equal(problem.degradation.initial_estimate(problem.y))
+
+
 @pytest.mark.parametrize("levels", [1, 2])
 def test_pnp_drs_by_levels(levels):
     """The paper's lines; the noise of the measurement counts only for the first denoising, of the initial estimate."""

@@ -346,3 +346,7 @@ class OfBefore(Degradation):
 
 def test_any_degradation_takes_any_noise_model():
     assert str(make(OfBefore, {"noise": "per-channel:std=[0.1,0.2]"}).noise) == "PerChannel(std=(0.1, 0.2))"
+
+
+def test_an_annotation_that_cannot_be_read_allows_anything():
+    assert make(Everything, {"unknown": 3}).unknown == 3

@@ -312,6 +312,11 @@ def test_dead_pixels_count_for_nothing():
     assert psnr(restored, x) > psnr(rgmkit.restore(y, degradation.with_noise(0.05), "tv").x, x) - 0.7
 
 
+def test_noise_is_scaled_from_either_side():
+    noise = rgmkit.noise("per-channel", std=[0.1, 0.2])
+    assert str(noise * 0.5) == str(0.5 * noise) == "ScaledNoise(noise=PerChannel(std=(0.1, 0.2)), factor=0.5)"
+
+
 def test_the_residual_of_groups_is_that_of_all_their_images():
     one, other = (
         [{"residual": 1.0, "change": 0.5}, {"residual": 2.0, "change": 0.1}],

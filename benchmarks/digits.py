@@ -1,14 +1,16 @@
 """Restore held-out digits with a model: python benchmarks/digits.py [MODEL] --json FILE.
 
 The PSNR on the three tasks of `rgmkit demo`; with `--solvers` the PSNR and the network evaluations of every solver, on
-the first 100 held-out digits. With `--spread`, how far estimates vary with z and with the noise of the degraded image.
-`rgmkit evaluate` measures what the model generates.
+the first 100 held-out digits, and with `--samplers` that of deepinv's samplers on twelve. With `--denoise`, the PSNR
+at noise stds between those of the levels. With `--spread`, how far estimates vary with z and with the noise of the
+degraded image. `rgmkit evaluate` measures what the model generates.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 from pathlib import Path
 
@@ -29,6 +31,15 @@ EVERY_TASK = (
     "downsample:factor=2,noise=0.05",
     "inpaint:keep=0.5,noise=0.02",
 )
+
+SAMPLERS = (None, "deepinv.DPIR", "deepinv.DiffPIR", "deepinv.DPS")
+SAMPLER_TASKS = (
+    "gaussian-noise:noise=0.2",
+    "blur:std=1,noise=0.05",
+    "blur:std=1.5,noise=0.02",
+    "downsample:factor=2,noise=0.05",
+)
+SIGMAS = (0.02, 0.05, 0.12, 0.2, 0.36, 0.53, 1)
 
 
 def restorations(prior: rgmkit.RestoringPrior) -> dict[str, dict[str, float]]:
@@ -55,6 +66,34 @@ def compare_solvers(prior: rgmkit.RestoringPrior) -> None:
             restored = rgmkit.restore(y, degradation, prior, solver=solver)
             cells.append(f"{float(psnr(restored.x.clamp(0, 1), truth).mean()):.1f} ({restored.nfe})")
         print(f"| `{solver}` | " + " | ".join(cells) + " |", flush=True)
+
+
+def compare_samplers(prior: rgmkit.RestoringPrior) -> None:
+    """Print the mean PSNR in dB of deepinv's samplers, as a Markdown table."""
+    truth = Digits(split="held-out").images[:12]
+    for solver in SAMPLERS:
+        cells = []
+        for spec in SAMPLER_TASKS:
+            degradation = rgmkit.degradation(spec)
+            y = degradation(truth, generator=rgmkit.Streams(0, range(len(truth))))
+            initial = degradation.initial_estimate(y)
+            x = initial if solver is None else rgmkit.restore(y, degradation, prior, solver=solver).x
+            cells.append(f"{float(psnr(x.clamp(0, 1), truth).mean()):.1f}")
+        print(f"| {'initial estimate' if solver is None else f'`{solver}`'} | {' | '.join(cells)} |", flush=True)
+
+
+@torch.no_grad()
+def measure_denoising(prior: rgmkit.RestoringPrior) -> None:
+    """Print the mean PSNR in dB of `denoise` and of the nearest level's estimate, as a Markdown table."""
+    truth = Digits(split="held-out").images
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    stds = prior.level_stds
+    for sigma in SIGMAS:
+        y = truth + sigma * noise
+        nearest = stds[(stds.log() - math.log(sigma)).abs().argmin()]
+        estimates = (y, prior.denoise(y, float(nearest)), prior.denoise(y, sigma))
+        cells = (f"{float(psnr(x.clamp(0, 1) if x is not y else x, truth).mean()):.1f}" for x in estimates)
+        print(f"| {sigma:g} | {' | '.join(cells)} |", flush=True)
 
 
 @torch.no_grad()
@@ -92,6 +131,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="digits")
     parser.add_argument("--solvers", action="store_true", help="compare solvers only")
+    parser.add_argument("--samplers", action="store_true", help="compare deepinv's samplers only")
+    parser.add_argument("--denoise", action="store_true", help="measure the denoiser only")
     parser.add_argument("--spread", action="store_true", help="measure the spread over z only")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -99,6 +140,10 @@ def main() -> None:
     if given.solvers:
         compare_solvers(prior)
         return
+    for chosen, measure in ((given.samplers, compare_samplers), (given.denoise, measure_denoising)):
+        if chosen:
+            measure(prior)
+            return
     if given.spread:
         measure_spread(prior)
         return

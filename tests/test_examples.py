@@ -43,5 +43,7 @@ def test_a_script_is_short_and_runs_in_any_folder(script, tmp_path, monkeypatch,
     assert made or printed.strip(), "it shows nothing"
     words, numbers = split_numbers(printed)
     shown, expected = split_numbers((GALLERY / script).with_suffix(".txt").read_text("utf-8"))
-    assert words == shown and numbers == pytest.approx(expected, rel=0.03), f"run docs/_site/run_examples.py {script}"
+    assert words == shown and numbers == pytest.approx(expected, rel=0.03), (
+        f"run docs/_site/run_examples.py {Path(script).stem}"
+    )
     assert files() == before, "it writes beside itself"

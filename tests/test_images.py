@@ -193,7 +193,7 @@ def bad_files(folder):
     with open(folder / "pickled.npy", "wb") as file:
         np.save(file, np.array([Bomb()], object), allow_pickle=True)
     damaged = bytearray((folder / "good.tif").read_bytes())
-    damaged[60] = 200  # the type of a tag
+    damaged[72] = 200  # the type of the tag StripOffsets
     (folder / "damaged.tif").write_bytes(damaged)
     (folder / "raw.npy").write_bytes(pickle.dumps(Bomb()))
     (folder / "cut.npy").write_bytes((folder / "nan.npy").read_bytes()[:-4])

@@ -219,7 +219,7 @@ def test_a_large_stack_is_restored_a_few_images_at_a_time(options, monkeypatch):
 
     monkeypatch.setattr(sampling, "CPU_VALUES", 2 * 256)
     parts = restore(y, *given, axes="ZYX", callback=follow, **options)
-    np.testing.assert_allclose(parts.x, whole.x, atol=1e-5)
+    np.testing.assert_allclose(parts.x, whole.x, atol=1e-4)  # the network amplifies rounding
     if options:
         np.testing.assert_allclose(parts.samples, whole.samples, atol=1e-4)
     assert (max(sizes), sizes[-1]) == (2, 1)

@@ -76,8 +76,8 @@ One job is not flat: TV takes twice as long for a row of the larger picture. Of 
 PICTURES = """
 ## Picture files
 
-`python tests/fuzz/pictures.py` reads the {count} files among the test images of Pillow 13 and the samples in installed
-packages, and compares colours and transparency with what Pillow reads, to three of 255 steps.
+`python tests/fuzz/public_pictures.py` reads the {count} files among the test images of Pillow 13 and the samples in
+installed packages, and compares colours and transparency with what Pillow reads, to three of 255 steps.
 
 {pictures}
 

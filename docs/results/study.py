@@ -122,7 +122,8 @@ def _write_page(names: list[str]) -> None:
     """Replace the tables of the page, which stand between two comments, and draw the plots."""
     page = (HERE / "study.md").read_text(encoding="utf-8")
     for name in names:
-        if records := _read(name):
+        order = list(read_yaml(STUDIES / f"{name}.yaml")["runs"])
+        if records := sorted(_read(name), key=lambda record: order.index(record["run"])):
             table = "\n".join(_write_tables(records))
             before, rest = page.split(f"<!-- {name} -->", 1)
             page = f"{before}<!-- {name} -->\n\n{table}\n\n<!-- end{rest.split('<!-- end', 1)[1]}"

@@ -1,6 +1,6 @@
 """Read all files of folders as pictures, and compare them with what Pillow reads.
 
-    python tests/fuzz/pictures.py NAME=FOLDER … [--out FILE.json]
+    python tests/fuzz/public_pictures.py NAME=FOLDER … [--out FILE.json]
 
 Folders of public samples: `Tests/images` in the source archive of Pillow (`pip download --no-binary :all: --no-deps
 pillow`), and those of installed packages. Exit code 1 if a file is read wrong, or refused in more than one line.

@@ -42,13 +42,18 @@ SAMPLER_TASKS = (
 SIGMAS = (0.02, 0.05, 0.12, 0.2, 0.36, 0.53, 1)
 
 
+def degrade(spec: str, truth: torch.Tensor) -> tuple[rgmkit.Degradation, torch.Tensor]:
+    """Build a degradation and measure the images with it."""
+    degradation = rgmkit.degradation(spec)
+    return degradation, degradation(truth, generator=rgmkit.Streams(0, range(len(truth))))
+
+
 def restorations(prior: rgmkit.RestoringPrior) -> dict[str, dict[str, float]]:
     """Mean PSNR in dB of each task by each solver, on the held-out digits."""
     truth = Digits(split="held-out").images
     table: dict[str, dict[str, float]] = {}
     for task in TASKS:
-        degradation = rgmkit.degradation(task.degradation)
-        y = degradation(truth, generator=rgmkit.Streams(0, range(len(truth))))
+        degradation, y = degrade(task.degradation, truth)
         answers = {"before": degradation.embed(y), "tv": rgmkit.restore(y, degradation, task.tv, solver=TV_SOLVER).x}
         answers |= {name: rgmkit.restore(y, degradation, prior, solver=name).x for name in SOLVERS}
         table[task.title] = {name: float(psnr(x.clamp(0, 1), truth).mean()) for name, x in answers.items()}
@@ -61,8 +66,7 @@ def compare_solvers(prior: rgmkit.RestoringPrior) -> None:
     for solver in EVERY_SOLVER:
         cells = []
         for spec in EVERY_TASK:
-            degradation = rgmkit.degradation(spec)
-            y = degradation(truth, generator=rgmkit.Streams(0, range(len(truth))))
+            degradation, y = degrade(spec, truth)
             restored = rgmkit.restore(y, degradation, prior, solver=solver)
             cells.append(f"{float(psnr(restored.x.clamp(0, 1), truth).mean()):.1f} ({restored.nfe})")
         print(f"| `{solver}` | " + " | ".join(cells) + " |", flush=True)
@@ -74,8 +78,7 @@ def compare_samplers(prior: rgmkit.RestoringPrior) -> None:
     for solver in SAMPLERS:
         cells = []
         for spec in SAMPLER_TASKS:
-            degradation = rgmkit.degradation(spec)
-            y = degradation(truth, generator=rgmkit.Streams(0, range(len(truth))))
+            degradation, y = degrade(spec, truth)
             initial = degradation.initial_estimate(y)
             x = initial if solver is None else rgmkit.restore(y, degradation, prior, solver=solver).x
             cells.append(f"{float(psnr(x.clamp(0, 1), truth).mean()):.1f}")
@@ -137,16 +140,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     prior = rgmkit.load(given.model)
-    if given.solvers:
-        compare_solvers(prior)
-        return
-    for chosen, measure in ((given.samplers, compare_samplers), (given.denoise, measure_denoising)):
+    for chosen, measure in (
+        (given.solvers, compare_solvers),
+        (given.samplers, compare_samplers),
+        (given.denoise, measure_denoising),
+        (given.spread, measure_spread),
+    ):
         if chosen:
             measure(prior)
             return
-    if given.spread:
-        measure_spread(prior)
-        return
     restored = restorations(prior)
     show(restored)
     if given.json:

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 STUDIES = HERE.parents[1] / "examples" / "study"
 IMAGES = HERE.parent / "images"
 TIMED = 60
+OTHERS = "another part of RGM-D changed"
 SCORES = {"confident": "confident", "least class": "smallest class"}  # in the JSON files, and on the page
 Record = dict[str, Any]
 
@@ -178,7 +179,7 @@ def _training_seconds(found: list[Record]) -> float:
 def _plot(records: list[Record], path: Path) -> None:
     """Plot the Fréchet distance against network evaluations and against training time.
 
-    Processes and samplers have names, and diffusion another colour; the other runs change one part of the first.
+    A line joins the runs of a process that differ in the number of levels.
     """
     import matplotlib
 
@@ -186,23 +187,36 @@ def _plot(records: list[Record], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharey=True, layout="constrained")
-    groups = _group(records)
-    for (run, sampler), found in groups.items():
-        frechet = statistics.fmean(record["metrics"]["Fréchet"] for record in found)
-        diffuses = run.startswith("diffusion")
-        named = diffuses or (run.startswith("RGM") and not sampler and "schedule" not in run)
-        colour = "tab:orange" if diffuses else "tab:blue" if named else "lightgrey"
-        name = (sampler or run).split(", four")[0] + (" (x4)" if "four times" in run else "")
-        for axis, x in zip(axes, (found[0]["nfe"], _training_seconds(found)), strict=True):
-            axis.plot(x, frechet, "o", color=colour, markersize=5, zorder=2 + named)
-            if named:
-                axis.annotate(name, (x, frechet), fontsize=7, xytext=(4, 3), textcoords="offset points")
-    for axis, label in zip(axes, ("network evaluations", "training time (s)"), strict=True):
-        axis.set(xlabel=label, xscale="log", yscale="log")
-        axis.margins(x=0.25)
-    axes[0].set_ylabel("Fréchet distance")
+    for line, points in _find_lines(records).items():
+        colour, form = ("lightgrey", "o") if line == OTHERS else (None, "o" if "diffusion" in line else "o-")
+        frechet, *places, names = zip(*sorted(points, key=lambda point: point[1]), strict=True)
+        for axis, x, shape in zip(axes, places, (form, "o"), strict=True):
+            axis.plot(x, frechet, shape, label=line, color=colour, markersize=5, zorder=1 if line == OTHERS else 2)
+        below = "four" in line or line == "blur"
+        for name, x, y in zip(names, places[0], frechet, strict=True):
+            axes[0].annotate(name, (x, y), fontsize=7, xytext=(4, -9 if below else 4), textcoords="offset points")
+    axes[0].set(xlabel="network evaluations", xscale="log", ylabel="Fréchet distance", yscale="log")
+    axes[0].margins(x=0.1)
+    axes[1].set(xlabel="training time (s)")
+    axes[1].legend(fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _find_lines(records: list[Record]) -> dict[str, list[tuple[float, int, float, str]]]:
+    """Return the Fréchet distance, evaluations, training time and name of the runs of each line."""
+    lines = defaultdict(list)
+    for (run, sampler), found in _group(records).items():
+        base, *more = run.partition(", four times")
+        process, _, levels = base.partition(", T = ")
+        line, name = ("diffusion", sampler) if base.startswith("diffusion") else (process, f"T = {levels}")
+        if line != "diffusion" and (sampler or not levels.isdigit()):
+            line, name = OTHERS, ""
+        elif any(more):
+            line += ", four times the budget"
+        frechet = statistics.fmean(record["metrics"]["Fréchet"] for record in found)
+        lines[line].append((frechet, found[0]["nfe"], _training_seconds(found), name))
+    return lines
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> Iterator[str]:

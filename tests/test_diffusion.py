@@ -160,6 +160,7 @@ def test_langevin_follows_its_equations(prior):
         x = x + e / 2 * score + e**0.5 * randn(x.shape, generator=generator)
     if hasattr(prior, "process"):
         x = prior.denoise(x, last)
+        assert found.nfe == sum(map(prior.evaluations, np.geomspace(first, last, iterations))) + prior.evaluations(last)
     torch.testing.assert_close(found.x, x)
 
 

@@ -16,6 +16,7 @@ from rgmkit.config.construct import make
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
+from rgmkit.training.data import tar
 from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Folder
 
@@ -122,6 +123,14 @@ def test_links_in_an_archive_are_the_pictures_that_they_are_in_a_folder(tmp_path
         file.relative_to(tmp_path / "a").as_posix() for file in folder.files
     ]
     assert all(torch.equal(packed.picture(i), folder.picture(i)) for i in range(5))
+
+
+def test_an_archive_without_links_is_gone_through_once(tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        add(archive, "a.png", picture(10))
+    passes, members = [], tar._members
+    monkeypatch.setattr(tar, "_members", lambda file: passes.append(1) or members(file))
+    assert len(Archive(path=tmp_path / "a.tar", size=8)) == len(passes) == 1
 
 
 def test_links_that_lead_out_of_an_archive_are_counted(tmp_path):

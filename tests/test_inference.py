@@ -248,6 +248,14 @@ def test_a_model_takes_the_options_of_load(tmp_path, monkeypatch):
             rgmkit.load("digits", **options)
     with pytest.raises(ConfigError, match=r"prior is an object of class dict_keys: give a prior"):
         resolve_prior({}.keys())
+    with pytest.raises(ConfigError, match=r"prior is 3: give a prior"):
+        resolve_prior(3)
+
+
+@pytest.mark.parametrize(("prior", "has"), [(NoPrior(), "nothing"), (rgmkit.prior("tv"), "prox, value")])
+def test_a_prior_says_what_it_has(prior, has):
+    with pytest.raises(IncompatibleError, match=rf"has no grad \(it has {has}\)"):
+        prior.grad(torch.zeros(1, 1, 4, 4))
 
 
 @pytest.mark.parametrize("x", [ints(np.uint8, 5, 7), torch.zeros(1, 1, 5, 7, dtype=torch.uint8)], ids=["array", "ints"])

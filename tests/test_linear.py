@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+import rgmkit
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.fourier import reciprocal
 from rgmkit.core.linear import conjugate_gradients, dot, operator_norm, per_image, vjp_adjoint
 from rgmkit.core.random import randn, seeded
+from rgmkit.core.solver import Problem
 from rgmkit.errors import AccuracyWarning, ConfigError, IncompatibleError
 
 
@@ -142,6 +145,21 @@ def test_operator_norm():
     found = operator_norm(lambda x: M.T @ (M @ x), (3, 1, 9, 2), generator=seeded(0), dtype=torch.float64, rtol=1e-8)
     assert found == pytest.approx(float(torch.linalg.matrix_norm(M, 2)) ** 2, rel=1e-4)
     assert operator_norm(lambda x: 0 * x, (1, 1, 4, 4), generator=seeded(0)) == 0
+
+
+def test_the_power_iteration_ends_where_nothing_changes():
+    calls = []
+    assert operator_norm(lambda x: calls.append(x) or 2 * x, (1, 1, 1, 1), generator=seeded(0), rtol=0) == 2
+    assert len(calls) == 2
+
+
+def test_an_operator_in_double_precision_is_measured_in_double_precision():
+    degradation, y = (
+        Matrix(normal(6, 6), noise=rgmkit.noise("correlated", kernel=np.ones((1, 3)), std=0.1)),
+        normal(1, 1, 6, 9),
+    )
+    assert rgmkit.restore(y, degradation, "tv", solver="admm:iterations=2").x.dtype == torch.float64
+    assert 0 < Problem.from_measurement(y, degradation, rgmkit.prior("tv")).lost_at(1.0) < 1
 
 
 def test_reciprocal_leaves_out_what_is_null():

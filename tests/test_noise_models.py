@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from analytic import GaussianRestorer
 from pictures import CAMERA
 
 import rgmkit
@@ -273,6 +274,12 @@ def test_photon_noise_is_not_white(operator, prior):
         z = noise.stabiliser().forward(y)
         once = rgmkit.restore(z, degradation.with_noise(noise.stabiliser().std), prior)
         assert torch.equal(solution.x, noise.stabiliser().inverse(once.x)) and solution.nfe == once.nfe
+
+
+def test_the_evaluations_of_both_solutions_under_photon_noise_are_counted():
+    degradation, prior = rgmkit.degradation("blur:std=1", noise=rgmkit.noise("poisson", photons=30)), GaussianRestorer()
+    solution = rgmkit.restore(photograph()[..., :4, :6], degradation, prior, solver="one-shot")
+    assert solution.nfe == len(prior.calls) > 1
 
 
 @pytest.mark.parametrize("prior", ["tv", "photographs"])

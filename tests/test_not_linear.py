@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from analytic import GaussianRestorer
 from pictures import CAMERA, normal, uniform
 from torch.func import jvp, vjp
 
@@ -111,6 +112,13 @@ def test_what_did_not_converge_is_noted():
         solution = rgmkit.restore(y, Saturating(noise=0.1), toys.Grey(), solver=solver)
         assert len(solution.trace) == (2 if noted else 1)
         assert any("not converged after 2 linearisations" in note for note in solution.notes) == noted
+
+
+def test_the_evaluations_of_all_iterations_are_counted():
+    prior = GaussianRestorer((1, 4, 6))
+    solver = {"use": "gauss-newton", "solver": "one-shot", "iterations": 3, "tolerance": 0}
+    solution = rgmkit.restore(Saturating()(uniform(1, 1, 4, 6)), Saturating(noise=0.1), prior, solver=solver)
+    assert solution.nfe == len(prior.calls) > 2
 
 
 def test_an_operator_without_gradient_is_refused():

@@ -156,6 +156,7 @@ def test_solution_shows_measurement_and_estimate(restored, monkeypatch):
     dataclasses.replace(solution, y=np.stack([y, y]), x=np.stack([y, y]), std=std, axes="BYX").show()
     panels = plt.gcf().axes
     assert [panel.get_title() for panel in panels] == ["measurement", "estimate", "std, white is 0.255"]
+    assert all(panel.images[0].get_clim() == (0, 255) for panel in panels)
     assert np.array_equal(panels[0].images[0].get_array(), y) and panels[2].images[0].get_array().max() == 255
     plt.close("all")
     with Image.open(io.BytesIO(solution._repr_png_())) as png:

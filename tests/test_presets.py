@@ -85,6 +85,8 @@ def test_a_preset_suits_the_pictures_and_the_machine(tmp_path, monkeypatch, capl
     assert grey["data"]["channels"] == "grey" and grey["data"]["size"] == 64 and grey["training"]["grey"] == 0
     make_preset("small", pictures(tmp_path / "large", [(300, 200)]))
     assert "crops of 32 pixels show little of pictures of 200 pixels" in caplog.text
+    monkeypatch.setattr("rgmkit.training.presets.is_accelerator", lambda device: device.type == "cpu")
+    assert all(make_preset("small", "digits", goal=goal)["training"]["batch"] == 64 for goal in ("generate", "restore"))
     for native, precision in ((True, "bf16"), (False, "float32")):
         monkeypatch.setattr("rgmkit.training.presets.prefers_bf16", lambda _, native=native: native)
         assert make_preset("small", "digits")["training"]["precision"] == precision

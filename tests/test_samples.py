@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from analytic import GaussianRestorer
+from analytic import ExactRestorer, GaussianRestorer
 
 import rgmkit
 from rgmkit import images
@@ -48,6 +48,15 @@ def test_samples_are_draws_of_the_posterior_and_the_first_is_the_restoration():
     alone = rgmkit.restore(y, degradation, prior, solver="one-shot")
     torch.testing.assert_close(solution.samples[0], alone.x, rtol=0, atol=1e-6)
     assert alone.samples is None and alone.std is None
+    two = rgmkit.restore(y, degradation, prior, solver="one-shot", samples=2)
+    torch.testing.assert_close(two.x, two.samples.mean(0))
+    assert float(two.std.min()) > 0
+
+
+def test_a_prior_without_a_latent_draws_nothing():
+    prior, y = ExactRestorer(rgmkit.process("gaussian", levels=4)), torch.rand(1, 1, 4, 6).double()
+    solution = rgmkit.restore(y, "gaussian-noise:noise=0.1", prior, solver="one-shot", samples=2)
+    assert float(solution.std.max()) == 0 and "the 2 samples are all the same" in solution.notes[-1]
 
 
 def test_a_sample_depends_on_seed_image_and_number_alone(network, digits, monkeypatch):

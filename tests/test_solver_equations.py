@@ -278,6 +278,14 @@ def test_residuals_are_those_of_the_outputs_that_depend_on_the_image():
     torch.testing.assert_close(residuals(torch.full((1, *SHAPE), 0.3), problem), expected)
 
 
+@pytest.mark.parametrize("most", range(3, 8))
+def test_cascade_takes_as_many_stds_as_its_evaluations_allow(most):
+    problem = make_case("half lost")
+    _, stds, solution = follow(problem, f"cascade:tolerance=0,evaluations={most}")
+    more = np.geomspace(stds[0], stds[-1], len(stds) + 1).tolist()
+    assert solution.nfe <= most < sum(map(problem.prior.evaluations, more))
+
+
 @pytest.mark.parametrize("options", [{"trust": 0.7, "step": 0.5}, {"trust": 0.2, "step": 0.9}], ids=str)
 @pytest.mark.parametrize("name", CASES)
 def test_the_iterates_of_cascade(name, options):

@@ -55,6 +55,13 @@ class Smear(rgmkit.Degradation):
         return torch.cat([y[..., :1], y, y[..., -1:]], -1)
 
 
+class Shift(rgmkit.Degradation):
+    """Loses nothing."""
+
+    def A(self, x):
+        return x.roll(1, -1)
+
+
 OPERATORS = {
     "blur": Blur(std=1.0),
     "downsample": Downsample(factor=2),
@@ -119,6 +126,16 @@ def test_pnp_drs_starts_from_the_estimate_and_averages_with_it(factor):
     expected = estimates[-1] + factor**2 / 2 * (start - estimates[-1])
     torch.testing.assert_close(solution.x, expected, atol=1e-4, rtol=0)
     assert len({row["sigma"] for row in solution.trace}) == 1
+
+
+def test_one_iteration_suffices_where_nothing_is_lost():
+    """pnp-drs denoises once, from the initial estimate, which is exact."""
+    prior = ExactRestorer(SeverityProcess(degradation=Shift(), **SCHEDULE), SHAPE)
+    degradation, y = measure(Shift(), draw(prior), prior.level_std(1))
+    assert Problem.from_measurement(y, degradation, prior).operator_levels
+    solution = rgmkit.restore(y, degradation, prior, solver="pnp-drs")
+    assert solution.nfe == 1
+    torch.testing.assert_close(solution.x, exact(prior, degradation, y), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("weight", [0.5, 0.1])

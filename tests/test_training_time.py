@@ -68,6 +68,14 @@ def test_the_learning_rate_follows_the_clock(tmp_path, ten_seconds_a_step):
     assert describe(out)["facts"]["steps"] == 12 and "unfinished" not in describe(out)["facts"]
 
 
+def test_a_bar_is_shown_unless_it_is_not_wanted(tmp_path, capsys):
+    config = {**POINTS, "training": {"steps": 2, "preview_every": 0, "threads": 1}}
+    rgmkit.train(config, out=tmp_path / "shown")
+    assert "2/2 [" in capsys.readouterr().err
+    train(config, tmp_path / "hidden")
+    assert "2/2 [" not in capsys.readouterr().err
+
+
 def test_resuming_with_more_minutes_goes_on(tmp_path, ten_seconds_a_step, capsys):
     out = train(POINTS, tmp_path / "run")
     rgmkit.train(POINTS, out=out, resume=True)

@@ -23,7 +23,8 @@ from rgmkit.evaluation import evaluate
 from rgmkit.experiments import run as run_grid
 from rgmkit.images import limits, read, write
 from rgmkit.runtime import memory
-from rgmkit.training.data.archives import Archive
+from rgmkit.training import preset
+from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Arrays, Folder
 from rgmkit.training.data.named import HuggingFace, Torchvision
 
@@ -203,3 +204,78 @@ def test_trainings_that_no_memory_holds(tmp_path, change):
 def test_more_generated_images_than_the_memory_holds_features_of():
     with pytest.raises(DataError, match=r"features of images take .* GiB are free"):
         evaluate("digits", "digits", features="digits", count=10**12, reference=50, restored=0, progress=False)
+
+
+def values(*shape, dtype=np.uint8):
+    drawn = np.random.default_rng(0).random(shape)
+    return drawn.astype(dtype) if np.dtype(dtype).kind == "f" else (drawn * np.iinfo(dtype).max).astype(dtype)
+
+
+RGB, TILES = {"photometric": "rgb"}, {"tile": (16, 32), "compression": "zlib"}
+GIANTS = {
+    "tiles": (values(60, 90, 3), RGB | TILES | {"predictor": True}),
+    "tiles of 16 bits, turned": (values(60, 90, dtype=np.uint16), TILES | {"extratags": [(274, 3, 1, 6, True)]}),
+    "planes": (values(3, 60, 90), RGB | TILES | {"planarconfig": "separate"}),
+    "strips, white is 0": (values(60, 90), {"photometric": "miniswhite", "compression": "zlib", "rowsperstrip": 7}),
+    "uncompressed, big-endian": (values(60, 90, dtype=np.uint16), {"byteorder": ">"}),
+    "transparent": (values(60, 90, 4, dtype=np.uint16), RGB | TILES | {"extrasamples": ["assocalpha"]}),
+    "floats": (values(60, 90, 3, dtype=np.float32), RGB | {"tile": (32, 32)}),
+    "frames": (values(3, 60, 90, 3), RGB | TILES),
+}
+
+
+@pytest.mark.parametrize("crop", ["random", "centre"])
+@pytest.mark.parametrize("kind", GIANTS)
+def test_crops_of_a_giant_are_those_of_the_whole(tmp_path, kind, crop):
+    array, options = GIANTS[kind]
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "a.tif", array, **options)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "in" / "a.tif", "a.tif")
+    whole = Folder(path=tmp_path / "in", size=9, crop=crop).batch(20, seed=0, step=0)
+    options = {"size": 9, "crop": crop, "max_pixels": 5000}  # of 5400
+    for data in (
+        Folder(path=tmp_path / "in", **options),
+        Archive(path=tmp_path / "a.tar", **options),
+        Shards(path=tmp_path / "a.tar", **options),
+    ):
+        assert torch.equal(data.batch(20, seed=0, step=0), whole)
+
+
+def test_a_giant_in_a_compressed_archive(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", values(60, 90, 3), **RGB, **TILES)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "a.tif", "a.tif")
+    data = Archive(path=tmp_path / "a.tar.gz", size=9, max_pixels=5000)
+    assert torch.equal(data.batch(9, seed=0, step=0), Folder(path=tmp_path, size=9).batch(9, seed=0, step=0))
+    data.tar._unpacked.close()
+
+
+def test_only_the_tiles_under_a_crop_are_decoded(tmp_path):
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, values(64, 96), **TILES)
+    whole = Folder(path=tmp_path, size=8).batch(1, seed=0, step=0)
+    with tifffile.TiffFile(file) as tiff:  # 4 x 3 tiles, of which a centred crop needs those in the middle column
+        places = [place for i, place in enumerate(tiff.pages[0].dataoffsets) if i % 3 != 1 and i > 0]
+    with file.open("r+b") as damaged:
+        for place in places:
+            damaged.seek(place)
+            damaged.write(b"damaged")
+    assert torch.equal(Folder(path=tmp_path, size=8, max_pixels=6000).batch(1, seed=0, step=0), whole)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_a_giant_that_only_a_whole_decoder_reads_is_refused(tmp_path, ending):
+    Image.fromarray(values(60, 90)).save(
+        tmp_path / f"a.{ending}", **({"compression": "tiff_lzw"} if ending == "tif" else {})
+    )
+    with pytest.raises(
+        DataError, match=r"has 5400 pixels, and no more than 5000 are read.*or save it as TIFF in tiles"
+    ):
+        Folder(path=tmp_path, size=8, max_pixels=5000)
+
+
+def test_a_preset_sees_the_colours_of_giants(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGMKIT_MAX_PIXELS", "5000")
+    tifffile.imwrite(tmp_path / "a.tif", values(60, 90, 3), **RGB, **TILES)
+    assert preset("small", tmp_path)["data"]["channels"] == "rgb"

@@ -21,6 +21,10 @@ RATIO = 100  # numbers that are compressed further than this are a bomb, or all 
 _lock = Lock()
 
 
+class TooLargeError(DataError):
+    """A picture has more pixels than the limit."""
+
+
 def choose_limit(given: int | None = None) -> int:
     """Return the limit that is given, that of the environment variable RGMKIT_MAX_PIXELS, or the default.
 
@@ -40,11 +44,11 @@ def check_pixels(limit: int, *sides: int, samples: int = 1) -> None:
 
     >>> check_pixels(100, 12, 12)
     Traceback (most recent call last):
-    rgmkit.errors.DataError: has 144 pixels, and no more than 100 are read: if that is right, raise the limit with ...
+    rgmkit.images.limits.TooLargeError: has 144 pixels, and no more than 100 are read: if that is right, raise ...
     """
     pixels = math.prod(sides) * math.ceil(samples / SAMPLES)
     if pixels > limit:
-        raise DataError(f"has {pixels} pixels, and no more than {limit} are read: {RAISE}")
+        raise TooLargeError(f"has {pixels} pixels, and no more than {limit} are read: {RAISE}")
 
 
 def check_ratio(size: int, compressed: int) -> None:

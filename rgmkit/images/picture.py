@@ -18,6 +18,7 @@ from torch import Tensor
 from rgmkit.errors import DataError, describe_error
 from rgmkit.images.array_layout import STEPS, Layout, unpack
 from rgmkit.images.axes import insert_channels
+from rgmkit.images.codecs import Decoded
 from rgmkit.images.foreign import describe_foreign
 from rgmkit.images.formats import (
     FORMAT_NAMES,
@@ -29,7 +30,7 @@ from rgmkit.images.formats import (
     find_format,
     load_codec,
 )
-from rgmkit.images.limits import BYTES, RAISE, choose_limit
+from rgmkit.images.limits import BYTES, RAISE, TooLargeError, choose_limit
 from rgmkit.images.value_range import Range, describe
 from rgmkit.runtime.files import write_file
 
@@ -137,7 +138,9 @@ def read(
     check_source(path)
     limit = choose_limit(max_pixels)
     if path.stat().st_size > BYTES * limit + HEADERS:
-        raise DataError(f"{path} has {path.stat().st_size} bytes, too many for a picture of {limit} pixels: {RAISE}")
+        raise TooLargeError(
+            f"{path} has {path.stat().st_size} bytes, too many for a picture of {limit} pixels: {RAISE}"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -155,15 +158,27 @@ def decode(
     if foreign:
         raise DataError(f"{name} is {foreign}")
     limit = choose_limit(max_pixels)
+    with explain_failure(name):
+        decoded = choose_codec(data).decode(data, limit)
+    return arrange(decoded, name=name, axes=axes, range=range)
+
+
+@contextmanager
+def explain_failure(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a DataError that names the picture."""
     try:
         with _quiet():
-            decoded = choose_codec(data).decode(data, limit)
+            yield
     except DataError as error:
-        raise DataError(f"{name} {error}") from error
+        raise type(error)(f"{name} {error}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{name} is not a picture that can be read: give {FORMAT_NAMES}") from error
     except Exception as error:  # a decoder may raise anything on truncated or malicious bytes
         raise DataError(f"{name} cannot be decoded, it may be cut off or damaged: {describe_error(error)}") from error
+
+
+def arrange(decoded: Decoded, *, name: str, axes: str | None = None, range: Range | None = None) -> Picture:
+    """Make a picture of what a codec has decoded."""
     array = decoded.array
     if axes is None and decoded.axes is None:
         raise DataError(

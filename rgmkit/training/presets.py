@@ -125,6 +125,6 @@ def _count_channels(pictures: PictureFiles) -> int:
     """Return 1 if all of a few pictures are grey, else 3."""
     for i in range(0, len(pictures), max(1, len(pictures) // PROBED)):
         with suppress(DataError):  # a broken picture, which training skips
-            if pictures.picture(i).shape[0] > 1:
+            if pictures.read_crop(i).shape[0] > 1:
                 return 3
     return 1

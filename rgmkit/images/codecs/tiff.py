@@ -37,8 +37,8 @@ def decode(data: bytes, limit: int) -> Decoded:
     with TiffFile(io.BytesIO(data)) as file:
         series: Any = file.series[0]
         page = series.keyframe
-        _refuse_raw(data, file.pages[0])
-        bits, photometric = page.bitspersample, _read_photometric(page)
+        refuse_raw(data[:10], file.pages[0])
+        bits, photometric = page.bitspersample, read_photometric(page)
         if bits is None or bits < 8 or (bits == 8 and photometric not in PLAIN):
             return _decode_with_pillow(data, page, limit)
         if photometric not in PLAIN:
@@ -52,29 +52,40 @@ def decode(data: bytes, limit: int) -> Decoded:
                 raise
             return _decode_with_pillow(data, page, limit)  # libtiff may know the compression
         count = len(file.series)
-        notes: tuple[str, ...] = (f"only the first of {count} image series is read",) if count > 1 else ()
-        range, more = _read_range(page, array)
-        if photometric == "MINISWHITE" and array.dtype.kind == "u":
-            array = int(range[1] if range else np.iinfo(array.dtype).max) - array
-        extra = page.extrasamples[-1] if "S" in series.axes and page.extrasamples else None
-        if extra == ASSOCIATED and array.dtype.kind in "uf":
-            array = _divide_by_alpha(array, series.axes.index("S"), range)
-        tag, profile = page.tags.get(pillow.ORIENTATION), page.tags.get(PROFILE)
-        orientation, unread = pillow.check_orientation(None if tag is None else tag.value)
-        array = _turn_upright(array, series.axes, orientation)
-        scale, unscaled = _read_scale(file, page)
-        notes += more + unread + unscaled + pillow.note_profile(None if profile is None else bytes(profile.value))
-        return Decoded(array, _name_axes(series.axes), extra in ALPHA, notes, scale, range)
+        notes = (f"only the first of {count} image series is read",) if count > 1 else ()
+        return describe(file, page, array, series.axes, notes)
 
 
-def _read_photometric(page: Any) -> str:
+def describe(file: Any, page: Any, array: np.ndarray, axes: str, notes: tuple[str, ...] = ()) -> Decoded:
+    """Describe stored values, or a window of them: as they are meant, and upright."""
+    range, more = _read_range(page, array)
+    if read_photometric(page) == "MINISWHITE" and array.dtype.kind == "u":
+        array = int(range[1] if range else np.iinfo(array.dtype).max) - array
+    extra = page.extrasamples[-1] if "S" in axes and page.extrasamples else None
+    if extra == ASSOCIATED and array.dtype.kind in "uf":
+        array = _divide_by_alpha(array, axes.index("S"), range)
+    profile = page.tags.get(PROFILE)
+    orientation, unread = read_orientation(page)
+    array = _turn_upright(array, axes, orientation)
+    scale, unscaled = _read_scale(file, page)
+    notes += more + unread + unscaled + pillow.note_profile(None if profile is None else bytes(profile.value))
+    return Decoded(array, _name_axes(axes), extra in ALPHA, notes, scale, range)
+
+
+def read_orientation(page: Any) -> tuple[int | None, tuple[str, ...]]:
+    """Return the orientation of a page, None without one, and a note if it has no meaning."""
+    tag = page.tags.get(pillow.ORIENTATION)
+    return pillow.check_orientation(None if tag is None else tag.value)
+
+
+def read_photometric(page: Any) -> str:
     """Return the photometric interpretation of a page; without one, that which libtiff assumes."""
     if PHOTOMETRIC not in page.tags:
         return {1: "MINISBLACK", 3: "RGB"}.get(page.samplesperpixel, "of unknown colours")
     return getattr(page.photometric, "name", str(page.photometric))
 
 
-def _refuse_raw(data: bytes, first: Any) -> None:
+def refuse_raw(data: bytes, first: Any) -> None:
     """Raise a DataError for a raw file of a camera, whose first image is a thumbnail."""
     pages = [first, *(first.pages or ())]
     sensor = any(getattr(page.photometric, "name", "") in SENSOR for page in pages)
@@ -110,12 +121,18 @@ def _read_range(page: Any, array: np.ndarray) -> tuple[Range | None, tuple[str, 
     """Return the range of whole numbers with fewer bits than their type, None if they fill it, and a note."""
     if array.dtype != np.uint16:
         return None, ()
+    white = read_white(page)
+    if white is None or array.max(initial=0) > white:
+        return None, ()
+    return (0.0, float(white)), (f"white is {white}: the file says that its values have {white.bit_length()} bits",)
+
+
+def read_white(page: Any) -> int | None:
+    """Return the white of values that do not fill their 16 bits, by their depth or a tag, which may be wrong."""
     bits, declared = page.bitspersample, page.tags.get(SMAX) or page.tags.get(MAX)
     white = 2**bits - 1 if bits < 16 else getattr(declared, "value", None)
     white = white[0] if isinstance(white, tuple) and len(set(white)) == 1 else white
-    if not isinstance(white, int) or white not in SENSOR_WHITES or array.max(initial=0) > white:
-        return None, ()
-    return (0.0, float(white)), (f"white is {white}: the file says that its values have {white.bit_length()} bits",)
+    return white if isinstance(white, int) and white in SENSOR_WHITES else None
 
 
 def _divide_by_alpha(array: np.ndarray, axis: int, range: Range | None) -> np.ndarray:

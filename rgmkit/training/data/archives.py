@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, final
 
@@ -15,10 +16,11 @@ from rgmkit.core.bounds import Count
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.training.data.base import Flip
-from rgmkit.training.data.pictures import Channels, Crop, PictureFiles
+from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, Section
 from rgmkit.training.data.tar import Tar, warn_left_out
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+LARGE_FILE = 2**26  # bytes of a picture that are not read for its size
 _SHARDS, _WITHIN = 4, 5  # so that these streams differ from those in base.py
 
 
@@ -65,6 +67,14 @@ class Archive(PictureFiles):
     def open(self, i: int) -> BinaryIO:
         """Open the picture."""
         return self.tar.open(self._order_of_names[i])
+
+    def section(self, i: int) -> AbstractContextManager[Section]:
+        """Open the archive at the picture."""
+        return self.tar.section(self._order_of_names[i])
+
+    def _size(self, i: int) -> tuple[int, int]:
+        giant = self._find_giant(i) if self.tar.size(self._order_of_names[i]) > LARGE_FILE else None
+        return giant or super()._size(i)
 
 
 @final
@@ -117,6 +127,11 @@ class Shards(PictureFiles):
         """Open the picture."""
         tar, index = self._find(i)
         return tar.open(index)
+
+    def section(self, i: int) -> AbstractContextManager[Section]:
+        """Open the shard at the picture."""
+        tar, index = self._find(i)
+        return tar.section(index)
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """Return the shards in random order, their pictures shuffled window by window."""

@@ -6,6 +6,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, final
 
@@ -22,7 +23,7 @@ from rgmkit.images.limits import check_ratio
 from rgmkit.runtime.files import explain_unreadable
 from rgmkit.runtime.memory import check_bytes
 from rgmkit.training.data.base import FiniteData, Flip
-from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, describe_range
+from rgmkit.training.data.pictures import Channels, Crop, PictureFiles, Section, describe_range
 
 
 @final
@@ -78,6 +79,12 @@ class Folder(PictureFiles):
         """Open the file."""
         check_source(self.files[i])
         return self.files[i].open("rb")
+
+    @contextmanager
+    def section(self, i: int) -> Iterator[Section]:
+        """Open the file, which holds only the picture."""
+        with self.open(i) as file:
+            yield file, 0, os.fstat(file.fileno()).st_size
 
 
 def _pictures(folder: Path) -> list[Path]:

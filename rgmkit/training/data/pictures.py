@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
-from typing import BinaryIO, Literal, TypeAlias
+from typing import IO, BinaryIO, Literal, TypeAlias
 
 import torch
 from PIL import Image
@@ -16,7 +18,8 @@ from rgmkit.core.bounds import Count
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.images import decode
 from rgmkit.images.array_layout import quantise
-from rgmkit.images.limits import check_pixels, choose_limit
+from rgmkit.images.crops import TILED, Crops, open_crops
+from rgmkit.images.limits import TooLargeError, check_pixels, choose_limit
 from rgmkit.training.data.base import FiniteData, Flip
 
 MEMORY = 2**30  # bytes of decoded pictures that are cached
@@ -24,13 +27,15 @@ MOST_BROKEN = 0.01  # largest fraction of broken pictures in a data set
 
 Channels: TypeAlias = Literal["grey", "rgb"]
 Crop: TypeAlias = Literal["centre", "random"]
+Section: TypeAlias = tuple[IO[bytes], int, int]
 
 
 class Pictures(FiniteData):
     """Square crops of pictures, (C, size, size) in [0, 1].
 
     A picture is decoded when it is first needed, and cached in 8 bits per value until the cache has 1 GiB. A broken
-    picture is replaced by the next intact one; more than 1 % of broken pictures raise a DataError.
+    picture is replaced by the next intact one; more than 1 % of broken pictures raise a DataError. Of a TIFF file of
+    more than `max_pixels` only what lies under a crop is decoded, each time.
 
     Args:
         size: side of a crop, in pixels. Pictures are cropped, never resized.
@@ -38,7 +43,7 @@ class Pictures(FiniteData):
         crop: "centre", or "random" for a new position at each draw.
         flip: mirror each image left to right with probability 1/2; "all": one of the eight rotations and reflections
             of each image.
-        max_pixels: refuse pictures of more pixels, see `rgmkit.images.read`.
+        max_pixels: refuse pictures of more pixels, see `rgmkit.images.read`, unless crops of them can be read.
     """
 
     def __init__(
@@ -60,7 +65,8 @@ class Pictures(FiniteData):
         self._cache: dict[int, Tensor] = {}
         self._room = MEMORY
         self._broken: set[int] = set()
-        self._lock = Lock()  # guards the three above: several threads read pictures
+        self._giants: set[int] = set()  # files of too many pixels, of which crops are read
+        self._lock = Lock()  # guards the four above: several threads read pictures
 
     @abstractmethod
     def name(self, i: int) -> str:
@@ -77,26 +83,35 @@ class Pictures(FiniteData):
     def take(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Return crops of the pictures with these indices, (n, C, size, size), at positions drawn by `generator`."""
         corners = torch.rand(len(indices), 2, generator=generator).tolist()
-        crops = [self._crop(self._whole(i), *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
+        crops = [self._draw(i, *corner) for i, corner in zip(indices.tolist(), corners, strict=True)]
         return torch.stack(crops).float() / 255
+
+    def _draw(self, i: int, down: float, right: float) -> Tensor:
+        """Crop picture `i`, or the next intact one, at these fractions of the largest offsets, in uint8."""
+        while True:
+            cached = self._cache.get(i)
+            if cached is not None:
+                return self._crop(cached, down, right)
+            if i not in self._broken:
+                try:
+                    return self._read(i, down, right)
+                except DataError as error:
+                    self._skip(i, error)
+            i = (i + 1) % len(self)
+
+    def _read(self, i: int, down: float, right: float) -> Tensor:
+        return self._crop(self._keep(i, self._prepare(self.picture(i), i)), down, right)
 
     def _crop(self, image: Tensor, down: float, right: float) -> Tensor:
         """Crop at these fractions of the largest offsets; a centred crop is cached as such and stays as it is."""
-        top, left = int(down * (image.shape[1] - self.size + 1)), int(right * (image.shape[2] - self.size + 1))
+        height, width = image.shape[1:]
+        top, left = self._corner(height, width, down, right)
         return image[:, top : top + self.size, left : left + self.size]
 
-    def _whole(self, i: int) -> Tensor:
-        """Return picture `i`, or the next intact one: uint8 (C, H, W)."""
-        while (cached := self._cache.get(i)) is None:
-            if i not in self._broken:
-                try:
-                    x = self.picture(i)
-                except DataError as error:
-                    self._skip(i, error)
-                else:
-                    return self._keep(i, self._prepare(x, i))
-            i = (i + 1) % len(self)
-        return cached
+    def _corner(self, height: int, width: int, down: float, right: float) -> tuple[int, int]:
+        if self.crop == "centre":
+            return (height - self.size) // 2, (width - self.size) // 2
+        return int(down * (height - self.size + 1)), int(right * (width - self.size + 1))
 
     def _keep(self, i: int, image: Tensor) -> Tensor:
         with self._lock:
@@ -108,19 +123,13 @@ class Pictures(FiniteData):
     def _prepare(self, x: Tensor, i: int) -> Tensor:
         height, width = x.shape[1:]
         if min(height, width) < self.size:
-            raise DataError(
-                f"{self.name(i)} has {width}x{height} pixels, less than the crop of size {self.size}: "
-                f"give size {min(height, width)} or less, or enlarge or remove it"
-            )
+            raise DataError(describe_size(self.name(i), width, height, self.size))
         if x.min() < 0 or x.max() > 1:
             raise DataError(describe_range(self.name(i), float(x.min()), float(x.max())))
         x = x[: 3 if len(x) >= 3 else 1]  # bands beyond colour are left out
         if len(x) != self.shape[0]:
             x = x.expand(3, -1, -1) if len(x) == 1 else rgb_to_grayscale(x)
-        if self.crop == "centre":
-            top, left = (height - self.size) // 2, (width - self.size) // 2
-            x = x[:, top : top + self.size, left : left + self.size]
-        return quantise(x, torch.uint8)
+        return quantise(self._crop(x, 0, 0) if self.crop == "centre" else x, torch.uint8)
 
     def _skip(self, i: int, error: DataError) -> None:
         """Record a broken picture; raise a DataError if there are now too many."""
@@ -150,10 +159,52 @@ class PictureFiles(Pictures):
     def open(self, i: int) -> BinaryIO:
         """Open the file of picture `i`."""
 
+    @abstractmethod
+    def section(self, i: int) -> AbstractContextManager[Section]:
+        """Open the file that holds picture `i`, and tell where it begins in it, and its size in bytes."""
+
     def picture(self, i: int) -> Tensor:
         """Read and decode the file."""
         with self.open(i) as file:
             return decode(file.read(), name=self.name(i), max_pixels=self.max_pixels).x[0]
+
+    def _read(self, i: int, down: float, right: float) -> Tensor:
+        if i not in self._giants:
+            try:
+                return super()._read(i, down, right)
+            except TooLargeError as error:
+                if self._find_giant(i) is None:
+                    raise DataError(f"{error}; {TILED}") from error
+        crop = self._prepare(self.read_crop(i, down, right), i)
+        return self._keep(i, crop) if self.crop == "centre" else crop
+
+    def read_crop(self, i: int, down: float = 0.0, right: float = 0.0) -> Tensor:
+        """Read a crop of picture `i`, with the channels that it has; of a giant, only what is under the crop."""
+        if i not in self._giants:
+            return self._crop(self.picture(i), down, right)
+        with self._open_crops(i) as crops:
+            assert crops is not None  # since it is a giant
+            if min(crops.height, crops.width) < self.size:
+                raise DataError(describe_size(crops.name, crops.width, crops.height, self.size))
+            return crops.read(*self._corner(crops.height, crops.width, down, right), self.size, self.size)
+
+    def _find_giant(self, i: int) -> tuple[int, int] | None:
+        """Return width and height of a picture of too many pixels, but of which crops can be read; None for others."""
+        with self._open_crops(i) as crops:
+            if crops is None:
+                return None
+            with self._lock:
+                self._giants.add(i)
+            return crops.width, crops.height
+
+    @contextmanager
+    def _open_crops(self, i: int) -> Iterator[Crops | None]:
+        name = self.name(i)  # before the archive, in which it stands, is locked
+        with (
+            self.section(i) as (file, offset, size),
+            open_crops(file, name=name, max_pixels=self.max_pixels, offset=offset, size=size) as crops,
+        ):
+            yield crops
 
     def check_sizes(self) -> None:
         """Check the sizes in all headers, so that too small pictures are found before training begins."""
@@ -183,8 +234,22 @@ class PictureFiles(Pictures):
                     check_pixels(choose_limit(self.max_pixels), *image.size)
                     return image.size
         except Exception:  # `picture` explains what is wrong
+            giant = self._find_giant(i)
+        if giant is not None:
+            return giant
+        try:
             height, width = self.picture(i).shape[-2:]
-            return width, height
+        except TooLargeError as error:
+            raise DataError(f"{error}; {TILED}") from error
+        return width, height
+
+
+def describe_size(name: str, width: int, height: int, size: int) -> str:
+    """Say that a picture is smaller than the crop."""
+    return (
+        f"{name} has {width}x{height} pixels, less than the crop of size {size}: give size {min(height, width)} or "
+        f"less, or enlarge or remove it"
+    )
 
 
 def describe_range(name: str, low: float, high: float) -> str:

@@ -107,10 +107,20 @@ class Tar:
 
     def open(self, i: int) -> io.BytesIO:
         """Read the i-th picture."""
-        _, offset, size = self._places[i].tolist()
-        with self._opened() as file:
+        with self.section(i) as (file, offset, size):
             file.seek(offset)
             return io.BytesIO(file.read(size))
+
+    @contextmanager
+    def section(self, i: int) -> Iterator[tuple[IO[bytes], int, int]]:
+        """Open the archive, and tell where the i-th picture begins in it, and its size in bytes."""
+        _, offset, size = self._places[i].tolist()
+        with self._opened() as file:
+            yield file, offset, size
+
+    def size(self, i: int) -> int:
+        """Return the size in bytes of the i-th picture."""
+        return int(self._places[i, 2])
 
 
 class _Header(tarfile.TarInfo):

@@ -65,10 +65,11 @@ peak of memory above what the process had before. What a unit takes should not g
 {load}
 
 Cells are pictures of 8 by 8 pixels, restored by two methods; pictures of the data sets are as small, and 20 batches of
-16 are read after they were found. Plugins are distributions of their own. A row is one of 8,000 grey pixels, restored
-in two iterations of TV, or by one evaluation of a network in tiles of 512 pixels. Not measured to the end, on a slow
-machine: the restoration of 96 million pixels, which held about 9 GiB, and 100,000 digits, which would take five
-minutes. Memory grows with a list of 200,000 names, by half a kilobyte for each, and with the picture.
+16 are read after they were found; a giant is a square of so many rows, of which as many crops are read. Plugins are
+distributions of their own. A row is one of 8,000 grey pixels, restored in two iterations of TV, or by one evaluation of
+a network in tiles of 512 pixels. Not measured to the end, on a slow machine: the restoration of 96 million pixels,
+which held about 9 GiB, and 100,000 digits, which would take five minutes. Memory grows with a list of 200,000 names, by
+half a kilobyte for each, and with the picture.
 
 One job is not flat: TV takes twice as long for a row of the larger picture. Of the largest one, until it was stopped,
 71 % of the time was the system's, presumably since it hands out memory anew for each large array.

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import tifffile
 import torch
 from PIL import Image
 
@@ -70,6 +71,9 @@ def make_jobs() -> dict[str, Job]:
         "train: a folder": Job("picture", pictures, write_folder, lambda f, _: draw(Folder(path=f / "folder", size=8))),
         "train: an archive": Job("picture", pictures, write_tar, lambda f, _: draw(Archive(path=f / "0.tar", size=8))),
         "train: shards": Job("picture", pictures, write_shards, lambda f, _: draw(Shards(path=f / "*.tar", size=8))),
+        "train: a giant in tiles": Job(
+            "row", (12_000, 30_000), write_giant, lambda f, _: draw(Folder(path=f / "giant", size=8, crop="random"))
+        ),
         "plugins": Job("plugin", (5, 50, 500), write_plugins, load_plugins),
         "degrade": Job(
             "row", (1_000, 12_000), write_picture, lambda *_: call("degrade", "y.png", *noise, "-o", "x.tif")
@@ -156,6 +160,16 @@ def write_plugins(folder: Path, count: int) -> None:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: load-{i}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[rgmkit]\nload{i} = load_{i}\n")
+
+
+def write_giant(folder: Path, count: int) -> None:
+    """Write a square TIFF of so many rows, in tiles."""
+    side, tile = max(count, 8), np.zeros((256, 256), np.uint8)
+    (folder / "giant").mkdir()
+    tiles = (tile for _ in range((-(-side // 256)) ** 2))
+    tifffile.imwrite(
+        folder / "giant" / "a.tif", tiles, shape=(side, side), dtype=tile.dtype, tile=tile.shape, compression="zlib"
+    )
 
 
 def write_picture(folder: Path, rows: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import os
 import struct
 import tarfile
@@ -262,6 +263,23 @@ def test_only_the_tiles_under_a_crop_are_decoded(tmp_path):
             damaged.seek(place)
             damaged.write(b"damaged")
     assert torch.equal(Folder(path=tmp_path, size=8, max_pixels=6000).batch(1, seed=0, step=0), whole)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+def test_a_tile_that_expands_beyond_its_pixels_is_refused(tmp_path, monkeypatch, compression):
+    monkeypatch.setattr("rgmkit.images.codecs.tiff.ROOM", 2**21)
+    bomb = {"zlib": zlib, "lzma": lzma}[compression].compress(bytes(2**23))
+    for pixels in (32, 64):  # read as a whole, and by crops
+        tifffile.imwrite(
+            tmp_path / "a.tif",
+            iter([bomb] * 16),
+            shape=(pixels, pixels),
+            dtype=np.uint8,
+            tile=(16, 16),
+            compression=compression,
+        )
+        with pytest.raises(DataError, match="holds more than 2097152 bytes where its pixels have"):
+            Folder(path=tmp_path, size=8, max_pixels=1024).batch(1, seed=0, step=0)
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])

@@ -16,6 +16,7 @@ import fuzz_inputs as inputs
 import hypothesis.strategies as st
 import numpy as np
 import safetensors.torch
+import tifffile
 import torch
 from PIL import Image
 
@@ -76,6 +77,7 @@ def make_doors(folder: Path) -> list[Door]:
         ),
         Door("experiments (YAML)", inputs.documents(_read_all(GRID)), lambda text: _plan(folder, text)),
         Door("picture files", inputs.damaged_bytes(_pictures()), lambda data: _read(folder, data), 3),
+        Door("giants, by crops", inputs.damaged_bytes(_giants()), lambda data: _read_crops(folder, data)),
         Door("archives and arrays", inputs.damaged_bytes(_archives(folder)), lambda data: _read_data(folder, data)),
         Door("model folders", _models(), lambda given: _load(folder, *given)),
         Door("weights files", inputs.damaged_bytes(_weights()), lambda data: _load_weights(folder, data)),
@@ -238,6 +240,24 @@ def _save(array: np.ndarray, kind: str, **options: Any) -> bytes:
 def _read(folder: Path, data: bytes) -> torch.Tensor:
     (folder / "a.png").write_bytes(data)
     return images.read(folder / "a.png").x
+
+
+def _giants() -> list[bytes]:
+    """TIFF files of more pixels than `_read_crops` decodes."""
+    array = (np.random.default_rng(0).random((40, 48, 3)) * 255).astype(np.uint8)
+    tiles, files = {"tile": (16, 16), "compression": "zlib"}, [io.BytesIO() for _ in range(4)]
+    tifffile.imwrite(files[0], array, photometric="rgb", **tiles, predictor=True)
+    tifffile.imwrite(files[1], array[..., 0].astype(np.uint16) * 257, **tiles)
+    tifffile.imwrite(files[2], array, photometric="rgb")
+    tifffile.imwrite(files[3], array[..., 0] / np.float32(255), rowsperstrip=8, compression="zlib")
+    return [file.getvalue() for file in files]
+
+
+def _read_crops(folder: Path, data: bytes) -> torch.Tensor:
+    (folder / "giants").mkdir(exist_ok=True)
+    (folder / "giants" / "a.tif").write_bytes(data)
+    spec = {"use": "folder", "path": "giants", "size": 4, "crop": "random", "max_pixels": 1000}
+    return build("data", spec).batch(3, seed=0, step=0)
 
 
 def _archives(folder: Path) -> list[bytes]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,9 @@ SIGNED = 2  # value of the tag SampleFormat
 SENSOR = ("CFA", "LINEAR_RAW")  # photometric interpretations of raw files of cameras
 CANON = b"CR"  # after the header of a .cr2
 DNG_VERSION, PROFILE, MAX, SMAX, PHOTOMETRIC = 50706, 34675, 281, 341, 262  # tags
+DEFLATE, LZMA = (zlib.decompressobj, 1032), (lzma.LZMADecompressor, 10_000)  # and the most that they expand, about
+DECOMPRESSORS: dict[int, tuple[Any, int]] = {8: DEFLATE, 32946: DEFLATE, 34925: LZMA}
+ROOM, PIECE = 2**28, 2**20  # bytes that any tile may have, and bytes that are decompressed at a time
 SENSOR_WHITES = tuple(2**bits - 1 for bits in range(9, 16))
 RESOLUTION = (282, 283, 296)  # the tags XResolution, YResolution and ResolutionUnit
 IMAGEJ_SCALE = ("unit", "spacing", "finterval", "fps")
@@ -45,6 +50,9 @@ def decode(data: bytes, limit: int) -> Decoded:
             raise DataError(f"is {bits}-bit {photometric}: convert it to RGB or to 8 bit")
         samples = page.samplesperpixel
         check_pixels(limit, math.prod(series.shape) // samples, samples=samples)
+        for each in filter(None, series.pages):
+            for offset, count in zip(each.dataoffsets, each.databytecounts, strict=False):
+                check_expansion(file, page, offset, count, page.nbytes)
         try:
             array = series.asarray()
         except (ValueError, NotImplementedError, ImportError) as error:
@@ -70,6 +78,22 @@ def describe(file: Any, page: Any, array: np.ndarray, axes: str, notes: tuple[st
     scale, unscaled = _read_scale(file, page)
     notes += more + unread + unscaled + pillow.note_profile(None if profile is None else bytes(profile.value))
     return Decoded(array, _name_axes(axes), extra in ALPHA, notes, scale, range)
+
+
+def check_expansion(file: Any, page: Any, offset: int, count: int, size: int) -> None:
+    """Raise a DataError if a tile or strip of `count` bytes holds far more than `size`, as only a bomb does."""
+    most, found = max(ROOM, 2 * size), 0
+    start, ratio = DECOMPRESSORS.get(page.compression, (None, 0))
+    if start is None or count * ratio <= most:
+        return
+    file.filehandle.seek(offset)
+    decompressor, data, piece = start(), file.filehandle.read(count), b"?"
+    while (piece or data) and not decompressor.eof:
+        piece = decompressor.decompress(data, PIECE)
+        data = getattr(decompressor, "unconsumed_tail", b"")
+        found += len(piece)
+        if found > most:
+            raise DataError(f"holds more than {most} bytes where its pixels have {size}: it is no picture")
 
 
 def read_orientation(page: Any) -> tuple[int | None, tuple[str, ...]]:

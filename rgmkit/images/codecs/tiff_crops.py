@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from rgmkit.errors import DataError
 from rgmkit.images.codecs import Decoded, tiff
 from rgmkit.images.limits import TooLargeError, check_pixels
 
@@ -36,7 +37,9 @@ def _make_crops(file: Any, limit: int) -> TiffCrops | None:
     crops = TiffCrops(file, page, limit)
     try:
         crops.read(0, 0, 1, 1)
-    except Exception:  # of a decoder that is missing
+    except Exception as error:  # of a decoder that is missing, or one strip is too large
+        if isinstance(error, DataError) and not isinstance(error, TooLargeError):
+            raise
         return None
     return crops
 
@@ -100,8 +103,10 @@ class TiffCrops:
         window = np.zeros((planes, 1, height, width, samples), page.dtype)
         for plane, y, x in itertools.product(range(planes), ys, xs):
             index = (plane * down + y) * right + x
-            file.seek(page.dataoffsets[index])
-            data = file.read(page.databytecounts[index]) or None
+            offset, count = page.dataoffsets[index], page.databytecounts[index]
+            tiff.check_expansion(self.file, page, offset, count, math.prod(sides) * samples * page.dtype.itemsize)
+            file.seek(offset)
+            data = file.read(count) or None
             segment, (_, _, first, start, _), (_, length, breadth, _) = page.decode(data, index)
             y0, y1 = max(first, top), min(first + length, top + height)
             x0, x1 = max(start, left), min(start + breadth, left + width)

@@ -49,8 +49,8 @@ INTERRUPTIONS = """
 `python tests/fuzz/faults.py` interrupts tiny jobs at random moments, gives the same command again (a training with
 `--resume`), and compares what it writes, byte by byte, with what it writes without interruption. Files have to be whole
 at any moment, and no temporary file may stay after SIGTERM and SIGINT, or after the second command. A few jobs ended
-before the signal came, or found room on the disk. The first complete run had one traceback, of an image library after
-Ctrl-C; the signals of the table are those of the run after it was mended. A full disk is a tmpfs of a random size
+before the signal came, or found room on the disk. The first run had one traceback, of an image library after Ctrl-C; it
+has been mended, and the table is that of a run since, with another seed. A full disk is a tmpfs of a random size
 between that of what the command is given and that of what it leaves, with room again for the second command; two at
 once are the same command twice in the same folder, the second after a random time.
 

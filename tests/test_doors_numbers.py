@@ -62,6 +62,7 @@ class Options:
         ("count", 2**64, "a whole number of at least 1"),
         ("gamma", -1, "a number of at least 0 or null"),
         ("foreign", 0, "a number above 0"),
+        ("foreign", 1e-300, "a number above 0"),  # it is 0 in float32
         ("limit", math.nan, "a number of at least 0"),
     ],
 )

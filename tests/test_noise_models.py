@@ -174,6 +174,7 @@ def test_noise_is_given_in_specs_and_mappings():
     ("name", "options", "match"),
     [
         ("poisson", {"photons": -1.0}, "photons is -1"),
+        ("poisson", {"photons": 1e-300}, "photons is 1e-300"),
         ("poisson-gaussian", {"read": -1.0}, "read is -1"),
         ("per-pixel", {"std": np.array([[-1.0, 1.0]])}, "negative"),
         ("per-pixel", {"std": np.full((2, 2), np.inf)}, "no std is finite"),

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from rgmkit.core.bounds import TINY
 from rgmkit.core.noise import Noise, Stabiliser
 from rgmkit.core.noise_estimation import affine_variance
 from rgmkit.core.random import Randomness, poisson, randn
@@ -35,7 +36,7 @@ class PoissonGaussian(Noise):
     depends_on_signal: ClassVar[bool] = True
 
     def __init__(self, *, photons: float | None = None, read: float | None = None) -> None:
-        if photons is not None and not 0 < photons < math.inf:
+        if photons is not None and not TINY <= photons < math.inf:
             raise ConfigError(f"photons is {photons}: give the positive number of photons of a white pixel")
         if read is not None and not 0 <= read < math.inf:
             raise ConfigError(f"read is {read}: give the std of the read noise, 0 or more")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 TESTS = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
 WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-FLOAT32 = 3.4e38  # tensors hold no larger finite numbers
+FLOAT32, TINY = 3.4e38, 1.2e-38  # tensors hold no larger finite numbers, and smaller ones have no finite reciprocal
 INTEGERS = range(-(2**63), 2**64)  # of 64 bits
 
 
@@ -48,6 +48,7 @@ def is_usable(value: float, bounds: tuple[Any, ...] = ()) -> bool:
     if isinstance(value, int):
         finite = value in INTEGERS
     else:
+        value = 0.0 if abs(value) < TINY else value
         finite = abs(value) <= FLOAT32 or any(not getattr(each, "finite", True) for each in bounds)
     return finite and all(TESTS[name](value, end) for name, end in ends)
 

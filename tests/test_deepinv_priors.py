@@ -252,6 +252,13 @@ def quality(x, truth):
     return float(psnr(x.detach().clamp(0, 1).float(), truth).mean())
 
 
+def test_an_image_that_is_too_small_for_a_denoiser():
+    with pytest.raises(
+        IncompatibleError, match=r"MedianFilter cannot denoise an image of shape \(3, 1, 1\) .* its size"
+    ):
+        rgmkit.restore(torch.zeros(1, 3, 1, 1), "gaussian-noise:noise=0.1", "deepinv.MedianFilter", solver="admm")
+
+
 @pytest.mark.parametrize("name", ["tgv", "deepinv.TVL1", "deepinv.BM3D", "deepinv.MedianFilter"])
 def test_a_prior_by_name_restores(digits, name):
     degradation = rgmkit.degradation("gaussian-noise:noise=0.2")

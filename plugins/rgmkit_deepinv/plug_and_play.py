@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
+from rgmkit.core.applying import explain_size
 from rgmkit.core.prior import Prior
 from rgmkit.core.random import Randomness
 from rgmkit.errors import ConfigError, IncompatibleError
@@ -33,11 +34,14 @@ class PlugAndPlay(Prior):
         """Return `denoiser(x, sqrt(gamma))`; `gamma` is a number or a tensor (B,).
 
         Raises:
-            IncompatibleError: with BM3D, for an image with a side of 8 pixels or fewer, on which its package crashes.
+            IncompatibleError: if the denoiser raises anything; with BM3D, for an image with a side of 8 pixels or
+                fewer, on which its package crashes.
         """
         if (x.ndim != 4 or min(x.shape[-2:]) <= BLOCK) and self._uses_bm3d():
             raise IncompatibleError(f"BM3D is for images of 9 x 9 pixels or more, not {tuple(x.shape)}")
-        return self.denoiser(x, torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x)))
+        std = torch.as_tensor(gamma, dtype=x.dtype, device=x.device).sqrt().expand(len(x))
+        with explain_size(type(self.denoiser).__name__, "denoise", tuple(x.shape[1:])):
+            return self.denoiser(x, std)
 
     def _uses_bm3d(self) -> bool:
         from deepinv import models

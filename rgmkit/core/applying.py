@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -22,9 +24,20 @@ def apply_operator(degradation: Degradation, x: Tensor) -> Tensor:
         IncompatibleError: if `A` raises anything but an error of rgmkit or of memory, or returns something else.
     """
     title, shape = degradation.title, tuple(x.shape[1:])
+    with explain_size(title, "measure", shape):
+        y = degradation.A(x)
+    if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != len(x):
+        what = f"a tensor {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise IncompatibleError(f"{title}.A returns {what} for {len(x)} images {shape}: return a batch (B, ...)")
+    return y
+
+
+@contextmanager
+def explain_size(title: str, verb: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Turn what foreign code raises for an image of this shape into an IncompatibleError of one line."""
     try:
         with contain(title):
-            y = degradation.A(x)
+            yield
     except RgmkitError:
         raise
     except Exception as error:
@@ -32,9 +45,5 @@ def apply_operator(degradation: Degradation, x: Tensor) -> Tensor:
             raise
         reason = describe_cause(error)[:MOST]
         raise IncompatibleError(
-            f"{title} cannot measure an image of shape {shape} ({reason}): check its size"
+            f"{title} cannot {verb} an image of shape {shape} ({reason}): check its size"
         ) from error
-    if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != len(x):
-        what = f"a tensor {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-        raise IncompatibleError(f"{title}.A returns {what} for {len(x)} images {shape}: return a batch (B, ...)")
-    return y

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import rgmkit
-from rgmkit.config import read_yaml
+from rgmkit.config import build, read_yaml
 from rgmkit.errors import RgmkitError
 
 HERE = Path(__file__).parent
@@ -65,7 +65,7 @@ def _train_and_evaluate(name: str, study: Mapping[str, Any], run: str, seed: int
     for label, solver in missing.items():
         found = rgmkit.evaluate(
             folder,
-            config["data"],
+            build("data", config["data"]),
             test=study["test"],
             count=study.get("count", 1000),
             seeds=[seed],

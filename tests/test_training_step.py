@@ -234,6 +234,26 @@ def test_diversity_rewards_estimates_that_vary_with_z():
         set_up(read_configuration(config), ProcessGroup(torch.device("cpu")))
 
 
+def test_regression_draws_estimates_to_their_images_at_low_noise():
+    """Its value against the formula, and its effect on steps: smaller errors."""
+
+    def expect(run, batch):
+        y = run.process.degrade(batch.x, batch.level, standard_normal=batch.noise)
+        x_hat, e = run.network(y, batch.level - 1, batch.z), run.process.sigma(batch.level)
+        return (1 - e**2) ** 2 / e**2 * (x_hat - batch.x).flatten(1).square().mean(1)
+
+    errors = []
+    for weight in (0.0, 100.0):
+        run = make_run(regression=weight, fidelity=0.0)
+        batch = draw_batch(run, 0)
+        found = estimate_images(run, batch).regression
+        torch.testing.assert_close(found, expect(run, batch) if weight else torch.zeros(BATCH))
+        for step in range(10):
+            train_step(run, draw_batch(run, step))
+        errors.append(float(expect(run, batch).detach().mean()))
+    assert errors[1] < 0.9 * errors[0]
+
+
 def test_a_process_of_one_level_is_a_plain_gan(tmp_path):
     """One evaluation makes an image from noise, which the critic compares with the data themselves."""
     config = {

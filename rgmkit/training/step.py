@@ -53,7 +53,8 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
             prior_loss = run.objective.restorer_loss(critic, estimate.pair) / ratio
         fidelity = estimate.fidelity.mean() / ratio
         diversity = run.settings.diversity * estimate.diversity.mean() / ratio
-        _backward(prior_loss + run.fidelity_weight * fidelity - diversity, run.optimizer)
+        regression = run.settings.regression * estimate.regression.mean() / ratio
+        _backward(prior_loss + run.fidelity_weight * fidelity + regression - diversity, run.optimizer)
         losses["prior"] += prior_loss.detach()
         losses["fidelity"] += fidelity.detach() / part.x[0].numel()
     _update(run, run.optimizer)
@@ -87,10 +88,11 @@ def _end_step(run: Run) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Fidelity and diversity of the restorer's estimates, (B,), and estimates and data at the target levels."""
+    """Fidelity, diversity and error of the restorer's estimates, (B,), and estimates and data at the target levels."""
 
     fidelity: Tensor
     diversity: Tensor
+    regression: Tensor
     pair: Pair
 
 
@@ -109,7 +111,8 @@ def estimate_images(run: Run, batch: Batch) -> Estimate:
     fidelity = process.fidelity(x_hat, y, batch.level)
     cost, seed, level = run.fidelity_weight * fidelity, int(batch.dropout[0]), batch.level.long() - 1
     diversity = measure_diversity(run, batch, y, x_hat) if run.settings.diversity else torch.zeros_like(fidelity)
-    return Estimate(fidelity, diversity, Pair(real, fake, level, variance, degraded, cost, seed))
+    regression = measure_error(run, batch, x_hat) if run.settings.regression else torch.zeros_like(fidelity)
+    return Estimate(fidelity, diversity, regression, Pair(real, fake, level, variance, degraded, cost, seed))
 
 
 def measure_diversity(run: Run, batch: Batch, y: Tensor, x_hat: Tensor) -> Tensor:
@@ -127,6 +130,18 @@ def measure_diversity(run: Run, batch: Batch, y: Tensor, x_hat: Tensor) -> Tenso
     ratio = distance / (2 * batch.z.square().mean(1).sqrt())
     limit = run.settings.diversity_limit * run.process.sigma(batch.level)
     return torch.where(batch.level > 1, torch.minimum(ratio, limit), 0)
+
+
+def measure_error(run: Run, batch: Batch, x_hat: Tensor) -> Tensor:
+    """Return `(1 - e_s^2)^2 |x_hat - x|^2 / (d e_s^2)`, (B,): a posterior mean is best, at low noise.
+
+    The division makes the errors of all levels alike in size; the factor fades where `y_s` leaves many images possible.
+    """
+    process, level = run.process, batch.level
+    error = process.sigma(level) if level.is_floating_point() else process.error_by_level.to(x_hat)[level]
+    error = error.clamp(1e-3, 1)
+    mean = (x_hat - batch.x).flatten(1).square().mean(1)
+    return (1 - error.square()).square() / error.square() * mean
 
 
 def degrade_to_target(run: Run, x: Tensor, y: Tensor, level: Tensor, target: Tensor, noise: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Restore 300 test pictures with a model, and by total variation: python benchmarks/cifar10.py CIFAR10 [MODEL].
+"""Restore 300 test pictures with a model, and by total variation: python benchmarks/cifar10.py CIFAR10 MODEL.
 
 CIFAR10 has the pictures in train/CLASS and test/CLASS. Printed is the mean PSNR in dB. The weight of total variation is
 the best of a grid for 40 training pictures. `rgmkit evaluate` measures what the model generates.
@@ -45,7 +45,7 @@ def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cifar10", type=Path, help="folder of the pictures")
-    parser.add_argument("model", nargs="?", default="cifar10")
+    parser.add_argument("model", help="a model of 32x32 colour pictures")
     parser.add_argument("--count", type=int, default=300, help="test pictures")
     given = parser.parse_args()
     prior = rgmkit.load(given.model)

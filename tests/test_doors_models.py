@@ -130,3 +130,12 @@ def test_data_sets_of_the_hub_are_pinned_and_run_no_code(monkeypatch, tmp_path):
         assert find_commit(None) is None
     with pytest.raises(ConfigError, match="code in a data set is not run"):
         HuggingFace(name="someone/faces", options={"trust_remote_code": True}, size=8)
+
+
+def test_a_folder_of_data_does_not_hide_a_shipped_model(tmp_path, monkeypatch):
+    """A folder `digits` in the working directory counts only if it holds a model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert models.locate("digits") == models.lookup.SHIPPED / "digits" and models.find_model("digits:dtype=bf16")
+    (tmp_path / "digits" / "config.yaml").write_text("seed: 0")
+    assert models.locate("digits") == Path("digits")

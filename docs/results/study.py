@@ -196,7 +196,7 @@ def _plot(records: list[Record], path: Path) -> None:
         for name, x, y in zip(names, places[0], frechet, strict=True):
             axes[0].annotate(name, (x, y), fontsize=7, xytext=(4, -9 if below else 4), textcoords="offset points")
     axes[0].set(xlabel="network evaluations", xscale="log", ylabel="Fréchet distance", yscale="log")
-    axes[0].margins(x=0.1)
+    axes[0].margins(x=0.15)
     axes[1].set(xlabel="training time (s)")
     axes[1].legend(fontsize=8)
     figure.savefig(path, dpi=110)

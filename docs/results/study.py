@@ -207,12 +207,12 @@ def _find_lines(records: list[Record]) -> dict[str, list[tuple[float, int, float
     """Return the Fréchet distance, evaluations, training time and name of the runs of each line."""
     lines = defaultdict(list)
     for (run, sampler), found in _group(records).items():
-        base, *more = run.partition(", four times")
+        base, more, _ = run.partition(", four times")
         process, _, levels = base.partition(", T = ")
         line, name = ("diffusion", sampler) if base.startswith("diffusion") else (process, f"T = {levels}")
         if line != "diffusion" and (sampler or not levels.isdigit()):
             line, name = OTHERS, ""
-        elif any(more):
+        elif more:
             line += ", four times the budget"
         frechet = statistics.fmean(record["metrics"]["Fréchet"] for record in found)
         lines[line].append((frechet, found[0]["nfe"], _training_seconds(found), name))

@@ -49,7 +49,7 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
         name, _, options = given.removeprefix(HUB).partition(":")
         return ModelSpec(HUB + name, parse_spec(f"model:{options}").options)
     base = folder or Path()
-    if isinstance(given, Path) or (isinstance(given, str) and is_local(given, base)):
+    if isinstance(given, Path) or (isinstance(given, str) and _is_local(given, base)):
         return ModelSpec(given if folder is None else folder / given)
     spec = read_spec(given)
     if spec is None:
@@ -59,16 +59,16 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
     if spec.name == "spandrel":
         spec = _name_file(spec)
     is_path = "/" in spec.name or "\\" in spec.name or is_weights_file(spec.name)
-    if is_path or is_local(spec.name, base):
+    if is_path or _is_local(spec.name, base):
         return ModelSpec(spec.name if folder is None else folder / spec.name, spec.options)
     name = current_model(spec.name)
     return ModelSpec(name, spec.options) if name in list_shipped() else None
 
 
-def is_local(name: str, base: Path | None = None) -> bool:
+def _is_local(name: str, base: Path | None = None) -> bool:
     """Tell whether a name is that of a folder; one without a model, such as data, does not hide a shipped model.
 
-    >>> is_local("digits")
+    >>> _is_local("digits")
     False
     """
     folder = (base or Path()) / name
@@ -139,7 +139,7 @@ def locate(model: str | Path) -> Path:
 
         return download(str(model))
     path = Path(model)
-    if os.path.isdir(path) if isinstance(model, Path) else is_local(model):
+    if _is_local(model) if isinstance(model, str) else os.path.isdir(path):
         return path
     if path.suffix.lower() in CHECKPOINTS:
         raise CheckpointError(f"{model} is a file of weights: make a model folder of it with `rgmkit convert`")

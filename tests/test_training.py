@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import sys
 from types import SimpleNamespace
@@ -112,6 +113,22 @@ def test_start_from_a_trained_model(tmp_path):
         train({**config, "start": "none"}, tmp_path / "third")
     with pytest.raises(ConfigError, match="call its requires_grad_"):
         train({**POINTS, "network": rgmkit.load(first).network, "critic": "mlp-discriminator"}, tmp_path / "third")
+
+
+def test_start_from_a_model_with_other_levels(tmp_path):
+    process = {"use": "gaussian", "levels": 4, "schedule": "geometric", "r_first": 0.1, "r_last": 1.6}
+    first = train({**MEANS, "process": process}, tmp_path / "first")
+    weak, middle, strong, last = weights(first)["body.level.weight"]  # at sigma/a = .1, .4, 1.6, 150
+
+    def start(**options):
+        config = {**MEANS, "start": str(first), "process": {**process, **options}}
+        return prepare(config).network.state_dict()["body.level.weight"]
+
+    share = math.log(6.4 / 1.6) / math.log(150 / 1.6)
+    expected = torch.stack([weak, middle, strong, strong.lerp(last, share), last])
+    assert start(levels=5, r_last=6.4).allclose(expected, atol=1e-5)
+    assert start(levels=3, r_last=0.4).allclose(torch.stack([weak, middle, last]), atol=1e-5)
+    assert start(levels=2, r_first=0.01).allclose(torch.stack([weak, last]), atol=1e-5)  # less noise than it knows
 
 
 def test_weights_that_are_held_fixed_stay(tmp_path):

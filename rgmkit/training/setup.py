@@ -141,7 +141,7 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
             given["image_shape"] = (2 * data.shape[0], *data.shape[1:])
         critic = build("network", config["critic"], path="critic", **given) if objective.needs_critic else None
     if config.get("start") is not None:
-        load_start_weights(network, config["start"], folder)
+        load_start_weights(network, process, config["start"], folder)
     if not any(weight.requires_grad for weight in network.parameters()):
         raise ConfigError(
             "network has no weights that may change: call its requires_grad_(), or start from a model with start: MODEL"

@@ -99,11 +99,14 @@ def test_levels_lie_anywhere_between_two(config):
 
 def test_some_rows_are_grey(config):
     batch = draw_batch(prepare(config), 0)
-    colour, grey = batch.split_grey(0.3)
+    colour, grey = batch.split_grey()
     assert colour.x.shape == (7, 3, 16, 16) and grey.noise.shape == (3, 1, 16, 16)
     torch.testing.assert_close(grey.x, rgb_to_grayscale(batch.x[7:]))
     assert torch.equal(torch.cat([colour.level, grey.level]), batch.level)
-    assert batch.split_grey(0.01) == [batch]
+    batch = draw_batch(prepare(changed(config, grey=0.01)), 0)
+    assert batch.split_grey() == [batch]
+    parts = draw_batch(prepare(config), 0).split(5)  # as many as of the whole batch, wherever they are
+    assert sum(len(each.x) for part in parts for each in part.split_grey() if each.x.shape[1] == 1) == 3
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_the_command_prints_tables(run):
         "40 images compared with 60 of digits by digits, means of 2 seeds",
         "chain started at level 2",
         "other real images",
-        "random halves",
+        "random sets",
         "4 network evaluations",
         "2 restored images",
         "PSNR (dB)",
@@ -117,10 +117,10 @@ def test_the_command_prints_json(run):
     ran = run("evaluate", "digits", "--data", "digits", "--json", "-d", "blur:std=1,noise=0.05", *QUICK)
     found = json.loads(ran.out)
     assert found["cost"]["nfe"] == 4 and found["cost"]["images_per_second"] > 0
-    noise, _, other, halves = found["generation"]
+    noise, _, other, real = found["generation"]
     assert [row["level"] for row in found["generation"]] == [4, 2, 0, None] and other["score"]["confident"] > 0.7
-    assert halves["metrics"]["of halves"] == 1
-    assert noise["metrics"]["of halves"] == pytest.approx(noise["metrics"]["Fréchet"] / halves["metrics"]["Fréchet"])
+    assert real["metrics"]["of real"] == 1
+    assert noise["metrics"]["of real"] == pytest.approx(noise["metrics"]["Fréchet"] / real["metrics"]["Fréchet"])
     (restored,) = found["restoration"]
     assert restored["degradation"] == "blur:std=1,noise=0.05" and restored["images"] == 2
     assert restored["metrics"]["PSNR (dB)"] > restored["before"]["PSNR (dB)"]
@@ -204,7 +204,7 @@ def test_a_note_if_chains_start_from_images_that_are_compared_with():
     assert [row.start for row in found.generation] == [
         "noise",
         "chain started at level 1",
-        "random halves of the real images",
+        "random sets of the real images",
     ]
 
 
@@ -266,7 +266,7 @@ class Counted(Features):
 
 
 def comparer(features: Features, reference: int = 50) -> Comparer:
-    return Comparer(RealImages(Digits(), reference, 30), features, None, progress=False)
+    return Comparer(RealImages(Digits(), reference, 30), features, None, count=30, progress=False)
 
 
 def test_cached_features_equal_fresh_ones(cache):
@@ -369,8 +369,39 @@ def test_names_of_metrics_follow_the_features():
     class Inceptionlike(Counted):
         metric_names = {"Fréchet": "FID", "kernel": "KID"}  # noqa: RUF012
 
-    found = comparer(Inceptionlike()).between_halves().metrics
+    found = comparer(Inceptionlike()).between_real().metrics
     assert list(found)[:3] == ["FID", "KID", "precision"] and "Fréchet" not in found
+
+
+def test_the_distance_of_real_images_is_that_of_a_perfect_model():
+    """The Fréchet distance depends on the number of images: that of 100 digits is not that of halves of 1,000."""
+    real, features = RealImages(Digits(), 1000, 500), load_features("digits")
+    comparer = Comparer(real, features, None, count=100, progress=False)
+    sets = comparer.features_of(real.starts(500)).split(100)
+    found = [comparer.compare(each)["of real"] for each in sets]
+    assert sum(found) / len(found) == pytest.approx(1, abs=0.5)  # 2.6 with halves
+
+
+def test_few_test_images_are_restored_and_start_no_chains(tmp_path):
+    """And of more, but fewer than are generated, a note says that the rows do not compare."""
+    options = {"features": "digits", "count": 20, "reference": 20, "levels": [1]}
+    few, more = tmp_path / "few.npy", tmp_path / "more.npy"
+    for file, images in ((few, Digits().images[:3]), (more, Digits().images[:12])):
+        np.save(file, images.permute(0, 2, 3, 1).numpy())
+    found = rgmkit.evaluate("digits", "digits", test=few, restored=3, degradations=["gaussian-noise"], **options)
+    assert [row.start for row in found.generation] == ["noise", "random sets of the real images"]
+    assert found.restoration[0].images == 3 and "there are 3 of them, and 10 are needed" in found.notes[0]
+    found = rgmkit.evaluate("digits", "digits", test=more, restored=0, **options)
+    assert (
+        len(found.generation) == 4 and "12 images are compared in the rows from real images, and 20" in found.notes[0]
+    )
+
+
+def test_operators_that_print_alike_are_all_measured():
+    masks = [torch.ones(1, 16, 16), (torch.arange(16) % 2).expand(1, 16, 16).float()]
+    operators = [rgmkit.degradation("inpaint", mask=mask, noise=0.1) for mask in masks]
+    found = rgmkit.evaluate("digits", "digits", count=0, restored=2, degradations=operators).restoration
+    assert len(found) == 2 and found[0].before != found[1].before
 
 
 def test_it_measures_what_restore_gives():

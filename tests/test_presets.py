@@ -100,6 +100,12 @@ def test_every_preset_is_a_configuration(name, goal):
     assert run.settings.minutes and run.objective.generative == (goal == "generate")
 
 
+@pytest.mark.parametrize("given", [{"preset": "tiny"}, {"preset": "small", "goal": "denoise"}])
+def test_names_that_are_no_presets(given):
+    with pytest.raises(ConfigError, match=r"(preset|goal) is '(tiny|denoise)': .*(medium|restore)"):
+        make_preset(**given, data="digits")
+
+
 def test_a_preset_is_written_as_a_file(tmp_path, run):
     folder, file = pictures(tmp_path / "pictures", [(20, 20)] * 3), tmp_path / "mine.yaml"
     given = ["train", "--preset", "small", "--data", folder, "--write", file, "--minutes", "3", "--device", "cpu"]

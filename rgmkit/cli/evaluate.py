@@ -124,8 +124,8 @@ def evaluate(
     """Compare images that MODEL generates with real ones, and measure how well it restores.
 
     The first table has distances between the features of both (Fréchet, kernel), their overlap (precision, recall,
-    density, coverage), and the Fréchet distance divided by that between random halves of the real images ("of
-    halves"). Distances are called FID and KID only with the features inception. A row for each chain that starts from
+    density, coverage), and the Fréchet distance divided by that of as many real images ("of real").
+    Distances are called FID and KID only with the features inception. A row for each chain that starts from
     real images, degraded to a level, shows at which level quality degrades. The second table has metrics of
     restorations with the default solver. Features of real images are kept in a cache: see docs/evaluation.md.
     """

@@ -26,7 +26,7 @@ from rgmkit.runtime.progress import show_progress
 
 COMPARISONS = ("frechet", "kernel", "precision-recall", "density-coverage")
 LEAST = 10  # images with which all metrics can be computed
-HALVINGS = 5  # of the real images, for the distance between random halves
+SPLITS = 5  # of the real images in two, for the distance of real images
 
 
 class Comparer:
@@ -36,11 +36,12 @@ class Comparer:
         real: the real images.
         features: by which they are compared; None for points, which are compared by their coordinates.
         device: on which the features are computed.
+        count: how many images are generated.
         progress: whether to show progress bars.
     """
 
     def __init__(
-        self, real: RealImages, features: Features | None, device: torch.device | None, *, progress: bool
+        self, real: RealImages, features: Features | None, device: torch.device | None, *, count: int, progress: bool
     ) -> None:
         self.data = real.data
         self._device = device or torch.device("cpu")
@@ -48,8 +49,8 @@ class Comparer:
         self._comparisons: list[Comparison] = [build("comparison", name) for name in COMPARISONS]
         self._names = {} if features is None else features.metric_names
         self._real = self._read_features(real, progress=progress)
-        self._halves = [self._compare(*halves) for halves in self._split()]
-        self._unit = average(self._halves)[self._name(self._comparisons[0].names[0])]
+        self._between_real = average([self._compare(*sets) for sets in self._split(count)])
+        self._unit = self._between_real[self._name(self._comparisons[0].names[0])]
 
     @torch.no_grad()
     def features_of(self, images: Tensor) -> Tensor:
@@ -82,9 +83,9 @@ class Comparer:
             return []
         return [Row("other real images", 0, self.compare(self.features_of(images)), self.score(images))]
 
-    def between_halves(self) -> Row:
-        """Compare random halves of the real images with each other: what a perfect model would reach."""
-        return Row("random halves of the real images", None, {**average(self._halves), RELATIVE: 1.0})
+    def between_real(self) -> Row:
+        """Compare random sets of real images with the others: what a perfect model would reach."""
+        return Row("random sets of the real images", None, {**self._between_real, RELATIVE: 1.0})
 
     def _compare(self, generated: Tensor, real: Tensor) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -95,10 +96,12 @@ class Comparer:
     def _name(self, name: str) -> str:
         return self._names.get(name, name)
 
-    def _split(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for i in range(HALVINGS):
-            one, other = torch.randperm(len(self._real), generator=seeded(i)).chunk(2)
-            yield self._real[one], self._real[other]
+    def _split(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Split off `count` real images, at most half, since the distance depends on the number of images."""
+        size = min(count, math.ceil(len(self._real) / 2))
+        for i in range(SPLITS):
+            order = torch.randperm(len(self._real), generator=seeded(i))
+            yield self._real[order[:size]], self._real[order[size:]]
 
     def _read_features(self, real: RealImages, *, progress: bool) -> Tensor:
         """Return the features of the real images, from the cache if they are there."""

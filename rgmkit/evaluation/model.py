@@ -87,7 +87,7 @@ def evaluate(
     if not seeds:
         raise ConfigError("seeds is empty: give one or more")
     prior, measures = resolve_prior(model), resolve_metrics(metrics, has_truth=True).values()
-    operators = {str(spec): resolve_degradation(spec, simulate=True) for spec in degradations}
+    operators = [(str(spec), resolve_degradation(spec, simulate=True)) for spec in degradations]
     if device is not None:
         prior = prior.to(as_device(device))
     shape = getattr(prior, "image_shape", None)
@@ -109,14 +109,16 @@ def evaluate(
                 f"{data} holds {real.reference} images: give {2 * LEAST} or more to compare with, or count 0"
             )
         name, chosen = _choose_features(features, real.data)
-        comparer = Comparer(real, chosen, prior.device, progress=progress)
+        comparer = Comparer(real, chosen, prior.device, count=count, progress=progress)
         options = {"seeds": seeds, "solver": solver, "batch": batch, "progress": progress}
         noise, cost = evaluate_generation(prior, comparer, count, **options)
         images, apart = held_out.starts(count), test is not None or not held_out.overlaps
-        chains = evaluate_chains(prior, comparer, images, levels, **options)
-        rows = [noise, *chains, *(comparer.between_images(images) if apart else []), comparer.between_halves()]
+        chains = [] if len(images) < LEAST else evaluate_chains(prior, comparer, images, levels, **options)
+        rows = [noise, *chains, *(comparer.between_images(images) if apart else []), comparer.between_real()]
         if chains and not apart:
             notes.append("chains start from images that are also compared with: give held-out ones as test")
+        if len(images) < count:
+            notes.append(_explain_few(len(images), count))
     elif count:
         notes.append(
             "this prior generates no images: it is measured by its restorations alone; a denoiser with many levels "
@@ -138,6 +140,15 @@ def evaluate(
         cost=cost,
         restoration=restorations,
         notes=tuple(notes),
+    )
+
+
+def _explain_few(images: int, count: int) -> str:
+    if images < LEAST:
+        return f"no chains start from real images: there are {images} of them, and {LEAST} are needed"
+    return (
+        f"{images} images are compared in the rows from real images, and {count} in that from noise; the Fréchet "
+        f"distance is larger for fewer images: compare the rows with count {images}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from rgmkit.runtime.modules import to_device
 def evaluate_restorations(
     prior: Prior,
     images: Tensor,
-    degradations: Mapping[str, Degradation],
+    degradations: Iterable[tuple[str, Degradation]],
     metrics: Iterable[Metric],
     *,
     seed: int,
@@ -28,7 +28,7 @@ def evaluate_restorations(
 ) -> list[Restoration]:
     """Restore images from each degradation with the default solver; return the means of the metrics."""
     device, found = prior.device or torch.device("cpu"), []
-    for name, operator in degradations.items():
+    for name, operator in degradations:
         degradation = to_device(operator, device)
         height, width = usable_size(degradation, tuple(images.shape))
         truth = images[..., :height, :width].to(device)

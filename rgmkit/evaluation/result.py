@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-RELATIVE = "of halves"
-"""The Fréchet distance, divided by that between random halves of the real images."""
+RELATIVE = "of real"
+"""The Fréchet distance, divided by that of real images, as many as are generated if there are enough."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Evaluation:
         count, seeds: how many images were generated from each seed.
         reference: how many real images they were compared with.
         generation: one row for images from noise, one for each chain, one for other real images if there are enough,
-            and one for random halves of the real images.
+            and one for random sets of the real images.
         cost: of generating the images of one seed.
         restoration: one item for each degradation.
     """

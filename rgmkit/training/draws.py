@@ -26,6 +26,7 @@ class Batch:
         target: level at which the estimate is compared with data, int64 (n,), 0 … T-1; 0 if with its own image.
         real, fake: standard normal, for degrading images and estimates to the target level, (n, *shape).
         dropout: seed of the random numbers drawn within the networks, one for each row.
+        grey: whether the image is converted to grey, bool (n,); if so, the last rows.
     """
 
     x: Tensor
@@ -36,14 +37,15 @@ class Batch:
     real: Tensor
     fake: Tensor
     dropout: Tensor
+    grey: Tensor
 
     def split(self, parts: int) -> list[Batch]:
         """Split the rows into parts of equal length."""
         return self._cut(lambda values: values.chunk(parts))
 
-    def split_grey(self, fraction: float) -> list[Batch]:
-        """Convert the last `fraction` of the images to grey, and return the colour and the grey rows as two batches."""
-        grey = round(fraction * len(self.x))
+    def split_grey(self) -> list[Batch]:
+        """Convert the images marked to grey, and return the colour and the grey rows as two batches."""
+        grey = int(self.grey.sum())
         if not grey:
             return [self]
         colour, rest = self._cut(lambda values: values.split([len(self.x) - grey, grey]))
@@ -52,7 +54,7 @@ class Batch:
         return [part for part in parts if len(part.x)]
 
     def to(self, device: torch.device) -> Batch:
-        """Copy the batch to a device, except the seeds: reading them from there would wait for the device."""
+        """Copy the batch to a device, except what is read on the CPU, which would have to wait for the device."""
         return self._map(lambda values: values.to(device, non_blocking=copies_in_background(device)))
 
     def pin(self) -> Batch:
@@ -64,7 +66,7 @@ class Batch:
         return [Batch(*part) for part in zip(*fields, strict=True)]
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        names = [name for name in self.__dataclass_fields__ if name != "dropout"]
+        names = [name for name in self.__dataclass_fields__ if name not in ("dropout", "grey")]
         return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
@@ -87,8 +89,9 @@ def draw_batch(run: Run, step: int) -> Batch:
     if not run.objective.compares_images:
         target = draw_target_levels(level.long() - 1, settings.clean, spread, generator)
     real, fake = (randn((settings.batch, *shape), generator=generator) for _ in range(2))
+    grey = torch.arange(settings.batch) >= settings.batch - round(settings.grey * settings.batch)
     rows = torch.tensor(run.rows)
-    batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout)))
+    batch = Batch(x, *(values[rows] for values in (level, noise, z, target, real, fake, dropout, grey)))
     return batch.pin() if copies_in_background(run.device) else batch
 
 

@@ -63,7 +63,7 @@ def fall_back(run: Run, out: Path) -> str:
     restore_run(run, state, out)
     if run.step == 0:
         return "training stopped, and there is no good checkpoint but that of the initial weights"
-    write_model(run, out, progress=False)
+    write_model(run, out, progress=False, finished=False)
     return f"training stopped at the last good checkpoint, of step {run.step}, which is the model in {out} now"
 
 

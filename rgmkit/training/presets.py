@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from rgmkit.config import build
-from rgmkit.errors import ConfigError, DataError
+from rgmkit.errors import ConfigError, DataError, suggest
 from rgmkit.runtime.device import as_device, is_accelerator, prefers_bf16
 from rgmkit.training.data.base import Data
 from rgmkit.training.data.pictures import PictureFiles
@@ -49,6 +49,9 @@ def make_preset(
     >>> make_preset("small", "digits", goal="restore")["start"]
     'photographs'
     """
+    for name, given, known in (("preset", preset, MINUTES), ("goal", goal, SIZES)):
+        if given not in known:
+            raise ConfigError(f"{name} is {given!r}: {suggest(str(given), known)}")
     device = as_device(device)
     spec, count, channels = _choose_data(data, SIZES[goal][preset], flip="all" if goal == "restore" else True)
     precision = "bf16" if prefers_bf16(device) else "float32"

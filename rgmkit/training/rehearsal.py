@@ -86,7 +86,7 @@ def rehearse(run: Run) -> None:
             y = run.process.degrade(x, levels, generator=generator)
         with _naming("network", shape):
             z = randn((len(x), getattr(run.network, "latent", 0)), generator=generator, device=run.device)
-            x_hat = run.network(y, levels - 1, z)
+            x_hat = _as_tensor(run.network(y, levels - 1, z))
         if x_hat.shape != x.shape:
             raise ConfigError(
                 f"network: it returns {tuple(x_hat.shape[1:])} for data of shape {shape}: take one that fits"
@@ -108,11 +108,17 @@ def rehearse(run: Run) -> None:
 
 def _rehearse_critic(critic: nn.Module, x: torch.Tensor, level: torch.Tensor) -> None:
     with _naming("critic", tuple(x.shape[1:])), evaluation_mode(critic):
-        judged = critic(x, level)
+        judged = _as_tensor(critic(x, level))
     if judged.shape != (len(x),):
         raise ConfigError(
             f"critic: it returns {tuple(judged.shape)} for {len(x)} images: return one number for each, (B,)"
         )
+
+
+def _as_tensor(found: object) -> torch.Tensor:
+    if not isinstance(found, torch.Tensor):
+        raise TypeError(f"it returns a {type(found).__name__}, not a tensor")
+    return found
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from rgmkit.config import build, read_spec
 from rgmkit.core.objective import Objective, PriorObjective
-from rgmkit.core.prior import Prior
+from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.process import ForwardProcess
-from rgmkit.errors import ConfigError
+from rgmkit.errors import ConfigError, describe_error
 from rgmkit.models import check_savable
 from rgmkit.models.build import Images, build_prior, check_size
 from rgmkit.models.files import NamedFiles
+from rgmkit.plugins import load_class
 from rgmkit.runtime.device import supports_bf16
 from rgmkit.runtime.memory import check_memory
 from rgmkit.runtime.processes import ProcessGroup
@@ -136,16 +138,20 @@ def set_up(configuration: Configuration, processes: ProcessGroup) -> Run:
     with torch.random.fork_rng(devices=[]):
         check_size(config["network"], copies=COPIES, device=device, **given)
         torch.manual_seed(seed)
-        network = build("network", config["network"], **given)
+        network = _own(build("network", config["network"], **given), config["network"])
         if settings.conditional:
             given["image_shape"] = (2 * data.shape[0], *data.shape[1:])
-        critic = build("network", config["critic"], path="critic", **given) if objective.needs_critic else None
+        critic = None
+        if objective.needs_critic:
+            critic = _own(build("network", config["critic"], path="critic", **given), config["critic"])
     if config.get("start") is not None:
         load_start_weights(network, process, config["start"], folder)
     if not any(weight.requires_grad for weight in network.parameters()):
         raise ConfigError(
             "network has no weights that may change: call its requires_grad_(), or start from a model with start: MODEL"
         )
+    if critic is not None and not any(weight.requires_grad for weight in critic.parameters()):
+        raise ConfigError("critic has no weights that may change: call its requires_grad_()")
     check_savable(network, config)
     network, critic = _place(network, device, data), None if critic is None else _place(critic, device, data)
     rows = _own_rows(settings, processes, critic)
@@ -192,6 +198,9 @@ def _choose_parts(content: Mapping[str, Any], objective: Objective) -> dict[str,
     config = dict(content)
     if isinstance(objective, PriorObjective) and config["prior"] == "network":
         config["prior"] = objective.prior
+    spec = None if isinstance(objective, PriorObjective) else read_spec(config["prior"])
+    if spec is not None and not issubclass(load_class("prior", spec.name), RestoringPrior):
+        raise ConfigError(f"prior is {spec.name}, which this objective does not train: leave it out")
     if not objective.needs_critic:
         if config.pop("critic", None) is not None:
             raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")
@@ -236,6 +245,17 @@ def split_rows(batch: int, parts: int, *, group: int = 1) -> list[list[int]]:
     return [[k * groups + part * size + i for k in range(group) for i in range(size)] for part in range(parts)]
 
 
+def _own(module: nn.Module, given: Any) -> nn.Module:
+    """Return a copy of a module that the user passed, whose weights must not change."""
+    try:
+        return deepcopy(module) if module is given else module
+    except RuntimeError as error:  # of weight_norm, for one
+        raise ConfigError(
+            f"{type(module).__name__} cannot be copied ({describe_error(error)}): for a norm of weights take "
+            f"torch.nn.utils.parametrizations"
+        ) from error
+
+
 def _place(module: nn.Module, device: torch.device, data: Data) -> nn.Module:
     # Convolutions on CPUs and tensor cores are fastest with the channels last in memory.
     module = module.to(device)
@@ -254,6 +274,8 @@ def _check_levels_and_channels(
         raise ConfigError("training.diversity is given, and the network has no z: leave it out, or give it a latent")
     if settings.conditional and critic is None:
         raise ConfigError("training.conditional is true, and the objective has no critic: leave it out")
+    if settings.critic_first and critic is None:
+        raise ConfigError("training.critic_first is given, and the objective has no critic: leave it out")
     continuous = process.continuous and getattr(network, "continuous", False)
     if settings.between_levels and not continuous:
         raise ConfigError("training.between_levels is true: the process and the network have to be continuous")
@@ -287,7 +309,7 @@ def _make_schedule(optimizer: torch.optim.Optimizer, run: Run, *, critic_first: 
     def cosine(step: int) -> float:
         if step < steps or not last:
             return end + (1 - end) * (1 + math.cos(math.pi * run.progress(step))) / 2
-        return restart * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2
+        return end + (restart - end) * (1 + math.cos(math.pi * min(1.0, (step - steps) / last))) / 2
 
     return LambdaLR(optimizer, factor)
 

@@ -26,7 +26,7 @@ def train_step(run: Run, batch: Batch) -> dict[str, Tensor]:
     # Split the clean images and their random numbers into parts that are computed one after the other.
     batch, count = batch.to(run.device), run.settings.accumulate
     whole = replace(batch, x=_channels_last((batch.x - run.data.center) / run.data.scale))
-    parts = [each for part in whole.split(count) for each in part.split_grey(run.settings.grey)]
+    parts = [each for part in whole.split(count) for each in part.split_grey()]
     names = ("prior", "fidelity") if run.critic is None else ("critic", "prior", "fidelity")
     losses = {name: torch.zeros((), device=run.device) for name in names}
     estimate = None

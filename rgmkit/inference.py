@@ -17,13 +17,14 @@ from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver, shift_steps
-from rgmkit.errors import ConfigError, IncompatibleError, PriorWarning
-from rgmkit.images.array_layout import unpack
+from rgmkit.errors import ConfigError, DataError, IncompatibleError, PriorWarning
+from rgmkit.images.array_layout import check_finite, unpack
 from rgmkit.resolve import Given, resolve_degradation, resolve_noise, resolve_prior, resolve_solver
 from rgmkit.runtime.memory import check_memory
 from rgmkit.runtime.modules import evaluation_mode, to_device
 from rgmkit.runtime.progress import follow_progress
 from rgmkit.solvers.noise_groups import join_solutions, move_solution, solve_any_noise
+from rgmkit.solvers.posterior import Posterior
 from rgmkit.solvers.sampling import (
     check_samples,
     choose_batch_size,
@@ -86,10 +87,11 @@ def restore(
             images that are restored each on its own. All channels are restored.
         seed: of all random numbers that the solver draws.
         samples: how many restorations of each image to draw from the posterior. `Solution.x` is their mean, with the
-            default solver and an even number the estimate without `samples`; `Solution.std` is the standard deviation
-            of each pixel in floats, in units of [0, 1] or, if given, of `range`; `Solution.interval(0.8)` is an
-            interval that should hold 80 % of the true values, and `Solution.samples` all draws along a new first axis.
-            An explicit solver, other than `posterior`, is run as often, each time with other random numbers.
+            default solver and an even number the estimate without `samples`, or nearly so where photon noise is
+            stabilised by a transform; `Solution.std` is the standard deviation of each pixel in floats, in units of
+            [0, 1] or, if given, of `range`; `Solution.interval(0.8)` is an interval that should hold 80 % of the true
+            values, and `Solution.samples` all draws along a new first axis. An explicit solver, other than
+            `posterior`, is run as often, each time with other random numbers.
         tile: side in pixels of the square tiles that the network processes one at a time, without their overlap.
             Default: by the free memory. A network that declares no receptive field is tiled only if `tile` is given.
         callback: called as `callback(step, steps, x)` after each step, with `x` a batch of floats. If it has a method
@@ -209,7 +211,8 @@ def _restore_rows(
     """Restore images of a batch, given their indices `rows` in it, with known noise."""
 
     def estimate(problem: Problem, callback: Callback | None) -> Solution:
-        return solver.solve(problem, generator=Streams(seed, rows, purpose=RESTORING), callback=callback)
+        find = solver.estimate if isinstance(solver, Posterior) else solver.solve
+        return find(problem, generator=Streams(seed, rows, purpose=RESTORING), callback=callback)
 
     def solve(problem: Problem, callback: Callback | None) -> Solution:
         streams = Streams(seed, rows, purpose=RESTORING)
@@ -271,7 +274,9 @@ def generate(
         progress: as for `restore`.
 
     Raises:
-        IncompatibleError: if the prior cannot generate images, or none of this shape.
+        IncompatibleError: if the prior cannot generate images, or none of this shape, or the solver cannot start from
+            images.
+        DataError: if `images` are no finite floats.
         ConfigError, PluginError, CheckpointError: if an argument, a name or a model folder is wrong.
 
     >>> generate("digits", 3, seed=1).shape
@@ -309,12 +314,12 @@ def generate_batches(
     """
     prior = resolve_prior(prior)
     method: Solver = build("solver", "cascade" if solver is None else solver)
-    method.check(Problem(prior, ()))
+    method.check(Problem(prior, (), images=images))
     if solver is None and not getattr(prior, "generative", True):
         warnings.warn(DENOISER, stacklevel=2)
+    if images is not None:
+        _check_images(images, n)
     image_shape = _check_shape(prior, shape if images is None else tuple(images.shape[1:]))
-    if images is not None and len(images) != n:
-        raise IncompatibleError(f"n is {n}, and there are {len(images)} images to start from: give as many")
     size = choose_batch_size(image_shape, prior.device) if batch is None else batch
     if n < 0 or size < 1 or start < 0:
         raise ConfigError(f"n is {n}, batch {size} and start {start}: give 0, 1 and 0 or more")
@@ -331,6 +336,16 @@ def generate_batches(
         return x.clamp(0, 1) if len(image_shape) == 3 else x
 
     return map(generate_batch, range(len(starts)))
+
+
+def _check_images(images: Any, n: int) -> None:
+    """Raise an error unless `images` is a tensor of n images to start from."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        what = f"a tensor of {images.dtype}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise DataError(f"images is {what}: give a tensor (n, C, H, W) of floats in [0, 1]")
+    check_finite(images, "images")
+    if len(images) != n:
+        raise IncompatibleError(f"n is {n}, and there are {len(images)} images to start from: give as many")
 
 
 def _check_shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]:

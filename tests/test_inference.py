@@ -392,6 +392,12 @@ def test_what_cannot_generate_says_so():
         generate(Anything(), 1, shape=(1, 4, 4))
     with pytest.raises(IncompatibleError, match="cannot generate"):
         generate(GaussianRestorer(), 1, solver="one-shot")
+    images = torch.rand(1, 1, 4, 6)
+    with pytest.raises(IncompatibleError, match="solver Langevin generates from noise alone: leave out images"):
+        generate(GaussianRestorer(), 1, solver="langevin", images=images)
+    for wrong in ((images * 255).byte(), images.numpy(), images * torch.nan):
+        with pytest.raises(DataError, match=r"images (is a|holds 24 of 24 values that are NaN)"):
+            generate(GaussianRestorer(), 1, solver="cascade:start=1", images=wrong)
     unknown = GaussianRestorer()
     unknown.image_shape = None
     with pytest.raises(ConfigError, match="shape="):

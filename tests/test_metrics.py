@@ -9,7 +9,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 import rgmkit
-from rgmkit.errors import ConfigError, IncompatibleError
+from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 psnr, ssim = rgmkit.metric("psnr"), rgmkit.metric("ssim")
 
@@ -66,6 +66,17 @@ def test_ssim_of_small_images_shrinks_its_window_and_says_so(size):
 def test_images_of_other_shapes_are_refused(metric):
     with pytest.raises(IncompatibleError, match=r"\(1, 1, 8, 8\) and \(1, 3, 8, 8\)"):
         metric(torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_only_floats_are_measured(metric):
+    x = torch.rand(1, 1, 8, 8)
+    wrong = {"uint8": (x * 255).byte(), "int64": (x * 255).long(), "bool": x > 0.5, "complex64": x + 1j * x}
+    for kind, images in wrong.items():
+        with pytest.raises(DataError, match=f"images of {kind} cannot be measured: give floats"):
+            metric(images, x)
+    with pytest.raises(DataError, match=r"images of complex64 cannot be measured: .* magnitude"):
+        metric(x, (x + 1j * x)[0, 0].numpy())
 
 
 def test_ssim_needs_three_pixels():

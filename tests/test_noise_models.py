@@ -378,5 +378,8 @@ def test_every_solver_takes_every_noise(solver):
         y = degradation(x, generator=Streams(0, [0]))
         assert psnr(rgmkit.restore(y, degradation, prior, solver=solver).x, x) > 15
     if solver in ("posterior", "pnp-drs"):
-        drawn = rgmkit.restore(y, degradation.with_noise(models[0]), prior, solver=solver, samples=2)
-        assert drawn.samples.shape == (2, 1, 1, 16, 16) and float(drawn.std.max()) > 0
+        both, degradation = torch.cat([y, y.flip(-1)]), degradation.with_noise(models[0])
+        drawn = rgmkit.restore(both, degradation, prior, solver=solver, samples=2)
+        assert drawn.samples.shape == (2, 2, 1, 16, 16) and float(drawn.std.max()) > 0
+        found, alone = (rgmkit.restore(some, degradation, prior, solver=solver) for some in (both, y))
+        torch.testing.assert_close(found.x[:1], alone.x, rtol=0, atol=1e-5)

@@ -183,6 +183,17 @@ def test_rows_of_differing_size_count_as_noise_of_differing_std():
     assert psnr(found.x, x) > psnr(rgmkit.restore(y, Dimmed(noise=noise), "tv").x, x) + 0.1
 
 
+def test_dead_pixels_of_a_sensor_that_saturates():
+    x, std = CAMERA[..., 100:148, 200:248], torch.full((48, 48), 0.03)
+    std[::7, ::5] = torch.inf
+    noise = rgmkit.noise("per-pixel", std=std)
+    y, sensor = Saturating(noise=0.03)(x, generator=seeded(0)), Saturating(noise=noise)
+    whitened = Whitened(sensor, noise, y)
+    start, alive = whitened.initial_estimate(whitened.whiten(y)), std.isfinite()
+    torch.testing.assert_close(start[..., alive], Saturating(noise=0.03).initial_estimate(y)[..., alive])
+    assert psnr(rgmkit.restore(y, sensor, "tv").x, x) > psnr(rgmkit.restore(y, Saturating(noise=0.03), "tv").x, x) - 0.5
+
+
 def test_what_is_linearised_is_differentiable_in_the_image():
     x, d, w = (uniform(1, 1, 8, 8).requires_grad_() for _ in range(3))
     linear = Linearised(Saturating(noise=0.1), x.detach())

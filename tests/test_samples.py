@@ -76,6 +76,13 @@ def test_a_sample_depends_on_seed_image_and_number_alone(network, digits, monkey
     assert len(together.flatten(0, 1).unique(dim=0)) == 10
 
 
+def test_the_mean_under_photon_noise_is_the_estimate_without_samples(network, digits):
+    """The covariance is that at the estimate, not at a draw."""
+    degradation, y = measured(rgmkit.degradation("blur:std=1", noise=rgmkit.noise("poisson", photons=10)), digits[:1])
+    pair, alone = (rgmkit.restore(y, degradation, network, samples=samples) for samples in (2, None))
+    torch.testing.assert_close(pair.x, alone.x, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["array", "alpha", "tensor"])
 def test_samples_come_in_the_layout_that_was_asked_with(form, network):
     y = np.random.default_rng(0).integers(0, 256, (16, 16) if form == "array" else (16, 16, 2)).astype(np.uint8)

@@ -293,6 +293,26 @@ def test_complex_values_of_a_component_of_deepinv_are_those_of_a_real_image():
     torch.testing.assert_close(torch.from_numpy(estimate), restore(y, spec, given[0], solver=given[1]).x[0, 0])
 
 
+def test_complex_values_take_every_noise_that_is_not_photons():
+    x, prior = torch.from_numpy(picture(1, 1, 16, 18)).float(), "tikhonov:weight=1e-4"
+    operator = Fourier(noise=0.02)
+    y = operator(x, generator=rgmkit.Streams(0, [0]))
+    expected = restore(y, operator, prior).x
+    models = [
+        rgmkit.noise("per-pixel", std=torch.full((8, 18), 0.02)),
+        rgmkit.noise("per-channel", std=[0.02]),
+        rgmkit.noise("correlated", kernel=np.ones((1, 1)), std=0.02),
+    ]
+    for noise in models:  # each the same as white noise
+        torch.testing.assert_close(restore(y, operator.with_noise(noise), prior).x, expected, rtol=0, atol=1e-4)
+        _, parts, _ = split_complex(y, operator.with_noise(noise), y.device)
+        drawn = parts(x, generator=rgmkit.Streams(0, [0])) - parts.A(x)
+        assert float(drawn.std()) == pytest.approx(0.02 / 2**0.5, rel=0.1)  # of each part
+        torch.testing.assert_close(parts.noise.colour(parts.noise.whiten(drawn, drawn), drawn), drawn)
+    with pytest.raises(IncompatibleError, match="photons are real, and the measurement is complex"):
+        restore(y, operator.with_noise(rgmkit.noise("poisson", photons=30)), prior)
+
+
 def test_complex_values_that_fit_no_operator_are_refused():
     y = torch.zeros(1, 1, 8, 8, dtype=torch.complex64)
     with pytest.raises(IncompatibleError, match=r"complex, of shape \(1, 1, 8, 8\), and Grayscale gives neither"):

@@ -11,7 +11,7 @@ from rgmkit.core.bounds import TINY
 from rgmkit.core.noise import Noise, Stabiliser
 from rgmkit.core.noise_estimation import affine_variance
 from rgmkit.core.random import Randomness, poisson, randn
-from rgmkit.errors import ConfigError, DataError
+from rgmkit.errors import ConfigError, DataError, IncompatibleError
 
 LEAST_COUNT = 0.25  # expected photons: the fidelity takes fewer as this
 
@@ -50,12 +50,12 @@ class PoissonGaussian(Noise):
     def variance(self, Ax: Tensor) -> Tensor:
         """Return `Ax / photons + read^2`."""
         photons, read = self._parameters()
-        return Ax.clamp(min=0) / photons + read**2
+        return _positive(Ax) / photons + read**2
 
     def sample(self, Ax: Tensor, *, generator: Randomness = None) -> Tensor:
         """Draw the counts, and then the read noise."""
         photons, read = self._parameters()
-        y = poisson(photons * Ax.clamp(min=0), generator=generator) / photons
+        y = poisson(photons * _positive(Ax), generator=generator) / photons
         return y + read * randn(Ax.shape, generator=generator, device=Ax.device, dtype=Ax.dtype) if read else y
 
     def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class PoissonGaussian(Noise):
         return PoissonGaussian(photons=photons, read=self.read)
 
     def _std(self, Ax: Tensor) -> Tensor:
-        return self.variance(Ax.clamp(min=LEAST_COUNT / self._parameters()[0])).sqrt()
+        return self.variance(_positive(Ax).clamp(min=LEAST_COUNT / self._parameters()[0])).sqrt()
 
     def _parameters(self) -> tuple[float, float]:
         if self.photons is None or self.read is None:
@@ -140,6 +140,12 @@ class Poisson(PoissonGaussian):
     def with_photons(self, photons: float) -> Poisson:
         """Return the same noise with another number of photons."""
         return Poisson(photons=photons)
+
+
+def _positive(Ax: Tensor) -> Tensor:
+    if Ax.is_complex():
+        raise IncompatibleError("counts of photons are real, and the measurement is complex: give other noise")
+    return Ax.clamp(min=0)
 
 
 def _round(value: float) -> float:

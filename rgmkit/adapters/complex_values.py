@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.degradation import Degradation
-from rgmkit.core.noise import scale_noise
+from rgmkit.core.noise import Noise, scale_noise
 from rgmkit.errors import IncompatibleError
 
 
@@ -48,11 +48,12 @@ def split_complex(y: Tensor, degradation: Degradation, device: torch.device) -> 
 class RealParts(Degradation):
     """An operator from real images to complex values, as one to their real and imaginary parts (B, 2, …).
 
-    The std of complex white noise is that of both parts together.
+    The std of complex noise is that of both parts together.
     """
 
     def __init__(self, degradation: Degradation) -> None:
-        super().__init__(noise=scale_noise(degradation.noise, math.sqrt(0.5)))
+        noise = degradation.noise
+        super().__init__(noise=NoiseOfParts(noise) if isinstance(noise, Noise) else scale_noise(noise, math.sqrt(0.5)))
         self.degradation = degradation
         self.linear = degradation.linear  # type: ignore[misc]  # known here only
         self.linearisable = degradation.linearisable  # type: ignore[misc]
@@ -72,7 +73,43 @@ class RealParts(Degradation):
 
     def embed(self, y: Tensor) -> Tensor:
         """Return the real part of what the operator embeds."""
-        return self.degradation.embed(torch.complex(y[:, 0], y[:, 1])).real
+        return self.degradation.embed(_join(y)).real
+
+
+@final
+class NoiseOfParts(Noise):
+    """The noise of the real and imaginary parts (B, 2, …) of complex values: each has half of the variance."""
+
+    def __init__(self, noise: Noise) -> None:
+        self.noise = noise
+        self.depends_on_signal, self.correlated = noise.depends_on_signal, noise.correlated  # type: ignore[misc]
+
+    @property
+    def known(self) -> bool:
+        """Whether the parameters of the model are known."""
+        return self.noise.known
+
+    def variance(self, Ax: Tensor) -> Tensor:
+        """Return half of the variance of the complex values, for both parts."""
+        values = _join(Ax)
+        return self.noise.variance(values).expand(values.shape)[:, None] / 2
+
+    def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
+        """Whiten the complex values."""
+        return math.sqrt(2) * _split(self.noise.whiten(_join(residual), _join(Ax)))
+
+    def colour(self, white: Tensor, Ax: Tensor) -> Tensor:
+        """Colour the complex values."""
+        return math.sqrt(0.5) * _split(self.noise.colour(_join(white), _join(Ax)))
+
+    def power(self, Ax: Tensor) -> Tensor | None:
+        """Return half of the power spectrum of the complex values."""
+        power = self.noise.power(_join(Ax))
+        return None if power is None else power / 2
+
+
+def _join(parts: Tensor) -> Tensor:
+    return torch.complex(parts[:, 0], parts[:, 1])
 
 
 def _split(y: Tensor) -> Tensor:

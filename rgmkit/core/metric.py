@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from rgmkit.core.printable import Printable
-from rgmkit.errors import IncompatibleError
+from rgmkit.errors import DataError, IncompatibleError
 from rgmkit.images.array_layout import unpack
 
 
@@ -92,7 +92,7 @@ class Metric(Printable, ABC):
 
         Raises:
             IncompatibleError: if the shapes differ, or the truth is missing where it is needed.
-            DataError: for a NumPy array that is no picture.
+            DataError: for a NumPy array that is no picture, a tensor of whole numbers, and complex values.
         """
         x, truth = _to_batch(x), None if truth is None else _to_batch(truth)
         if truth is None and self.needs_truth:
@@ -116,5 +116,10 @@ class Metric(Printable, ABC):
 
 
 def _to_batch(images: Tensor | np.ndarray) -> Tensor:
-    """Return a NumPy array as a batch (B, C, H, W) in [0, 1], and a tensor as it is."""
-    return images if isinstance(images, Tensor) else unpack(images)[0]
+    """Return a NumPy array as a batch (B, C, H, W) in [0, 1], and a tensor of floats as it is."""
+    batch = images if isinstance(images, Tensor) else unpack(images)[0]
+    if not batch.is_floating_point():
+        remedy = "their magnitude" if batch.is_complex() else "images / 255"
+        kind = str(batch.dtype).removeprefix("torch.")
+        raise DataError(f"images of {kind} cannot be measured: give floats in [0, 1], such as {remedy}")
+    return batch

@@ -246,6 +246,7 @@ class Solver(Printable, ABC):
         needs_noise: whether it uses the noise std of the measurement.
         differentiable: whether its estimate can be differentiated with respect to the measurement and the operator.
         generates: whether it solves problems without a measurement.
+        starts_from_images: whether it generates from images, degraded to the level of its option `start`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -254,6 +255,7 @@ class Solver(Printable, ABC):
     needs_noise: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    starts_from_images: ClassVar[bool] = False
 
     @abstractmethod
     def _solve(self, problem: Problem, *, generator: Randomness, callback: Callback) -> Solution:
@@ -319,6 +321,8 @@ class Solver(Printable, ABC):
             )
         if problem.y is None and not self.generates:
             raise IncompatibleError(f"solver {name} restores a measurement and cannot generate: use cascade")
+        if problem.images is not None and not self.starts_from_images:
+            raise IncompatibleError(f"solver {name} generates from noise alone: leave out images, or use cascade")
         if self.needs_linear and problem.degradation is not None and not problem.degradation.linear:
             linearisable = problem.degradation.linearisable
             remedy = "gauss-newton, which linearises it" if linearisable else "one-shot with a network, such as digits"

@@ -10,7 +10,6 @@ from torch import Tensor
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.linear import vjp_adjoint
 from rgmkit.core.noise import LEAST_STD, FixedNoise, Noise
-from rgmkit.core.start import backproject
 
 
 @final
@@ -84,7 +83,9 @@ class Whitened(Degradation):
     def initial_estimate(self, y: Tensor) -> Tensor:
         """Start from `W^{-1} y` as A does; pixels that only dead values measure are filled as holes."""
         alive, plain = drop_dead(self.degradation, self.model.variance(self.Ax)), self._colour(y)
-        start = alive.initial_estimate(plain) if alive is self.degradation else backproject(alive, plain)
+        start = (
+            alive.initial_estimate(plain) if alive is self.degradation else Degradation.initial_estimate(alive, plain)
+        )
         if self.guess is None:
             return start
         images, weights = self.guess
@@ -99,4 +100,5 @@ def drop_dead(degradation: Degradation, variance: Tensor) -> Degradation:
     finite = variance.isfinite()
     if bool(finite.all()):
         return degradation
-    return Whitened(degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), variance)
+    alive = Whitened(degradation, FixedNoise(torch.where(finite, 1.0, torch.inf)), variance)
+    return alive.with_noise(degradation.noise)

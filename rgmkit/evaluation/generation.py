@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rgmkit.config import Spec, options_of, read_spec
+from rgmkit.config import Spec, read_spec
 from rgmkit.core.prior import RestoringPrior
 from rgmkit.errors import ConfigError
 from rgmkit.evaluation.comparison import Comparer
@@ -41,7 +41,8 @@ def evaluate_chains(
 ) -> list[Row]:
     """Compare the images of chains that start from degraded real images; where they get worse, a level is weak."""
     top, spec = prior.process.levels, Spec("cascade") if solver is None else read_spec(solver)
-    if levels is None and spec is not None and "start" not in options_of(load_class("solver", spec.name)):
+    from_noise = spec is not None and not getattr(load_class("solver", spec.name), "starts_from_images", False)
+    if levels is None and from_noise:
         return []  # as Langevin dynamics, which starts from noise alone
     levels = choose_levels(top, MOST_CHAINS)[1:] if levels is None else sorted(levels, reverse=True)
     if any(not 1 <= level <= top for level in levels):

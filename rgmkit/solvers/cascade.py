@@ -72,6 +72,7 @@ class Cascade(Solver):
 
     needs: ClassVar[frozenset[str]] = frozenset({"restore"})
     generates: ClassVar[bool] = True
+    starts_from_images: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
 
     def __init__(

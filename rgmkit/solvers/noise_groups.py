@@ -31,7 +31,7 @@ def solve_any_noise(problem: Problem, solve: Solve, *, estimate: Solve, callback
     if not isinstance(noise, Noise):
         return solve(problem, callback)
     if not noise.depends_on_signal:
-        return solve_at(problem, problem.y, solve, callback)
+        return solve_at(problem, problem.y[:1], solve, callback)  # the covariance is the same for all images
     stabiliser = noise.stabiliser()
     if stabiliser is not None and _commute(problem, stabiliser):
         return _solve_stabilised(problem, stabiliser, solve, callback)

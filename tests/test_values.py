@@ -84,6 +84,12 @@ def test_what_is_no_range_is_refused(given):
 def test_noise_in_units_of_the_range_is_refused_with_the_right_number():
     with pytest.raises(ConfigError, match=r"relative to the range 0 … 4095: .* of 82 in its units give noise=0.02002"):
         restore(np.zeros((8, 8)), "gaussian-noise:noise=82", "tv", range=(0, 4095))
+    per_channel = rgmkit.degradation("gaussian-noise", noise=rgmkit.noise("per-channel", std=[25, 30]))
+    for degradation, shape in (("gaussian-noise:noise=25", (8, 8)), (per_channel, (8, 8, 2))):
+        with pytest.raises(
+            ConfigError, match=r"relative to the range of the type: .* of 25 in 8 bits give noise=0.098"
+        ):
+            restore(np.zeros(shape, np.uint8), degradation, "tv", axes="YXC"[: len(shape)])
 
 
 @pytest.mark.parametrize(

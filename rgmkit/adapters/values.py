@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from rgmkit.core.degradation import Degradation
+from rgmkit.core.noise import Noise, NoiseLike
 from rgmkit.core.noise_estimation import LEAST_SIDE, wavelet_std
 from rgmkit.errors import ConfigError, RangeWarning
 from rgmkit.images.value_range import Range, describe
@@ -33,11 +34,16 @@ def relate_values(
         whole: whether the values were whole numbers, whose type gives the range.
         device: that of the degradation.
 
+    Raises:
+        ConfigError: if the noise exceeds the whole range, as a std in units of the values would.
+
     Warns:
         RangeWarning: if floats without a range do not look like the measurement of an image in [0, 1].
     """
     if range is not None and range[0] and y.is_complex():
         raise ConfigError(f"the range is {describe(range)}, and complex values have no black: give range=(0, …)")
+    if whole or range is not None:
+        _check_std(_least_std(degradation.noise, y), range)
     notes = () if range is None else note_noise(degradation, range)
     if range is not None and range[0]:
         black = black_level(y[:1].to(device), range, degradation)
@@ -74,12 +80,27 @@ def note_noise(degradation: Degradation, range: Range) -> Notes:
         return (f"the noise is estimated relative to the range {describe(range)}: 0.01 is {0.01 * span:.4g}",)
     if not isinstance(noise, float) or not noise or span == 1:
         return ()
-    if noise >= 1:
-        raise ConfigError(
-            f"noise is {noise:g}, and is relative to the range {describe(range)}: for a standard deviation of "
-            f"{noise:g} in its units give noise={noise / span:.4g}"
-        )
+    _check_std(noise, range)
     return (f"noise={noise:g} is relative to the range {describe(range)}: a standard deviation of {noise * span:.4g}",)
+
+
+def _least_std(noise: NoiseLike, y: Tensor) -> float:
+    """Return the least noise std in a measurement; 0 if it is unknown or depends on the signal."""
+    if not isinstance(noise, Noise):
+        return noise or 0.0
+    return 0.0 if noise.depends_on_signal or not noise.known else float(noise.variance(y[:1]).min().sqrt())
+
+
+def _check_std(std: float, range: Range | None) -> None:
+    """Raise a ConfigError if a noise std exceeds the range; None is that of a type of whole numbers."""
+    low, high = range or (0, 255)
+    if std < 1 or high - low == 1:
+        return
+    whole, units = (f"range {describe(range)}", "its units") if range else ("range of the type", "8 bits")
+    raise ConfigError(
+        f"noise is {std:g}, and is relative to the {whole}: for a standard deviation of {std:g} in {units} give "
+        f"noise={std / (high - low):.4g}"
+    )
 
 
 def note_values(y: Tensor, degradation: Degradation, range: Range | None, device: torch.device) -> Notes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rgmkit.adapters import Checkpointed, fit_prior, note_lost_colours, relate_values, split_complex
 from rgmkit.config import build
+from rgmkit.core.bounds import check_integer
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import Prior, RestoringPrior
 from rgmkit.core.random import GENERATING, RESTORING, Streams
@@ -283,7 +284,7 @@ def generate(
     torch.Size([3, 1, 16, 16])
     """
     prior = resolve_prior(prior)
-    if n > 0:
+    if check_integer(n, "n") > 0:
         check_memory((n, *_check_shape(prior, shape)), "images", prior.device)
     with follow_progress("generating", callback, shown=progress) as follow:
         batches = list(
@@ -320,8 +321,8 @@ def generate_batches(
     if images is not None:
         _check_images(images, n)
     image_shape = _check_shape(prior, shape if images is None else tuple(images.shape[1:]))
-    size = choose_batch_size(image_shape, prior.device) if batch is None else batch
-    if n < 0 or size < 1 or start < 0:
+    size = choose_batch_size(image_shape, prior.device) if batch is None else check_integer(batch, "batch")
+    if check_integer(n, "n") < 0 or size < 1 or check_integer(start, "start") < 0:
         raise ConfigError(f"n is {n}, batch {size} and start {start}: give 0, 1 and 0 or more")
     check_memory((min(n, size), *image_shape), "images of a batch", prior.device)
     starts = range(start, start + n, size)
@@ -354,7 +355,7 @@ def _check_shape(prior: Prior, shape: tuple[int, ...] | None) -> tuple[int, ...]
         if shape is None:
             raise ConfigError("the shape of the training images is unknown: give shape=(C, H, W)")
         return tuple(shape)
-    if not shape or min(shape) < 1:
+    if not shape or min(check_integer(side, "shape") for side in shape) < 1:
         raise ConfigError(f"shape is {shape}: give (C, H, W), each 1 or more")
     prior.check_shape(shape)
     return tuple(shape)

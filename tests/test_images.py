@@ -237,6 +237,16 @@ def test_places_where_nothing_can_be_written(tmp_path):
     for shape in [(1, 2, 3, 4), (2, 1, 3, 4), (3, 4)]:
         with pytest.raises(DataError, match=r"1 or 3 channels|is not a picture"):
             write(tmp_path / "a.png", torch.zeros(shape))
+    for name in ("a.png", "a.npy"):
+        for wrong, part in {
+            torch.rand(3, 4): r"shape \(3, 4\) is not a picture: give a tensor \(C, H, W\)",
+            torch.full((1, 3, 4), torch.nan): "the picture holds 12 of 12 values that are NaN",
+            torch.ones(1, 3, 4, dtype=torch.complex64): "the picture is complex: write its magnitude",
+        }.items():
+            with pytest.raises(DataError, match=rf"{name}: .*{part}"):
+                write(tmp_path / name, wrong)
+    with pytest.raises(DataError, match="the picture is complex"):
+        write(tmp_path / "a.npy", np.ones((3, 4), np.complex64))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 
 

@@ -152,7 +152,7 @@ REFUSED = {
     "a row": (np.zeros(8), "NumPy array of shape"),
     "a list": ([[0.0]], "is a list"),
     "int64": (np.zeros((4, 4), np.int64), "int64"),
-    "bool": (torch.zeros(1, 4, 4, dtype=torch.bool), "bool"),
+    "bool": (torch.zeros(1, 4, 4, dtype=torch.bool), "holds bool: convert it"),
     "objects": (np.array([[None]]), "object"),
     "no images": (torch.zeros(0, 1, 4, 4), "no values"),
     "NaN": (torch.tensor([[[0.0, torch.nan]]]), "1 of 2 values that are NaN"),
@@ -380,7 +380,17 @@ def test_steps_are_counted_over_all_batches():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n": -1}, {"n": 1, "batch": 0}, {"n": 1, "shape": (1, 0, 4)}, {"n": 1, "shape": ()}]
+    "wrong",
+    [
+        {"n": -1},
+        {"n": 1, "batch": 0},
+        {"n": 1, "shape": (1, 0, 4)},
+        {"n": 1, "shape": ()},
+        {"n": 1, "shape": (1, 4.5, 6)},
+        {"n": 1.5},
+        {"n": 1, "batch": "2"},
+        {"n": 1, "start": 0.5},
+    ],
 )
 def test_wrong_numbers_are_refused_at_once(wrong):
     with pytest.raises(ConfigError):
@@ -392,6 +402,8 @@ def test_what_cannot_generate_says_so():
         generate(Anything(), 1, shape=(1, 4, 4))
     with pytest.raises(IncompatibleError, match="cannot generate"):
         generate(GaussianRestorer(), 1, solver="one-shot")
+    with pytest.raises(ConfigError, match=r"n is 1\.5: give a whole number"):
+        generate(GaussianRestorer(), 1.5)
     images = torch.rand(1, 1, 4, 6)
     with pytest.raises(IncompatibleError, match="solver Langevin generates from noise alone: leave out images"):
         generate(GaussianRestorer(), 1, solver="langevin", images=images)

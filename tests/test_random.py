@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rgmkit.core.random import Streams, randn, seeded
+from rgmkit.errors import ConfigError
 
 
 def test_streams_depend_on_seed_and_index_only():
@@ -32,7 +33,7 @@ def test_seeds_of_any_sign_and_order():
     words = [(0,), (1,), (-1,), (0, 1), (1, 1), (1, 2), (2, 1), (2**63,)]
     assert len({float(torch.rand((), generator=seeded(*numbers))) for numbers in words}) == len(words)
     assert seeded(np.int64(-1), 2).initial_seed() == seeded(-1, 2).initial_seed()
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigError, match=r"seed is 1\.5: give a whole number"):
         seeded(1.5)
 
 

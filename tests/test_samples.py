@@ -98,8 +98,8 @@ def test_a_method_that_draws_nothing_says_so(photo):
     solution = rgmkit.restore(photo, "blur:std=1,noise=0.05", "tikhonov", samples=3)
     assert solution.notes == ("ADMM draws nothing with this prior: the 3 samples are all the same",)
     assert float(solution.std.abs().max()) == 0 and torch.equal(solution.samples[2], solution.x)
-    for wrong in (0, -2):
-        with pytest.raises(ConfigError, match=f"samples is {wrong}: give 1 or more"):
+    for wrong in (0, -2, 2.5, "4"):
+        with pytest.raises(ConfigError, match=f"samples is {wrong!r}: give (1 or more|a whole number)"):
             rgmkit.restore(photo, "blur:noise=0.1", "tikhonov", samples=wrong)
 
 

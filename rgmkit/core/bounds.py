@@ -6,6 +6,8 @@ import operator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
+from rgmkit.errors import ConfigError, show_value
+
 TESTS = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
 WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 FLOAT32, TINY = 3.4e38, 1.2e-38  # tensors hold no larger finite numbers, and smaller ones have no finite reciprocal
@@ -36,6 +38,18 @@ AnyNumber: TypeAlias = Annotated[float, Bounds(finite=False)]
 Count: TypeAlias = Annotated[int, Bounds(ge=1)]
 CountOrZero: TypeAlias = Annotated[int, Bounds(ge=0)]
 Iterations: TypeAlias = Annotated[int, Bounds(ge=1, le=1_000_000)]  # what no one waits for is a slip of the keyboard
+
+
+def check_integer(value: Any, name: str) -> int:
+    """Return a whole number of any type as an int.
+
+    Raises:
+        ConfigError: if it is something else, with its name.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name} is {show_value(value)}: give a whole number") from None
 
 
 def is_usable(value: float, bounds: tuple[Any, ...] = ()) -> bool:

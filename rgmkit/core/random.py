@@ -7,7 +7,6 @@ size of its batch.
 from __future__ import annotations
 
 import copy
-import operator
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgmkit.core.bounds import INTEGERS
+from rgmkit.core.bounds import INTEGERS, check_integer
 from rgmkit.errors import ConfigError, show_value
 
 RESTORING, GENERATING = 1, 2  # purposes of `Streams`
@@ -76,19 +75,19 @@ def seeded(*entropy: int) -> torch.Generator:
     """Return a CPU generator whose stream is a function of the given integers, of 64 bits and any sign.
 
     Raises:
-        ConfigError: for an integer of more bits.
+        ConfigError: for an integer of more bits, or anything else.
 
     >>> a, b = seeded(1, 2), seeded(1, 2)
     >>> bool(torch.rand(3, generator=a).equal(torch.rand(3, generator=b)))
     True
     """
-    words = [_check_integer(number) % 2**64 for number in entropy]
+    words = [_check_seed(number) % 2**64 for number in entropy]
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
 
 
-def _check_integer(number: int) -> int:
-    checked = operator.index(number)
+def _check_seed(number: int) -> int:
+    checked = check_integer(number, "seed")
     if checked not in INTEGERS:
         raise ConfigError(f"seed is {show_value(number)}: give a whole number of at most 64 bits")
     return checked

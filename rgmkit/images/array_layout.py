@@ -209,6 +209,8 @@ def _to_tensor(array: Any, name: str) -> Tensor:
     if isinstance(array, Tensor):
         if array.layout is not torch.strided or array.is_quantized:
             raise DataError(f"{name} is a sparse or quantised tensor: give an ordinary one, with to_dense() or float()")
+        if array.dtype == torch.bool:
+            raise DataError(f"{name} holds bool: convert it to whole numbers or floats")
         return array
     if np.ma.is_masked(array):
         raise DataError(

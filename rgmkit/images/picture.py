@@ -16,7 +16,7 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from rgmkit.errors import DataError, describe_error
-from rgmkit.images.array_layout import STEPS, Layout, unpack
+from rgmkit.images.array_layout import STEPS, Layout, check_finite, unpack
 from rgmkit.images.axes import insert_channels
 from rgmkit.images.codecs import Decoded
 from rgmkit.images.foreign import describe_foreign
@@ -205,8 +205,8 @@ def write(path: str | Path, picture: Picture | Tensor | np.ndarray) -> Written:
     Missing folders are made. The file appears under its name only when it is complete.
 
     Raises:
-        DataError: for another ending, frames or bands that the format does not store, or a place where no file can be
-            written.
+        DataError: for another ending, an array that is no picture or holds complex, NaN or infinite values, frames or
+            bands that the format does not store, or a place where no file can be written.
     """
     path = Path(path)
     check_target(path)
@@ -214,6 +214,7 @@ def write(path: str | Path, picture: Picture | Tensor | np.ndarray) -> Written:
     if not isinstance(picture, Picture):
         plain = isinstance(picture, Tensor) and picture.is_floating_point()
         picture = Picture(picture) if plain else to_picture(picture)  # type: ignore[arg-type]  # a tensor
+    _check_picture(path, picture.x)
     x = picture.x if picture.x.ndim == 4 else picture.x[None]
     check_stack(path, tuple(x.shape))
     x = x.detach().float().cpu()
@@ -228,6 +229,18 @@ def write(path: str | Path, picture: Picture | Tensor | np.ndarray) -> Written:
     array = layout.pack(x)
     write_file(path, load_codec(fmt.codec).encode(array, str(layout.axes), layout.alpha is not None, picture.scale))
     return _compare(path, x, layout, notes)
+
+
+def _check_picture(path: Path, x: Tensor) -> None:
+    """Raise a DataError unless `x` is a picture or a stack, of finite real values."""
+    if x.ndim not in (3, 4):
+        raise DataError(
+            f"{path}: an array of shape {tuple(x.shape)} is not a picture: give a tensor (C, H, W) or (B, C, H, W), or "
+            f"a NumPy array (H, W), (H, W, C) or (B, H, W, C)"
+        )
+    if x.is_complex():
+        raise DataError(f"{path}: the picture is complex: write its magnitude, or its parts one by one")
+    check_finite(x, f"{path}: the picture")
 
 
 def to_picture(array: Any, *, axes: str | None = None, range: Range | None = None) -> Picture:

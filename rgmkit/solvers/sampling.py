@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rgmkit.core.bounds import check_integer
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.random import RESTORING, Streams
 from rgmkit.core.solver import Callback, Problem, Solution, Solver, shift_steps
@@ -141,8 +142,8 @@ def _summarise(x: Tensor, parts: list[Solution], *, nfe: int, notes: tuple[str, 
 
 
 def check_samples(samples: int) -> None:
-    """Raise a ConfigError if `samples` is less than 1."""
-    if samples < 1:
+    """Raise a ConfigError unless `samples` is a whole number of 1 or more."""
+    if check_integer(samples, "samples") < 1:
         raise ConfigError(f"samples is {samples}: give 1 or more")
 
 

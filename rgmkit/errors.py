@@ -188,4 +188,5 @@ def naming(path: str) -> Iterator[None]:
         text = str(error)
         if text.startswith(path):
             raise
-        raise type(error)(f"{path}.{text}" if OPTION.match(text) else f"{path}: {text}") from error
+        place = f"{path.removesuffix('.' + text.partition(' ')[0])}." if OPTION.match(text) else f"{path}: "
+        raise type(error)(place + text) from error

@@ -24,6 +24,7 @@ from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments import run as run_grid
 from rgmkit.experiments.evaluate import PathRecorder
 from rgmkit.experiments.line_search import Choices, Range, read_range, search
+from rgmkit.experiments.methods import read_method
 from rgmkit.experiments.photographs import Photograph, Photographs
 from rgmkit.experiments.run_folder import read_records as records
 from rgmkit.runtime.memory import peak_memory
@@ -143,6 +144,14 @@ def test_a_grid_runs_and_its_tables_say_what_the_cells_say(place, run):
     assert bold and all(means[name] == best for name in bold)
     assert (out / "report.html").stat().st_size > 1000
     assert not list(out.rglob("*.part"))
+
+
+def test_records_are_in_the_order_of_the_grid(place):
+    grid = {**GRID, "data": {"path": str(place / "photos" / "dark.png")}, "seeds": [3, 1, 10, -2]}
+    found = run_grid({**grid, "method": GRID["method"][:2]}, out=place / "out", progress=False).records
+    conditions, methods = ("blur:std=1,noise=0.05", "small"), ("pinv", "wavelet")
+    order = [(condition, seed, method) for condition in conditions for seed in grid["seeds"] for method in methods]
+    assert [(record.condition, record.seed, record.method) for record in found] == order
 
 
 def test_all_methods_see_one_measurement_and_figures_are_of_floats(place):
@@ -446,6 +455,8 @@ def test_what_is_tuned_is_a_range_or_choices():
     assert read_range("x", [4, 8, 16], path="x", integer=True) == Choices("x", (4, 8, 16))
     assert read_range("x", {"choices": [4, 8]}, path="x", integer=True) == Choices("x", (4, 8))
     assert read_range("x", ["db4", "haar"], path="x", integer=False) == Choices("x", ("db4", "haar"))
+    asked = {"prior": "tv", "solver": "admm", "tune": {"solver.iterations": [2, 6]}}
+    assert read_method(asked, "method[0]", Path()).parameters == (Range("solver.iterations", 2.0, 6.0, integer=True),)
     with pytest.raises(ConfigError, match=r"x\.low is 0: a logarithmic scale needs positive numbers"):
         read_range("x", {"low": 0, "high": 9, "scale": "log"}, path="x", integer=False)
 
@@ -566,6 +577,10 @@ BAD = [
     ({"degradation": ["blur:std=two"]}, "degradation[0].std is 'two': give a number or null"),
     ({"degradation": [{"use": "blurr"}]}, "degradation[0]: no degradation is named 'blurr', the nearest is 'blur'"),
     ({"degradation": ["blur", {"use": "blur"}]}, "degradation[0] and degradation[1] are both called 'blur'"),
+    (
+        {"degradation": {"use": "gaussian-noise", "noise": "poisson"}},
+        "degradation[0], with dark.png (data): the noise Poisson() has unknown parameters: give them",
+    ),
     ({"degradation": "downsample:factor=40"}, "degradation[0], with dark.png (data): downsample: factor 40 is larger"),
     ({"method": [{"name": "x"}]}, "method[0] has neither a prior nor a solver"),
     ({"method": [{"prir": "tv"}]}, "method[0].prir is not an option of a method: did you mean 'prior'?"),
@@ -599,6 +614,13 @@ BAD = [
             "tune": {"data": {"path": "training"}},
         },
         "method[0].tune.prior.weight: prior: weight is -3",
+    ),
+    (
+        {
+            "method": [{"prior": "tv", "solver": "admm", "tune": {"solver.iterations": [0, 4]}}],
+            "tune": {"data": {"path": "training"}},
+        },
+        "error: method[0].tune.solver.iterations is 0: give a whole number",
     ),
     (
         {"method": [{"prior": "tv", "tune": {"prior.weight": [1, 2]}}], "tune": {"data": {"path": "copies"}}},

@@ -202,12 +202,17 @@ def _require(value: Any, fits: bool) -> Any:
 
 
 def is_integer(hint: Any) -> bool:
-    """Whether an annotation asks for whole numbers and nothing else.
+    """Tell whether an annotation asks for whole numbers, or for none.
 
-    >>> is_integer(typing.Annotated[int, "positive"]), is_integer(int | None)
-    (True, False)
+    >>> is_integer(typing.Annotated[int, "positive"]), is_integer(int | None), is_integer(int | float)
+    (True, True, False)
     """
-    return (typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint) is int
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return is_integer(args[0])
+    if origin in (typing.Union, types.UnionType):
+        return all(is_integer(arg) for arg in args if arg is not type(None))
+    return hint is int
 
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}

@@ -36,7 +36,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The unique name of the cell in file names; keys sort in the order of the grid."""
+        """The unique name of the cell in file names, see also `read_places`."""
         return f"{self.measurement}_{self.places[1]:02d}-{slug(self.method.label)}"
 
     @property
@@ -71,6 +71,15 @@ def list_cells(grid: Grid, photographs: Sequence[Photograph]) -> list[Cell]:
         for j, method in enumerate(grid.methods)
         if method.covers(operator.label)
     ]
+
+
+def read_places(key: str) -> list[int]:
+    """Read the positions of the picture, the degradation and the method from the key of a cell.
+
+    >>> read_places("0002-camera_00-blur-std-1_seed-7_01-tv")
+    [2, 0, 1]
+    """
+    return [int(place) for place in re.findall(r"(?:^|_)(\d+)-", key)]
 
 
 def slug(label: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from rgmkit.adapters import fit_prior
 from rgmkit.core.degradation import Degradation
 from rgmkit.core.prior import NoPrior
+from rgmkit.core.random import seeded
 from rgmkit.core.solver import Problem
 from rgmkit.errors import ConfigError, DataError, IncompatibleError, naming
 from rgmkit.experiments.cells import Cell, list_cells
@@ -157,7 +158,7 @@ def _rehearse(
 @torch.no_grad()
 def _make_problem(degradation: Degradation, shape: tuple[int, int, int]) -> Problem:
     x = crop_to_fit(torch.zeros(1, *shape), degradation)
-    problem = Problem.from_measurement(degradation.A(x), degradation, NoPrior())
+    problem = Problem.from_measurement(degradation(x, generator=seeded(0)), degradation, NoPrior())
     if problem.shape != tuple(x.shape):
         raise IncompatibleError(
             f"{degradation.title} makes a measurement of {tuple(x.shape)} that it takes for one of "

@@ -16,6 +16,7 @@ from typing import Any
 
 from rgmkit.config import dump_yaml, make, read_yaml
 from rgmkit.errors import ConfigError, DataError
+from rgmkit.experiments.cells import read_places
 from rgmkit.experiments.photographs import BUNDLED, Photographs
 from rgmkit.experiments.published import Published, read_published
 from rgmkit.experiments.result import Record
@@ -147,7 +148,13 @@ def read_records(folder: Path) -> list[Record]:
     Raises:
         DataError: if one is damaged.
     """
-    return [Record.read(file) for file in sorted((folder / CELLS).glob("*.json"))]
+    ranks = {seed: i for i, seed in enumerate(read_yaml(folder / GRID)["seeds"])}
+
+    def order(record: Record) -> tuple[list[int], int, list[int]]:
+        places = read_places(record.key)
+        return places[:2], ranks.get(record.seed, len(ranks)), places[2:]
+
+    return sorted((Record.read(file) for file in sorted((folder / CELLS).glob("*.json"))), key=order)
 
 
 def read_title(folder: Path) -> str:

@@ -240,6 +240,7 @@ def test_places_where_nothing_can_be_written(tmp_path):
     for name in ("a.png", "a.npy"):
         for wrong, part in {
             torch.rand(3, 4): r"shape \(3, 4\) is not a picture: give a tensor \(C, H, W\)",
+            torch.rand(1, 0, 4): r"shape \(1, 0, 4\) is not a picture",
             torch.full((1, 3, 4), torch.nan): "the picture holds 12 of 12 values that are NaN",
             torch.ones(1, 3, 4, dtype=torch.complex64): "the picture is complex: write its magnitude",
         }.items():

@@ -233,7 +233,7 @@ def write(path: str | Path, picture: Picture | Tensor | np.ndarray) -> Written:
 
 def _check_picture(path: Path, x: Tensor) -> None:
     """Raise a DataError unless `x` is a picture or a stack, of finite real values."""
-    if x.ndim not in (3, 4):
+    if x.ndim not in (3, 4) or 0 in x.shape:
         raise DataError(
             f"{path}: an array of shape {tuple(x.shape)} is not a picture: give a tensor (C, H, W) or (B, C, H, W), or "
             f"a NumPy array (H, W), (H, W, C) or (B, H, W, C)"

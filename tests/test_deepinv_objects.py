@@ -89,6 +89,18 @@ def test_what_an_operator_does_not_tell_is_asked_for():
         rgmkit.restore(uniform(1, 1, 4, 4), physics, "tv")
 
 
+def test_complex_measurements_stay_complex_in_any_precision():
+    physics = deepinv.physics.LinearPhysics(
+        A=lambda x, **_: torch.fft.fft2(x, norm="ortho"),
+        A_adjoint=lambda y, **_: torch.fft.ifft2(y, norm="ortho").real,
+        noise_model=deepinv.physics.GaussianNoise(0.05),  # holds a float32 tensor
+    )
+    fourier, x = from_deepinv(physics), uniform(1, 1, 8, 8).double()
+    y = fourier.A(x)
+    torch.testing.assert_close(y, torch.fft.fft2(x, norm="ortho"), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fourier.adjoint(y), x, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_priors_and_denoisers_of_deepinv_are_priors_as_they_are():
     y = uniform(1, 1, 12, 12)
@@ -120,6 +132,15 @@ def test_priors_of_deepinv_have_a_weight_that_suits_the_noise_or_a_note():
     (note,) = rgmkit.restore(y, blur, smooth, solver="pgd:iterations=1").notes
     assert "so 1 is used: give one, rgmkit_deepinv.objects.from_deepinv(prior, weight=" in note
     assert not rgmkit.restore(y, blur, from_deepinv(smooth, weight=2), solver="pgd:iterations=1").notes
+
+
+def test_the_prox_of_a_wavelet_prior_of_deepinv_is_that_of_its_value():
+    detail = torch.tensor([[[[0.5, 0.5], [-0.5, -0.5]]]])  # one Haar coefficient, 1
+    count = from_deepinv(deepinv.optim.WaveletPrior(level=1, wv="haar", p=0), weight=2)
+    x = torch.cat([0.19 * detail, 0.21 * detail])
+    torch.testing.assert_close(count.prox(x, 0.01), torch.cat([0 * detail, 0.21 * detail]))  # from c^2 / 2 = 0.02 on
+    with pytest.raises(IncompatibleError, match=r"WaveletPrior\(p=inf\) is not that of its value: give p=1"):
+        from_deepinv(deepinv.optim.WaveletPrior(level=1, wv="haar", p="inf"), weight=2)
 
 
 def test_there_and_back_is_the_same_degradation():

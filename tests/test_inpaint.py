@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from pictures import COLOUR, GREY, normal
@@ -86,6 +87,15 @@ def test_masks_of_0_and_1_inverted_and_grown(tmp_path):
     assert torch.equal(rgmkit.degradation("inpaint", mask=~known, invert=True, grow=2).A(ones)[0, 0] == 0, expected)
     with pytest.raises(DataError, match="nowhere white after missing regions are widened by 9 pixels"):
         rgmkit.degradation("inpaint", mask=known, grow=9)
+
+
+@pytest.mark.parametrize(("white", "dtype"), [(255, "uint8"), (255, "float32"), (254.5, "float32"), (65000, "float64")])
+def test_masks_in_units_of_8_or_16_bits(white, dtype):
+    mask = np.full((8, 8), white, dtype=dtype)
+    mask[2:6, 2:6] = 3  # hardly black, as in a JPEG file
+    mask[3, 3] = 0
+    hole = rgmkit.degradation("inpaint", mask=mask)
+    assert torch.equal(hole.A(torch.ones(1, 1, 8, 8))[0, 0] == 1, torch.from_numpy(mask > 3))
 
 
 def test_grey_pixels_of_a_mask_are_noted():

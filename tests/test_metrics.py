@@ -113,6 +113,20 @@ def test_metrics_of_other_packages_measure_each_image(name):
     torch.testing.assert_close(rgmkit.metric(name)(y, x), psnr(y, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["deepinv.HaarPSI", "deepinv.GMSD"])
+def test_metrics_that_take_float32_alone_get_it(name):
+    x, y = (image.clamp(0, 1) for image in images(2, 3, 32, 32))
+    metric = rgmkit.metric(name)
+    better, worse = metric((x + y) / 2, x), metric(y, x)
+    assert better.dtype == x.dtype and ((better > worse) == metric.higher_is_better).all()
+
+
+def test_what_a_metric_of_another_package_cannot_measure_is_one_line():
+    x, y = images(2, 3, 32, 32)
+    with pytest.raises(IncompatibleError, match=r"^torchmetrics.PSNRWBE cannot measure images of shape \(3, 32, 32\)"):
+        rgmkit.metric("torchmetrics.psnrwbe")(y, x)
+
+
 def test_metrics_of_other_packages_without_a_truth():
     x, _ = (image.float() for image in images(2, 3, 12, 17))
     variation = rgmkit.metric("torchmetrics.TotalVariation")

@@ -80,10 +80,15 @@ class DeepinvPrior(ExplicitPrior):
         prior: `h`; a copy is taken, and each prox uses a fresh copy, so that it does not depend on earlier calls.
         weight: factor of `h`. Default: that of `wavelet` if `h` is a `WaveletPrior` with p = 1; for any other `h` no
             good default is known: the weight is 1, and a note says so.
+
+    Raises:
+        IncompatibleError: for a `WaveletPrior` with p = inf, whose prox in deepinv is not that of its value.
     """
 
     def __init__(self, *, prior: optim.Prior, weight: float | None = None) -> None:
         super().__init__(weight=weight)
+        if isinstance(prior, optim.WaveletPrior) and prior.p not in (0, 1):
+            raise IncompatibleError(f"deepinv's prox of WaveletPrior(p={prior.p}) is not that of its value: give p=1")
         self.prior = copy_module(prior)
 
     def value(self, x: Tensor) -> Tensor:
@@ -96,7 +101,8 @@ class DeepinvPrior(ExplicitPrior):
         def prox(x: Tensor, gamma: float | Tensor) -> Tensor:
             prior, threshold = copy.deepcopy(self.prior), self._threshold(x, gamma)
             if isinstance(prior, optim.WaveletPrior):  # its own default thresholds by a tenth of gamma
-                return prior.prox(x, ths=1.0, gamma=threshold)
+                # p = 0: a coefficient c costs gamma if it is kept and c^2 / 2 if not
+                return prior.prox(x, ths=1.0, gamma=threshold if prior.p else (2 * threshold).sqrt())
             return prior.prox(x, gamma=per_image(threshold, x))
 
         return prox

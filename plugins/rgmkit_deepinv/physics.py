@@ -174,10 +174,10 @@ class PhysicsDegradation(Degradation):
     def _in_own_precision(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """Call a method of the operator in its precision."""
         own = next((b.dtype for b in self.physics.buffers() if b.is_floating_point()), None)
-        dtype = arguments[0].dtype
-        if own is None or own == dtype or not dtype.is_floating_point:
+        real = arguments[0].real.dtype
+        if own is None or own == real or not real.is_floating_point:
             return method(*arguments)
-        return method(*(argument.to(own) for argument in arguments)).to(dtype)
+        return _convert(method(*(_convert(argument, own) for argument in arguments)), real)
 
     def _infer_shape(self, y_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the image, as the operator's adjoint gives it, or else its `img_size`."""
@@ -296,6 +296,11 @@ class NonlinearPhysics(Degradation):
             return y
         linear = Linearised(self, torch.full((1, *shape[1:]), 0.5, dtype=y.dtype, device=y.device))
         return torch.cat([backproject(linear, y[i : i + 1]) for i in range(len(y))])
+
+
+def _convert(x: Tensor, real: torch.dtype) -> Tensor:
+    """Convert real numbers to the type `real`, and complex numbers to complex ones of this precision."""
+    return x.to(real.to_complex() if x.is_complex() else real)
 
 
 def _noise_of(physics: DeepinvPhysics) -> float:

@@ -184,7 +184,7 @@ def as_mask(mask: Path | Tensor | np.ndarray | Mask, *, invert: bool = False, gr
 def find_white(values: np.ndarray, name: str) -> np.ndarray:
     """Return booleans, true where the values are at least half of white.
 
-    White is 1, for whole numbers above 1 it is 255 or 65535, and in a mask of only two values, the larger of them.
+    White is 1, or 255 or 65535 if the largest value is 2 or more; in a mask of 0 and one other value, it is the other.
 
     Warns:
         UserWarning: if some pixels are grey, as at antialiased edges.
@@ -207,9 +207,9 @@ def _white_of(values: np.ndarray) -> float:
     largest = float(values.max(initial=0))
     if largest > 0 and len(np.unique(values)) == 2 and float(values.min()) == 0:
         return largest
-    if values.dtype.kind not in "ui" or largest <= 1:
-        return 1.0
-    return 255.0 if largest <= 255 else 65535.0
+    if largest > 255:
+        return 65535.0
+    return 255.0 if largest >= 2 else 1.0
 
 
 def _widen_holes(known: np.ndarray, pixels: int) -> np.ndarray:

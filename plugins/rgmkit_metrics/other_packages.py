@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 from abc import abstractmethod
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rgmkit.core.metric import Metric
-from rgmkit.errors import ConfigError, suggest
+from rgmkit.errors import ConfigError, IncompatibleError, describe_cause, is_out_of_memory, suggest
 from rgmkit_metrics.ssim import as_double
 
 LONGEST = 14  # letters of a name in tables; longer names are abbreviated
@@ -49,12 +50,30 @@ class PackageMetric(Metric):
             raise ConfigError(f"{title} needs weights that could not be downloaded: {error}") from error
 
     def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
-        """Measure each image on its own: some metrics would average over a batch; in float64 without a network."""
+        """Measure each image on its own: some metrics would average over a batch; in float64 without a network.
+
+        Raises:
+            IncompatibleError: if the metric raises an error for such images.
+        """
         self._metric.to(x.device)
-        exact = as_double if next(self._metric.parameters(), None) is None else Tensor.float
-        with torch.no_grad():
-            pairs = zip(*(exact(images).split(1) for images in (x, truth) if images is not None), strict=True)
-            return torch.stack([torch.as_tensor(self._metric(*pair)).reshape(()) for pair in pairs]).to(x)
+        given = [images for images in (x, truth) if images is not None]
+        if next(self._metric.parameters(), None) is None:
+            with contextlib.suppress(RuntimeError, TypeError, ValueError):  # some take float32 alone
+                return self._measure(*map(as_double, given)).to(x)
+        try:
+            return self._measure(*(images.float() for images in given)).to(x)
+        except Exception as error:  # packages raise various errors
+            if is_out_of_memory(error):
+                raise
+            raise IncompatibleError(
+                f"{self.package}.{self.name} cannot measure images of shape {tuple(x.shape[1:])}: "
+                f"{describe_cause(error)}"
+            ) from error
+
+    @torch.no_grad()
+    def _measure(self, *given: Tensor) -> Tensor:
+        pairs = zip(*(images.split(1) for images in given), strict=True)
+        return torch.stack([torch.as_tensor(self._metric(*pair)).reshape(()) for pair in pairs])
 
     @abstractmethod
     def _takes_images(self, cls: type) -> bool:

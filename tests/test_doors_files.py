@@ -141,6 +141,14 @@ def test_operators_of_another_size_are_refused_on_the_command_line(run, tmp_path
     assert done.err.count("\n") == 1 and not (tmp_path / "y.npy").exists()
 
 
+def test_a_vector_is_restored_from_the_file_that_degrade_wrote(run, tmp_path):
+    write(tmp_path / "a.png", torch.rand(1, 8, 8))
+    spec = ("-d", "deepinv.CompressedSensing:shape=[1,8,8],measurements=40,noise=0.01")
+    assert run("degrade", tmp_path / "a.png", *spec, "-o", tmp_path / "y.npy").code == 0
+    done = run("restore", tmp_path / "y.npy", *spec, "--range", "0,1", "--prior", "tv", "-o", tmp_path / "x.tif")
+    assert done.code == 0 and read(tmp_path / "x.tif").x.shape == (1, 1, 8, 8), done.err
+
+
 @POSIX
 def test_what_a_killed_process_left_is_removed_by_the_next(run, tmp_path):
     write(tmp_path / "a.png", torch.zeros(1, 8, 8))

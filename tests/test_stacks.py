@@ -13,7 +13,7 @@ from PIL import Image
 import rgmkit
 from rgmkit.errors import ConfigError, DataError
 from rgmkit.experiments.photographs import Photographs
-from rgmkit.images import Picture, read, write, write_measurement
+from rgmkit.images import Picture, read, read_measurement, write, write_measurement
 from rgmkit.training.data.files import Folder
 
 H, W = 6, 9
@@ -97,6 +97,36 @@ def test_npy_has_the_axes_that_are_given_and_no_alpha(tmp_path, array, axes, sha
     assert back.shape == array.shape and np.allclose(back * 65535, array, atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "range"),
+    [("uint8", None), ("uint16", None), (">f4", None), ("float16", None), ("uint8", (0, 100)), ("int64", (0, 255)),
+     ("float64", (-1, 1))],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["npy", "tif", "png"])
+def test_a_measurement_of_one_picture_is_read_and_written_as_the_picture_is(tmp_path, dtype, range, ending):
+    array = (100 * np.random.default_rng(0).random((H, W))).astype(dtype)
+    np.save(tmp_path / "x.npy", array)
+    np.save(tmp_path / "y.npy", array[None, None])
+    x, y = read(tmp_path / "x.npy", range=range), read_measurement(tmp_path / "y.npy", range=range)
+    assert (x.x == y.x.float()).all() and (x.bits, len(x.notes)) == (y.bits, len(y.notes))
+    for name, picture in (("x", x), ("y", y)):
+        write_measurement(tmp_path / f"{name}.{ending}", picture.x.float(), picture)
+    assert (tmp_path / f"x.{ending}").read_bytes() == (tmp_path / f"y.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [(np.ones((1, 1, 4, 4), bool), "holds bool"), (np.ones((1, 1, 4, 4), np.longdouble), "convert it to whole"),
+     (np.full((1, 1, 4, 4), "a"), "convert it"), (np.zeros((1, 1, 4, 4), [("a", "f4")]), "convert it"),
+     (np.ones((1, 1, 0, 4)), "holds no values"), (np.ones((1, 1, 4, 4), np.int64), "nothing of its range"),
+     (np.array(1j), "array of shape")],
+)  # fmt: skip
+def test_a_measurement_that_holds_no_numbers_is_refused(tmp_path, array, words):
+    np.save(tmp_path / "y.npy", array)
+    with pytest.raises(DataError, match=words):
+        read_measurement(tmp_path / "y.npy")
+
+
 def test_alpha_is_what_the_file_says_is_alpha(tmp_path):
     array = values((H, W, 4), "uint8")
     options = {"photometric": "rgb", "planarconfig": "contig"}
@@ -116,6 +146,15 @@ def test_alpha_is_what_the_file_says_is_alpha(tmp_path):
     written = write(tmp_path / "a.npy", read(tmp_path / "a.png"))
     assert written.notes == (".npy has no alpha channel: it is left out",)
     assert np.load(tmp_path / "a.npy").shape == (H, W, 3)
+
+
+def test_alpha_is_no_alpha_on_an_axis_that_is_given_as_another(tmp_path):
+    array = values((H, W, 4), "uint8")
+    Image.fromarray(array).save(tmp_path / "a.png")
+    slices, bands = read(tmp_path / "a.png", axes="YXZ"), read(tmp_path / "a.png", axes="yxc")
+    assert slices.alpha is None and slices.x.shape == (4, 1, H, W) and bands.alpha is not None
+    write(tmp_path / "b.tif", slices)
+    assert (tifffile.imread(tmp_path / "b.tif").reshape(array.shape) == array).all()
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])

@@ -40,6 +40,7 @@ def relate_values(
     Warns:
         RangeWarning: if floats without a range do not look like the measurement of an image in [0, 1].
     """
+    y = _as_vector(y, degradation, device)
     if range is not None and range[0] and y.is_complex():
         raise ConfigError(f"the range is {describe(range)}, and complex values have no black: give range=(0, …)")
     if whole or range is not None:
@@ -53,6 +54,22 @@ def relate_values(
         for doubt in doubts:
             warnings.warn(doubt, RangeWarning, stacklevel=3)
     return y, notes + doubts
+
+
+def _as_vector(y: Tensor, degradation: Degradation, device: torch.device) -> Tensor:
+    """Return a measurement (1, m) that was read as a picture of one row as a vector, if the operator measures these."""
+    vector, is_row = y.flatten(1), y.ndim == 4 and y.shape[:3] == (1, 1, 1)
+    return vector if is_row and _fits(vector, degradation, device) and not _fits(y, degradation, device) else y
+
+
+def _fits(y: Tensor, degradation: Degradation, device: torch.device) -> bool:
+    """Tell whether the operator has measurements of the shape of `y`."""
+    try:
+        with torch.no_grad():
+            image = torch.zeros(1, *degradation.image_shape(tuple(y.shape))[1:], device=device)
+            return degradation.A(image).shape == y.shape
+    except Exception:  # of an operator of other shapes
+        return False
 
 
 def black_level(y: Tensor, range: Range, degradation: Degradation) -> Tensor:

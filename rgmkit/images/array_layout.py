@@ -130,7 +130,7 @@ def unpack(
     >>> x.shape, float(x.max()), layout.pack(x).shape
     (torch.Size([5, 4, 6, 7]), 1.0, (5, 4, 6, 7))
     """
-    x = _to_tensor(array, name)
+    x = to_tensor(array, name)
     notes: tuple[str, ...] = ()
     if axes is not None:
         axes = check_axes(axes, tuple(x.shape), name)
@@ -140,7 +140,7 @@ def unpack(
     if 0 in x.shape:
         raise DataError(f"{name} has shape {tuple(array.shape)}: it holds no values")
     check_finite(x, name)
-    values = _find_range(x.dtype, range, name)
+    values = find_range(x.dtype, range, name)
     notes = notes if range is not None else notes + note_depth(x, name)
     layout = Layout(
         isinstance(array, np.ndarray), used, (), x.dtype, x.device, values, range_given=range is not None, notes=notes
@@ -205,7 +205,8 @@ def scale_values(x: Tensor, range: Range, dtype: torch.dtype) -> Tensor:
     return x.round().clamp(max(ends.min, -LARGEST), min(ends.max, LARGEST)).to(carrier).to(dtype)
 
 
-def _to_tensor(array: Any, name: str) -> Tensor:
+def to_tensor(array: Any, name: str) -> Tensor:
+    """Return an array of numbers as a tensor; raise a DataError for any other."""
     if isinstance(array, Tensor):
         if array.layout is not torch.strided or array.is_quantized:
             raise DataError(f"{name} is a sparse or quantised tensor: give an ordinary one, with to_dense() or float()")
@@ -238,7 +239,8 @@ def _usual_axes(x: Tensor, name: str, *, numpy: bool) -> str | None:
     return {2: "YX", 3: "YXC", 4: "BYXC"}[x.ndim]
 
 
-def _find_range(dtype: torch.dtype, given: Range | None, name: str) -> Range:
+def find_range(dtype: torch.dtype, given: Range | None, name: str) -> Range:
+    """Return the range that is given, or that of the type."""
     if given is not None:
         return check_range(given)
     if dtype in STEPS:

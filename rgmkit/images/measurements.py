@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from rgmkit.errors import DataError
-from rgmkit.images.array_layout import Layout, check_finite, normalise_values
+from rgmkit.images.array_layout import Layout, check_finite, find_range, normalise_values, to_tensor
 from rgmkit.images.codecs import npy
 from rgmkit.images.picture import Picture, Written, check_stack, read, write
-from rgmkit.images.value_range import Range, check_range
+from rgmkit.images.value_range import Range, note_depth
 from rgmkit.runtime.files import check_writable, write_file
 
 
@@ -31,19 +30,21 @@ def read_measurement(
         array = np.array(np.load(path, allow_pickle=False, mmap_mode="r"))  # mapped, a truncated file is not allocated
     except (ValueError, EOFError, OSError):
         return read(path, range=range, max_pixels=max_pixels)  # raises an error with the cause
-    if not isinstance(array, np.ndarray) or (array.ndim <= 3 and array.dtype.kind != "c"):
+    if array.ndim == 0 or (array.ndim <= 3 and array.dtype.kind != "c"):
         return read(path, range=range, max_pixels=max_pixels)
     if len(array) != 1:
         raise DataError(
             f"{path} holds {len(array)} measurements {array.shape}: save one, (1, ...), or name the axes of images, "
             f"such as BCYX"
         )
-    y = torch.from_numpy(array)
+    y = to_tensor(array, str(path))
+    if not y.numel():
+        raise DataError(f"{path} has shape {array.shape}: it holds no values")
     check_finite(y, str(path))
-    if range is None:
-        return Picture(y, bits=32)
-    layout = Layout(True, None, (), y.dtype, y.device, check_range(range), range_given=True)
-    return Picture(normalise_values(y, layout.range), bits=32, layout=layout)
+    values, notes = find_range(y.dtype, range, str(path)), () if range else note_depth(y, str(path))
+    bits = 32 if y.is_floating_point() or y.is_complex() else min(8 * y.dtype.itemsize, 32)
+    layout = None if range is None else Layout(True, "YX", (), y.dtype, y.device, values, range_given=True)
+    return Picture(normalise_values(y, values), None, bits, notes, layout)
 
 
 def write_measurement(path: Path, y: Tensor, like: Picture) -> Written:

@@ -186,7 +186,9 @@ def arrange(decoded: Decoded, *, name: str, axes: str | None = None, range: Rang
             f"1 to 4 of them; or name its axes by axes= or --axes, such as ZYX for frames and CYX for bands"
         )
     usual = decoded.range if range is None else range
-    x, layout = unpack(array, name=name, axes=axes or decoded.axes, range=usual, alpha=decoded.alpha)
+    letters, in_file = (axes or str(decoded.axes)).upper(), str(decoded.axes)
+    has_alpha = decoded.alpha and letters.find("C") == in_file.find("C")  # not if the user calls that axis another
+    x, layout = unpack(array, name=name, axes=axes or decoded.axes, range=usual, alpha=has_alpha)
     if range is None and decoded.range is not None:  # what is written fills its type
         layout = replace(layout, range=(0.0, float(STEPS[layout.dtype])), range_given=False)
     if x.is_complex():

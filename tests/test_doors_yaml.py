@@ -11,9 +11,12 @@ import torch
 from PIL import Image
 
 import rgmkit
+from rgmkit import models
 from rgmkit.config import YAMLError, load_yaml
 from rgmkit.config.construct import make
-from rgmkit.errors import ConfigError, DataError
+from rgmkit.errors import CheckpointError, ConfigError, DataError, PluginError
+from rgmkit.experiments.config import read_grid
+from rgmkit.models.lookup import set_boundaries
 from rgmkit.runtime.processes import ProcessGroup
 from rgmkit.training.configuration import read_configuration
 from rgmkit.training.data import tar
@@ -21,6 +24,7 @@ from rgmkit.training.data.archives import Archive, Shards
 from rgmkit.training.data.files import Folder
 
 TRAINING = {"data": "gmm", "network": "mlp"}
+GRID = {"data": {"skimage": "camera"}, "degradation": "blur", "method": {"prior": "tv"}}
 BOMB = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
 
 
@@ -36,6 +40,11 @@ BOMB = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcd
         ("a: &a [*a]", "contains itself"),
         ("a: &a {use: *a}", "contains itself"),
         ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("a: !!int abc", "cannot be read"),
+        ("a: !!int ''", "cannot be read"),
+        ("a: !!bool maybe", "cannot be read"),
+        ("a: !!map [b]", "cannot be read"),
+        ("a: " + "1" * 5000, "cannot be read"),
     ],
 )
 def test_yaml_that_is_no_configuration(tmp_path, text, words):
@@ -45,6 +54,14 @@ def test_yaml_that_is_no_configuration(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words) as raised:
         read_configuration(tmp_path / "a.yaml")
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+
+
+def test_a_model_card_with_yaml_that_cannot_be_read(tmp_path):
+    for file in models.locate("digits").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "README.md").write_text("---\nsteps: !!int abc\n---\n")
+    with pytest.raises(CheckpointError, match=r"README.md is damaged"):
+        models.describe(tmp_path)
 
 
 def test_anchors_and_merges_are_read():
@@ -62,6 +79,26 @@ def test_a_seed_is_a_whole_number_of_64_bits(seed):
 def test_what_is_no_component_is_named(change):
     with pytest.raises(ConfigError, match=rf"^{next(iter(change))}\b"):
         read_configuration({**TRAINING, **change})
+
+
+@pytest.mark.parametrize("of", [5, None, "blur"])
+def test_steps_that_are_no_list(of):
+    degradation = {"use": "compose", "of": of}
+    with pytest.raises(ConfigError, match=r"^degradation\[0\]\.of is .*: give a list"):
+        read_grid({**GRID, "degradation": degradation})
+    process = {"use": "severity", "degradation": degradation}
+    assert set_boundaries({"process": process}, "circular") == {"process": process}
+
+
+def test_options_whose_name_is_a_number():
+    with pytest.raises(ConfigError, match=r"^method\[0\]\.prior\.3 is not an option"):
+        read_grid({**GRID, "method": [{"prior": {"use": "tv", 3: 4}}]})
+
+
+@pytest.mark.parametrize("file", ["a\0b.py", "x" * 300])
+def test_plugins_with_a_name_that_no_file_can_have(file):
+    with pytest.raises(PluginError, match="no plugin file"):
+        read_configuration({**TRAINING, "plugins": [file]})
 
 
 def test_levels_that_no_memory_holds():

@@ -29,6 +29,7 @@ from rgmkit.config import Option, options_of
 from rgmkit.errors import CheckpointError, ConfigError, DataError, PluginError
 from rgmkit.lab import handler, work
 from rgmkit.lab import jobs as lab_jobs
+from rgmkit.lab.commands import restore_commands
 from rgmkit.lab.forms import KINDS, describe_forms, describe_option
 from rgmkit.lab.jobs import Cancelled, Jobs, QueueFull, Result
 from rgmkit.lab.pictures import Upload, read_upload
@@ -579,6 +580,23 @@ def test_requests_name_what_is_wrong():
         RestoreRequest.of({"degradation": BLUR, "solver": {"name": "x"}}, forms)
     with pytest.raises(ConfigError, match="seed is 'one': give a whole number"):
         RestoreRequest.of({"degradation": BLUR, "picture": upload("a", b""), "seed": "one"}, forms)
+
+
+def test_two_files_of_one_name_are_refused_unless_they_are_the_same():
+    first, other = upload("a.png", b"1"), upload("a.png", b"2")
+    asked = {"picture": first, "noise": {"name": "per-pixel", "options": {"std": first}}}
+    for mask, refusal in ((first, contextlib.nullcontext()), (other, pytest.raises(ConfigError, match="'a.png'"))):
+        with refusal:
+            degradation = {"name": "inpaint", "options": {"mask": mask}}
+            RestoreRequest.of({**asked, "degradation": degradation}, describe_forms())
+
+
+@pytest.mark.parametrize(("given", "written"), [("0,1234567", "0,1234567"), ("-0.1,1e-7", "-0.1,1e-07")])
+def test_the_command_has_the_range_of_the_page(given, written):
+    asked = {"picture": upload("a.npy", b""), "simulate": False, "degradation": BLUR, "range": given}
+    request = RestoreRequest.of(asked, describe_forms())
+    shell = restore_commands(request, truth="", out="x.npy", size=None)["shell"]
+    assert f" --range={written} " in shell
 
 
 def test_serving_says_where_and_refuses_a_taken_port_and_a_missing_model(page, monkeypatch):

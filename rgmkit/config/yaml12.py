@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from rgmkit.errors import describe_cause
+
 YAMLError = yaml.YAMLError
 
 SCALARS = {  # tag: the pattern, and the characters that it may start with
@@ -97,6 +99,8 @@ def load_yaml(text: str) -> Any:
         return None if node is None else loader.construct_document(node)
     except RecursionError as error:
         raise YAMLError("it is nested too deeply") from error
+    except (TypeError, ValueError, LookupError) as error:  # of `!!int ten`, or of a number of thousands of digits
+        raise YAMLError(f"a value cannot be read ({describe_cause(error)})") from error
     finally:
         loader.dispose()
 

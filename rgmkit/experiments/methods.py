@@ -98,7 +98,7 @@ class Method:
     def _build_part(self, part: str, values: Values) -> Any:
         """Build the prior or the solver, once per choice of values; return None if the method has none."""
         spec = _insert(self.specs, values)[part]
-        key = f"{part} {json.dumps(spec, default=id, sort_keys=True)}"
+        key = f"{part} {json.dumps(spec, default=id)}"
         if spec is not None and key not in self._built:
             resolve = resolve_prior if part == "prior" else partial(build, "solver")
             self._built[key] = resolve(spec, path=part, folder=self.folder)

@@ -31,7 +31,7 @@ def _restore_shell(request: RestoreRequest, truth: str, out: str) -> str:
         degradation += ["--noise", _text(request.noise)]
     values = _flag("--axes", request.axes)
     if request.range is not None:
-        values += [f"--range={','.join(f'{end:g}' for end in request.range)}"]
+        values += [f"--range={','.join(str(end).removesuffix('.0') for end in request.range)}"]
     seed = ["--seed", str(request.seed)] if request.seed else []
     how = [*_flag("--prior", request.prior), *_flag("--solver", request.solver), *_flag("--samples", request.samples)]
     if not request.simulate:

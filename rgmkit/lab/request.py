@@ -25,8 +25,13 @@ class Files:
     folder: Path | None = None
 
     def add(self, upload: Upload) -> str:
-        """Add a file, and return the name by which options refer to it."""
-        self.uploads[upload.name] = upload
+        """Add a file, and return the name by which options refer to it.
+
+        Raises:
+            ConfigError: if another file has its name.
+        """
+        if self.uploads.setdefault(upload.name, upload).data != upload.data:
+            raise ConfigError(f"two files are named {upload.name!r}: rename one of them")
         return upload.name
 
     def place(self, file: Path, path: str) -> Path:

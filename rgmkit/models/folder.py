@@ -67,6 +67,8 @@ def load(
     if is_weights_file(model):
         if network is not None:
             raise ConfigError(f"network is given, and {model} is a weights file, which determines it: leave it out")
+        if weight is not None:
+            raise ConfigError(f"weight is {weight}, and {model} is not a regulariser: leave it out")
         prior = load_file(Path(model), precision=precision, compile=compile, std=std)
         prior.model = str(model)
         return prior.to(device)

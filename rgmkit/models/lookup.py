@@ -66,13 +66,16 @@ def find_model(given: Any, folder: Path | None = None) -> ModelSpec | None:
 
 
 def _is_local(name: str, base: Path | None = None) -> bool:
-    """Tell whether a name is that of a folder; one without a model, such as data, does not hide a shipped model.
+    """Tell whether a name is that of a folder; one without a model, such as data, hides no other name.
 
     >>> _is_local("digits")
     False
     """
     folder = (base or Path()) / name
-    return os.path.isdir(folder) and (os.path.isfile(folder / CONFIG) or current_model(name) not in list_shipped())
+    if not os.path.isdir(folder):
+        return False
+    known = {*list_shipped(), *(component.name for component in plugins.list_components("prior"))}
+    return os.path.isfile(folder / CONFIG) or current_model(name) not in known
 
 
 def _name_file(spec: Spec) -> Spec:
@@ -202,7 +205,7 @@ def name_boundary(degradation: Any, default: str) -> Any:
         return degradation
     if spec.name in BLURS:
         return {"use": spec.name, "boundary": default, **spec.options}
-    if "of" not in spec.options:
+    if not isinstance(spec.options.get("of"), (list, tuple)):
         return degradation
     return {"use": spec.name, **spec.options, "of": [name_boundary(step, default) for step in spec.options["of"]]}
 

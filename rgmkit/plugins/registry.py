@@ -75,11 +75,12 @@ class Registry:
         Raises:
             PluginError: if the file is missing or fails.
         """
-        path = Path(os.path.realpath(os.path.expanduser(path)))
+        path = os.path.expanduser(path)
+        if not os.path.isfile(path):
+            raise PluginError(f"no plugin file {path}: give the path of a Python file")
+        path = Path(os.path.realpath(path))
         if path in self._files:
             return
-        if not path.is_file():
-            raise PluginError(f"no plugin file {path}: give the path of a Python file")
         loaded = load(Source.of_file(path))
         if isinstance(loaded, Failure):
             raise PluginError(f"plugin file {path} failed at {loaded.stage}: {loaded.reason}") from loaded.cause

@@ -132,10 +132,19 @@ def test_data_sets_of_the_hub_are_pinned_and_run_no_code(monkeypatch, tmp_path):
         HuggingFace(name="someone/faces", options={"trust_remote_code": True}, size=8)
 
 
-def test_a_folder_of_data_does_not_hide_a_shipped_model(tmp_path, monkeypatch):
-    """A folder `digits` in the working directory counts only if it holds a model."""
+def test_a_folder_of_data_does_not_hide_a_model_or_a_prior(tmp_path, monkeypatch):
+    """A folder `digits` in the working directory counts only if it holds a model, and so does a folder `tv`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
+    (tmp_path / "tv").mkdir()
+    assert models.find_model("tv") is None and models.find_model("./tv") is not None
     assert models.locate("digits") == models.lookup.SHIPPED / "digits" and models.find_model("digits:dtype=bf16")
     (tmp_path / "digits" / "config.yaml").write_text("seed: 0")
     assert models.locate("digits") == Path("digits")
+    (tmp_path / "tv" / "config.yaml").write_text("seed: 0")
+    assert models.find_model("tv") is not None
+
+
+def test_a_weight_is_refused_for_weights_that_are_no_regulariser():
+    with pytest.raises(ConfigError, match=r"weight is 3.*, and none\.npz is not a regulariser"):
+        rgmkit.restore(torch.zeros(1, 1, 8, 8), "gaussian-noise:noise=0.1", "none.npz:weight=3")

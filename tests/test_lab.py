@@ -585,7 +585,7 @@ def test_requests_name_what_is_wrong():
 def test_two_files_of_one_name_are_refused_unless_they_are_the_same():
     first, other = upload("a.png", b"1"), upload("a.png", b"2")
     asked = {"picture": first, "noise": {"name": "per-pixel", "options": {"std": first}}}
-    for mask, refusal in ((first, contextlib.nullcontext()), (other, pytest.raises(ConfigError, match="'a.png'"))):
+    for mask, refusal in ((first, contextlib.nullcontext()), (other, pytest.raises(ConfigError, match=r"'a\.png'"))):
         with refusal:
             degradation = {"name": "inpaint", "options": {"mask": mask}}
             RestoreRequest.of({**asked, "degradation": degradation}, describe_forms())

@@ -140,6 +140,13 @@ def bad(tmp_path, models, photo) -> dict[str, Path]:
         ("restore PHOTO -d blur --prior tvv -o OUT", "the nearest is 'tv'"),
         ("restore PHOTO -d blur --prior tv -o PHOTO", "is the picture itself: name another file with -o"),
         ("degrade PHOTO -d blur -o PHOTO", "is the picture itself"),
+        ("degrade PHOTO -d inpaint:mask=OUT -o OUT", "is the file of degradation.mask itself: name another file"),
+        ("degrade PHOTO -d compose:of=['inpaint:mask=OUT'] -o OUT", "is the file of degradation.of[0].mask itself"),
+        ("restore PHOTO -d blur --noise per-pixel:std=OUT --prior tv -o OUT", "is the file of noise.std itself"),
+        (
+            "restore PHOTO -d inpaint:mask=SEALED/../out-std.png --samples 2 -o OUT",
+            "is the file of degradation.mask itself",
+        ),
         ("restore y.npy -d blur --truth PHOTO -o PHOTO", "is the true image itself: name another file with -o"),
         ("restore PHOTO -d blur --prior tv --solver pgdd -o OUT", "the nearest is 'pgd'"),
         ("restore PHOTO -d blur --prior tv --solver cascade -o OUT", "needs a prior with restore"),
@@ -361,6 +368,9 @@ def test_restore_prints_the_metrics_that_are_asked_for(run, photo, tmp_path):
     assert set(json.loads(run(*args, "--metric", "torchmetrics.TotalVariation", "--json").out)) >= {
         "torchmetrics.TotalVariation"
     }
+    facts = json.loads(run(*args, "--truth", photo, "--metric", "torchmetrics.MeanSquaredError", "--json").out)
+    mse = float((images.read(measured).x - images.read(photo).x).square().mean())
+    assert facts["torchmetrics.MeanSquaredError"]["before"] == pytest.approx(mse, rel=1e-6)
     ran = run(*args, "--metric", "psnr")
     assert ran.code == 2 and "metric 'psnr' compares with the true image: give it, too" in ran.err
     assert "no metric is named 'psrn', the nearest is 'psnr'" in run(*args, "--metric", "psrn").err

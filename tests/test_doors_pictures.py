@@ -177,6 +177,19 @@ def test_16_bit_pgm_fills_its_range():
     assert decode(b"P5 8 8 4095\n" + few.tobytes(), name="y.pgm").x[0, 0].numpy() == pytest.approx(RAMP, abs=1e-3)
 
 
+@pytest.mark.parametrize("white", [255, 4095, 65535])
+def test_a_colour_ppm_keeps_its_depth(white):
+    values = (np.random.default_rng(0).random((5, 7, 3)) * white).round().astype(">u2")
+    stored = values.astype(np.uint8) if white == 255 else values
+    numbers = b"# a comment\n" + " ".join(map(str, values.ravel())).encode()
+    for data in (b"P6 7 5 %d\n" % white + stored.tobytes(), b"P3 7 5 %d\n" % white + numbers):
+        picture = decode(data, name="y.ppm")
+        assert picture.bits == (8 if white == 255 else 16)
+        assert picture.x[0].permute(1, 2, 0).numpy() == pytest.approx(values / white, abs=1e-5)
+    with pytest.raises(DataError, match="cut off"):
+        decode(b"P6 7 5 %d\n" % white + stored.tobytes()[:-2], name="y.ppm")
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 def test_the_transparent_grey_of_a_png(depth):
     grey = (np.arange(64).reshape(8, 8) % 2**depth).astype(np.int64)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rgmkit import models, plugins
-from rgmkit.config import is_number, override, read_spec, read_yaml, split_name, take_plugins
+from rgmkit.config import Place, is_number, override, read_spec, read_yaml, split_name, take_plugins
 from rgmkit.errors import ConfigError, DataError, naming
 from rgmkit.images.formats import check_source, check_target
 from rgmkit.runtime.files import check_writable
@@ -28,6 +28,18 @@ def check_pictures(image: Path, outputs: Sequence[Path], *, truth: Path | None =
                 raise ConfigError(f"{out} is the {what} itself: name another file with -o")
     for path in inputs.values():
         check_source(path)
+
+
+def spare(outputs: Sequence[Path]) -> Place:
+    """Return a `Place` that leaves files where they are, and refuses those that the outputs would overwrite."""
+
+    def place(file: Path, path: str) -> Path:
+        for out in outputs:
+            if os.path.realpath(out) == os.path.realpath(file):
+                raise ConfigError(f"{out} is the file of {path} itself: name another file with -o")
+        return file
+
+    return place
 
 
 def check_output(path: Path, endings: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rgmkit.cli import options, values
-from rgmkit.cli.checks import check_names, check_pictures
+from rgmkit.cli.checks import check_names, check_pictures, spare
 from rgmkit.cli.options import PATH, examples, say_notes
 from rgmkit.errors import IncompatibleError
 from rgmkit.images.formats import USUAL_ENDINGS
@@ -66,7 +66,7 @@ def degrade(
     from rgmkit.runtime.device import choose_device
 
     torch_device = choose_device(device)
-    operator = resolve_degradation(degradation, noise=noise, simulate=True).to(torch_device)
+    operator = resolve_degradation(degradation, noise=noise, simulate=True, folder=spare([out])).to(torch_device)
     say_notes(note_noise(operator, value_range) if value_range else ())
     picture = read_true_image(image, operator, axes=axes, value_range=value_range)
     with torch.no_grad():

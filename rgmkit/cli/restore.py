@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rgmkit.cli import options, values
-from rgmkit.cli.checks import check_names, check_pictures
+from rgmkit.cli.checks import check_names, check_pictures, spare
 from rgmkit.cli.degrade import read_true_image
 from rgmkit.cli.options import PATH, echo, examples, print_json, say_notes
 from rgmkit.errors import AccuracyWarning, PriorWarning
@@ -104,7 +104,8 @@ def restore(
     Metrics are means over the frames; "before" are those of the measurement itself, enlarged if it is smaller than the
     image.
     """
-    check_pictures(image, [out] if samples is None else [out, std_path(out)], truth=truth)
+    outputs = [out] if samples is None else [out, std_path(out)]
+    check_pictures(image, outputs, truth=truth)
     check_names(degradation=degradation, noise=noise, prior=prior, solver=solver)
     for metric in metrics:
         check_names(metric=metric)
@@ -117,7 +118,7 @@ def restore(
     from rgmkit.runtime.device import choose_device
 
     torch_device = choose_device(device)
-    operator = resolve_degradation(degradation, noise=noise).to(torch_device)
+    operator = resolve_degradation(degradation, noise=noise, folder=spare(outputs)).to(torch_device)
     built_prior = resolve_prior(prior).to(torch_device)
     built_solver = resolve_solver(solver, built_prior, operator, samples=samples)
     measures = resolve_metrics(metrics, has_truth=truth is not None)
@@ -160,8 +161,7 @@ def compare(before: Tensor, after: Tensor, truth: Tensor | None, metrics: Mappin
     """Apply the metrics to the images before and after restoration."""
     pair = {"before": before.clamp(0, 1), "after": after.clamp(0, 1)}
     return {
-        label: {when: round(float(metric(x, truth).mean()), 4) for when, x in pair.items()}
-        for label, metric in metrics.items()
+        label: {when: float(metric(x, truth).mean()) for when, x in pair.items()} for label, metric in metrics.items()
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from rgmkit.images.limits import check_pixels, without_pillows_limit
 
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
 FRAMES_NOTE = "only the first of {} frames is read"
+EIGHT_BITS, SIXTEEN_BITS = 2**8 - 1, 2**16 - 1
+COMMENT = re.compile(rb"#[^\r\n]*")
 STORED = "the picture is read as it is stored"
 
 
@@ -21,9 +25,27 @@ def decode(data: bytes, limit: int) -> Decoded:
     """Decode the first frame of a picture, upright, as grey or RGB, each with or without alpha."""
     with open_picture(data, limit) as opened:
         frames = getattr(opened, "n_frames", 1)
+        colours = _read_deep_colours(opened, data)
         opened.load()
         array, notes = read_frame(opened)
+        array = array if colours is None else colours
     return describe(array, ((FRAMES_NOTE.format(frames),) if frames > 1 else ()) + notes)
+
+
+def _read_deep_colours(image: Image.Image, data: bytes) -> np.ndarray | None:
+    """Read a colour PPM of 16 bits, of which Pillow keeps 8; return None for any other picture."""
+    if image.format != "PPM" or image.mode != "RGB":
+        return None
+    decoder, _, start, options = image.tile[0]
+    white = options[1] if isinstance(options, tuple) else EIGHT_BITS
+    if white <= EIGHT_BITS:
+        return None
+    shape = (image.height, image.width, 3)
+    if decoder == "ppm_plain":
+        values = np.array(COMMENT.sub(b"", data[start:]).split()[: math.prod(shape)], np.float64)
+    else:
+        values = np.frombuffer(data, ">u2", math.prod(shape), start).astype(np.float64)
+    return np.rint(values.clip(0, white) * (SIXTEEN_BITS / white)).astype(np.uint16).reshape(shape)
 
 
 def decode_frames(data: bytes, limit: int) -> Decoded:

@@ -58,6 +58,20 @@ def test_operators_by_name_are_undone(digits, spec):
     assert quality(x, truth) > quality(y if color else degradation.embed(y), truth) + 3
 
 
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        ("deepinv.SinglePixel:shape=[1,4,4],measurements=5", (3, 4, 4)),
+        ("deepinv.CompressedSensing:shape=[1,4,4],measurements=5", (1, 2, 8)),
+        ("deepinv.MRI:shape=[4,4]", (1, 1, 4)),
+    ],
+)
+def test_images_of_another_shape_are_not_measured(spec, shape):
+    with pytest.raises(IncompatibleError) as caught:
+        rgmkit.degradation(spec).A(uniform(2, *shape))
+    assert f"images of shape (1, 4, 4), and this has {shape}: give its shape" in str(caught.value)
+
+
 def test_what_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(ConfigError, match=r"deepinv.BM3D needs the package bm3d, which is not installed: pip install"):
@@ -70,6 +84,8 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
         rgmkit.degradation("deepinv.CompressedSensing:shape=[1,4,4],measurements=17")
     with pytest.raises(IncompatibleError, match="grey images, and this has 3"):
         operators.MRI(shape=(4, 4)).A(uniform(1, 3, 4, 4))
+    with pytest.raises(ConfigError, match="acceleration is 17 for 8 columns: none is measured, give less"):
+        operators.MRI(shape=(16, 8), acceleration=17)
     with pytest.raises(DataError, match="give noise="):
         rgmkit.restore(uniform(1, 2, 8, 8), "deepinv.MRI:shape=[8,8]", "tv")
     monkeypatch.undo()

@@ -28,6 +28,14 @@ def test_psnr_is_per_image_and_infinite_for_equal_images():
     np.testing.assert_allclose(psnr(y, x), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_psnr_of_half_precision_is_computed_in_float32(dtype):
+    x, y = (image.to(dtype) for image in images(1, 3, 400, 400))
+    y = 3 * y  # so that float16 cannot hold the sum of the squared errors
+    for metric in (psnr, rgmkit.metric("psnr-y")):
+        assert torch.equal(metric(y, x), metric(y.float(), x.float()))
+
+
 def test_numpy_arrays_are_measured_as_the_tensors_that_they_stand_for():
     x = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
     truth = x[..., ::-1] / 255

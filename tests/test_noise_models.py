@@ -205,6 +205,18 @@ def test_noise_of_another_shape_is_refused(noise):
         rgmkit.restore(photograph(), rgmkit.degradation("gaussian-noise", noise=noise), "tikhonov")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["spectrum", "kernel"])
+def test_correlated_noise_of_half_precision_is_computed_in_float32(name, dtype):
+    noise, x = MODELS[name](), images().to(dtype)
+    white = torch.randn(x.shape, generator=seeded(4)).to(dtype)
+    for method in (noise.whiten, noise.colour):
+        assert torch.equal(method(white, x), method(white.float(), x.float()).to(dtype))
+    assert torch.equal(noise.variance(x), noise.variance(x.float()).to(dtype))
+    y = rgmkit.degradation("gaussian-noise", noise=noise)(x, generator=seeded(5))
+    assert y.dtype == dtype and rgmkit.restore(y, rgmkit.degradation("gaussian-noise", noise=noise), "tikhonov")
+
+
 def test_each_image_of_a_batch_gets_its_own_noise():
     x = photograph(48)
     clean, noisy = (rgmkit.degradation("gaussian-noise", noise=s)(x, generator=Streams(0, [0])) for s in (0.02, 0.2))

@@ -30,7 +30,11 @@ def fails(kind: str, name: str, component, *shape) -> str:
 
 
 @pytest.mark.parametrize("check", checks("degradation"))
-@pytest.mark.parametrize("degradation", [toys.Soften(), toys.Clip(noise=0.1)], ids=["linear", "not-linear"])
+@pytest.mark.parametrize(
+    "degradation",
+    [toys.Soften(), toys.Clip(noise=0.1), toys.Soften(noise=rgmkit.noise("poisson", photons=30))],
+    ids=["linear", "not-linear", "photons"],
+)
 def test_right_degradations_pass(degradation, check):
     check(degradation, SHAPE)
 

@@ -147,14 +147,17 @@ class MRI(PhysicsDegradation):
         _check((1, *shape), 1, 1)
         if acceleration < 1 or (center is not None and not 0 < center < 1):
             raise ConfigError(f"acceleration is {acceleration} and center {center}: give 1 or more, and a fraction")
-        columns = GaussianMaskGenerator(shape, acceleration, center, rng=seeded(seed))
-        super().__init__(operators.MRI(mask=columns.step()["mask"]), (1, *shape), noise)
+        mask = GaussianMaskGenerator(shape, acceleration, center, rng=seeded(seed)).step()["mask"]
+        if not mask.any():
+            raise ConfigError(f"acceleration is {acceleration} for {shape[1]} columns: none is measured, give less")
+        super().__init__(operators.MRI(mask=mask), (1, *shape), noise)
 
     def A(self, x: Tensor) -> Tensor:
         """Return the measured columns of k-space."""
         if x.shape[1] != 1:
             raise IncompatibleError(f"deepinv.MRI measures grey images, and this has {x.shape[1]} channels")
-        return super().A(torch.cat([x, torch.zeros_like(x)], dim=1))
+        self._check_shape(x)
+        return self._in_own_precision(self.physics.A, torch.cat([x, torch.zeros_like(x)], dim=1))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return the real part of the inverse transform."""

@@ -130,7 +130,12 @@ class PhysicsDegradation(Degradation):
         return (y_shape[0], *(self._infer_shape(tuple(y_shape)) if self.size is None else self.size))
 
     def A(self, x: Tensor) -> Tensor:
-        """Return the operator's `A`."""
+        """Return the operator's `A`.
+
+        Raises:
+            IncompatibleError: if the images have another shape than the operator is for.
+        """
+        self._check_shape(x)
         return self._in_own_precision(self.physics.A, x)
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -170,6 +175,12 @@ class PhysicsDegradation(Degradation):
             measured = back > FAINT * back.max()
             return fill_holes(self.adjoint(y) / back.where(measured, 1), measured)
         return self.adjoint(y) / max(gain, noise_gain)
+
+    def _check_shape(self, x: Tensor) -> None:
+        if self.size is not None and tuple(x.shape[1:]) != self.size:
+            raise IncompatibleError(
+                f"{self.title} measures images of shape {self.size}, and this has {tuple(x.shape[1:])}: give its shape"
+            )
 
     def _in_own_precision(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """Call a method of the operator in its precision."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from rgmkit.core.fourier import widen
 from rgmkit.core.metric import Metric
 from rgmkit.errors import ConfigError, IncompatibleError
 
@@ -30,7 +31,7 @@ class PSNR(Metric):
         self.border = border
 
     def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
-        """Measure each image over all of its values, except those of the border.
+        """Measure each image over all of its values, except those of the border; half precision in float32.
 
         Raises:
             IncompatibleError: if nothing is left of the image.
@@ -39,7 +40,7 @@ class PSNR(Metric):
 
         assert truth is not None
         inside = slice(self.border, -self.border or None)
-        x, truth = x[..., inside, inside], truth[..., inside, inside]
+        x, truth = (widen(images[..., inside, inside]) for images in (x, truth))
         if not x.numel():
             raise IncompatibleError(f"nothing is left of the image within a border of {self.border} pixels: give less")
         return peak_signal_noise_ratio(x, truth, data_range=1.0, reduction="none", dim=(1, 2, 3))
@@ -57,7 +58,7 @@ class LumaPSNR(PSNR):
     def measure(self, x: Tensor, truth: Tensor | None) -> Tensor:
         """Measure the luma of each image."""
         assert truth is not None
-        return super().measure(_luma(x), _luma(truth))
+        return super().measure(_luma(widen(x)), _luma(widen(truth)))
 
 
 def _luma(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgmkit.core.fourier import widen
 from rgmkit.core.noise import Noise
 from rgmkit.errors import ConfigError, IncompatibleError
 from rgmkit_noise.arrays import read_array
@@ -62,7 +63,7 @@ class Correlated(Noise):
             )
 
     def power(self, Ax: Tensor) -> Tensor:
-        """Return the power spectrum (H, W) of a measurement (…, H, W).
+        """Return the power spectrum (H, W) of a measurement (…, H, W), of half precision in float32.
 
         Raises:
             IncompatibleError: if the spectrum has another size, or the kernel is larger than the measurement.
@@ -79,11 +80,11 @@ class Correlated(Noise):
         power = (power + mirrored) / 2
         if self.std is not None:
             power = power * (self.std**2 / power.mean())
-        return power.to(Ax.real)
+        return power.to(widen(Ax.real))
 
     def variance(self, Ax: Tensor) -> Tensor:
         """Return the variance of a pixel."""
-        return self.power(Ax).mean()
+        return self.power(Ax).mean().to(Ax.real)
 
     def whiten(self, residual: Tensor, Ax: Tensor) -> Tensor:
         """Divide each frequency by `sqrt(S)`; less than a hundredth of the mean of S is taken as this."""
@@ -97,5 +98,5 @@ class Correlated(Noise):
 
 def _filter(x: Tensor, transfer: Tensor) -> Tensor:
     """Multiply each frequency of real or complex images by `transfer`, real and even."""
-    filtered = torch.fft.ifft2(transfer * torch.fft.fft2(x))
-    return filtered if x.is_complex() else filtered.real
+    filtered = torch.fft.ifft2(transfer * torch.fft.fft2(widen(x)))
+    return filtered if x.is_complex() else filtered.real.to(x.dtype)

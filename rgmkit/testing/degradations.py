@@ -218,7 +218,8 @@ def noise(degradation: Degradation, image_shape: Shape) -> None:
 
     Likely cause: A adds noise itself, or `forward` is overridden. Noise of your own is a component of the kind noise.
     """
-    x = draw_images(image_shape).repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
+    x = draw_images(image_shape).sigmoid()  # in [0, 1]: negative values have no photon noise
+    x = x.repeat(math.ceil(4000 / BATCH / math.prod(image_shape)), *[1] * len(image_shape))
     y = degradation.A(x)
     error = degradation(x, generator=seeded(0)) - y
     mean, std, n = float(error.mean()), float(error.std()), error.numel()

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image, ImageFile, ImageSequence
 
 from rgmkit.errors import show_value
 from rgmkit.images.codecs import Decoded
@@ -32,7 +32,7 @@ def decode(data: bytes, limit: int) -> Decoded:
     return describe(array, ((FRAMES_NOTE.format(frames),) if frames > 1 else ()) + notes)
 
 
-def _read_deep_colours(image: Image.Image, data: bytes) -> np.ndarray | None:
+def _read_deep_colours(image: ImageFile.ImageFile, data: bytes) -> np.ndarray | None:
     """Read a colour PPM of 16 bits, of which Pillow keeps 8; return None for any other picture."""
     if image.format != "PPM" or image.mode != "RGB":
         return None
@@ -59,7 +59,7 @@ def decode_frames(data: bytes, limit: int) -> Decoded:
     return first._replace(array=np.stack(frames), axes=f"Z{first.axes}")
 
 
-def open_picture(data: bytes, limit: int) -> Image.Image:
+def open_picture(data: bytes, limit: int) -> ImageFile.ImageFile:
     """Open a picture, whose size is known then and limited; its values are decoded when they are needed."""
     with without_pillows_limit():
         opened = Image.open(io.BytesIO(data))

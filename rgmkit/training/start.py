@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor, nn
-
 from rgmkit import models
+from rgmkit.config import build
 from rgmkit.errors import CheckpointError, ConfigError
-from rgmkit.resolve import build
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from rgmkit.core.process import ForwardProcess
 
 T = TypeVar("T")
@@ -66,6 +65,8 @@ def _move_levels(
 
     Only noise that grows from level to level tells which levels are alike: otherwise nothing is returned.
     """
+    import torch
+
     log_ratios, wanted = (
         (p.sigma_by_level[1:].double() / p.a_by_level[1:].double()).log().cpu() for p in (former, process)
     )
@@ -81,6 +82,8 @@ def _move_levels(
 
 
 def _embeds_levels(part: nn.Module, process: ForwardProcess) -> bool:
+    from torch import nn
+
     return isinstance(part, nn.Embedding) and part.num_embeddings == process.levels
 
 

@@ -108,7 +108,7 @@ class Uncopied(torch.nn.Linear):
     ("change", "words"),
     [
         ({"objective": "mmse", "training": {"critic_first": 0.1}}, "critic_first is given, and the objective has no"),
-        ({"prior": "regulariser"}, "prior is regulariser, which this objective does not train"),
+        ({"prior": "regulariser"}, "prior is 'regulariser', which is no network prior that this objective trains"),
         (
             {"network": torch.nn.Linear(2, 2), "critic": torch.nn.Linear(2, 1).requires_grad_(False)},
             "critic has no weights that may change",

@@ -200,7 +200,7 @@ def _choose_parts(content: Mapping[str, Any], objective: Objective) -> dict[str,
         config["prior"] = objective.prior
     spec = None if isinstance(objective, PriorObjective) else read_spec(config["prior"])
     if spec is not None and not issubclass(load_class("prior", spec.name), RestoringPrior):
-        raise ConfigError(f"prior is {spec.name}, which this objective does not train: leave it out")
+        raise ConfigError(f"prior is {spec.name!r}, which is no network prior that this objective trains: leave it out")
     if not objective.needs_critic:
         if config.pop("critic", None) is not None:
             raise ConfigError("critic is given, and the objective needs none: leave it out, or set it to null")

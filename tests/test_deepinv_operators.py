@@ -69,7 +69,7 @@ def test_operators_by_name_are_undone(digits, spec):
 def test_images_of_another_shape_are_not_measured(spec, shape):
     with pytest.raises(IncompatibleError) as caught:
         rgmkit.degradation(spec).A(uniform(2, *shape))
-    assert f"images of shape (1, 4, 4), and this has {shape}: give its shape" in str(caught.value)
+    assert f"cannot measure an image of shape {shape}: it is for images of shape (1, 4, 4)" in str(caught.value)
 
 
 def test_what_is_missing_is_named(monkeypatch, tmp_path):

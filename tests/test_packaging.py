@@ -141,7 +141,7 @@ def test_the_wheel_holds_every_file_and_works_without_the_repository(tmp_path):
     ours = {file.relative_to(base).as_posix() for file, base in files if "__pycache__" not in file.parts}
     assert ours <= set(sizes) and not any(name.startswith(("tests/", "docs/")) for name in sizes)
     networks = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
-    assert sum("models/shipped/" in name for name in networks) == 3 and max(networks.values()) < 10e6
+    assert sum("models/shipped/" in name for name in networks) == 4 and max(networks.values()) < 10e6
     assert Path(path).stat().st_size < 25e6
     code = "import rgmkit; print(rgmkit.__file__, rgmkit.prior('tv'), rgmkit.generate('digits', 1).shape)"
     environment = {**os.environ, "PYTHONPATH": str(site)}

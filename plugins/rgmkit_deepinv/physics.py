@@ -177,9 +177,10 @@ class PhysicsDegradation(Degradation):
         return self.adjoint(y) / max(gain, noise_gain)
 
     def _check_shape(self, x: Tensor) -> None:
-        if self.size is not None and tuple(x.shape[1:]) != self.size:
+        shape = tuple(x.shape[1:])
+        if self.size is not None and shape != self.size:
             raise IncompatibleError(
-                f"{self.title} measures images of shape {self.size}, and this has {tuple(x.shape[1:])}: give its shape"
+                f"{self.title} cannot measure an image of shape {shape}: it is for images of shape {self.size}"
             )
 
     def _in_own_precision(self, method: Callable[..., Tensor], *arguments: Tensor) -> Tensor:

@@ -226,7 +226,7 @@ MISTAKES = [
     ("restore PHOTO -d blur --prior tv --solver pgdd:a=1 -o x.png", "the nearest is 'pgd'"),
     ("degrade none.png -d blur -o x.png", "none.png does not exist"),
     ("degrade PHOTO -d blur:std -o x.png", "key=value"),
-    ("generate digitz -o x.png", "models: digits"),
+    ("generate digitz -o x.png", "models: cifar10, digits"),
     ("generate digits -o x.gif", "ending '.gif'"),
     ("generate digits --solver cascada -o x.png", "the nearest is 'cascade'"),
     ("train none.yaml", "none.yaml"),

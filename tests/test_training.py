@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import rgmkit
-from rgmkit.config import build, dump_yaml
+from rgmkit.config import build, dump_yaml, read_yaml
 from rgmkit.core.random import seeded
 from rgmkit.errors import ConfigError, TrainingError
 from rgmkit.models.model_card import read_card
@@ -194,6 +194,10 @@ def test_start_from_a_model_with_other_levels(tmp_path):
     assert start(levels=5, r_last=6.4).allclose(expected, atol=1e-5)
     assert start(levels=3, r_last=0.4).allclose(torch.stack([weak, middle, last]), atol=1e-5)
     assert start(levels=2, r_first=0.01).allclose(torch.stack([weak, last]), atol=1e-5)  # less noise than it knows
+    config = read_yaml(first / "config.yaml")
+    del config["process"]  # which says what the levels are
+    (first / "config.yaml").write_text(dump_yaml(config))
+    assert start().equal(torch.stack([weak, middle, strong, last]))
 
 
 def test_weights_that_are_held_fixed_stay(tmp_path):

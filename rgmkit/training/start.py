@@ -46,8 +46,10 @@ def load_start_weights(network: nn.Module, process: ForwardProcess, start: Any, 
     add_blocks = getattr(network, "add_blocks", None)
     if add_blocks is not None:
         weights = add_blocks(weights)
-    former = build("process", read_start_config(start, folder)["process"], folder=find_start_folder(start, folder))
-    weights = {**weights, **_move_levels(network, weights, former, process)}
+    spec = read_start_config(start, folder).get("process")
+    if spec is not None:
+        former = build("process", spec, folder=find_start_folder(start, folder))
+        weights = {**weights, **_move_levels(network, weights, former, process)}
     differing = models.find_mismatches(weights, network.state_dict())
     if differing:
         raise ConfigError(
